@@ -1,0 +1,20 @@
+// y[N, C] = table[ids[N], C].
+struct Params {
+  tokens: u32,
+  channels: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<WeightWord>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.x + id.y * groups.x * 64u;
+  if (i >= params.tokens * params.channels) {
+    return;
+  }
+  let index = ids[i / params.channels] * params.channels + i % params.channels;
+  y[i] = weight_element(table[index / WEIGHTS_PER_WORD], index % WEIGHTS_PER_WORD);
+}

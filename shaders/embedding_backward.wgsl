@@ -1,0 +1,33 @@
+// dtable[V, C] = sum of dy[N, C] over the tokens whose id is the row. A workgroup owns a row and reads the tokens in
+// order, so no atomics are needed and the sum is always the same.
+struct Params {
+  vocab: u32,
+  tokens: u32,
+  channels: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dtable: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.x + group.y * groups.x;
+  if (row >= params.vocab) {
+    return;
+  }
+  for (var channel = lane; channel < params.channels; channel += 64u) {
+    var sum = 0.0;
+    for (var token = 0u; token < params.tokens; token++) {
+      if (ids[token] == row) {
+        sum += dy[token * params.channels + channel];
+      }
+    }
+    dtable[row * params.channels + channel] = sum;
+  }
+}

@@ -1,0 +1,36 @@
+// y = x · rstd · weight, rstd = 1 / sqrt(mean(x²) + eps), a workgroup a row (Zhang and Sennrich 2019, RMSNorm).
+struct Params {
+  rows: u32,
+  channels: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.x + group.y * groups.x;
+  if (row >= params.rows) {
+    return;
+  }
+  let base = row * params.channels;
+  var squares = 0.0;
+  for (var c = lane; c < params.channels; c += 64u) {
+    squares = fma(x[base + c], x[base + c], squares);
+  }
+  let scale = 1.0 / sqrt(workgroup_sum(squares, lane) / f32(params.channels) + params.eps);
+  for (var c = lane; c < params.channels; c += 64u) {
+    y[base + c] = x[base + c] * scale * weight[c];
+  }
+  if (lane == 0u) {
+    rstd[row] = scale;
+  }
+}

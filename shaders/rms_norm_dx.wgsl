@@ -1,0 +1,36 @@
+// dx = rstd · (g − x̂ · mean(g · x̂)), g = dy · weight, x̂ = x · rstd; a workgroup a row.
+struct Params {
+  rows: u32,
+  channels: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+// binding 4 is the epilogue's addend
+@group(0) @binding(5) var<storage, read> rstd: array<f32>;
+@group(0) @binding(6) var<storage, read> dy: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.x + group.y * groups.x;
+  if (row >= params.rows) {
+    return;
+  }
+  let base = row * params.channels;
+  let scale = rstd[row];
+  var partial = 0.0;
+  for (var c = lane; c < params.channels; c += 64u) {
+    partial = fma(dy[base + c] * weight[c], x[base + c] * scale, partial);
+  }
+  let mean = workgroup_sum(partial, lane) / f32(params.channels);
+  for (var c = lane; c < params.channels; c += 64u) {
+    let value = scale * (dy[base + c] * weight[c] - x[base + c] * scale * mean);
+    dx[base + c] = epilogue(base + c, value);
+  }
+}

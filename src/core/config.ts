@@ -1,0 +1,204 @@
+/** The run file: one flat YAML mapping with Hugging Face names, the same for the page, the command line and a link. */
+import * as v from 'valibot';
+import { parseDocument, stringify } from 'yaml';
+import { GraftError } from './errors';
+import { quote } from './format';
+import { nearest } from './nearest';
+
+/** A run file has a few dozen lines. */
+const MAX_LENGTH = 100_000;
+
+// Each schema's message says what is expected; `<key> must be <message>` is the sentence a user reads.
+const text = v.pipe(v.string('text'), v.minLength(1, 'text'));
+const flag = v.boolean('true or false');
+const number = (message: string) => v.pipe(v.number(message), v.finite(message));
+const above0 = v.pipe(number('a number above 0'), v.gtValue(0, 'a number above 0'));
+const from0 = v.pipe(number('a number, 0 or more'), v.minValue(0, 'a number, 0 or more'));
+const fraction = v.pipe(
+  number('a number from 0 to below 1'),
+  v.minValue(0, 'a number from 0 to below 1'),
+  v.ltValue(1, 'a number from 0 to below 1'),
+);
+const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => {
+  const message = most < 2 ** 33 ? `a whole number from ${least} to ${most}` : `a whole number, ${least} or more`;
+  return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
+};
+const oneOf = <const T extends readonly string[]>(...options: T) => v.picklist(options, `one of ${options.join(', ')}`);
+
+const MODULES = 'all-linear, or a list of module names such as [q_proj, v_proj]';
+const moduleName = v.pipe(v.string(MODULES), v.regex(/^[A-Za-z_]\w*$/, MODULES));
+const modules = v.union(
+  [
+    v.literal('all-linear'),
+    v.pipe(v.array(moduleName), v.minLength(1)),
+    // The command line has no lists: names come separated by commas.
+    v.pipe(
+      v.string(),
+      v.transform((names) => names.split(',').map((name) => name.trim())),
+      v.array(moduleName),
+    ),
+  ],
+  MODULES,
+);
+
+const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
+const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
+
+/** Every key with its schema, its default and one line of help, in the order of a written file. */
+const KEYS = {
+  model_name_or_path: key(text, 'starter', 'A Hub id, a local folder, or a built-in name.'),
+  revision: key(text, 'main', 'Branch, tag or commit of the model on the Hub.'),
+  dtype: key(oneOf('auto', 'float32', 'float16', 'bfloat16'), 'auto', 'How base weights are kept: auto is as they are stored.'),
+  dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
+  output_dir: key(text, 'output', 'The folder that the adapter and checkpoints are written to.'),
+
+  learning_rate: key(above0, 2e-4, 'Peak learning rate.'),
+  lr_scheduler_type: key(
+    oneOf('cosine', 'linear', 'constant', 'constant_with_warmup', 'polynomial'),
+    'cosine',
+    'How the learning rate falls after the warm-up.',
+  ),
+  warmup_ratio: key(fraction, 0.03, 'Part of all steps in which the learning rate rises from 0.'),
+  warmup_steps: key(whole(0), 0, 'Steps of warm-up; above 0 it replaces warmup_ratio.'),
+  lr_end: key(from0, 1e-7, 'Last learning rate of the polynomial schedule.'),
+  power: key(above0, 1, 'Power of the polynomial schedule; 1 is a straight line.'),
+  num_train_epochs: key(above0, 3, 'Passes over the training rows.'),
+  max_steps: key(
+    v.pipe(whole(-1), v.notValue(0, MAX_STEPS)),
+    -1,
+    'Optimiser steps; above 0 it replaces num_train_epochs.',
+  ),
+  per_device_train_batch_size: key(whole(1, 4096), 4, 'Rows of a micro-batch.'),
+  gradient_accumulation_steps: key(whole(1, 65_536), 4, 'Micro-batches of an optimiser step.'),
+  max_length: key(whole(2, 1_048_576), 512, 'Tokens of a row; longer rows are cut.'),
+  packing: key(flag, false, 'Put several short rows into one sequence.'),
+  assistant_only_loss: key(flag, true, "Train on the assistant's answers only, not on prompts."),
+  shuffle: key(flag, true, 'Shuffle the rows anew in each epoch; false keeps the order of the file.'),
+  gradient_checkpointing: key(flag, true, 'Recompute activations in the backward pass: less memory, more time.'),
+
+  optim: key(oneOf('adamw', 'adamw_8bit'), 'adamw', 'The optimiser.'),
+  adam_beta1: key(fraction, 0.9, "AdamW's decay of the first moment."),
+  adam_beta2: key(fraction, 0.999, "AdamW's decay of the second moment."),
+  adam_epsilon: key(above0, 1e-8, "AdamW's term against division by zero."),
+  weight_decay: key(from0, 0, "AdamW's decoupled weight decay."),
+  max_grad_norm: key(from0, 1, 'Gradients are scaled down to this global norm; 0 leaves them.'),
+  seed: key(whole(0, 4_294_967_295), 42, 'Seed of the adapter, the dropout, the split and the order of rows.'),
+
+  val_set_size: key(
+    v.pipe(
+      number(HELD_OUT),
+      v.minValue(0, HELD_OUT),
+      v.check((n) => n < 1 || Number.isInteger(n), HELD_OUT),
+    ),
+    0,
+    'Rows held out for evaluation: a fraction, or a number of rows; 0 holds out none.',
+  ),
+  eval_steps: key(whole(1), 25, 'Steps between evaluations of the held-out rows.'),
+  early_stopping_patience: key(whole(0), 0, 'Evaluations without a better loss before training stops; 0 never stops.'),
+  logging_steps: key(whole(1), 1, 'Steps between rows of the log.'),
+  save_steps: key(whole(1), 25, 'Steps between checkpoints.'),
+
+  use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
+  lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),
+  lora_alpha: key(above0, 32, 'The adapter is scaled by lora_alpha / lora_r.'),
+  lora_dropout: key(fraction, 0.05, "Dropout of the adapter's input."),
+  lora_target_modules: key(modules, 'all-linear', 'The linears that get an adapter: all-linear, or a list of names.'),
+  use_rslora: key(flag, false, 'Scale by lora_alpha / sqrt(lora_r) (rank-stabilised LoRA).'),
+  use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),
+  load_in_4bit: key(flag, false, 'Keep base weights in 4 bits (QLoRA).'),
+  bnb_4bit_quant_type: key(oneOf('nf4'), 'nf4', 'The 4-bit code.'),
+  use_bnb_nested_quant: key(flag, true, 'Quantise the scales of 4-bit blocks too.'),
+};
+
+/** A run as resolved: every key with a value that has been checked; only `dataset` may be absent. */
+export type RunConfig = { -readonly [K in keyof typeof KEYS]: v.InferOutput<(typeof KEYS)[K]['schema']> };
+
+export type RunConfigKey = keyof RunConfig;
+
+const KEY_NAMES = Object.keys(KEYS) as RunConfigKey[];
+
+/** One line of help for each key, in the order of a written file. */
+export const RUN_CONFIG_KEYS = Object.fromEntries(
+  KEY_NAMES.map((name) => [name, KEYS[name].description]),
+) as Readonly<Record<RunConfigKey, string>>;
+
+/** Pairs a schema with the value that stands for an absent key; the schema is exact, so that the default is checked. */
+function key<S extends v.GenericSchema>(schema: S, fallback: v.InferInput<S>, description: string) {
+  return { schema, fallback, description };
+}
+
+/**
+ * Reads a run file. `overrides` come from a command line as text (`learning-rate` or `learning_rate`) and win over the
+ * file; `name` is what messages call the file.
+ * @throws `bad-config` naming the key: unknown (with the nearest valid one), of a wrong type, or impossible.
+ */
+export function parseRunConfig(
+  yamlText: string,
+  overrides: Readonly<Record<string, string>> = {},
+  name = 'run.yaml',
+): RunConfig {
+  const given = new Map<RunConfigKey, unknown>();
+  for (const [found, value] of Object.entries(readYaml(yamlText, name))) {
+    if (value !== null) given.set(knownKey(found, name), value);
+  }
+  for (const [found, value] of Object.entries(overrides)) {
+    const known = knownKey(found.replaceAll('-', '_'), 'The command line');
+    given.set(known, readOverride(known, value));
+  }
+  const config = KEY_NAMES.map((known) => [known, check(known, given.get(known) ?? KEYS[known].fallback, name)]);
+  return Object.fromEntries(config) as RunConfig;
+}
+
+/** The run file of a config: every key, in order. Reading it back gives the same config. */
+export function formatRunConfig(config: RunConfig): string {
+  return KEY_NAMES.filter((name) => config[name] !== undefined)
+    .map((name) => `${name}: ${formatValue(config[name])}\n`)
+    .join('');
+}
+
+function formatValue(value: RunConfig[RunConfigKey]): string {
+  // YAML 1.1 readers (PyYAML) take 1e-8 for text; 1.0e-8 is a number to every reader.
+  if (typeof value === 'number') return String(value).replace(/^(-?\d+)e/, '$1.0e');
+  if (Array.isArray(value)) return `[${value.join(', ')}]`;
+  return stringify(value, { lineWidth: 0, singleQuote: false }).trimEnd();
+}
+
+function readYaml(yamlText: string, name: string): Record<string, unknown> {
+  if (yamlText.length > MAX_LENGTH) throw new GraftError('bad-config', `${name} is too long to be a run file.`);
+  const document = parseDocument(yamlText, { prettyErrors: true, uniqueKeys: true, schema: 'core' });
+  const [error] = document.errors;
+  if (error) {
+    const summary = error.message.split('\n')[0]?.replace(/:$/, '') ?? 'not valid YAML';
+    throw new GraftError('bad-config', `${name} is not valid YAML: ${summary}.`);
+  }
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw new GraftError('bad-config', `${name} uses a YAML alias; a run file has none.`);
+  }
+  if (value === null) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw new GraftError('bad-config', `${name} must be a list of keys with values (learning_rate: 2.0e-4), but is ${quote(value)}.`);
+  }
+  return value as Record<string, unknown>;
+}
+
+function knownKey(found: string, where: string): RunConfigKey {
+  const known = KEY_NAMES.find((name) => name === found);
+  if (known) return known;
+  throw new GraftError('bad-config', `${where} has the unknown key ${found}; the nearest valid one is ${nearest(found, KEY_NAMES)}.`);
+}
+
+/** An override means what it would mean in the file, or, where that doesn't fit (`--dataset 42`), itself as text. */
+function readOverride(name: RunConfigKey, value: string): unknown {
+  const document = parseDocument(value, { schema: 'core' });
+  const scalar: unknown = document.errors.length > 0 ? value : document.toJS({ maxAliasCount: 0 });
+  return v.is(KEYS[name].schema, scalar) && scalar !== undefined && scalar !== null ? scalar : v.is(KEYS[name].schema, value) ? value : scalar;
+}
+
+function check(name: RunConfigKey, value: unknown, file: string): unknown {
+  const result = v.safeParse(KEYS[name].schema, value);
+  if (result.success) return result.output;
+  throw new GraftError('bad-config', `${file}: ${name} must be ${result.issues[0].message}, but is ${quote(value)}.`);
+}

@@ -1,0 +1,47 @@
+/**
+ * One error class and one table of stable codes. A message is a whole sentence for the person who reads it:
+ * what is wrong, where (file, row, key), what to do. The code survives a worker boundary in `name`.
+ */
+export const ERROR_CODES = [
+  'bad-config', // a run file, model config or command line that can't be used
+  'bad-data', // a dataset row or file that can't be used
+  'bad-file', // a file whose bytes break its format's rules
+  'not-found', // a file, folder, model or run that isn't there
+  'unsupported', // well formed, but something Graft doesn't do
+  'no-webgpu', // this browser or machine offers no usable WebGPU adapter
+  'device-lost', // the GPU device went away
+  'out-of-memory', // the GPU or the budget is too small
+  'diverged', // loss or gradient is NaN or infinite
+  'storage', // a store refused a read or a write
+  'cancelled', // the user asked to stop
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+const PREFIX = 'Graft:';
+
+/** Every failure that a user can act on. `name` is `Graft:<code>`, so that a structured clone keeps the code. */
+export class GraftError extends Error {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = PREFIX + code;
+  }
+}
+
+/** The code of an error that may have crossed a worker boundary, or undefined for a programming error. */
+export function errorCode(error: unknown): ErrorCode | undefined {
+  if (error instanceof GraftError) return error.code;
+  const name = (error as { name?: unknown } | null)?.name;
+  if (typeof name !== 'string' || !name.startsWith(PREFIX)) return undefined;
+  const code = name.slice(PREFIX.length);
+  return ERROR_CODES.find((known) => known === code);
+}
+
+/** Throws `cancelled` when the signal is aborted. */
+export function throwIfCancelled(signal?: AbortSignal): void {
+  if (signal?.aborted) throw new GraftError('cancelled', 'Stopped because you asked for it.');
+}

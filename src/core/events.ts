@@ -1,0 +1,84 @@
+/** What a long job says while it runs, and what it leaves: plain data that crosses the worker boundary. */
+import type { ErrorCode } from './errors';
+
+/** One row of Transformers' `log_history`. */
+export interface LogRow {
+  epoch: number;
+  step: number;
+  loss?: number;
+  grad_norm?: number;
+  learning_rate?: number;
+  eval_loss?: number;
+  eval_runtime?: number;
+}
+
+/** `trainer_state.json`, the fields that Transformers knows. */
+export interface TrainerState {
+  best_metric: number | null;
+  best_model_checkpoint: string | null;
+  epoch: number;
+  eval_steps: number;
+  global_step: number;
+  is_hyper_param_search: boolean;
+  is_local_process_zero: boolean;
+  is_world_process_zero: boolean;
+  log_history: LogRow[];
+  logging_steps: number;
+  max_steps: number;
+  num_input_tokens_seen: number;
+  num_train_epochs: number;
+  save_steps: number;
+  train_batch_size: number;
+}
+
+export type TrainEvent =
+  | { kind: 'phase'; phase: 'loading' | 'planning' | 'training' | 'evaluating' | 'saving' | 'done'; detail: string }
+  | { kind: 'loading'; loadedBytes: number; totalBytes: number }
+  | { kind: 'plan'; totalBytes: number; bytes: Record<string, number>; totalSteps: number; trainableParameters: number; totalParameters: number }
+  | { kind: 'resumed'; step: number }
+  | { kind: 'step'; row: LogRow; tokensPerSecond: number; secondsLeft: number; totalSteps: number }
+  | { kind: 'eval'; row: LogRow }
+  | { kind: 'checkpoint'; step: number }
+  | { kind: 'early-stop'; step: number; bestStep: number }
+  | { kind: 'notice'; message: string };
+
+export interface RunSummary {
+  steps: number;
+  epochs: number;
+  trainLoss: number;
+  bestEvalLoss: number | null;
+  stopped: 'finished' | 'early' | 'cancelled';
+  seconds: number;
+}
+
+/** One dataset example as it will be trained on. */
+export interface ExampleView {
+  /** 1-based row of the file. */
+  row: number;
+  /** The whole rendered text. */
+  text: string;
+  /** Tokens in order, with their text; `trained` where the label is not masked. */
+  tokens: { id: number; text: string; trained: boolean }[];
+}
+
+export interface DataReport {
+  rows: number;
+  format: string;
+  templateSource: string;
+  trainedTokens: number;
+  totalTokens: number;
+  longest: number;
+  /** Rows longer than max_length, which are cut. */
+  truncated: number;
+  /** Rows left out, because nothing to train on was left of them after the cut. */
+  skipped: number;
+  /** `histogram[i]` counts examples with length in [i·binWidth, (i+1)·binWidth). */
+  histogram: number[];
+  binWidth: number;
+  examples: ExampleView[];
+}
+
+export interface PlainError {
+  code: ErrorCode | 'internal';
+  message: string;
+}

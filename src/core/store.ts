@@ -1,0 +1,33 @@
+/** What recipes ask of storage. The worker passes IndexedDB, a browser folder or HTTP; the command line passes folders. */
+
+/** A read-only folder in Hub layout: a model, an adapter, a dataset file. */
+export interface FileSource {
+  /** What to call it in messages: a path, a Hub id, a folder's name. */
+  readonly name: string;
+  /** Relative file names, without sub-folders. */
+  list(): Promise<string[]>;
+  /** Size in bytes, or undefined where there is no such file. */
+  size(file: string): Promise<number | undefined>;
+  /** Bytes `start` (inclusive) to `end` (exclusive) of a file. Throws `not-found` where there is no such file. */
+  read(file: string, start?: number, end?: number): Promise<Uint8Array>;
+}
+
+/** The folder of one run: small named files, each written whole or not at all. */
+export interface RunStore {
+  readonly name: string;
+  list(): Promise<string[]>;
+  read(file: string): Promise<Uint8Array | undefined>;
+  /** Replaces the file atomically: after a crash it holds the old bytes or the new ones. */
+  write(file: string, bytes: Uint8Array): Promise<void>;
+  remove(file: string): Promise<void>;
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export function decodeUtf8(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
+export function encodeUtf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

@@ -1,0 +1,11 @@
+import type { WeightDType } from './dtypes';
+
+/** A named tensor with its little-endian bytes: how weights reach the engine, and how adapters leave it. */
+export interface WeightTensor {
+  readonly name: string;
+  readonly dtype: WeightDType;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+export type WeightStream = AsyncIterable<WeightTensor>;

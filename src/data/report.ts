@@ -1,0 +1,65 @@
+/** What the page and `graft data` show before training: each example's tokens, and the lengths of all. */
+import type { DataReport, ExampleView } from '../core/events';
+import type { ChatTemplate, Tokenizer } from '../core/text';
+import { IGNORED, type Dataset } from './dataset';
+import type { TokenizedDataset, TokenizedExample } from './tokenize';
+
+const MAX_BINS = 24;
+
+/** One example for display; without a tokenizer a token's text is its id. */
+export function exampleView(example: TokenizedExample, tokenizer: Tokenizer | undefined): ExampleView {
+  const { row, inputIds, labels } = example;
+  const texts = tokenizer ? tokenTexts(inputIds, tokenizer) : inputIds.map((id) => `${id} `);
+  return {
+    row,
+    text: tokenizer ? tokenizer.decode(inputIds, { skipSpecialTokens: false }) : inputIds.join(' '),
+    // The first position has nothing before it to be predicted from.
+    tokens: inputIds.map((id, i) => ({ id, text: texts[i] ?? '', trained: i > 0 && labels[i] !== IGNORED })),
+  };
+}
+
+/**
+ * Text of each token in its place. A token alone may lose its leading space or be part of a character: it is decoded
+ * with the one before, and a character is shown at the token that completes it.
+ */
+export function tokenTexts(ids: readonly number[], tokenizer: Tokenizer): string[] {
+  const decode = (from: number, to: number) => tokenizer.decode(ids.slice(from, to), { skipSpecialTokens: false });
+  let from = 0;
+  let shown = 0;
+  return ids.map((_, i) => {
+    const before = decode(from, shown);
+    const text = decode(from, i + 1);
+    // U+FFFD at the end is half a character, unless more tokens than a character has bytes say otherwise.
+    if (text.endsWith('\uFFFD') && i - shown < 3) return '';
+    from = shown;
+    shown = i + 1;
+    return text.slice(before.length);
+  });
+}
+
+/** `maxExamples` rows are shown in full, from the first. */
+export function dataReport(
+  dataset: Dataset,
+  tokenized: TokenizedDataset,
+  text: { readonly tokenizer: Tokenizer | undefined; readonly template: ChatTemplate | undefined },
+  maxExamples = 50,
+): DataReport {
+  const lengths = tokenized.examples.map(({ inputIds }) => inputIds.length);
+  const longestKept = lengths.reduce((most, length) => Math.max(most, length), 0);
+  const binWidth = Math.max(8, Math.ceil((longestKept + 1) / MAX_BINS / 8) * 8);
+  const histogram = new Array<number>(Math.floor(longestKept / binWidth) + 1).fill(0);
+  for (const length of lengths) histogram[Math.floor(length / binWidth)]! += 1;
+  return {
+    rows: dataset.examples.length,
+    format: dataset.format,
+    templateSource: dataset.format === 'tokens' ? 'none' : (text.template?.source ?? 'none'),
+    trainedTokens: tokenized.trainedTokens,
+    totalTokens: tokenized.totalTokens,
+    longest: tokenized.longest,
+    truncated: tokenized.truncated,
+    skipped: tokenized.skipped,
+    histogram,
+    binWidth,
+    examples: tokenized.examples.slice(0, maxExamples).map((example) => exampleView(example, text.tokenizer)),
+  };
+}

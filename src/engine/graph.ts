@@ -1,0 +1,144 @@
+/**
+ * The symbolic graph. Model code calls ops; each call appends a node with shapes and dtypes, and nothing touches the
+ * GPU. Autodiff appends more nodes, the planner gives every value a slot, and the program replays the nodes.
+ */
+import { BYTES_PER_ELEMENT, elementCount, type DType } from '../core/dtypes';
+import type { Kernel, KernelCapabilities } from './kernel';
+import type { MemoryBytes } from './types';
+
+export interface TensorType {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** A value of the graph: a leaf backed by a buffer that outlives the program, or the output of a node. */
+export interface Tensor extends TensorType {
+  readonly id: number;
+  readonly leaf?: Leaf;
+}
+
+/** A persistent buffer, identified by name across all graphs of a session. */
+export interface Leaf {
+  readonly name: string;
+  readonly kind: keyof MemoryBytes;
+  readonly trainable: boolean;
+}
+
+export interface Node<A = unknown> {
+  readonly op: Op<A>;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly attrs: A;
+  /** The checkpoint segment that the node belongs to; recomputed in the backward pass. */
+  readonly segment: number | undefined;
+}
+
+/** What a backward rule sees. */
+export interface BackwardContext<A> {
+  readonly graph: Graph;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly attrs: A;
+  /** Gradient of each output; undefined where nothing flows. At least one is defined. */
+  readonly dOutputs: readonly (Tensor | undefined)[];
+  /** Whether the gradient of this input is wanted. Rules emit no work where it is not. */
+  needs(input: number): boolean;
+  /**
+   * Takes what has been summed so far for this input, so that the rule can fold it into its own kernel; the rule then
+   * returns the sum. Not taken, autodiff adds the two itself.
+   */
+  takePartial(input: number): Tensor | undefined;
+}
+
+/**
+ * One operation: its shapes, its forward kernels and its backward rule, side by side. `attrs` are plain data that fix
+ * the node's meaning (sizes, scale, stream of random numbers).
+ */
+export interface Op<A = unknown> {
+  readonly name: string;
+  outputs(inputs: readonly Tensor[], attrs: A): TensorType[];
+  /** Outputs from this index on are scratch: live only inside the node. */
+  readonly scratchFrom?: number;
+  /** Inputs that the node writes: persistent leaves such as a gradient sum or a KV cache. */
+  readonly writes?: readonly number[];
+  kernels(node: Node<A>, capabilities: KernelCapabilities): Kernel[];
+  /** Gradients by input; absent for ops that are never differentiated. */
+  backward?(context: BackwardContext<A>): (Tensor | undefined)[];
+}
+
+/** Bytes of the buffer behind a tensor: whole 32-bit words, at least one. */
+export function byteSize(type: TensorType): number {
+  return Math.max(4, Math.ceil((elementCount(type.shape) * BYTES_PER_ELEMENT[type.dtype]) / 4) * 4);
+}
+
+export class Graph {
+  readonly nodes: Node[] = [];
+  /** Values that a caller reads after the program ran; they are never reused within it. */
+  readonly results = new Set<Tensor>();
+  private readonly leaves = new Map<string, Tensor>();
+  private nextId = 0;
+  private nextSegment = 0;
+  private segment: number | undefined;
+
+  leaf(name: string, type: TensorType, kind: keyof MemoryBytes, trainable = false): Tensor {
+    const existing = this.leaves.get(name);
+    if (existing) return existing;
+    const tensor: Tensor = { ...type, id: this.nextId++, leaf: { name, kind, trainable } };
+    this.leaves.set(name, tensor);
+    return tensor;
+  }
+
+  allLeaves(): Tensor[] {
+    return [...this.leaves.values()];
+  }
+
+  apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
+    const outputs = op.outputs(inputs, attrs).map((type): Tensor => ({ ...type, id: this.nextId++ }));
+    this.nodes.push({ op: op as Op, inputs, outputs, attrs, segment: this.segment });
+    return outputs;
+  }
+
+  /** `apply` for an op whose first output is the value and the rest are saved for the backward pass or scratch. */
+  apply1<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor {
+    return this.apply(op, inputs, attrs)[0]!;
+  }
+
+  /**
+   * Runs `build` as a checkpoint segment: in the backward pass only what flows into the segment is still there, and
+   * the rest is computed again (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+   */
+  checkpoint<T>(build: () => T): T {
+    const outer = this.segment;
+    this.segment = this.nextSegment++;
+    try {
+      return build();
+    } finally {
+      this.segment = outer;
+    }
+  }
+
+  /** Appends a node's twin on other inputs, for recomputation. */
+  clone(node: Node, inputs: readonly Tensor[]): Node {
+    const outputs = node.outputs.map((output): Tensor => ({ shape: output.shape, dtype: output.dtype, id: this.nextId++ }));
+    const twin: Node = { ...node, inputs, outputs, segment: undefined };
+    this.nodes.push(twin);
+    return twin;
+  }
+
+  keep(tensor: Tensor): Tensor {
+    this.results.add(tensor);
+    return tensor;
+  }
+
+  /** The nodes that a result or a side effect depends on, in order. */
+  liveNodes(): Node[] {
+    const needed = new Set<Tensor>(this.results);
+    const live: Node[] = [];
+    for (const node of this.nodes.toReversed()) {
+      if (!node.op.writes && !node.outputs.some((output) => needed.has(output))) continue;
+      node.inputs.forEach((input) => needed.add(input));
+      live.push(node);
+    }
+    return live.reverse();
+  }
+}

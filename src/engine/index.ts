@@ -1,0 +1,33 @@
+/** The engine's door: devices, plans and sessions. Everything else in this folder is inside. */
+import { Device } from './device';
+import { GpuInferenceSession, planInferenceSession } from './infer';
+import { PLAIN } from './kernel';
+import { PipelineCache, SubmitPacer } from './program';
+import { GpuTrainSession, planTrainSession } from './train';
+import type { DeviceOptions, Engine, InferenceOptions, MemoryPlan, TrainOptions } from './types';
+
+export type * from './types';
+
+/** Opens a device of the given WebGPU implementation. Throws `no-webgpu` where it offers none. */
+export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions): Promise<Engine> {
+  const device = await Device.open(gpu, options);
+  const pipelines = new PipelineCache(device);
+  const pacer = new SubmitPacer();
+  return {
+    info: device.info,
+    lost: device.lost,
+    createTrainSession: (train, weights) => GpuTrainSession.create(device, pipelines, pacer, train, weights),
+    createInferenceSession: (infer, weights) => GpuInferenceSession.create(device, pipelines, pacer, infer, weights),
+    destroy: () => device.destroy(),
+  };
+}
+
+/** Bytes of a training run, exact, without a GPU. */
+export function planTraining(options: TrainOptions): MemoryPlan {
+  return planTrainSession(options, PLAIN).memory;
+}
+
+/** Bytes of an inference session, exact, without a GPU. */
+export function planInference(options: InferenceOptions): MemoryPlan {
+  return planInferenceSession(options, PLAIN).memory;
+}

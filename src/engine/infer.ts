@@ -1,0 +1,174 @@
+/** An inference session: weights, an optional adapter, and a KV cache over several sequences. */
+import { GraftError } from '../core/errors';
+import { adapterParameters, parameters } from '../core/spec';
+import type { WeightStream, WeightTensor } from '../core/weights';
+import type { Device } from './device';
+import type { Graph, Tensor } from './graph';
+import type { KernelCapabilities } from './kernel';
+import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
+import { decodeGraph, LEAF, storedDType, type ModelOptions } from './model/graphs';
+import { rotaryTables } from './model/rotary';
+import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
+import type { PipelineCache, SubmitPacer } from './program';
+import type { InferenceOptions, InferenceSession, MemoryPlan } from './types';
+import { checkTensors, converted, uploadWeights } from './upload';
+
+/** Prompts are padded to one of few lengths, so that few programs serve all. */
+const SHORTEST_PROMPT = 16;
+
+interface InferencePlan {
+  readonly model: ModelOptions;
+  readonly promptLengths: readonly number[];
+  readonly programs: ProgramsPlan;
+  readonly logits: ReadonlyMap<string, Tensor>;
+  readonly buffers: readonly LeafBuffer[];
+  readonly readbackBytes: number;
+  readonly memory: MemoryPlan;
+}
+
+export function planInferenceSession(options: InferenceOptions, capabilities: KernelCapabilities): InferencePlan {
+  const { spec, lora, batchSize: batch, maxLength: capacity } = options;
+  const model: ModelOptions = { spec, weightDType: options.weightDType, lora, trainable: 'none', positions: capacity };
+  const promptLengths = doublings(SHORTEST_PROMPT, capacity);
+  const graphs = new Map<string, Graph>();
+  const logits = new Map<string, Tensor>();
+  for (const adapter of lora ? [true, false] : [false]) {
+    for (const length of [1, ...promptLengths]) {
+      const name = programName(adapter, length);
+      const built = decodeGraph({ ...model, lora: adapter ? lora : undefined, batch, length, capacity });
+      graphs.set(name, built.graph);
+      logits.set(name, built.logits);
+    }
+  }
+  const programs = planPrograms(graphs, capabilities);
+  const buffers = leafBuffers(programs, []);
+  const readbackBytes = 4 * batch * spec.vocabSize;
+  const memory = memoryPlan(layoutBytes(programs, buffers, readbackBytes));
+  return { model, promptLengths, programs, logits, buffers, readbackBytes, memory };
+}
+
+const programName = (adapter: boolean, length: number) => `${adapter ? 'tuned' : 'base'}:${length}`;
+
+/** first, 2·first, 4·first, … and `last` itself. */
+function doublings(first: number, last: number): number[] {
+  const lengths: number[] = [];
+  for (let length = first; length < last; length *= 2) lengths.push(length);
+  return [...lengths, last];
+}
+
+export class GpuInferenceSession implements InferenceSession {
+  /** Tokens in the cache, by sequence. */
+  private lengths: number[] = [];
+  private adapterOn = false;
+
+  private constructor(
+    private readonly device: Device,
+    private readonly options: InferenceOptions,
+    private readonly planned: InferencePlan,
+    private readonly memory: Memory,
+  ) {}
+
+  static async create(
+    device: Device,
+    pipelines: PipelineCache,
+    pacer: SubmitPacer,
+    options: InferenceOptions,
+    weights: WeightStream,
+  ): Promise<GpuInferenceSession> {
+    const planned = planInferenceSession(options, device.capabilities);
+    const { programs, buffers, readbackBytes } = planned;
+    const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
+    const session = new GpuInferenceSession(device, options, planned, memory);
+    try {
+      await session.load(weights);
+    } catch (error) {
+      session.dispose();
+      throw error;
+    }
+    return session;
+  }
+
+  private async load(weights: WeightStream): Promise<void> {
+    const { spec } = this.options;
+    await uploadWeights(weights, parameters(spec), (tensor) => {
+      this.device.assertAlive();
+      this.memory.write(tensor.name, converted(tensor, storedDType(this.planned.model, tensor.shape)));
+    });
+    const { cos, sin } = rotaryTables(spec.rope, spec.headDim, this.planned.model.positions);
+    this.memory.write(LEAF.cos, cos);
+    this.memory.write(LEAF.sin, sin);
+  }
+
+  get plan(): MemoryPlan {
+    return this.planned.memory;
+  }
+
+  get liveBytes(): MemoryPlan {
+    return this.memory.ledger.liveBytes();
+  }
+
+  async prefill(prompts: readonly (readonly number[])[], useAdapter = this.options.lora !== undefined): Promise<Float32Array> {
+    if (prompts.length === 0 || prompts.length > this.options.batchSize || prompts.some((prompt) => prompt.length === 0)) {
+      throw new Error(`expected 1 to ${this.options.batchSize} prompts of at least one token`);
+    }
+    const longest = Math.max(...prompts.map((prompt) => prompt.length));
+    const length = this.planned.promptLengths.find((candidate) => candidate >= longest);
+    if (length === undefined) throw contextFull(longest, this.options.maxLength);
+    this.lengths = prompts.map((prompt) => prompt.length);
+    this.adapterOn = useAdapter && this.options.lora !== undefined;
+    const start = prompts.map(() => 0);
+    return this.run(prompts, length, start, this.lengths);
+  }
+
+  async decode(tokens: readonly number[]): Promise<Float32Array> {
+    if (tokens.length !== this.lengths.length) throw new Error(`expected ${this.lengths.length} tokens, one a sequence`);
+    const longest = Math.max(...this.lengths);
+    if (longest >= this.options.maxLength) throw contextFull(longest + 1, this.options.maxLength);
+    const start = this.lengths;
+    this.lengths = start.map((length) => length + 1);
+    return this.run(
+      tokens.map((token) => [token]),
+      1,
+      start,
+      start.map(() => 1),
+    );
+  }
+
+  private async run(
+    rows: readonly (readonly number[])[],
+    length: number,
+    start: readonly number[],
+    counts: readonly number[],
+  ): Promise<Float32Array> {
+    const batch = this.options.batchSize;
+    const { vocabSize } = this.options.spec;
+    const ids = new Uint32Array(batch * length);
+    rows.forEach((row, b) => ids.set(row, b * length));
+    const unknown = ids.find((id) => id >= vocabSize);
+    if (unknown !== undefined) {
+      throw new GraftError('bad-data', `The token id ${unknown} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`);
+    }
+    this.memory.write(LEAF.ids, ids);
+    // Sequences that are not in use stay at position 0 and are never read.
+    this.memory.write(LEAF.start, Uint32Array.from({ length: batch }, (_, b) => start[b] ?? 0));
+    this.memory.write(LEAF.lastRows, Uint32Array.from({ length: batch }, (_, b) => b * length + (counts[b] ?? 1) - 1));
+    const name = programName(this.adapterOn, length);
+    const [logits] = await this.memory.runAndRead(name, [this.planned.logits.get(name)!]);
+    return logits!.subarray(0, rows.length * vocabSize);
+  }
+
+  async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
+    const { spec, lora } = this.options;
+    if (!lora) throw new Error('this session has no adapter');
+    checkTensors(tensors, adapterParameters(spec, lora));
+    for (const tensor of tensors) this.memory.write(tensor.name, converted(tensor, 'f32'));
+  }
+
+  dispose(): void {
+    this.memory.destroy();
+  }
+}
+
+function contextFull(needed: number, capacity: number): GraftError {
+  return new GraftError('bad-config', `The conversation needs ${needed} tokens and the context holds ${capacity}: start a new one or allow a longer context.`);
+}

@@ -1,0 +1,74 @@
+/** A kernel: WGSL with its specialisation, the tensors it binds, and its grid. Data only; `program.ts` runs it. */
+import type { Tensor } from './graph';
+
+/** What kernels may be chosen by. */
+export interface KernelCapabilities {
+  readonly subgroups: boolean;
+  readonly f16: boolean;
+}
+
+/** WGSL without a device's help: the plain path that every adapter runs. */
+export const PLAIN: KernelCapabilities = { subgroups: false, f16: false };
+
+/** A WGSL source file; `modules` stand before it in the compiled text (types, reductions). */
+export interface Shader {
+  readonly name: string;
+  readonly code: string;
+}
+
+export interface Kernel {
+  readonly shader: Shader;
+  /** Prelude modules, in order: element types, reductions. */
+  readonly modules?: readonly Shader[];
+  /** `const NAME: u32 = value;` lines of the prelude: sizes of register and workgroup arrays. */
+  readonly sizes?: Readonly<Record<string, number>>;
+  /** `override` constants. */
+  readonly constants?: Readonly<Record<string, number>>;
+  /** Uniform words at binding 0, in the order of the shader's `Params`. */
+  readonly params: readonly Param[];
+  /** Storage buffers at bindings 1, 2, …; undefined where this specialisation leaves a binding out. */
+  readonly bindings: readonly (Tensor | undefined)[];
+  readonly workgroups: readonly [number, number, number];
+  /** Multiply-adds times two; what the submit budget weighs a kernel by. */
+  readonly flops: number;
+}
+
+export type Param = { readonly u32: number } | { readonly f32: number };
+
+export const u32 = (value: number): Param => ({ u32: value });
+export const f32 = (value: number): Param => ({ f32: value });
+
+/** WebGPU's default limit on workgroups in one dimension. */
+const MAX_WORKGROUPS = 65535;
+
+/** A grid of `count` workgroups, folded into two dimensions where one is too short. Shaders read `group_index`. */
+export function grid(count: number): [number, number, number] {
+  if (count <= MAX_WORKGROUPS) return [count, 1, 1];
+  const rows = Math.ceil(count / MAX_WORKGROUPS);
+  return [Math.ceil(count / rows), rows, 1];
+}
+
+/** A grid of enough workgroups of `size` for `n` items, one item a thread. */
+export function gridFor(n: number, size = 64): [number, number, number] {
+  return grid(Math.ceil(n / size));
+}
+
+/** The whole WGSL text of a kernel: directives, constants, modules, file. */
+export function kernelSource(kernel: Pick<Kernel, 'shader' | 'modules' | 'sizes'>): string {
+  const modules = kernel.modules ?? [];
+  const enables = new Set<string>();
+  const bodies = [...modules, kernel.shader].map(({ code }) =>
+    code.replace(/^enable [^;]+;\n/gm, (line) => {
+      enables.add(line);
+      return '';
+    }),
+  );
+  const sizes = Object.entries(kernel.sizes ?? {}).map(([name, value]) => `const ${name}: u32 = ${value}u;\n`);
+  return [...enables, ...sizes, ...bodies].join('');
+}
+
+/** What makes two kernels share a pipeline. */
+export function pipelineKey(kernel: Kernel): string {
+  const modules = (kernel.modules ?? []).map((module) => module.name).join('+');
+  return [kernel.shader.name, modules, JSON.stringify(kernel.sizes ?? {}), JSON.stringify(kernel.constants ?? {})].join('|');
+}

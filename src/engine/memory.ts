@@ -1,0 +1,240 @@
+/**
+ * Where a session's tensors live: one buffer a leaf, trainable leaves side by side in flat groups, one buffer a slot,
+ * one for all uniforms. The same layout gives the planned bytes and makes the buffers, so the two can't disagree.
+ */
+import { elementCount } from '../core/dtypes';
+import { GraftError } from '../core/errors';
+import type { ParameterSpec } from '../core/spec';
+import type { Device } from './device';
+import { Ledger } from './device';
+import { byteSize, type Tensor } from './graph';
+import { addBytes, emptyBytes, programBytes, UNIFORM_ALIGNMENT, type ProgramsPlan } from './plan';
+import { allocating, Program, type PipelineCache, type SubmitPacer } from './program';
+import type { MemoryBytes } from './types';
+
+/** Storage binding offsets are multiples of WebGPU's default `minStorageBufferOffsetAlignment`. */
+const STORAGE_ALIGNMENT = 256;
+
+/** A flat group stays below WebGPU's default `maxStorageBufferBindingSize`, so that AdamW can bind all of it. */
+const GROUP_BYTES = 128 * 1024 * 1024;
+
+export interface FlatEntry extends ParameterSpec {
+  /** Bytes from the start of the group. */
+  readonly offset: number;
+}
+
+/** Parameters that the optimiser treats alike, end to end in one buffer: so are their gradients and moments. */
+export interface FlatGroup {
+  readonly name: string;
+  readonly decay: boolean;
+  readonly entries: readonly FlatEntry[];
+  readonly bytes: number;
+}
+
+/** Lays parameters end to end, those with weight decay apart from those without. */
+export function flatGroups(parameters: readonly ParameterSpec[], decays: (name: string) => boolean): FlatGroup[] {
+  const groups: { decay: boolean; entries: FlatEntry[]; bytes: number }[] = [];
+  for (const parameter of parameters) {
+    const decay = decays(parameter.name);
+    const size = Math.ceil((4 * elementCount(parameter.shape)) / STORAGE_ALIGNMENT) * STORAGE_ALIGNMENT;
+    let group = groups.findLast((candidate) => candidate.decay === decay);
+    if (!group || group.bytes + size > GROUP_BYTES) {
+      group = { decay, entries: [], bytes: 0 };
+      groups.push(group);
+    }
+    group.entries.push({ ...parameter, offset: group.bytes });
+    group.bytes += size;
+  }
+  return groups.map((group, i) => ({ ...group, name: `group${i}` }));
+}
+
+/** A persistent buffer, and the leaves that are ranges of it. */
+export interface LeafBuffer {
+  readonly label: string;
+  readonly kind: keyof MemoryBytes;
+  readonly bytes: number;
+  readonly ranges: ReadonlyMap<string, number>;
+}
+
+/** One buffer for each leaf of the plan, but for those that a flat buffer holds already. */
+export function leafBuffers(plan: ProgramsPlan, flat: readonly LeafBuffer[]): LeafBuffer[] {
+  const held = new Set(flat.flatMap((buffer) => [...buffer.ranges.keys()]));
+  const single = [...plan.leaves.values()]
+    .filter((tensor) => !held.has(tensor.leaf!.name))
+    .map((tensor): LeafBuffer => {
+      const { name, kind } = tensor.leaf!;
+      return { label: name, kind, bytes: byteSize(tensor), ranges: new Map([[name, 0]]) };
+    });
+  return [...flat, ...single];
+}
+
+/** What a session will allocate, by kind. `readbackBytes` is its staging buffer. */
+export function layoutBytes(plan: ProgramsPlan, buffers: readonly LeafBuffer[], readbackBytes: number): MemoryBytes {
+  const bytes = emptyBytes();
+  for (const buffer of buffers) bytes[buffer.kind] += buffer.bytes;
+  bytes.workspace += readbackBytes;
+  return addBytes(bytes, programBytes(plan));
+}
+
+/** WebGPU's usage bits (spec, section 5.1); Node has no global of them. */
+const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
+const MAP_MODE_READ = 0x1;
+
+const STORAGE = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
+
+/** The buffers of a session and the programs bound to them. */
+export class Memory {
+  readonly ledger: Ledger;
+  private readonly leaves = new Map<string, { buffer: GPUBuffer; offset: number }>();
+  private readonly programs = new Map<string, Promise<Program>>();
+  private slots: GPUBuffer[] = [];
+  private uniforms!: GPUBuffer;
+  private readback!: GPUBuffer;
+
+  private constructor(
+    private readonly device: Device,
+    private readonly pipelines: PipelineCache,
+    private readonly pacer: SubmitPacer,
+    private readonly plan: ProgramsPlan,
+    shared?: Memory,
+  ) {
+    this.ledger = new Ledger(device.gpu);
+    if (shared) this.leaves = new Map(shared.leaves);
+  }
+
+  /**
+   * Allocates everything or throws `out-of-memory` with nothing left behind. Leaves that `shared` holds are used, not
+   * made again, and stay its own.
+   */
+  static async allocate(
+    device: Device,
+    pipelines: PipelineCache,
+    pacer: SubmitPacer,
+    plan: ProgramsPlan,
+    buffers: readonly LeafBuffer[],
+    readbackBytes: number,
+    shared?: Memory,
+  ): Promise<Memory> {
+    refuseOversized(device, plan, buffers);
+    const memory = new Memory(device, pipelines, pacer, plan, shared);
+    try {
+      await allocating(device, () => memory.createBuffers(buffers, readbackBytes));
+    } catch (error) {
+      memory.ledger.destroyAll();
+      throw error;
+    }
+    return memory;
+  }
+
+  private createBuffers(buffers: readonly LeafBuffer[], readbackBytes: number): void {
+    for (const { label, kind, bytes, ranges } of buffers) {
+      const buffer = this.ledger.create(kind, bytes, STORAGE, label);
+      for (const [name, offset] of ranges) this.leaves.set(name, { buffer, offset });
+    }
+    this.slots = this.plan.slots.map((slot, i) => this.ledger.create(slot.kind, slot.bytes, STORAGE, `slot ${i}`));
+    const uniformUsage = USAGE.UNIFORM | USAGE.COPY_DST;
+    this.uniforms = this.ledger.create('workspace', Math.max(UNIFORM_ALIGNMENT, this.plan.uniformBytes), uniformUsage, 'uniforms');
+    const readbackUsage = USAGE.MAP_READ | USAGE.COPY_DST;
+    this.readback = this.ledger.create('workspace', readbackBytes, readbackUsage, 'read-back');
+  }
+
+  binding(tensor: Tensor): Required<GPUBufferBinding> {
+    const size = byteSize(tensor);
+    if (!tensor.leaf) return { buffer: this.slots[this.plan.slotOf.get(tensor)!]!, offset: 0, size };
+    return { ...this.leaf(tensor.leaf.name), size };
+  }
+
+  private leaf(name: string): { buffer: GPUBuffer; offset: number } {
+    const place = this.leaves.get(name);
+    if (!place) throw new Error(`no buffer holds the leaf ${name}`);
+    return place;
+  }
+
+  /** Writes a leaf from its start; `data` is padded to whole words. */
+  write(name: string, data: Uint8Array | Uint32Array | Int32Array | Float32Array): void {
+    const { buffer, offset } = this.leaf(name);
+    let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    if (bytes.byteLength % 4 !== 0) {
+      const padded = new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
+      padded.set(bytes);
+      bytes = padded;
+    }
+    this.device.gpu.queue.writeBuffer(buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+  }
+
+  /** Sets whole leaf buffers to zero. */
+  clear(names: readonly string[]): void {
+    const encoder = this.device.gpu.createCommandEncoder();
+    for (const name of names) encoder.clearBuffer(this.leaf(name).buffer);
+    this.device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  /** The program of that name, built on first use. */
+  program(name: string): Promise<Program> {
+    let program = this.programs.get(name);
+    if (!program) {
+      const planned = this.plan.programs.find((candidate) => candidate.name === name);
+      if (!planned) throw new Error(`no program ${name}`);
+      const bindingOf = (tensor: Tensor) => this.binding(tensor);
+      program = Program.build(this.device, this.pipelines, this.pacer, planned, this.uniforms, bindingOf);
+      this.programs.set(name, program);
+    }
+    return program;
+  }
+
+  /** Runs a program and reads tensors back through the session's staging buffer, one after the other, as f32. */
+  async runAndRead(name: string, tensors: readonly Tensor[]): Promise<Float32Array[]> {
+    const program = await this.program(name);
+    const offsets: number[] = [];
+    let bytes = 0;
+    for (const tensor of tensors) {
+      offsets.push(bytes);
+      bytes += byteSize(tensor);
+    }
+    await program.run((encoder) => {
+      tensors.forEach((tensor, i) => {
+        const { buffer, offset, size } = this.binding(tensor);
+        encoder.copyBufferToBuffer(buffer, offset, this.readback, offsets[i]!, size);
+      });
+    });
+    await this.device.wait(this.readback.mapAsync(MAP_MODE_READ, 0, bytes));
+    const values = new Float32Array(this.readback.getMappedRange(0, bytes).slice(0));
+    this.readback.unmap();
+    return tensors.map((tensor, i) => values.subarray(offsets[i]! / 4, offsets[i]! / 4 + elementCount(tensor.shape)));
+  }
+
+  async run(name: string): Promise<void> {
+    await (await this.program(name)).run();
+  }
+
+  /** Reads `count` f32 from the start of a leaf through a staging buffer of its own. */
+  async read(name: string, count: number): Promise<Float32Array> {
+    const { buffer, offset } = this.leaf(name);
+    const usage = USAGE.MAP_READ | USAGE.COPY_DST;
+    const staging = await allocating(this.device, () => this.ledger.create('workspace', 4 * count, usage, 'staging'));
+    try {
+      const encoder = this.device.gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, offset, staging, 0, 4 * count);
+      this.device.gpu.queue.submit([encoder.finish()]);
+      await this.device.wait(staging.mapAsync(MAP_MODE_READ));
+      return new Float32Array(staging.getMappedRange().slice(0));
+    } finally {
+      this.ledger.destroy(staging);
+    }
+  }
+
+  destroy(): void {
+    this.ledger.destroyAll();
+  }
+}
+
+function refuseOversized(device: Device, plan: ProgramsPlan, buffers: readonly LeafBuffer[]): void {
+  const limit = Math.min(device.info.maxBufferBytes, device.info.maxBindingBytes);
+  const all = [...buffers, ...plan.slots.map((slot, i) => ({ label: `activation slot ${i}`, bytes: slot.bytes }))];
+  const tooLarge = all.find((buffer) => buffer.bytes > limit);
+  if (!tooLarge) return;
+  throw new GraftError(
+    'out-of-memory',
+    `${tooLarge.label} needs a buffer of ${tooLarge.bytes.toLocaleString('en')} bytes and this device allows ${limit.toLocaleString('en')}: use a smaller batch or max_length, or a smaller model.`,
+  );
+}

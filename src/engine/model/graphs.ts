@@ -1,0 +1,232 @@
+/** The graphs of a run: what a micro-batch, an evaluation, an update, a prefill and a decoding step compute. */
+import { parameters, targetedLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
+import type { WeightDType } from '../../core/dtypes';
+import { backward } from '../autodiff';
+import { Graph, type Tensor } from '../graph';
+import type { FlatGroup } from '../memory';
+import { accumulate } from '../ops/accumulate';
+import { attention } from '../ops/attention';
+import { addBias } from '../ops/bias';
+import { gatherRows, kvAppend } from '../ops/cache';
+import { crossEntropy } from '../ops/cross_entropy';
+import { linear } from '../ops/matmul';
+import { adamwOp, globalNorm } from '../ops/optimizer';
+import type { AdamWOptions } from '../types';
+import { decoder, head, type DecoderParts } from './decoder';
+import { adaptedLinear, magnitudeGraph } from './lora';
+
+/** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
+export const LEAF = {
+  ids: 'ids',
+  labels: 'labels',
+  /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
+  dLoss: 'dloss',
+  loss: 'loss',
+  start: 'start',
+  lastRows: 'last-rows',
+  cos: 'rope-cos',
+  sin: 'rope-sin',
+  dropoutSeed: 'dropout-seed',
+  schedule: 'schedule',
+} as const;
+
+export const gradientLeaf = (name: string) => `grad:${name}`;
+
+/** Names of a flat group's buffers, which hold all its entries. */
+export const groupLeaf = {
+  parameters: (group: FlatGroup) => `${group.name}:parameters`,
+  gradients: (group: FlatGroup) => `${group.name}:gradients`,
+  expAvg: (group: FlatGroup) => `${group.name}:exp_avg`,
+  expAvgSq: (group: FlatGroup) => `${group.name}:exp_avg_sq`,
+};
+
+/** What all graphs of a session agree on. */
+export interface ModelOptions {
+  readonly spec: DecoderSpec;
+  readonly weightDType: WeightDType;
+  /** The adapter in the graph; undefined for the base model. */
+  readonly lora?: LoraSpec | undefined;
+  /** `adapter` trains the adapter, `all` every parameter, `none` nothing (decoding). */
+  readonly trainable: 'adapter' | 'all' | 'none';
+  /** Positions that the rotary tables cover. */
+  readonly positions: number;
+}
+
+/** Norms and biases are small and summed into: they stay f32. Trained weights too. */
+export function storedDType(options: Pick<ModelOptions, 'weightDType' | 'trainable'>, shape: readonly number[]): WeightDType {
+  return shape.length === 1 || options.trainable === 'all' ? 'f32' : options.weightDType;
+}
+
+/** Leaves of one graph, and the linears on them. */
+class GraphLeaves {
+  private readonly shapes: Map<string, readonly number[]>;
+  private readonly streams: Map<string, number>;
+
+  constructor(
+    readonly graph: Graph,
+    readonly options: ModelOptions,
+    private readonly dropoutSeed?: Tensor,
+  ) {
+    this.shapes = new Map(parameters(options.spec).map(({ name, shape }) => [name, shape]));
+    const targets = options.lora ? targetedLinears(options.spec, options.lora) : [];
+    this.streams = new Map(targets.map((target, i) => [target.name, i]));
+  }
+
+  weight(name: string): Tensor {
+    const shape = this.shapes.get(name);
+    if (!shape) throw new Error(`the model has no parameter ${name}`);
+    const dtype = storedDType(this.options, shape);
+    return this.graph.leaf(name, { shape, dtype }, 'weights', this.options.trainable === 'all');
+  }
+
+  adapter(name: string, shape: readonly number[]): Tensor {
+    return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trainable === 'adapter');
+  }
+
+  input(name: string, shape: readonly number[], dtype: 'f32' | 'u32' | 'i32'): Tensor {
+    return this.graph.leaf(name, { shape, dtype }, 'workspace');
+  }
+
+  project(x: Tensor, target: LinearSpec): Tensor {
+    const weight = this.weight(`${target.name}.weight`);
+    const stream = this.streams.get(target.name);
+    const y =
+      stream === undefined
+        ? linear(this.graph, x, weight)
+        : adaptedLinear(
+            {
+              graph: this.graph,
+              lora: this.options.lora!,
+              weight,
+              parameter: (name, shape) => this.adapter(name, shape),
+              dropoutSeed: this.dropoutSeed,
+              stream,
+            },
+            x,
+            target,
+          );
+    return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
+  }
+
+  parts(length: number, batch: number, attend: DecoderParts['attend'], checkpoint: boolean): DecoderParts {
+    const { spec, positions } = this.options;
+    const table = [positions, spec.headDim / 2];
+    return {
+      graph: this.graph,
+      spec,
+      length,
+      rotary: {
+        start: this.input(LEAF.start, [batch], 'u32'),
+        cos: this.input(LEAF.cos, table, 'f32'),
+        sin: this.input(LEAF.sin, table, 'f32'),
+      },
+      parameter: (name) => this.weight(name),
+      project: (x, target) => this.project(x, target),
+      attend,
+      checkpoint,
+    };
+  }
+}
+
+export interface LossGraphOptions extends ModelOptions {
+  readonly batch: number;
+  readonly length: number;
+  /** `loss` alone, or with the gradients added to their leaves. */
+  readonly gradients: boolean;
+  readonly dropout: boolean;
+  readonly checkpoint: boolean;
+}
+
+/** Adds the summed loss of a batch to the loss leaf and, if asked, its gradients to theirs. Returns the logits [B·T, V]. */
+export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Tensor } {
+  const { spec, batch, length } = options;
+  const graph = new Graph();
+  const seed = options.dropout ? graph.leaf(LEAF.dropoutSeed, { shape: [1], dtype: 'u32' }, 'workspace') : undefined;
+  const leaves = new GraphLeaves(graph, options, seed);
+  const sizes = attentionSizes(spec, batch, length, length);
+  const start = leaves.input(LEAF.start, [batch], 'u32');
+  const attend = (_: number, q: Tensor, k: Tensor, v: Tensor) => attention(graph, q, k, v, start, sizes);
+  const parts = leaves.parts(length, batch, attend, options.checkpoint);
+  const logits = head(parts, decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32')));
+  const loss = crossEntropy(graph, logits, leaves.input(LEAF.labels, [batch * length], 'i32'));
+  if (options.gradients) {
+    const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
+    for (const [parameter, gradient] of backward(graph, new Map([[loss, dLoss]]))) {
+      const { name } = parameter.leaf!;
+      accumulate(graph, gradient, graph.leaf(gradientLeaf(name), { shape: parameter.shape, dtype: 'f32' }, 'gradients'));
+    }
+  }
+  accumulate(graph, loss, leaves.input(LEAF.loss, [1], 'f32'));
+  return { graph, logits };
+}
+
+/** Clips by the global norm and applies AdamW to every flat group. Returns the norm [1]. */
+export function updateGraph(groups: readonly FlatGroup[], adamw: AdamWOptions, maxNorm: number, adapter: boolean): { graph: Graph; norm: Tensor } {
+  const graph = new Graph();
+  const flat = (name: string, group: FlatGroup, kind: 'adapter' | 'weights' | 'gradients' | 'optimizer') =>
+    graph.leaf(name, { shape: [group.bytes / 4], dtype: 'f32' }, kind);
+  const gradients = groups.map((group) => flat(groupLeaf.gradients(group), group, 'gradients'));
+  const norm = graph.keep(globalNorm(graph, gradients));
+  const loss = graph.leaf(LEAF.loss, { shape: [1], dtype: 'f32' }, 'workspace');
+  const schedule = graph.leaf(LEAF.schedule, { shape: [3], dtype: 'f32' }, 'workspace');
+  groups.forEach((group, i) => {
+    const written = [
+      flat(groupLeaf.parameters(group), group, adapter ? 'adapter' : 'weights'),
+      flat(groupLeaf.expAvg(group), group, 'optimizer'),
+      flat(groupLeaf.expAvgSq(group), group, 'optimizer'),
+    ];
+    const { weightDecay, ...rest } = adamw;
+    const attrs = { ...rest, weightDecay: group.decay ? weightDecay : 0, maxNorm };
+    graph.apply(adamwOp, [gradients[i]!, norm, loss, schedule, ...written], attrs);
+  });
+  return { graph, norm };
+}
+
+/** DoRA's initial magnitudes, added to zeroed leaves. */
+export function initialMagnitudes(options: ModelOptions): Graph {
+  const graph = new Graph();
+  const leaves = new GraphLeaves(graph, options);
+  magnitudeGraph(
+    graph,
+    options.spec,
+    options.lora!,
+    { weight: (name) => leaves.weight(name), adapter: (name, shape) => leaves.adapter(name, shape) },
+    (norm, magnitude) => accumulate(graph, norm, magnitude),
+  );
+  return graph;
+}
+
+export interface DecodeGraphOptions extends ModelOptions {
+  readonly batch: number;
+  /** Tokens a sequence: the padded prompt, or 1. */
+  readonly length: number;
+  /** Positions of the cache. */
+  readonly capacity: number;
+}
+
+/** Appends tokens to the KV cache and returns the logits of one row of each sequence, [B, V]. */
+export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits: Tensor } {
+  const { spec, batch, length, capacity } = options;
+  const graph = new Graph();
+  const leaves = new GraphLeaves(graph, options);
+  const sizes = attentionSizes(spec, batch, length, capacity);
+  const start = leaves.input(LEAF.start, [batch], 'u32');
+  const cache = [batch, capacity, spec.numKeyValueHeads * spec.headDim];
+  const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => {
+    const keys = leaves.input(`cache:${layer}:keys`, cache, 'f32');
+    const values = leaves.input(`cache:${layer}:values`, cache, 'f32');
+    kvAppend(graph, k, start, keys, length);
+    kvAppend(graph, v, start, values, length);
+    return attention(graph, q, keys, values, start, sizes);
+  };
+  const parts = leaves.parts(length, batch, attend, false);
+  const hidden = decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32'));
+  const last = gatherRows(graph, hidden, leaves.input(LEAF.lastRows, [batch], 'u32'));
+  const logits = graph.keep(head(parts, last));
+  return { graph, logits };
+}
+
+function attentionSizes(spec: DecoderSpec, batch: number, length: number, keys: number) {
+  return { batch, length, keys, heads: spec.numHeads, kvHeads: spec.numKeyValueHeads, headDim: spec.headDim };
+}
+

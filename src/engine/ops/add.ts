@@ -1,0 +1,33 @@
+import code from '../../../shaders/add.wgsl?raw';
+import { elementCount } from '../../core/dtypes';
+import type { Graph, Op, Tensor } from '../graph';
+import { f32, gridFor, u32, type Shader } from '../kernel';
+import { sameShape } from './shape';
+
+const shader: Shader = { name: 'add', code };
+
+export const addOp: Op<{ scale: number }> = {
+  name: 'add',
+  outputs([a, b]) {
+    sameShape('add', a!, b!);
+    return [{ shape: a!.shape, dtype: 'f32' }];
+  },
+  kernels({ inputs, outputs, attrs }) {
+    const count = elementCount(outputs[0]!.shape);
+    const params = [u32(count), f32(attrs.scale)];
+    return [{ shader, params, bindings: [...inputs, ...outputs], workgroups: gridFor(count), flops: 2 * count }];
+  },
+  backward({ graph, dOutputs: [dy], attrs, needs }) {
+    return [dy, needs(1) ? (attrs.scale === 1 ? dy : scaled(graph, dy!, attrs.scale)) : undefined];
+  },
+};
+
+/** a + scale · b, element by element; f32 tensors of one shape. */
+export function add(graph: Graph, a: Tensor, b: Tensor, scale = 1): Tensor {
+  return graph.apply1(addOp, [a, b], { scale });
+}
+
+/** scale · x, as x + (scale − 1) · x: exact for the factors in use (−1, 1). */
+function scaled(graph: Graph, x: Tensor, scale: number): Tensor {
+  return add(graph, x, x, scale - 1);
+}

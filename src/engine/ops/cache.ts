@@ -1,0 +1,48 @@
+import gatherCode from '../../../shaders/gather_rows.wgsl?raw';
+import appendCode from '../../../shaders/kv_append.wgsl?raw';
+import type { Graph, Op, Tensor } from '../graph';
+import { gridFor, u32, type Shader } from '../kernel';
+import { matrix } from './shape';
+
+const gatherShader: Shader = { name: 'gather_rows', code: gatherCode };
+const appendShader: Shader = { name: 'kv_append', code: appendCode };
+
+export const gatherRowsOp: Op = {
+  name: 'gatherRows',
+  outputs: ([x, rows]) => [{ shape: [rows!.shape[0]!, matrix('gatherRows', x!)[1]], dtype: 'f32' }],
+  kernels({ inputs, outputs }) {
+    const [rows, channels] = matrix('gatherRows', outputs[0]!);
+    const bindings = [...inputs, ...outputs];
+    const workgroups = gridFor(rows * channels);
+    return [{ shader: gatherShader, params: [u32(rows), u32(channels)], bindings, workgroups, flops: rows * channels }];
+  },
+};
+
+/** Rows of x[N, C] at rows[R] (u32): f32 [R, C]. */
+export function gatherRows(graph: Graph, x: Tensor, rows: Tensor): Tensor {
+  return graph.apply1(gatherRowsOp, [x, rows], undefined);
+}
+
+export const kvAppendOp: Op<{ length: number }> = {
+  name: 'kvAppend',
+  writes: [2],
+  outputs: () => [],
+  kernels({ inputs, attrs }) {
+    const [rows, channels] = matrix('kvAppend', inputs[0]!);
+    const capacity = inputs[2]!.shape[1]!;
+    return [
+      {
+        shader: appendShader,
+        params: [u32(rows), u32(attrs.length), u32(capacity), u32(channels)],
+        bindings: inputs,
+        workgroups: gridFor(rows * channels),
+        flops: rows * channels,
+      },
+    ];
+  },
+};
+
+/** Writes x[B·T, C] into cache[B, S, C] from position start[b] (u32 [B]) on; what falls past S is dropped. */
+export function kvAppend(graph: Graph, x: Tensor, start: Tensor, cache: Tensor, length: number): void {
+  graph.apply(kvAppendOp, [x, start, cache], { length });
+}

@@ -1,0 +1,84 @@
+import normCode from '../../../shaders/dora_norm.wgsl?raw';
+import scaleCode from '../../../shaders/dora_scale.wgsl?raw';
+import dmagnitudeCode from '../../../shaders/dora_dmagnitude.wgsl?raw';
+import type { Graph, Op, Tensor } from '../graph';
+import { f32, grid, gridFor, u32, type Shader } from '../kernel';
+import { reduceModule, weightModule } from './modules';
+import { expectShape, matrix } from './shape';
+
+const normShader: Shader = { name: 'dora_norm', code: normCode };
+const scaleShader: Shader = { name: 'dora_scale', code: scaleCode };
+const dmagnitudeShader: Shader = { name: 'dora_dmagnitude', code: dmagnitudeCode };
+
+/** No backward rule is needed: PEFT detaches the norm (arXiv:2402.09353, section 4.3), so nothing flows through it. */
+export const doraNormOp: Op<{ scaling: number }> = {
+  name: 'doraNorm',
+  outputs: ([weight]) => [{ shape: [matrix('doraNorm', weight!)[0]], dtype: 'f32' }],
+  kernels({ inputs, outputs, attrs }, capabilities) {
+    const [rows, columns] = matrix('doraNorm', inputs[0]!);
+    const [rank] = matrix('doraNorm', inputs[1]!);
+    return [
+      {
+        shader: normShader,
+        modules: [weightModule(inputs[0]!, capabilities), reduceModule(capabilities)],
+        params: [u32(rows), u32(columns), u32(rank), f32(attrs.scaling)],
+        bindings: [...inputs, ...outputs],
+        workgroups: grid(rows),
+        flops: 2 * rows * columns * (rank + 2),
+      },
+    ];
+  },
+  backward: () => [],
+};
+
+/** Inputs x[N, C], magnitude[C], norm[C]. */
+export const doraScaleOp: Op = {
+  name: 'doraScale',
+  outputs([x, magnitude, norm]) {
+    const [, columns] = matrix('doraScale', x!);
+    expectShape('doraScale magnitude', magnitude!, [columns]);
+    expectShape('doraScale norm', norm!, [columns]);
+    return [{ shape: x!.shape, dtype: 'f32' }];
+  },
+  kernels({ inputs, outputs }) {
+    const [rows, columns] = matrix('doraScale', inputs[0]!);
+    const count = rows * columns;
+    const bindings = [...inputs, ...outputs];
+    return [
+      { shader: scaleShader, params: [u32(count), u32(columns)], bindings, workgroups: gridFor(count), flops: 3 * count },
+    ];
+  },
+  backward({ graph, inputs: [x, magnitude, norm], dOutputs: [dy], needs }) {
+    return [
+      needs(0) ? graph.apply1(doraScaleOp, [dy!, magnitude!, norm!], undefined) : undefined,
+      needs(1) ? graph.apply1(doraDmagnitudeOp, [x!, norm!, dy!], undefined) : undefined,
+    ];
+  },
+};
+
+export const doraDmagnitudeOp: Op = {
+  name: 'doraDmagnitude',
+  outputs: ([, norm]) => [{ shape: norm!.shape, dtype: 'f32' }],
+  kernels({ inputs, outputs }) {
+    const [rows, columns] = matrix('doraDmagnitude', inputs[0]!);
+    return [
+      {
+        shader: dmagnitudeShader,
+        params: [u32(rows), u32(columns)],
+        bindings: [...inputs, ...outputs],
+        workgroups: gridFor(columns),
+        flops: 2 * rows * columns,
+      },
+    ];
+  },
+};
+
+/** ‖weight + scaling · b · a‖ by row: weight[out, in], a[r, in], b[out, r]; f32 [out], a constant of the backward pass. */
+export function doraNorm(graph: Graph, weight: Tensor, a: Tensor, b: Tensor, scaling: number): Tensor {
+  return graph.apply1(doraNormOp, [weight, a, b], { scaling });
+}
+
+/** x[N, C] · magnitude[C] / norm[C]. */
+export function doraScale(graph: Graph, x: Tensor, magnitude: Tensor, norm: Tensor): Tensor {
+  return graph.apply1(doraScaleOp, [x, magnitude, norm], undefined);
+}

@@ -1,0 +1,98 @@
+import matmulCode from '../../../shaders/matmul.wgsl?raw';
+import matvecCode from '../../../shaders/matvec.wgsl?raw';
+import type { Graph, Node, Op, Tensor } from '../graph';
+import { f32, grid, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
+import { epilogueModule, reduceModule, weightModule } from './modules';
+import { expectShape, matrix } from './shape';
+
+const matmulShader: Shader = { name: 'matmul', code: matmulCode };
+const matvecShader: Shader = { name: 'matvec', code: matvecCode };
+
+/** Side of the tile of C that a workgroup of matmul.wgsl computes. */
+const TILE = 32;
+
+/** Up to this many rows, a workgroup per output beats a tile that is mostly padding. */
+const MATVEC_ROWS = 4;
+
+interface MatmulAttrs {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly alpha: number;
+}
+
+/** C = addend + alpha · op(A) · op(B). Inputs: A f32, B f32 or a weight type, and an optional f32 addend. */
+export const matmulOp: Op<MatmulAttrs> = {
+  name: 'matmul',
+  outputs(inputs, attrs) {
+    const { m, n } = extents(inputs, attrs);
+    if (inputs[2]) expectShape('matmul addend', inputs[2], [m, n]);
+    return [{ shape: [m, n], dtype: 'f32' }];
+  },
+  kernels(node, capabilities) {
+    const { m } = extents(node.inputs, node.attrs);
+    const few = m <= MATVEC_ROWS && node.attrs.transposeB && !node.attrs.transposeA;
+    return [few ? matvecKernel(node, capabilities) : matmulKernel(node, capabilities)];
+  },
+  /** Only for C = addend + alpha · X · Wᵀ, a linear: dX = alpha · dY · W, dW = alpha · dYᵀ · X. */
+  backward({ graph, inputs: [x, w], dOutputs: [dy], attrs, needs, takePartial }) {
+    if (attrs.transposeA || !attrs.transposeB) throw new Error('matmul: only X · Wᵀ is differentiated');
+    const { alpha } = attrs;
+    const dx = needs(0) ? matmul(graph, dy!, w!, { alpha, addend: takePartial(0) }) : undefined;
+    const dw = needs(1) ? matmul(graph, dy!, x!, { transposeA: true, alpha, addend: takePartial(1) }) : undefined;
+    return [dx, dw, dy];
+  },
+};
+
+function extents([a, b]: readonly Tensor[], attrs: MatmulAttrs): { m: number; n: number; k: number } {
+  const [aRows, aColumns] = matrix('matmul', a!);
+  const [bRows, bColumns] = matrix('matmul', b!);
+  const [m, k] = attrs.transposeA ? [aColumns, aRows] : [aRows, aColumns];
+  const [n, innerB] = attrs.transposeB ? [bRows, bColumns] : [bColumns, bRows];
+  if (k !== innerB) throw new Error(`matmul: inner extents ${k} and ${innerB} differ`);
+  return { m, n, k };
+}
+
+function matmulKernel({ inputs, outputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Kernel {
+  const { m, n, k } = extents(inputs, attrs);
+  const [a, b, addend] = inputs;
+  return {
+    shader: matmulShader,
+    modules: [weightModule(b!, capabilities), epilogueModule(addend)],
+    constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
+    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
+    bindings: [a!, b!, outputs[0]!, addend],
+    workgroups: [Math.ceil(n / TILE), Math.ceil(m / TILE), 1],
+    flops: 2 * m * n * k,
+  };
+}
+
+function matvecKernel({ inputs, outputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Kernel {
+  const { m, n, k } = extents(inputs, attrs);
+  const [a, b, addend] = inputs;
+  return {
+    shader: matvecShader,
+    modules: [weightModule(b!, capabilities), reduceModule(capabilities), epilogueModule(addend)],
+    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
+    bindings: [a!, b!, outputs[0]!, addend],
+    workgroups: grid(n),
+    flops: 2 * m * n * k,
+  };
+}
+
+interface MatmulOptions {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+  readonly alpha?: number;
+  readonly addend?: Tensor | undefined;
+}
+
+/** addend + alpha · op(a) · op(b); see `matmulOp`. */
+export function matmul(graph: Graph, a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const { transposeA = false, transposeB = false, alpha = 1, addend } = options;
+  return graph.apply1(matmulOp, addend ? [a, b, addend] : [a, b], { transposeA, transposeB, alpha });
+}
+
+/** x[N, in] · w[out, in]ᵀ, times `alpha`, plus `addend` [N, out]: a linear layer without bias. */
+export function linear(graph: Graph, x: Tensor, w: Tensor, options: Pick<MatmulOptions, 'alpha' | 'addend'> = {}): Tensor {
+  return matmul(graph, x, w, { ...options, transposeB: true });
+}

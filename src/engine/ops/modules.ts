@@ -1,0 +1,43 @@
+/** Prelude modules that kernels are specialised with: how weights are read, how a workgroup reduces, what a store does. */
+import type { WeightDType } from '../../core/dtypes';
+import type { KernelCapabilities, Shader } from '../kernel';
+import type { Tensor } from '../graph';
+import f32Code from '../../../shaders/types/f32.wgsl?raw';
+import f16Code from '../../../shaders/types/f16.wgsl?raw';
+import f16WordsCode from '../../../shaders/types/f16_words.wgsl?raw';
+import bf16WordsCode from '../../../shaders/types/bf16_words.wgsl?raw';
+import sharedCode from '../../../shaders/reduce/shared.wgsl?raw';
+import subgroupCode from '../../../shaders/reduce/subgroup.wgsl?raw';
+import storeCode from '../../../shaders/epilogue/store.wgsl?raw';
+import addendCode from '../../../shaders/epilogue/addend.wgsl?raw';
+
+const F32: Shader = { name: 'f32', code: f32Code };
+const F16: Shader = { name: 'f16', code: f16Code };
+const F16_WORDS: Shader = { name: 'f16_words', code: f16WordsCode };
+const BF16_WORDS: Shader = { name: 'bf16_words', code: bf16WordsCode };
+const SHARED: Shader = { name: 'shared', code: sharedCode };
+const SUBGROUP: Shader = { name: 'subgroup', code: subgroupCode };
+const STORE: Shader = { name: 'store', code: storeCode };
+const ADDEND: Shader = { name: 'addend', code: addendCode };
+
+/** Reads elements of a weight tensor as f32. */
+export function weightModule(weight: Tensor, capabilities: KernelCapabilities): Shader {
+  switch (weight.dtype as WeightDType) {
+    case 'f32':
+      return F32;
+    case 'f16':
+      return capabilities.f16 ? F16 : F16_WORDS;
+    case 'bf16':
+      return BF16_WORDS;
+  }
+}
+
+/** `workgroup_sum` and `workgroup_max` over 64 lanes. */
+export function reduceModule(capabilities: KernelCapabilities): Shader {
+  return capabilities.subgroups ? SUBGROUP : SHARED;
+}
+
+/** `epilogue`: stores the value, or adds it to a tensor bound at binding 4. */
+export function epilogueModule(addend: Tensor | undefined): Shader {
+  return addend ? ADDEND : STORE;
+}

@@ -1,0 +1,135 @@
+/**
+ * The memory plan. Shapes are static, so every value's lifetime is known before anything runs: values that are never
+ * alive together share a slot, and a slot is one whole buffer (WebGPU refuses one buffer bound read-only and writable
+ * in the same dispatch, so slots are not ranges of an arena). Several programs that never run at once share slots.
+ *
+ * Assignment is greedy by size (Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference",
+ * arXiv:2001.03288): largest value first, into the smallest slot whose occupants it never meets.
+ */
+import { byteSize, type Graph, type Node, type Tensor } from './graph';
+import type { Kernel, KernelCapabilities } from './kernel';
+import type { MemoryBytes, MemoryPlan } from './types';
+
+/** Spacing of uniform blocks: WebGPU's default `minUniformBufferOffsetAlignment`. */
+export const UNIFORM_ALIGNMENT = 256;
+
+/** A graph lowered to kernels, with a slot for every value that is no leaf. */
+export interface PlannedProgram {
+  readonly name: string;
+  readonly kernels: readonly Kernel[];
+  /** Where the program's uniform blocks start in the buffer that all programs share. */
+  readonly uniformOffset: number;
+}
+
+export interface Slot {
+  readonly bytes: number;
+  readonly kind: 'activations' | 'workspace';
+}
+
+export interface ProgramsPlan {
+  readonly programs: readonly PlannedProgram[];
+  readonly slots: readonly Slot[];
+  readonly slotOf: ReadonlyMap<Tensor, number>;
+  readonly uniformBytes: number;
+  /** Every leaf of every program, once, in its largest shape. */
+  readonly leaves: ReadonlyMap<string, Tensor>;
+}
+
+interface Lifetime {
+  readonly tensor: Tensor;
+  readonly bytes: number;
+  readonly kind: Slot['kind'];
+  readonly start: number;
+  end: number;
+}
+
+interface OpenSlot extends Slot {
+  kind: Slot['kind'];
+  readonly occupants: Lifetime[];
+}
+
+/** Lowers and places programs that share one pool of slots. `graphs` maps program names to finished graphs. */
+export function planPrograms(graphs: ReadonlyMap<string, Graph>, capabilities: KernelCapabilities): ProgramsPlan {
+  const leaves = new Map<string, Tensor>();
+  const lifetimes: Lifetime[] = [];
+  const lowered: { name: string; kernels: Kernel[] }[] = [];
+  let time = 0;
+  for (const [name, graph] of graphs) {
+    const nodes = graph.liveNodes();
+    lifetimes.push(...programLifetimes(graph, nodes, time));
+    time += nodes.length + 1;
+    for (const leaf of nodes.flatMap((node) => node.inputs.filter((input) => input.leaf))) {
+      // Programs of several lengths share an input leaf: its buffer is as large as the largest needs.
+      const known = leaves.get(leaf.leaf!.name);
+      if (!known || byteSize(known) < byteSize(leaf)) leaves.set(leaf.leaf!.name, leaf);
+    }
+    lowered.push({ name, kernels: nodes.flatMap((node) => node.op.kernels(node, capabilities)) });
+  }
+  const { slots, slotOf } = assignSlots(lifetimes);
+  let uniformBytes = 0;
+  const programs = lowered.map(({ name, kernels }): PlannedProgram => {
+    const uniformOffset = uniformBytes;
+    uniformBytes += kernels.length * UNIFORM_ALIGNMENT;
+    return { name, kernels, uniformOffset };
+  });
+  return { programs, slots, slotOf, uniformBytes, leaves };
+}
+
+function programLifetimes(graph: Graph, nodes: readonly Node[], origin: number): Lifetime[] {
+  const alive = new Map<Tensor, Lifetime>();
+  nodes.forEach((node, i) => {
+    const time = origin + i;
+    node.outputs.forEach((tensor, k) => {
+      const scratch = k >= (node.op.scratchFrom ?? Infinity);
+      const end = graph.results.has(tensor) ? origin + nodes.length : time;
+      alive.set(tensor, { tensor, bytes: byteSize(tensor), kind: scratch ? 'workspace' : 'activations', start: time, end });
+    });
+    for (const input of node.inputs) {
+      const lifetime = alive.get(input);
+      if (lifetime) lifetime.end = Math.max(lifetime.end, time);
+    }
+  });
+  return [...alive.values()];
+}
+
+function assignSlots(lifetimes: readonly Lifetime[]): { slots: Slot[]; slotOf: Map<Tensor, number> } {
+  const slots: OpenSlot[] = [];
+  const slotOf = new Map<Tensor, number>();
+  // A stable order makes the plan, and with it every byte of a run, reproducible.
+  const order = lifetimes.toSorted((a, b) => b.bytes - a.bytes || a.start - b.start);
+  for (const value of order) {
+    let best = -1;
+    slots.forEach((slot, i) => {
+      const free = slot.occupants.every((other) => value.end < other.start || other.end < value.start);
+      if (free && (best < 0 || slot.bytes < slots[best]!.bytes)) best = i;
+    });
+    if (best < 0) best = slots.push({ bytes: value.bytes, kind: 'workspace', occupants: [] }) - 1;
+    const slot = slots[best]!;
+    slot.occupants.push(value);
+    if (value.kind === 'activations') slot.kind = 'activations';
+    slotOf.set(value.tensor, best);
+  }
+  return { slots: slots.map(({ bytes, kind }) => ({ bytes, kind })), slotOf };
+}
+
+export function emptyBytes(): MemoryBytes {
+  return { weights: 0, adapter: 0, gradients: 0, optimizer: 0, activations: 0, workspace: 0 };
+}
+
+export function memoryPlan(bytes: MemoryBytes): MemoryPlan {
+  return { bytes, totalBytes: Object.values(bytes).reduce((sum, n) => sum + n, 0) };
+}
+
+/** Bytes of slots and uniforms: all that a plan's programs need beside their leaves. */
+export function programBytes(plan: ProgramsPlan): MemoryBytes {
+  const bytes = emptyBytes();
+  for (const slot of plan.slots) bytes[slot.kind] += slot.bytes;
+  bytes.workspace += plan.uniformBytes;
+  return bytes;
+}
+
+export function addBytes(a: MemoryBytes, b: MemoryBytes): MemoryBytes {
+  const sum = { ...a };
+  for (const kind of Object.keys(b) as (keyof MemoryBytes)[]) sum[kind] += b[kind];
+  return sum;
+}

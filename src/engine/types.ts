@@ -1,0 +1,146 @@
+/**
+ * The engine's face towards the recipes. `index.ts` exports the functions that make these; nothing else of the
+ * engine is imported from outside.
+ */
+import type { WeightStream, WeightTensor } from '../core/weights';
+import type { DecoderSpec, LoraSpec } from '../core/spec';
+import type { WeightDType } from '../core/dtypes';
+
+/** Bytes of GPU memory by what they hold. */
+export interface MemoryBytes {
+  weights: number;
+  adapter: number;
+  gradients: number;
+  optimizer: number;
+  activations: number;
+  workspace: number;
+}
+
+export interface MemoryPlan {
+  readonly totalBytes: number;
+  readonly bytes: MemoryBytes;
+}
+
+export interface AdamWOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+}
+
+/** All that fixes the shapes of a training run, and so its memory, before a byte is allocated. */
+export interface TrainOptions {
+  readonly spec: DecoderSpec;
+  /** How base weights are stored on the GPU. */
+  readonly weightDType: WeightDType;
+  /** The adapter to train, or undefined to train every parameter (weights are then f32). */
+  readonly lora?: LoraSpec;
+  /** Seed of the adapter's initial A matrices and of the dropout masks. */
+  readonly seed: number;
+  /** Rows of a micro-batch, and the padded lengths (tokens) that batches may have, ascending. */
+  readonly batchSize: number;
+  readonly lengths: readonly number[];
+  readonly gradientCheckpointing: boolean;
+  readonly adamw: AdamWOptions;
+  readonly maxGradNorm: number;
+}
+
+/** A micro-batch: `rows` sequences, right-padded to one length by the session. Labels are -100 where not trained. */
+export interface Batch {
+  readonly inputIds: readonly (readonly number[])[];
+  readonly labels: readonly (readonly number[])[];
+}
+
+export interface StepResult {
+  /** Sum of token losses over all micro-batches of the step, divided by all their unmasked labels. */
+  readonly loss: number;
+  /** Global L2 norm of the gradients before clipping. */
+  readonly gradNorm: number;
+}
+
+/** Everything that changes while training, beside the trainer's own counters. Names end in `.exp_avg`, `.exp_avg_sq` for moments. */
+export type TrainState = WeightTensor[];
+
+export interface TrainSession {
+  readonly plan: MemoryPlan;
+  /** Bytes of every GPU buffer alive, by the ledger; equals `plan.totalBytes`. */
+  readonly liveBytes: MemoryPlan;
+  /**
+   * One optimiser step over its micro-batches. `step` counts from 0 and seeds the dropout masks together with
+   * `TrainOptions.seed`; AdamW's bias correction uses `step + 1`.
+   * Throws `diverged` for a loss or norm that is not finite (the weights then still hold the step before), `bad-data`
+   * where no label is unmasked, `device-lost`.
+   */
+  step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult>;
+  /** Sum of token losses and number of unmasked labels of one batch; no dropout, nothing changes. */
+  evaluate(batch: Batch): Promise<{ lossSum: number; tokens: number }>;
+  /** Loss, logits (f32 [rows, length, vocab]) and the gradient of every trained parameter, for `graft forward`. */
+  forward(batch: Batch, gradients: boolean): Promise<ForwardResult>;
+  /** Trained tensors under PEFT's names (adapter) or Hub names (full training). */
+  exportParameters(): Promise<WeightTensor[]>;
+  /** Replaces trained tensors; every one must be there with its shape, else `bad-file`. */
+  importParameters(tensors: readonly WeightTensor[]): Promise<void>;
+  /** Trained tensors and both moments. */
+  exportState(): Promise<TrainState>;
+  importState(state: TrainState): Promise<void>;
+  /** An inference view on the same weights: it sees every later step. Dispose it before the session. */
+  dispose(): void;
+}
+
+export interface ForwardResult {
+  readonly logits: Float32Array;
+  readonly loss?: number;
+  readonly gradients?: WeightTensor[];
+}
+
+export interface InferenceOptions {
+  readonly spec: DecoderSpec;
+  readonly weightDType: WeightDType;
+  /** With an adapter, each request may switch it off to ask the base model. */
+  readonly lora?: LoraSpec;
+  /** Sequences decoded at once. */
+  readonly batchSize: number;
+  /** Positions of the KV cache: prompt and answer together. */
+  readonly maxLength: number;
+}
+
+/** A KV cache over `batchSize` independent sequences. */
+export interface InferenceSession {
+  readonly plan: MemoryPlan;
+  readonly liveBytes: MemoryPlan;
+  /**
+   * Starts new sequences from prompts (at most `batchSize`, each at least one token) and returns the logits after each
+   * prompt's last token: f32 [prompts, vocab]. `useAdapter` false asks the base model.
+   */
+  prefill(prompts: readonly (readonly number[])[], useAdapter?: boolean): Promise<Float32Array>;
+  /** Appends one token to each sequence and returns the next logits, f32 [sequences, vocab]. */
+  decode(tokens: readonly number[]): Promise<Float32Array>;
+  importParameters(tensors: readonly WeightTensor[]): Promise<void>;
+  dispose(): void;
+}
+
+/** What the adapter says of itself, for logs and for the model card. */
+export interface DeviceInfo {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  readonly software: boolean;
+  readonly features: readonly string[];
+  readonly maxBufferBytes: number;
+  readonly maxBindingBytes: number;
+}
+
+export interface DeviceOptions {
+  /** Pretend that these features are absent (tests). */
+  readonly withoutFeatures?: readonly string[];
+}
+
+/** A GPU device with its ledger. All sessions of a device share its pipelines. */
+export interface Engine {
+  readonly info: DeviceInfo;
+  /** Resolves with the reason when the device is lost. */
+  readonly lost: Promise<string>;
+  createTrainSession(options: TrainOptions, weights: WeightStream): Promise<TrainSession>;
+  createInferenceSession(options: InferenceOptions, weights: WeightStream): Promise<InferenceSession>;
+  destroy(): void;
+}

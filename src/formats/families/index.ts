@@ -1,0 +1,38 @@
+/** The model families Graft trains. A new one is a new entry: how its config.json reads as a decoder spec. */
+import { GraftError } from '../../core/errors';
+import type { DecoderSpec } from '../../core/spec';
+import { quote } from '../../core/format';
+import type { JsonObject } from '../json';
+import { llama } from './llama';
+
+export interface Family {
+  /** `model_type` of its configs. */
+  readonly modelType: string;
+  /** The entry of `architectures` that is the language model itself. */
+  readonly architecture: string;
+  /** Throws `bad-config` for impossible values, `unsupported` for options of the family that Graft doesn't compute. */
+  readSpec(config: JsonObject): DecoderSpec;
+}
+
+export const FAMILIES: readonly Family[] = [llama];
+
+/** The spec of a config.json. Throws `unsupported` for an architecture that isn't in the table. */
+export function specFromConfig(config: JsonObject, modelName: string): DecoderSpec {
+  const modelType = config.string('model_type');
+  const architectures = config.strings('architectures') ?? [];
+  const family = FAMILIES.find(
+    (known) =>
+      known.modelType === (modelType ?? known.modelType) &&
+      (architectures.length > 0 ? architectures.includes(known.architecture) : modelType !== undefined),
+  );
+  if (!family) {
+    const named = architectures.length > 0 ? `architecture ${architectures.join(', ')}` : 'unnamed architecture';
+    const type = modelType === undefined ? '' : ` (model_type ${quote(modelType)})`;
+    const known = FAMILIES.map((entry) => `${entry.architecture} (${entry.modelType})`).join(', ');
+    throw new GraftError('unsupported', `${modelName} has the ${named}${type}, which Graft can't train; it can train: ${known}.`);
+  }
+  if (config.get('quantization_config') !== undefined) {
+    throw new GraftError('unsupported', `${modelName} is already quantised; pick the original model in F32, F16 or BF16.`);
+  }
+  return family.readSpec(config);
+}

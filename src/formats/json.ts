@@ -1,0 +1,119 @@
+/** Other people's JSON, read field by field: own fields only, so that nothing in a file reaches a prototype. */
+import { GraftError } from '../core/errors';
+import { plural, quote } from '../core/format';
+import { decodeUtf8, type FileSource } from '../core/store';
+
+/** Above any real config or tokenizer; JSON.parse of more could exhaust a tab's memory. */
+const MAX_JSON_BYTES = 256 * 2 ** 20;
+
+/** The text of a file, or undefined where there is none. Throws `bad-file` for text that is not UTF-8. */
+export async function readText(source: FileSource, file: string): Promise<string | undefined> {
+  const size = await source.size(file);
+  if (size === undefined) return undefined;
+  if (size > MAX_JSON_BYTES) throw new GraftError('bad-file', `${file} has ${plural(size, 'byte')}: too large to be a ${file}.`);
+  try {
+    return decodeUtf8(await source.read(file));
+  } catch (error) {
+    if (error instanceof GraftError) throw error;
+    throw new GraftError('bad-file', `${file} in ${source.name} is not UTF-8 text: download it again.`);
+  }
+}
+
+/** The object in a JSON file, or undefined where there is no such file. Throws `bad-file` for anything else in it. */
+export async function readObject(source: FileSource, file: string): Promise<JsonObject | undefined> {
+  const text = await readText(source, file);
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new GraftError('bad-file', `${file} in ${source.name} is not valid JSON: download it again.`);
+  }
+  if (!isPlainObject(value)) throw new GraftError('bad-file', `${file} in ${source.name} holds no JSON object.`);
+  return new JsonObject(file, value);
+}
+
+export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Typed access to the fields of one object. A field that is null counts as absent, as in the Hub's configs. */
+export class JsonObject {
+  constructor(
+    /** Where it came from, for messages: `config.json` or `config.json: rope_scaling`. */
+    readonly where: string,
+    readonly value: Readonly<Record<string, unknown>>,
+  ) {}
+
+  keys(): string[] {
+    return Object.keys(this.value);
+  }
+
+  get(key: string): unknown {
+    return Object.hasOwn(this.value, key) ? (this.value[key] ?? undefined) : undefined;
+  }
+
+  object(key: string): JsonObject | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (!isPlainObject(value)) throw this.wrong(key, 'an object');
+    return new JsonObject(`${this.where}: ${key}`, value);
+  }
+
+  string(key: string): string | undefined {
+    const value = this.get(key);
+    if (value !== undefined && typeof value !== 'string') throw this.wrong(key, 'text');
+    return value;
+  }
+
+  strings(key: string): string[] | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) throw this.wrong(key, 'a list of texts');
+    return value;
+  }
+
+  boolean(key: string): boolean | undefined {
+    const value = this.get(key);
+    if (value !== undefined && typeof value !== 'boolean') throw this.wrong(key, 'true or false');
+    return value;
+  }
+
+  /** A number above 0. */
+  positive(key: string): number | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'number' || !(value > 0)) throw this.wrong(key, 'a number above 0');
+    return value;
+  }
+
+  /** A whole number from 1 to `limit`. */
+  size(key: string, limit: number): number | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > limit) {
+      throw this.wrong(key, `a whole number from 1 to ${limit}`);
+    }
+    return value;
+  }
+
+  /** One token id or a list of them; absent is an empty list. */
+  ids(key: string): number[] {
+    const value = this.get(key);
+    const list: unknown[] = value === undefined ? [] : Array.isArray(value) ? value : [value];
+    if (!list.every((id) => typeof id === 'number' && Number.isInteger(id) && id >= 0)) {
+      throw this.wrong(key, 'a token id or a list of them');
+    }
+    return list as number[];
+  }
+
+  /** `value`, or an error that names the missing field. */
+  required<T>(key: string, value: T | undefined): T {
+    if (value === undefined) throw new GraftError('bad-config', `${this.where} has no ${key}, which the model needs.`);
+    return value;
+  }
+
+  wrong(key: string, expected: string): GraftError {
+    return new GraftError('bad-config', `${this.where}: ${key} must be ${expected}, but is ${quote(this.get(key))}.`);
+  }
+}

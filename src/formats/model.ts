@@ -1,0 +1,177 @@
+/** A model folder in Hub layout: config, weights in one or many safetensors files, tokenizer, chat template. */
+import type { WeightDType } from '../core/dtypes';
+import { GraftError } from '../core/errors';
+import { quote } from '../core/format';
+import { parameters, type DecoderSpec } from '../core/spec';
+import type { FileSource } from '../core/store';
+import type { ChatTemplate } from '../core/text';
+import type { WeightStream } from '../core/weights';
+import { specFromConfig } from './families';
+import { readObject, type JsonObject } from './json';
+import { readHeader, streamEntries, weightDType, type SafetensorsHeader, type TensorEntry } from './safetensors';
+import { findTurnEnd, openTemplate } from './template';
+import { openTokenizer, type HubTokenizer } from './tokenizer';
+
+const SINGLE_FILE = 'model.safetensors';
+const INDEX_FILE = 'model.safetensors.index.json';
+
+/** Weight files of other formats that a folder may hold instead, for a message that says so. */
+const OTHER_WEIGHTS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth', 'model.gguf'];
+
+/** What `generation_config.json` suggests; absent where the model has no opinion. */
+export interface GenerationConfig {
+  readonly doSample?: boolean;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly maxNewTokens?: number;
+}
+
+export interface HubModel {
+  readonly name: string;
+  readonly spec: DecoderSpec;
+  /** The dtype that most of the weights are stored in. */
+  readonly weightDType: WeightDType;
+  /** Bytes of the parameters as stored. */
+  readonly weightBytes: number;
+  /** Every parameter of `parameters(spec)` once, in file order; each call reads anew. */
+  weights(): WeightStream;
+  /** Undefined where the folder has no tokenizer.json; only pre-tokenised rows can then be used. */
+  readonly tokenizer: HubTokenizer | undefined;
+  /** The model's chat template or the Alpaca fallback; undefined without a tokenizer. */
+  readonly template: ChatTemplate | undefined;
+  readonly generationConfig: GenerationConfig;
+}
+
+/**
+ * Opens a model folder: reads every header and small file, but no weights yet.
+ * @throws `not-found` (no config or weights), `unsupported` (architecture, dtype), `bad-config`, `bad-file`.
+ */
+export async function openModel(source: FileSource): Promise<HubModel> {
+  const config = await readConfig(source);
+  const spec = specFromConfig(config, source.name);
+  const headers = await readHeaders(source);
+  const entries = checkParameters(source.name, spec, headers);
+  const names = new Set(entries.keys());
+  const generation = await readObject(source, 'generation_config.json');
+  const eosIds = [...(generation?.ids('eos_token_id') ?? []), ...config.ids('eos_token_id')];
+  const text = await openText(source, eosIds);
+  return {
+    name: source.name,
+    spec,
+    ...storage(entries),
+    weights: () => streamEntries(source, headers, names),
+    ...text,
+    generationConfig: generationConfig(generation),
+  };
+}
+
+/** The decoder spec from config.json alone: enough to plan memory where the weights are elsewhere. */
+export async function readSpec(source: FileSource): Promise<DecoderSpec> {
+  return specFromConfig(await readConfig(source), source.name);
+}
+
+async function readConfig(source: FileSource): Promise<JsonObject> {
+  const config = await readObject(source, 'config.json');
+  if (!config) {
+    throw new GraftError('not-found', `${source.name} has no config.json: it is no model folder in the Hub's layout.`);
+  }
+  return config;
+}
+
+async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
+  if ((await source.size(SINGLE_FILE)) !== undefined) return [await readHeader(source, SINGLE_FILE)];
+  const index = await readObject(source, INDEX_FILE);
+  if (!index) {
+    const sizes = await Promise.all(OTHER_WEIGHTS.map((file) => source.size(file)));
+    const other = OTHER_WEIGHTS.find((_, i) => sizes[i] !== undefined);
+    if (other) {
+      throw new GraftError('unsupported', `${source.name} has its weights in ${other} only; Graft reads ${SINGLE_FILE}.`);
+    }
+    throw new GraftError('not-found', `${source.name} has no ${SINGLE_FILE} and no ${INDEX_FILE}.`);
+  }
+  const map = index.required('weight_map', index.object('weight_map'));
+  const files = new Set<string>();
+  for (const name of map.keys()) {
+    const file = map.string(name);
+    if (file === undefined || !/^[\w][\w.-]*\.safetensors$/.test(file)) {
+      throw new GraftError('bad-file', `${INDEX_FILE} puts ${quote(name)} into ${quote(file)}, which is no safetensors file.`);
+    }
+    files.add(file);
+  }
+  const headers: SafetensorsHeader[] = [];
+  for (const file of [...files].sort()) headers.push(await readHeader(source, file));
+  return headers;
+}
+
+/** The stored tensor of every parameter. Throws where one is missing, misshapen, repeated, or not the model's. */
+function checkParameters(name: string, spec: DecoderSpec, headers: readonly SafetensorsHeader[]): Map<string, TensorEntry> {
+  const stored = new Map<string, TensorEntry>();
+  for (const { file, tensors } of headers) {
+    for (const entry of tensors) {
+      if (stored.has(entry.name)) throw new GraftError('bad-file', `Tensor ${entry.name} is stored twice, again in ${file}.`);
+      stored.set(entry.name, entry);
+    }
+  }
+  const entries = new Map<string, TensorEntry>();
+  for (const parameter of parameters(spec)) {
+    const entry = stored.get(parameter.name);
+    if (!entry) {
+      throw new GraftError('bad-file', `${name} lacks the tensor ${parameter.name}, which its config.json calls for.`);
+    }
+    if (entry.shape.join() !== parameter.shape.join()) {
+      throw new GraftError(
+        'bad-file',
+        `${parameter.name} in ${name} has shape [${entry.shape.join(', ')}], but config.json calls for [${parameter.shape.join(', ')}].`,
+      );
+    }
+    if (!weightDType(entry.dtype)) {
+      throw new GraftError('unsupported', `${parameter.name} in ${name} is stored as ${entry.dtype}; Graft reads F32, F16 and BF16.`);
+    }
+    entries.set(parameter.name, entry);
+  }
+  const stranger = [...stored.keys()].find((tensor) => !entries.has(tensor) && !isRedundant(tensor, spec));
+  if (stranger !== undefined) {
+    throw new GraftError(
+      'unsupported',
+      `${name} holds the tensor ${stranger}, which its config.json doesn't call for: leaving it out would change the model.`,
+    );
+  }
+  return entries;
+}
+
+/** Tensors that some files hold and that follow from others: a tied head, rotary tables. */
+function isRedundant(name: string, spec: DecoderSpec): boolean {
+  return (name === 'lm_head.weight' && spec.tieWordEmbeddings) || name.endsWith('.rotary_emb.inv_freq');
+}
+
+function storage(entries: ReadonlyMap<string, TensorEntry>): { weightDType: WeightDType; weightBytes: number } {
+  const bytes: Record<WeightDType, number> = { f32: 0, f16: 0, bf16: 0 };
+  for (const entry of entries.values()) bytes[weightDType(entry.dtype) ?? 'f32'] += entry.end - entry.start;
+  const dtypes: WeightDType[] = ['f32', 'bf16', 'f16'];
+  return {
+    weightDType: dtypes.reduce((most, dtype) => (bytes[dtype] > bytes[most] ? dtype : most)),
+    weightBytes: bytes.f32 + bytes.f16 + bytes.bf16,
+  };
+}
+
+async function openText(
+  source: FileSource,
+  eosIds: readonly number[],
+): Promise<{ tokenizer: HubTokenizer | undefined; template: ChatTemplate | undefined }> {
+  const tokenizer = await openTokenizer(source, eosIds);
+  if (!tokenizer) return { tokenizer: undefined, template: undefined };
+  const template = await openTemplate(source, tokenizer);
+  return { tokenizer: tokenizer.withStopToken(findTurnEnd(tokenizer, template)), template };
+}
+
+function generationConfig(file: JsonObject | undefined): GenerationConfig {
+  const read = {
+    doSample: file?.boolean('do_sample'),
+    temperature: file?.positive('temperature'),
+    topP: file?.positive('top_p'),
+    topK: file?.positive('top_k'),
+    maxNewTokens: file?.positive('max_new_tokens'),
+  };
+  return Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined));
+}

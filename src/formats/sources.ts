@@ -1,0 +1,118 @@
+/** File sources that need no platform: HTTP and memory. */
+import { GraftError } from '../core/errors';
+import { formatCount } from '../core/format';
+import type { FileSource } from '../core/store';
+
+/** A folder held in memory. */
+export function memorySource(name: string, files: Readonly<Record<string, Uint8Array>>): FileSource {
+  const held = new Map(Object.entries(files));
+  return {
+    name,
+    list: async () => [...held.keys()],
+    size: async (file) => held.get(file)?.byteLength,
+    read: async (file, start = 0, end?) => {
+      const bytes = held.get(file);
+      if (!bytes) throw new GraftError('not-found', `${name} has no file ${file}.`);
+      return bytes.subarray(start, end);
+    },
+  };
+}
+
+export interface HttpSourceOptions {
+  /** What to call it in messages; the URL by default. */
+  readonly name?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What `list()` answers, since HTTP can't list a folder. */
+  readonly files?: readonly string[];
+}
+
+/** A folder on a web server, read by ranges where the server knows them and whole where it doesn't. */
+export function httpSource(baseUrl: string, options: HttpSourceOptions = {}): FileSource {
+  return new HttpSource(baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`, options);
+}
+
+class HttpSource implements FileSource {
+  readonly name: string;
+  private readonly sizes = new Map<string, Promise<number | undefined>>();
+  /** The last file of a server without ranges: it came whole, so it is kept for the next read. */
+  private whole: { file: string; bytes: Uint8Array } | undefined;
+
+  constructor(
+    private readonly baseUrl: string,
+    private readonly options: HttpSourceOptions,
+  ) {
+    this.name = options.name ?? baseUrl;
+  }
+
+  async list(): Promise<string[]> {
+    if (this.options.files) return [...this.options.files];
+    throw new GraftError('unsupported', `The files of ${this.name} can't be listed over HTTP.`);
+  }
+
+  size(file: string): Promise<number | undefined> {
+    const known = this.sizes.get(file);
+    if (known) return known;
+    const asked = this.fetchSize(file);
+    this.sizes.set(file, asked);
+    asked.catch(() => this.sizes.delete(file));
+    return asked;
+  }
+
+  async read(file: string, start = 0, end?: number): Promise<Uint8Array> {
+    if (this.whole?.file === file) return this.whole.bytes.subarray(start, end);
+    if (end !== undefined && end <= start) return new Uint8Array(0);
+    const whole = start === 0 && end === undefined;
+    const response = await this.fetch(file, whole ? undefined : `bytes=${start}-${end === undefined ? '' : end - 1}`);
+    if (!response) throw new GraftError('not-found', `${this.name} has no file ${file}.`);
+    const bytes = await this.body(file, response);
+    if (response.status === 206) return bytes;
+    this.whole = { file, bytes };
+    return bytes.subarray(start, end);
+  }
+
+  /** A range of one byte, because a HEAD answers with the compressed length where a server compresses. */
+  private async fetchSize(file: string): Promise<number | undefined> {
+    const response = await this.fetch(file, 'bytes=0-0');
+    if (!response) return undefined;
+    const bytes = await this.body(file, response);
+    if (response.status === 200) {
+      this.whole = { file, bytes };
+      return bytes.byteLength;
+    }
+    const total = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
+    if (total === undefined) {
+      throw new GraftError('storage', `${this.name} does not say how long ${file} is: try another server.`);
+    }
+    return Number(total);
+  }
+
+  /** The response, or undefined where there is no such file; 416 is the answer for an empty file. */
+  private async fetch(file: string, range: string | undefined): Promise<Response | undefined> {
+    const url = this.baseUrl + file.split('/').map(encodeURIComponent).join('/');
+    let response: Response;
+    try {
+      response = await fetch(url, { headers: { ...this.options.headers, ...(range ? { range } : {}) } });
+    } catch (cause) {
+      throw new GraftError('storage', `${this.name} can't be reached for ${file}: check the connection and try again.`, {
+        cause,
+      });
+    }
+    // Servers of single-page apps answer an unknown path with the page itself.
+    const page = response.headers.get('content-type')?.startsWith('text/html') && !file.endsWith('.html');
+    if (response.status === 404 || response.status === 410 || (response.ok && page)) return undefined;
+    if (!response.ok && response.status !== 416) {
+      throw new GraftError('storage', `${this.name} answered ${response.status} ${response.statusText} for ${file}.`);
+    }
+    return response;
+  }
+
+  private async body(file: string, response: Response): Promise<Uint8Array> {
+    try {
+      return new Uint8Array(await response.arrayBuffer());
+    } catch (cause) {
+      const expected = Number(response.headers.get('content-length') ?? 0);
+      const length = expected ? ` of ${formatCount(expected)} bytes` : '';
+      throw new GraftError('storage', `The download${length} of ${file} from ${this.name} broke off: try again.`, { cause });
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** Tokenizers of Hub folders: `@huggingface/tokenizers` behind the interface of core. */
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import { GraftError } from '../core/errors';
+import { quote } from '../core/format';
+import type { FileSource } from '../core/store';
+import type { Tokenizer } from '../core/text';
+import { isPlainObject, readObject, type JsonObject } from './json';
+
+/** The special tokens that a chat template may name, as text; absent ones are undefined there too. */
+export interface SpecialTokens {
+  readonly bos_token?: string;
+  readonly eos_token?: string;
+  readonly unk_token?: string;
+  readonly pad_token?: string;
+}
+
+const SPECIAL_KEYS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;
+
+/** A tokenizer with what the chat template needs to know of it. */
+export class HubTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly bosTokenId: number | undefined;
+  readonly eosTokenId: number | undefined;
+  readonly stopTokenIds: readonly number[];
+  readonly padTokenId: number;
+  /** Ids that the tokenizer finds in text as a whole: special tokens and others added to the vocabulary. */
+  readonly addedTokenIds: ReadonlySet<number>;
+
+  constructor(
+    private readonly name: string,
+    private readonly library: LibraryTokenizer,
+    readonly specialTokens: SpecialTokens,
+    /** Ids that the model's configs call end of sequence, beside the tokenizer's own. */
+    stopIds: readonly number[],
+  ) {
+    const idOf = (token: string | undefined) => (token === undefined ? undefined : library.token_to_id(token));
+    this.vocabSize = [...library.get_vocab(true).values()].reduce((most, id) => Math.max(most, id + 1), 0);
+    this.addedTokenIds = new Set(library.get_added_tokens_decoder().keys());
+    this.bosTokenId = idOf(specialTokens.bos_token);
+    this.eosTokenId = idOf(specialTokens.eos_token) ?? stopIds[0];
+    this.stopTokenIds = [...new Set([...(this.eosTokenId === undefined ? [] : [this.eosTokenId]), ...stopIds])];
+    this.padTokenId = this.choosePad(idOf(specialTokens.pad_token), idOf(specialTokens.unk_token));
+  }
+
+  /** The same tokenizer that also stops at `id`. */
+  withStopToken(id: number | undefined): HubTokenizer {
+    if (id === undefined || this.stopTokenIds.includes(id)) return this;
+    return new HubTokenizer(this.name, this.library, this.specialTokens, [...this.stopTokenIds, id]);
+  }
+
+  /** Whether the tokenizer's own post-processor starts a text with BOS. */
+  get addsBos(): boolean {
+    return this.bosTokenId !== undefined && this.encode('a', { addSpecialTokens: true })[0] === this.bosTokenId;
+  }
+
+  encode(text: string, options: { addSpecialTokens: boolean }): number[] {
+    const ids: (number | undefined)[] = this.library.encode(text, { add_special_tokens: options.addSpecialTokens }).ids;
+    // Byte-level and byte-fallback vocabularies know every text; others may lack a character and an unknown token.
+    if (ids.some((id) => id === undefined)) {
+      throw new GraftError('bad-data', `The tokenizer of ${this.name} has no token for a character of ${quote(text)}.`);
+    }
+    return ids as number[];
+  }
+
+  /** Ids beyond the vocabulary (a padded embedding has some) have no text and are left out. */
+  decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string {
+    const known = ids.filter((id) => this.library.id_to_token(id) !== undefined);
+    return known.length === 0 ? '' : this.library.decode(known, { skip_special_tokens: options.skipSpecialTokens });
+  }
+
+  /** The model's pad token where no turn ends with it, else another that no text is trained to end with. */
+  private choosePad(pad: number | undefined, unknown: number | undefined): number {
+    const free = (id: number | undefined) => id !== undefined && !this.stopTokenIds.includes(id);
+    const candidates = [pad, unknown, this.bosTokenId, ...[...this.addedTokenIds].reverse()];
+    return candidates.find(free) ?? Array.from({ length: this.vocabSize }, (_, id) => id).find(free) ?? 0;
+  }
+}
+
+/**
+ * The tokenizer of a model folder, or undefined where it has no tokenizer.json.
+ * `stopIds` come from config.json and generation_config.json. Throws `unsupported` for one the library can't build.
+ */
+export async function openTokenizer(source: FileSource, stopIds: readonly number[]): Promise<HubTokenizer | undefined> {
+  const tokenizer = await readObject(source, 'tokenizer.json');
+  if (!tokenizer) return undefined;
+  const config = await readObject(source, 'tokenizer_config.json');
+  const specialMap = await readObject(source, 'special_tokens_map.json');
+  const special: { [key in (typeof SPECIAL_KEYS)[number]]?: string } = {};
+  for (const key of SPECIAL_KEYS) {
+    const token = tokenText(config, key) ?? tokenText(specialMap, key);
+    if (token !== undefined) special[key] = token;
+  }
+  try {
+    // The library's own default rewrites decoded text (" ." to "."); Transformers' default leaves it as it is.
+    const settings = { clean_up_tokenization_spaces: false, ...config?.value };
+    return new HubTokenizer(source.name, new LibraryTokenizer(tokenizer.value, settings), special, stopIds);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GraftError('unsupported', `The tokenizer.json of ${source.name} can't be used: ${reason}.`, { cause });
+  }
+}
+
+/** A special token is stored as its text, or as an object that has it as `content`. */
+function tokenText(file: JsonObject | undefined, key: string): string | undefined {
+  const value = file?.get(key);
+  return isPlainObject(value) ? file?.object(key)?.string('content') : file?.string(key);
+}

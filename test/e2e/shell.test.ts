@@ -1,0 +1,47 @@
+import { expect } from 'vitest';
+import { test } from '../support/browser';
+
+test('the page loads without a console error', async ({ page, site }) => {
+  await page.goto(site.url);
+  expect(await page.title()).toContain('Graft');
+});
+
+test('every response carries the content security policy', async ({ page, site }) => {
+  const policies = new Map<string, string | undefined>();
+  page.on('response', (response) => policies.set(response.url(), response.headers()['content-security-policy']));
+  await page.goto(site.url);
+  expect(policies.size).toBeGreaterThan(1);
+  for (const [url, policy] of policies) expect(policy, url).toContain("default-src 'self'");
+});
+
+test('a missing file is a 404, not the page', async ({ page, site }) => {
+  const response = await page.request.get(`${site.url}models/none/config.json`);
+  expect(response.status()).toBe(404);
+});
+
+test('WebGPU computes in this browser', async ({ page, site }) => {
+  await page.goto(site.url);
+  const result = await page.evaluate(async () => {
+    const adapter = await navigator.gpu.requestAdapter();
+    if (!adapter) return undefined;
+    const device = await adapter.requestDevice();
+    const code = `@group(0) @binding(0) var<storage, read_write> x: array<u32>;
+      @compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) { x[i] = i * i; }`;
+    const compute = { module: device.createShaderModule({ code }) };
+    const pipeline = device.createComputePipeline({ layout: 'auto', compute });
+    const buffer = device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+    const readback = device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const entries = [{ binding: 0, resource: { buffer } }];
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    encoder.copyBufferToBuffer(buffer, 0, readback, 0, 16);
+    device.queue.submit([encoder.finish()]);
+    await readback.mapAsync(GPUMapMode.READ);
+    return [...new Uint32Array(readback.getMappedRange())];
+  });
+  expect(result).toEqual([0, 1, 4, 9]);
+});

@@ -1,0 +1,82 @@
+/**
+ * `npm test`: installs what is missing and runs every check, cheap ones first; stops at the first that fails.
+ * `npm test -- lint unit` runs the named stages only.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensureModules, projectFolder } from '../src/cli/modules.mjs';
+import { ensureChromium, ensureGpu } from './support/machine.mjs';
+
+const results = join(projectFolder, 'test/results');
+const total = { passed: 0, skipped: 0, failed: 0 };
+
+/** Runs an npm package's program. @param {string} program @param {string[]} args */
+function run(program, ...args) {
+  const path = join(projectFolder, 'node_modules/.bin', program);
+  const shell = process.platform === 'win32';
+  return spawnSync(path, args, { cwd: projectFolder, stdio: 'inherit', shell }).status === 0;
+}
+
+/** @param {string} project a vitest project of vite.config.ts */
+function vitest(project) {
+  const report = join(results, `${project}.json`);
+  rmSync(report, { force: true });
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const ok = run('vitest', 'run', '--project', project, ...reporters);
+  try {
+    const { numPassedTests, numPendingTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
+    total.passed += numPassedTests;
+    total.skipped += numPendingTests;
+    total.failed += numFailedTests;
+  } catch {
+    return false; // vitest ended before it could write its report
+  }
+  return ok;
+}
+
+/** @type {Record<string, () => boolean>} */
+const STAGES = {
+  machine: () => {
+    console.log(`browser: ${ensureChromium()}`);
+    const { name, software } = ensureGpu();
+    console.log(`GPU: ${name}${software ? ' (software)' : ''}`);
+    return true;
+  },
+  format: () => run('prettier', '--check', '.', '--log-level', 'warn'),
+  lint: () => run('eslint', '.'),
+  types: () => run('tsc'),
+  svelte: () => run('svelte-check', '--tsconfig', './tsconfig.json', '--fail-on-warnings'),
+  build: () => run('vite', 'build') && run('vite', 'build', '--mode', 'cli'),
+  unit: () => vitest('unit'),
+  gpu: () => vitest('gpu'),
+  e2e: () => vitest('e2e'),
+};
+
+const chosen = process.argv.slice(2);
+const unknown = chosen.filter((name) => !(name in STAGES));
+if (unknown.length > 0) {
+  console.error(`There is no stage ${unknown.join(', ')}; the stages are ${Object.keys(STAGES).join(', ')}.`);
+  process.exit(1);
+}
+
+ensureModules();
+mkdirSync(results, { recursive: true });
+for (const [name, stage] of Object.entries(STAGES)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  console.log(`\n── ${name}`);
+  const start = performance.now();
+  let ok = false;
+  try {
+    ok = stage();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+  }
+  console.log(`── ${name}: ${ok ? 'ok' : 'FAILED'}, ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  if (!ok) {
+    console.log(`\n${total.passed} passed, ${Math.max(1, total.failed)} failed`);
+    process.exit(1);
+  }
+}
+if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);
+console.log(`\n${total.passed} passed, ${total.failed} failed`);

@@ -1,0 +1,6 @@
+declare module 'safetensors' {
+  export class SafeTensor {
+    constructor(bytes: Uint8Array);
+    getTensor(name: string): Uint8Array;
+  }
+}

@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { Message } from '../../../src/core/text';
+import { strftime } from '../../../src/formats/jinja';
+import { alpacaTemplate, chatTemplate, openTemplate } from '../../../src/formats/template';
+import type { HubTokenizer } from '../../../src/formats/tokenizer';
+import { hasReference, reference } from '../../support/reference';
+import { expectError, files } from './support';
+
+interface Case {
+  messages: Message[];
+  add_generation_prompt: boolean;
+  text?: string;
+  error?: string;
+}
+
+const goldens = hasReference
+  ? (JSON.parse(readFileSync(reference('golden', 'chat_templates.json'), 'utf8')) as Record<string, Record<string, Case>>)
+  : {};
+const cases = Object.entries(goldens).flatMap(([file, named]) => Object.entries(named).map(([name, item]) => [file, name, item] as const));
+
+const tokens = { bos_token: '<s>', eos_token: '</s>' };
+const tokenizer = { specialTokens: tokens, addsBos: true } as HubTokenizer;
+const user = (content: string): Message => ({ role: 'user', content });
+const assistant = (content: string): Message => ({ role: 'assistant', content });
+
+describe.skipIf(!hasReference)('templates of the reference', () => {
+  it.each(cases)('%s renders %s as Transformers does', async (file, _name, { messages, add_generation_prompt, text, error }) => {
+    // The golden of Llama 3.2 has the date that its template falls back to.
+    const source = readFileSync(reference('chat-templates', file), 'utf8');
+    const template = chatTemplate(file, source, tokens, new Date(2024, 6, 26));
+    const render = () => template.render(messages, { addGenerationPrompt: add_generation_prompt });
+    if (error === undefined) expect(render()).toBe(text);
+    else await expectError(render, 'bad-config', new RegExp(error));
+  });
+});
+
+describe('openTemplate', () => {
+  const config = (chat_template: unknown) => ({ 'tokenizer_config.json': { chat_template } });
+
+  it('prefers chat_template.jinja, then tokenizer_config.json, then Alpaca', async () => {
+    const both = await openTemplate(files({ ...config('config'), 'chat_template.jinja': 'jinja' }), tokenizer);
+    expect([both.source, both.render([], { addGenerationPrompt: false })]).toEqual(['chat_template.jinja', 'jinja']);
+    expect((await openTemplate(files(config('x')), tokenizer)).source).toBe('tokenizer_config.json');
+    expect((await openTemplate(files({}), tokenizer)).source).toBe('alpaca');
+  });
+
+  it('takes the default of several named templates', async () => {
+    const named = [
+      { name: 'tool_use', template: 'tools' },
+      { name: 'default', template: 'plain' },
+    ];
+    const template = await openTemplate(files(config(named)), tokenizer);
+    expect(template.render([], { addGenerationPrompt: false })).toBe('plain');
+    await expectError(() => openTemplate(files(config(named.slice(0, 1))), tokenizer), 'bad-config', /chat_template/);
+  });
+
+  it('reports a template that does not compile, or that raises', async () => {
+    await expectError(() => openTemplate(files(config('{% if %}')), tokenizer), 'bad-config', /can't be compiled/);
+    const raising = await openTemplate(files(config("{{ raise_exception('roles must alternate') }}")), tokenizer);
+    await expectError(
+      () => raising.render([], { addGenerationPrompt: false }),
+      'bad-config',
+      /tokenizer_config\.json refused the conversation: roles must alternate/,
+    );
+  });
+
+  it('gives templates what Transformers gives them', () => {
+    const render = (text: string) => chatTemplate('t', text, tokens).render([user('é')], { addGenerationPrompt: true });
+    expect(render('{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ add_generation_prompt }}')).toMatch(/^<s><\/s>true$/i);
+    expect(render('{% if tools is none %}none{% endif %}')).toBe('none');
+    expect(render('{{ messages[0] | tojson }}')).toBe('{"role": "user", "content": "é"}');
+    expect(render("{{ 'xxaxx'.strip('x') + ' b '.strip() + 'yyc'.lstrip('y') + 'd\n\n'.rstrip('\n') }}")).toBe('abcd');
+    expect(render("  {% if true %}\nline\n  {% endif %}\n")).toBe('line\n');
+  });
+
+  it('keeps a message from reaching a prototype', () => {
+    const template = chatTemplate('t', "{{ messages[0].constructor is defined }}{{ messages[0]['__proto__'] is defined }}", {});
+    expect(template.render([user('x')], { addGenerationPrompt: false })).toMatch(/^falsefalse$/i);
+  });
+});
+
+describe('the Alpaca fallback', () => {
+  const template = alpacaTemplate(tokenizer);
+  const opening = 'Below is an instruction that describes a task. Write a response that appropriately completes the request.';
+
+  it('ends an answer with eos, and starts with BOS where the tokenizer does', () => {
+    const conversation = [user('One?'), assistant('1')];
+    expect(template.render(conversation, { addGenerationPrompt: false })).toBe(
+      `<s>${opening}\n\n### Instruction:\nOne?\n\n### Response:\n1</s>`,
+    );
+    const without = alpacaTemplate({ specialTokens: tokens, addsBos: false });
+    expect(without.render([user('One?')], { addGenerationPrompt: true })).toBe(`${opening}\n\n### Instruction:\nOne?\n\n### Response:\n`);
+  });
+
+  it('starts a longer conversation as it renders a shorter one, with a system message first', () => {
+    const conversation: Message[] = [{ role: 'system', content: 'Be brief.' }, user('a'), assistant('b'), user('c'), assistant('d')];
+    const whole = template.render(conversation, { addGenerationPrompt: false });
+    expect(whole.startsWith('<s>Be brief.\n\n### Instruction:\na')).toBe(true);
+    for (const count of [2, 4]) {
+      expect(whole.startsWith(template.render(conversation.slice(0, count), { addGenerationPrompt: true }))).toBe(true);
+    }
+  });
+});
+
+it('strftime prints English names wherever it runs', () => {
+  const date = new Date(2026, 2, 5, 15, 4, 9);
+  expect(strftime(date, '%d %B %Y, %A %b %e, %H:%M:%S %I%p %y%m %% %Q')).toBe('05 March 2026, Thursday Mar  5, 15:04:09 03PM 2603 % %Q');
+});

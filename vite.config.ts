@@ -1,0 +1,103 @@
+import { chmodSync } from 'node:fs';
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import type { Plugin, UserConfig } from 'vite';
+import { defineConfig } from 'vitest/config';
+
+const fromRoot = (path: string) => new URL(path, import.meta.url).pathname;
+
+/** The Hub and the hosts its downloads redirect to, and a Hub of the user's own where one is set. */
+const hubHosts = ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'];
+const ownHub = process.env['HF_ENDPOINT'];
+if (ownHub) hubHosts.push(new URL(ownHub).origin);
+
+const contentSecurityPolicy = [
+  "default-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  `connect-src 'self' ${hubHosts.join(' ')}`,
+  "img-src 'self' data: blob:",
+  "object-src 'none'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+/** Sent with every response, scripts of workers included: a worker takes its policy from its own script's headers. */
+const headers: Record<string, string> = {
+  'Content-Security-Policy': contentSecurityPolicy,
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+};
+
+/** Writes the same headers where static hosts (Netlify, Cloudflare Pages) look for them. */
+const headersFile: Plugin = {
+  name: 'graft:headers-file',
+  generateBundle() {
+    const lines = Object.entries(headers).map(([name, value]) => `  ${name}: ${value}\n`);
+    this.emitFile({ type: 'asset', fileName: '_headers', source: `/*\n${lines.join('')}` });
+  },
+};
+
+/** Makes the built command line a program: npm links to it, and a rebuilt file would lose the mode. */
+const executable: Plugin = {
+  name: 'graft:executable',
+  writeBundle: ({ dir }) => chmodSync(`${dir}/graft.js`, 0o755),
+};
+
+const page: UserConfig = {
+  root: fromRoot('src/ui'),
+  base: './',
+  // Not a single-page app: a missing model file must be a 404, not index.html.
+  appType: 'mpa',
+  publicDir: fromRoot('public'),
+  plugins: [svelte({ configFile: false }), headersFile],
+  worker: { format: 'es' },
+  build: { outDir: fromRoot('dist/web'), emptyOutDir: true, target: 'es2023', assetsInlineLimit: 0 },
+  server: { fs: { allow: [fromRoot('.')] } },
+  preview: { host: 'localhost', port: Number(process.env['PORT'] ?? 4173), headers },
+};
+
+const commandLine: UserConfig = {
+  publicDir: false,
+  plugins: [executable],
+  build: {
+    ssr: fromRoot('src/cli/main.ts'),
+    outDir: fromRoot('dist/cli'),
+    emptyOutDir: true,
+    target: 'node20',
+    rolldownOptions: { output: { entryFileNames: 'graft.js', chunkFileNames: '[name]-[hash].js' } },
+  },
+};
+
+/** GPU and browser tests share two cores with their own software GPU, and Dawn wants a process of its own. */
+const tests: UserConfig = {
+  plugins: [svelte({ configFile: false })],
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: ['**/*.gpu.test.ts'], testTimeout: 60_000 },
+      },
+      {
+        extends: true,
+        test: { name: 'gpu', include: ['test/unit/**/*.gpu.test.ts'], testTimeout: 300_000, hookTimeout: 120_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+};
+
+export default defineConfig(({ mode }) => (mode === 'cli' ? commandLine : mode === 'test' ? tests : page));
