@@ -30,7 +30,7 @@ const moduleName = v.pipe(v.string(MODULES), v.regex(/^[A-Za-z_]\w*$/, MODULES))
 const modules = v.union(
   [
     v.literal('all-linear'),
-    v.pipe(v.array(moduleName), v.minLength(1)),
+    v.pipe(v.array(moduleName), v.minLength(1, MODULES)),
     // The command line has no lists: names come separated by commas.
     v.pipe(
       v.string(),
@@ -48,7 +48,11 @@ const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
 const KEYS = {
   model_name_or_path: key(text, 'starter', 'A Hub id, a local folder, or a built-in name.'),
   revision: key(text, 'main', 'Branch, tag or commit of the model on the Hub.'),
-  dtype: key(oneOf('auto', 'float32', 'float16', 'bfloat16'), 'auto', 'How base weights are kept: auto is as they are stored.'),
+  dtype: key(
+    oneOf('auto', 'float32', 'float16', 'bfloat16'),
+    'auto',
+    'How base weights are kept: auto is as they are stored.',
+  ),
   dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
   output_dir: key(text, 'output', 'The folder that the adapter and checkpoints are written to.'),
 
@@ -118,9 +122,9 @@ export type RunConfigKey = keyof RunConfig;
 const KEY_NAMES = Object.keys(KEYS) as RunConfigKey[];
 
 /** One line of help for each key, in the order of a written file. */
-export const RUN_CONFIG_KEYS = Object.fromEntries(
-  KEY_NAMES.map((name) => [name, KEYS[name].description]),
-) as Readonly<Record<RunConfigKey, string>>;
+export const RUN_CONFIG_KEYS = Object.fromEntries(KEY_NAMES.map((name) => [name, KEYS[name].description])) as Readonly<
+  Record<RunConfigKey, string>
+>;
 
 /** Pairs a schema with the value that stands for an absent key; the schema is exact, so that the default is checked. */
 function key<S extends v.GenericSchema>(schema: S, fallback: v.InferInput<S>, description: string) {
@@ -179,7 +183,10 @@ function readYaml(yamlText: string, name: string): Record<string, unknown> {
   }
   if (value === null) return {};
   if (typeof value !== 'object' || Array.isArray(value)) {
-    throw new GraftError('bad-config', `${name} must be a list of keys with values (learning_rate: 2.0e-4), but is ${quote(value)}.`);
+    throw new GraftError(
+      'bad-config',
+      `${name} must be a list of keys with values (learning_rate: 2.0e-4), but is ${quote(value)}.`,
+    );
   }
   return value as Record<string, unknown>;
 }
@@ -187,14 +194,21 @@ function readYaml(yamlText: string, name: string): Record<string, unknown> {
 function knownKey(found: string, where: string): RunConfigKey {
   const known = KEY_NAMES.find((name) => name === found);
   if (known) return known;
-  throw new GraftError('bad-config', `${where} has the unknown key ${found}; the nearest valid one is ${nearest(found, KEY_NAMES)}.`);
+  throw new GraftError(
+    'bad-config',
+    `${where} has the unknown key ${found}; the nearest valid one is ${nearest(found, KEY_NAMES)}.`,
+  );
 }
 
 /** An override means what it would mean in the file, or, where that doesn't fit (`--dataset 42`), itself as text. */
 function readOverride(name: RunConfigKey, value: string): unknown {
   const document = parseDocument(value, { schema: 'core' });
   const scalar: unknown = document.errors.length > 0 ? value : document.toJS({ maxAliasCount: 0 });
-  return v.is(KEYS[name].schema, scalar) && scalar !== undefined && scalar !== null ? scalar : v.is(KEYS[name].schema, value) ? value : scalar;
+  return v.is(KEYS[name].schema, scalar) && scalar !== undefined && scalar !== null
+    ? scalar
+    : v.is(KEYS[name].schema, value)
+      ? value
+      : scalar;
 }
 
 function check(name: RunConfigKey, value: unknown, file: string): unknown {

@@ -34,7 +34,14 @@ export interface TrainerState {
 export type TrainEvent =
   | { kind: 'phase'; phase: 'loading' | 'planning' | 'training' | 'evaluating' | 'saving' | 'done'; detail: string }
   | { kind: 'loading'; loadedBytes: number; totalBytes: number }
-  | { kind: 'plan'; totalBytes: number; bytes: Record<string, number>; totalSteps: number; trainableParameters: number; totalParameters: number }
+  | {
+      kind: 'plan';
+      totalBytes: number;
+      bytes: Record<string, number>;
+      totalSteps: number;
+      trainableParameters: number;
+      totalParameters: number;
+    }
   | { kind: 'resumed'; step: number }
   | { kind: 'step'; row: LogRow; tokensPerSecond: number; secondsLeft: number; totalSteps: number }
   | { kind: 'eval'; row: LogRow }

@@ -32,11 +32,14 @@ const FORMATS: readonly { format: DatasetFormat; marks: readonly string[]; read:
   { format: 'messages', marks: ['messages', 'conversations'], read: readConversation },
   { format: 'prompt-completion', marks: ['prompt'], read: readPromptCompletion },
   { format: 'alpaca', marks: ['instruction'], read: readAlpaca },
-  { format: 'question-answer', marks: ['question'], read: (row) => turns(row, text(row, 'question'), response(row, 'answer')) },
+  {
+    format: 'question-answer',
+    marks: ['question'],
+    read: (row) => turns(row, text(row, 'question'), response(row, 'answer')),
+  },
 ];
 
-const EXPECTED =
-  'expected instruction/output, messages, prompt/completion, question/answer, or input_ids/labels';
+const EXPECTED = 'expected instruction/output, messages, prompt/completion, question/answer, or input_ids/labels';
 
 /** Role names of OpenAI's and ShareGPT's conversations. */
 const ROLES = new Map<unknown, Message['role']>([
@@ -58,7 +61,10 @@ export function parseDataset(fileName: string, content: Uint8Array | string): Da
   const examples = rows.map((row) => {
     const other = formatOf(row);
     if (other.format !== format.format) {
-      throw new GraftError('bad-data', `${row.where} is of the format ${other.format}, but the rows before it are ${format.format}: one file has one format.`);
+      throw new GraftError(
+        'bad-data',
+        `${row.where} is of the format ${other.format}, but the rows before it are ${format.format}: one file has one format.`,
+      );
     }
     return format.read(row);
   });
@@ -81,7 +87,10 @@ function readAlpaca(row: DatasetRow): Example {
 /** Prompt and completion are texts, or lists of messages (TRL's conversational form). */
 function readPromptCompletion(row: DatasetRow): Example {
   if (field(row, 'completion') === undefined && field(row, 'chosen') !== undefined) {
-    throw new GraftError('bad-data', `${row.where} is a preference pair (prompt, chosen, rejected); fine-tuning needs prompt and completion.`);
+    throw new GraftError(
+      'bad-data',
+      `${row.where} is a preference pair (prompt, chosen, rejected); fine-tuning needs prompt and completion.`,
+    );
   }
   if (!Array.isArray(field(row, 'prompt'))) return turns(row, text(row, 'prompt'), response(row, 'completion'));
   return conversation(row, [...messages(row, 'prompt'), ...messages(row, 'completion')]);
@@ -96,14 +105,18 @@ function conversation(row: DatasetRow, list: readonly Message[]): Example {
     throw new GraftError('bad-data', `${row.where} has no response: no message is the assistant's.`);
   }
   const empty = list.findIndex(({ role, content }) => role === 'assistant' && content.trim() === '');
-  if (empty >= 0) throw new GraftError('bad-data', `${row.where} has no response: message ${empty + 1} of the assistant is empty.`);
+  if (empty >= 0)
+    throw new GraftError('bad-data', `${row.where} has no response: message ${empty + 1} of the assistant is empty.`);
   return { kind: 'messages', row: row.row, where: row.where, messages: list };
 }
 
 function messages(row: DatasetRow, name: string): Message[] {
   const list = field(row, name);
   if (!Array.isArray(list) || list.length === 0) {
-    throw new GraftError('bad-data', `${row.where}: ${name} must be a list of messages with role and content, but is ${quote(list)}.`);
+    throw new GraftError(
+      'bad-data',
+      `${row.where}: ${name} must be a list of messages with role and content, but is ${quote(list)}.`,
+    );
   }
   return list.map((item: unknown, i) => {
     const message = typeof item === 'object' && item !== null ? (item as Readonly<Record<string, unknown>>) : {};
@@ -112,10 +125,16 @@ function messages(row: DatasetRow, name: string): Message[] {
     const role = ROLES.get(get('role', 'from'));
     const content = get('content', 'value');
     if (!role) {
-      throw new GraftError('bad-data', `${row.where}: message ${i + 1} has the role ${quote(get('role', 'from'))}; use system, user, assistant or tool.`);
+      throw new GraftError(
+        'bad-data',
+        `${row.where}: message ${i + 1} has the role ${quote(get('role', 'from'))}; use system, user, assistant or tool.`,
+      );
     }
     if (typeof content !== 'string') {
-      throw new GraftError('bad-data', `${row.where}: the content of message ${i + 1} must be text, but is ${quote(content)}.`);
+      throw new GraftError(
+        'bad-data',
+        `${row.where}: the content of message ${i + 1} must be text, but is ${quote(content)}.`,
+      );
     }
     return { role, content };
   });
@@ -129,10 +148,16 @@ function readTokens(row: DatasetRow): Example {
   }
   const wrong = inputIds.findIndex((id, i) => id < 0 || (labels[i]! < 0 && labels[i] !== IGNORED));
   if (wrong >= 0) {
-    throw new GraftError('bad-data', `${row.where}: position ${wrong + 1} holds a negative id; only labels may, and only ${IGNORED}.`);
+    throw new GraftError(
+      'bad-data',
+      `${row.where}: position ${wrong + 1} holds a negative id; only labels may, and only ${IGNORED}.`,
+    );
   }
   if (!labels.slice(1).some((label) => label !== IGNORED)) {
-    throw new GraftError('bad-data', `${row.where} has nothing to train on: every label after the first is ${IGNORED}.`);
+    throw new GraftError(
+      'bad-data',
+      `${row.where} has nothing to train on: every label after the first is ${IGNORED}.`,
+    );
   }
   return { kind: 'tokens', row: row.row, where: row.where, inputIds, labels };
 }
@@ -157,7 +182,10 @@ function field(row: DatasetRow, name: string): unknown {
 function text(row: DatasetRow, name: string, mayBeEmpty = false): string {
   const value = field(row, name);
   if (typeof value !== 'string') {
-    throw new GraftError('bad-data', `${row.where}: ${name} must be text, but is ${value === undefined ? 'missing' : quote(value)}.`);
+    throw new GraftError(
+      'bad-data',
+      `${row.where}: ${name} must be text, but is ${value === undefined ? 'missing' : quote(value)}.`,
+    );
   }
   if (!mayBeEmpty && value.trim() === '') throw new GraftError('bad-data', `${row.where}: ${name} is empty.`);
   return value;
@@ -166,7 +194,10 @@ function text(row: DatasetRow, name: string, mayBeEmpty = false): string {
 function response(row: DatasetRow, name: string): string {
   const value = field(row, name);
   if (value === undefined || (typeof value === 'string' && value.trim() === '')) {
-    throw new GraftError('bad-data', `${row.where} has no response: ${name} is ${value === undefined ? 'missing' : 'empty'}.`);
+    throw new GraftError(
+      'bad-data',
+      `${row.where} has no response: ${name} is ${value === undefined ? 'missing' : 'empty'}.`,
+    );
   }
   return text(row, name);
 }

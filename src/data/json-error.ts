@@ -1,6 +1,7 @@
 /** Where JSON breaks: `JSON.parse` says so in words that differ by browser, or not at all. */
 
-const TOKEN = /[\s]*("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:])/y;
+const TOKEN =
+  /("(?:[ !#-[\]-\u{10ffff}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:])/uy;
 const SPACE = /[ \t\n\r]*/y;
 
 /** Offset of the first character that can't belong to a JSON text; the text's length where it ends too early or is fine. */

@@ -21,7 +21,10 @@ export function readRows(fileName: string, content: Uint8Array | string): Datase
   const text = typeof content === 'string' ? content : decode(fileName, content);
   const isArray = text.trimStart().startsWith('[');
   if (!isArray && OTHER_FORMATS.test(fileName)) {
-    throw new GraftError('bad-data', `${fileName} is not JSON: convert it to a JSON array or to JSONL, one row a line.`);
+    throw new GraftError(
+      'bad-data',
+      `${fileName} is not JSON: convert it to a JSON array or to JSONL, one row a line.`,
+    );
   }
   const rows = isArray ? readArray(fileName, text) : readLines(fileName, text);
   if (rows.length === 0) throw new GraftError('bad-data', `${fileName} has no rows.`);
@@ -35,7 +38,10 @@ function readArray(fileName: string, text: string): DatasetRow[] {
   } catch {
     const offset = jsonErrorOffset(text);
     const line = text.slice(0, offset).split('\n').length;
-    const found = offset >= text.trimEnd().length ? 'the file ends too early' : `unexpected ${quote(text.slice(offset, offset + 20))}`;
+    const found =
+      offset >= text.trimEnd().length
+        ? 'the file ends too early'
+        : `unexpected ${quote(text.slice(offset, offset + 20))}`;
     throw new GraftError('bad-data', `${fileName}, line ${line}: not valid JSON, ${found}.`);
   }
   return (values as unknown[]).map((value, i) => checkRow(`${fileName}, row ${i + 1}`, i + 1, value));

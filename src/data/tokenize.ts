@@ -71,13 +71,19 @@ export function tokenizeExample(example: Example, options: TokenizeOptions): Tok
     const { row, where, inputIds, labels } = example;
     const largest = [...inputIds, ...labels].reduce((most, id) => Math.max(most, id), 0);
     if (largest >= options.vocabSize) {
-      throw new GraftError('bad-data', `${where} holds the token id ${largest}, but the model has ${formatCount(options.vocabSize)} tokens only.`);
+      throw new GraftError(
+        'bad-data',
+        `${where} holds the token id ${largest}, but the model has ${formatCount(options.vocabSize)} tokens only.`,
+      );
     }
     return { row, inputIds, labels };
   }
   const { tokenizer, template } = options;
   if (!tokenizer || !template) {
-    throw new GraftError('bad-data', `The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.`);
+    throw new GraftError(
+      'bad-data',
+      `The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.`,
+    );
   }
   const inputIds = encode(tokenizer, template.render(example.messages, { addGenerationPrompt: false }));
   if (inputIds.some((id) => id >= options.vocabSize)) {
@@ -154,7 +160,12 @@ function nextMessageStart(
 }
 
 /** Position after the end-of-turn token, or undefined where there is none. */
-function endOfTurn(ids: readonly number[], start: number, spelt: number, stops: ReadonlySet<number>): number | undefined {
+function endOfTurn(
+  ids: readonly number[],
+  start: number,
+  spelt: number,
+  stops: ReadonlySet<number>,
+): number | undefined {
   let left = spelt + 1;
   for (let i = start; i < ids.length; i++) {
     if (stops.has(ids[i]!) && --left === 0) return i + 1;
@@ -180,7 +191,8 @@ function promptLength(
   const before = messages[turn - 1]?.content.trim() ?? '';
   const beforeEnds = before === '' ? 0 : whole.lastIndexOf(before, shared) + before.length;
   const answer = messages[turn]!.content.trim();
-  if (beforeEnds > shared || beforeEnds < before.length || whole.indexOf(answer, shared) < 0) throw unstable(where, turn, template);
+  if (beforeEnds > shared || beforeEnds < before.length || whole.indexOf(answer, shared) < 0)
+    throw unstable(where, turn, template);
   return shared;
 }
 

@@ -74,6 +74,7 @@ export class Device {
       },
     });
     const info = adapter.info;
+    const software = /swiftshader|llvmpipe|lavapipe/i.test(`${info.vendor} ${info.architecture} ${info.description} ${info.device}`);
     const description = info.description || info.device || info.architecture || info.vendor || 'unknown adapter';
     return new Device(
       device,
@@ -81,12 +82,12 @@ export class Device {
         vendor: info.vendor,
         architecture: info.architecture,
         description,
-        software: /swiftshader|llvmpipe|lavapipe/i.test(`${info.vendor} ${info.architecture} ${description}`),
+        software,
         features: requiredFeatures,
         maxBufferBytes: limits.maxBufferSize,
         maxBindingBytes: limits.maxStorageBufferBindingSize,
       },
-      { subgroups: requiredFeatures.includes('subgroups'), f16: requiredFeatures.includes('shader-f16') },
+      { subgroups: requiredFeatures.includes('subgroups'), f16: requiredFeatures.includes('shader-f16'), software },
     );
   }
 

@@ -5,10 +5,12 @@ import type { Tensor } from './graph';
 export interface KernelCapabilities {
   readonly subgroups: boolean;
   readonly f16: boolean;
+  /** The adapter runs on a CPU, where workgroup memory and barriers are slow. */
+  readonly software: boolean;
 }
 
 /** WGSL without a device's help: the plain path that every adapter runs. */
-export const PLAIN: KernelCapabilities = { subgroups: false, f16: false };
+export const PLAIN: KernelCapabilities = { subgroups: false, f16: false, software: false };
 
 /** A WGSL source file; `modules` stand before it in the compiled text (types, reductions). */
 export interface Shader {

@@ -10,7 +10,8 @@ const MAX_JSON_BYTES = 256 * 2 ** 20;
 export async function readText(source: FileSource, file: string): Promise<string | undefined> {
   const size = await source.size(file);
   if (size === undefined) return undefined;
-  if (size > MAX_JSON_BYTES) throw new GraftError('bad-file', `${file} has ${plural(size, 'byte')}: too large to be a ${file}.`);
+  if (size > MAX_JSON_BYTES)
+    throw new GraftError('bad-file', `${file} has ${plural(size, 'byte')}: too large to be a ${file}.`);
   try {
     return decodeUtf8(await source.read(file));
   } catch (error) {
@@ -69,7 +70,8 @@ export class JsonObject {
   strings(key: string): string[] | undefined {
     const value = this.get(key);
     if (value === undefined) return undefined;
-    if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) throw this.wrong(key, 'a list of texts');
+    if (!Array.isArray(value) || !value.every((item) => typeof item === 'string'))
+      throw this.wrong(key, 'a list of texts');
     return value;
   }
 

@@ -86,7 +86,10 @@ async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
     const sizes = await Promise.all(OTHER_WEIGHTS.map((file) => source.size(file)));
     const other = OTHER_WEIGHTS.find((_, i) => sizes[i] !== undefined);
     if (other) {
-      throw new GraftError('unsupported', `${source.name} has its weights in ${other} only; Graft reads ${SINGLE_FILE}.`);
+      throw new GraftError(
+        'unsupported',
+        `${source.name} has its weights in ${other} only; Graft reads ${SINGLE_FILE}.`,
+      );
     }
     throw new GraftError('not-found', `${source.name} has no ${SINGLE_FILE} and no ${INDEX_FILE}.`);
   }
@@ -95,7 +98,10 @@ async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
   for (const name of map.keys()) {
     const file = map.string(name);
     if (file === undefined || !/^[\w][\w.-]*\.safetensors$/.test(file)) {
-      throw new GraftError('bad-file', `${INDEX_FILE} puts ${quote(name)} into ${quote(file)}, which is no safetensors file.`);
+      throw new GraftError(
+        'bad-file',
+        `${INDEX_FILE} puts ${quote(name)} into ${quote(file)}, which is no safetensors file.`,
+      );
     }
     files.add(file);
   }
@@ -105,11 +111,16 @@ async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
 }
 
 /** The stored tensor of every parameter. Throws where one is missing, misshapen, repeated, or not the model's. */
-function checkParameters(name: string, spec: DecoderSpec, headers: readonly SafetensorsHeader[]): Map<string, TensorEntry> {
+function checkParameters(
+  name: string,
+  spec: DecoderSpec,
+  headers: readonly SafetensorsHeader[],
+): Map<string, TensorEntry> {
   const stored = new Map<string, TensorEntry>();
   for (const { file, tensors } of headers) {
     for (const entry of tensors) {
-      if (stored.has(entry.name)) throw new GraftError('bad-file', `Tensor ${entry.name} is stored twice, again in ${file}.`);
+      if (stored.has(entry.name))
+        throw new GraftError('bad-file', `Tensor ${entry.name} is stored twice, again in ${file}.`);
       stored.set(entry.name, entry);
     }
   }
@@ -126,7 +137,10 @@ function checkParameters(name: string, spec: DecoderSpec, headers: readonly Safe
       );
     }
     if (!weightDType(entry.dtype)) {
-      throw new GraftError('unsupported', `${parameter.name} in ${name} is stored as ${entry.dtype}; Graft reads F32, F16 and BF16.`);
+      throw new GraftError(
+        'unsupported',
+        `${parameter.name} in ${name} is stored as ${entry.dtype}; Graft reads F32, F16 and BF16.`,
+      );
     }
     entries.set(parameter.name, entry);
   }

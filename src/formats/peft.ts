@@ -57,11 +57,15 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
   if (!config) throw new GraftError('not-found', `${source.name} has no ${ADAPTER_CONFIG}: it is no adapter folder.`);
   refuseUnsupported(config);
   if ((await source.size(ADAPTER_WEIGHTS)) === undefined && (await source.size('adapter_model.bin')) !== undefined) {
-    throw new GraftError('unsupported', `${source.name} has its weights in adapter_model.bin; Graft reads ${ADAPTER_WEIGHTS} only.`);
+    throw new GraftError(
+      'unsupported',
+      `${source.name} has its weights in adapter_model.bin; Graft reads ${ADAPTER_WEIGHTS} only.`,
+    );
   }
   const tensors = (await readAll(source, ADAPTER_WEIGHTS)).map(asFloat32);
   const dropout = config.get('lora_dropout') ?? 0;
-  if (typeof dropout !== 'number' || dropout < 0 || dropout >= 1) throw config.wrong('lora_dropout', 'from 0 to below 1');
+  if (typeof dropout !== 'number' || dropout < 0 || dropout >= 1)
+    throw config.wrong('lora_dropout', 'from 0 to below 1');
   const lora: LoraSpec = {
     r: config.required('r', config.size('r', MAX_RANK)),
     alpha: config.required('lora_alpha', config.positive('lora_alpha')),
@@ -75,7 +79,10 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
 
 function refuseUnsupported(config: JsonObject): void {
   const refuse = (key: string, supported: string) =>
-    new GraftError('unsupported', `${config.where}: ${key} is ${quote(config.get(key))}; Graft applies ${supported} only.`);
+    new GraftError(
+      'unsupported',
+      `${config.where}: ${key} is ${quote(config.get(key))}; Graft applies ${supported} only.`,
+    );
   if (config.get('peft_type') !== 'LORA') throw refuse('peft_type', 'LORA');
   if ((config.get('task_type') ?? 'CAUSAL_LM') !== 'CAUSAL_LM') throw refuse('task_type', 'CAUSAL_LM');
   if ((config.get('bias') ?? 'none') !== 'none') throw refuse('bias', '"none"');
@@ -104,7 +111,10 @@ function readTargets(config: JsonObject, tensors: readonly WeightTensor[]): stri
     return [...new Set(modules.filter((module) => module !== undefined))];
   }
   if (typeof targets === 'string') {
-    throw new GraftError('unsupported', `${config.where}: target_modules is the pattern ${quote(targets)}; Graft takes a list of names.`);
+    throw new GraftError(
+      'unsupported',
+      `${config.where}: target_modules is the pattern ${quote(targets)}; Graft takes a list of names.`,
+    );
   }
   return config.strings('target_modules') ?? [];
 }
@@ -119,7 +129,10 @@ export function resolveTargetModules(targets: 'all-linear' | readonly string[], 
   const stranger = targets.find((target) => !known.includes(target));
   if (stranger !== undefined || targets.length === 0) {
     const what = stranger === undefined ? 'is empty' : `names ${quote(stranger)}`;
-    throw new GraftError('bad-config', `target_modules ${what}; this model has ${known.join(', ')}, or all-linear for all of them.`);
+    throw new GraftError(
+      'bad-config',
+      `target_modules ${what}; this model has ${known.join(', ')}, or all-linear for all of them.`,
+    );
   }
   return known.filter((module) => targets.includes(module));
 }
@@ -131,7 +144,10 @@ export function checkAdapter(name: string, adapter: Adapter, spec: DecoderSpec):
   for (const { name: parameter, shape } of adapterParameters(spec, adapter.lora)) {
     const tensor = stored.get(parameter);
     if (!tensor) {
-      throw new GraftError('bad-file', `The adapter ${name} lacks the tensor ${parameter}: it belongs to another model, or is incomplete.`);
+      throw new GraftError(
+        'bad-file',
+        `The adapter ${name} lacks the tensor ${parameter}: it belongs to another model, or is incomplete.`,
+      );
     }
     if (tensor.shape.join() !== shape.join()) {
       throw new GraftError(
@@ -144,7 +160,10 @@ export function checkAdapter(name: string, adapter: Adapter, spec: DecoderSpec):
   }
   const [stranger] = stored.keys();
   if (stranger !== undefined) {
-    throw new GraftError('bad-file', `The adapter ${name} holds the tensor ${stranger}, which has no place in the model.`);
+    throw new GraftError(
+      'bad-file',
+      `The adapter ${name} holds the tensor ${stranger}, which has no place in the model.`,
+    );
   }
 }
 

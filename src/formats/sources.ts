@@ -8,12 +8,13 @@ export function memorySource(name: string, files: Readonly<Record<string, Uint8A
   const held = new Map(Object.entries(files));
   return {
     name,
-    list: async () => [...held.keys()],
-    size: async (file) => held.get(file)?.byteLength,
-    read: async (file, start = 0, end?) => {
+    list: () => Promise.resolve([...held.keys()]),
+    size: (file) => Promise.resolve(held.get(file)?.byteLength),
+    read: (file, start = 0, end?) => {
       const bytes = held.get(file);
-      if (!bytes) throw new GraftError('not-found', `${name} has no file ${file}.`);
-      return bytes.subarray(start, end);
+      return bytes
+        ? Promise.resolve(bytes.subarray(start, end))
+        : Promise.reject(new GraftError('not-found', `${name} has no file ${file}.`));
     },
   };
 }
@@ -44,9 +45,10 @@ class HttpSource implements FileSource {
     this.name = options.name ?? baseUrl;
   }
 
-  async list(): Promise<string[]> {
-    if (this.options.files) return [...this.options.files];
-    throw new GraftError('unsupported', `The files of ${this.name} can't be listed over HTTP.`);
+  list(): Promise<string[]> {
+    return this.options.files
+      ? Promise.resolve([...this.options.files])
+      : Promise.reject(new GraftError('unsupported', `The files of ${this.name} can't be listed over HTTP.`));
   }
 
   size(file: string): Promise<number | undefined> {
@@ -93,9 +95,13 @@ class HttpSource implements FileSource {
     try {
       response = await fetch(url, { headers: { ...this.options.headers, ...(range ? { range } : {}) } });
     } catch (cause) {
-      throw new GraftError('storage', `${this.name} can't be reached for ${file}: check the connection and try again.`, {
-        cause,
-      });
+      throw new GraftError(
+        'storage',
+        `${this.name} can't be reached for ${file}: check the connection and try again.`,
+        {
+          cause,
+        },
+      );
     }
     // Servers of single-page apps answer an unknown path with the page itself.
     const page = response.headers.get('content-type')?.startsWith('text/html') && !file.endsWith('.html');
@@ -112,7 +118,9 @@ class HttpSource implements FileSource {
     } catch (cause) {
       const expected = Number(response.headers.get('content-length') ?? 0);
       const length = expected ? ` of ${formatCount(expected)} bytes` : '';
-      throw new GraftError('storage', `The download${length} of ${file} from ${this.name} broke off: try again.`, { cause });
+      throw new GraftError('storage', `The download${length} of ${file} from ${this.name} broke off: try again.`, {
+        cause,
+      });
     }
   }
 }

@@ -38,7 +38,10 @@ export async function openTemplate(source: FileSource, tokenizer: HubTokenizer, 
   const text = Array.isArray(configured) ? defaultTemplate(configured) : configured;
   if (typeof text === 'string') return chatTemplate(CONFIG_FILE, text, tokenizer.specialTokens, now);
   if (text !== undefined) {
-    throw new GraftError('bad-config', `${CONFIG_FILE} of ${source.name}: chat_template is neither text nor a list with a default.`);
+    throw new GraftError(
+      'bad-config',
+      `${CONFIG_FILE} of ${source.name}: chat_template is neither text nor a list with a default.`,
+    );
   }
   return alpacaTemplate(tokenizer);
 }
@@ -61,7 +64,8 @@ export function chatTemplate(
   tokens: SpecialTokens & { readonly opening_bos?: string | undefined },
   now?: Date,
 ): ChatTemplate {
-  if (text.length > MAX_TEMPLATE_LENGTH) throw new GraftError('bad-config', `The chat template in ${source} is too long to be one.`);
+  if (text.length > MAX_TEMPLATE_LENGTH)
+    throw new GraftError('bad-config', `The chat template in ${source} is too long to be one.`);
   const template = attempt(`The chat template in ${source} can't be compiled`, () => new JinjaTemplate(text));
   return {
     source,

@@ -1,7 +1,6 @@
 /** Tokenizers of Hub folders: `@huggingface/tokenizers` behind the interface of core. */
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { GraftError } from '../core/errors';
-import { quote } from '../core/format';
 import type { FileSource } from '../core/store';
 import type { Tokenizer } from '../core/text';
 import { isPlainObject, readObject, type JsonObject } from './json';
@@ -54,12 +53,7 @@ export class HubTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
-    const ids: (number | undefined)[] = this.library.encode(text, { add_special_tokens: options.addSpecialTokens }).ids;
-    // Byte-level and byte-fallback vocabularies know every text; others may lack a character and an unknown token.
-    if (ids.some((id) => id === undefined)) {
-      throw new GraftError('bad-data', `The tokenizer of ${this.name} has no token for a character of ${quote(text)}.`);
-    }
-    return ids as number[];
+    return this.library.encode(text, { add_special_tokens: options.addSpecialTokens }).ids;
   }
 
   /** Ids beyond the vocabulary (a padded embedding has some) have no text and are left out. */

@@ -1,15 +1,21 @@
 import matmulCode from '../../../shaders/matmul.wgsl?raw';
+import directCode from '../../../shaders/matmul_direct.wgsl?raw';
 import matvecCode from '../../../shaders/matvec.wgsl?raw';
 import type { Graph, Node, Op, Tensor } from '../graph';
-import { f32, grid, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
-import { epilogueModule, reduceModule, weightModule } from './modules';
+import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
+import { epilogueModule, epilogueVec4Module, reduceModule, weightModule } from './modules';
 import { expectShape, matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
+const directShader: Shader = { name: 'matmul_direct', code: directCode };
 const matvecShader: Shader = { name: 'matvec', code: matvecCode };
 
 /** Side of the tile of C that a workgroup of matmul.wgsl computes. */
 const TILE = 32;
+
+/** Side of the tile of C that a thread of matmul_direct.wgsl computes, and the threads of its workgroups. */
+const DIRECT_TILE = 8;
+const DIRECT_THREADS = 16;
 
 /** Up to this many rows, a workgroup per output beats a tile that is mostly padding. */
 const MATVEC_ROWS = 4;
@@ -29,8 +35,11 @@ export const matmulOp: Op<MatmulAttrs> = {
     return [{ shape: [m, n], dtype: 'f32' }];
   },
   kernels(node, capabilities) {
-    const { m } = extents(node.inputs, node.attrs);
-    const few = m <= MATVEC_ROWS && node.attrs.transposeB && !node.attrs.transposeA;
+    const { m, n, k } = extents(node.inputs, node.attrs);
+    const { transposeA, transposeB } = node.attrs;
+    const whole = n % 4 === 0 && k % 4 === 0 && (m % 4 === 0 || !transposeA);
+    if (capabilities.software && whole) return [directKernel(node, capabilities)];
+    const few = m <= MATVEC_ROWS && transposeB && !transposeA;
     return [few ? matvecKernel(node, capabilities) : matmulKernel(node, capabilities)];
   },
   /** Only for C = addend + alpha · X · Wᵀ, a linear: dX = alpha · dY · W, dW = alpha · dYᵀ · X. */
@@ -62,6 +71,21 @@ function matmulKernel({ inputs, outputs, attrs }: Node<MatmulAttrs>, capabilitie
     params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
     bindings: [a!, b!, outputs[0]!, addend],
     workgroups: [Math.ceil(n / TILE), Math.ceil(m / TILE), 1],
+    flops: 2 * m * n * k,
+  };
+}
+
+function directKernel({ inputs, outputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Kernel {
+  const { m, n, k } = extents(inputs, attrs);
+  const [a, b, addend] = inputs;
+  const tiles = Math.ceil(m / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE);
+  return {
+    shader: directShader,
+    modules: [weightModule(b!, capabilities), epilogueVec4Module(addend)],
+    constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
+    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
+    bindings: [a!, b!, outputs[0]!, addend],
+    workgroups: gridFor(tiles, DIRECT_THREADS),
     flops: 2 * m * n * k,
   };
 }

@@ -10,6 +10,8 @@ import sharedCode from '../../../shaders/reduce/shared.wgsl?raw';
 import subgroupCode from '../../../shaders/reduce/subgroup.wgsl?raw';
 import storeCode from '../../../shaders/epilogue/store.wgsl?raw';
 import addendCode from '../../../shaders/epilogue/addend.wgsl?raw';
+import storeVec4Code from '../../../shaders/epilogue/store_vec4.wgsl?raw';
+import addendVec4Code from '../../../shaders/epilogue/addend_vec4.wgsl?raw';
 
 const F32: Shader = { name: 'f32', code: f32Code };
 const F16: Shader = { name: 'f16', code: f16Code };
@@ -19,6 +21,8 @@ const SHARED: Shader = { name: 'shared', code: sharedCode };
 const SUBGROUP: Shader = { name: 'subgroup', code: subgroupCode };
 const STORE: Shader = { name: 'store', code: storeCode };
 const ADDEND: Shader = { name: 'addend', code: addendCode };
+const STORE_VEC4: Shader = { name: 'store_vec4', code: storeVec4Code };
+const ADDEND_VEC4: Shader = { name: 'addend_vec4', code: addendVec4Code };
 
 /** Reads elements of a weight tensor as f32. */
 export function weightModule(weight: Tensor, capabilities: KernelCapabilities): Shader {
@@ -40,4 +44,9 @@ export function reduceModule(capabilities: KernelCapabilities): Shader {
 /** `epilogue`: stores the value, or adds it to a tensor bound at binding 4. */
 export function epilogueModule(addend: Tensor | undefined): Shader {
   return addend ? ADDEND : STORE;
+}
+
+/** `epilogue_vec4`: the same for four neighbours at once. */
+export function epilogueVec4Module(addend: Tensor | undefined): Shader {
+  return addend ? ADDEND_VEC4 : STORE_VEC4;
 }

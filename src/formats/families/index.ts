@@ -29,10 +29,16 @@ export function specFromConfig(config: JsonObject, modelName: string): DecoderSp
     const named = architectures.length > 0 ? `architecture ${architectures.join(', ')}` : 'unnamed architecture';
     const type = modelType === undefined ? '' : ` (model_type ${quote(modelType)})`;
     const known = FAMILIES.map((entry) => `${entry.architecture} (${entry.modelType})`).join(', ');
-    throw new GraftError('unsupported', `${modelName} has the ${named}${type}, which Graft can't train; it can train: ${known}.`);
+    throw new GraftError(
+      'unsupported',
+      `${modelName} has the ${named}${type}, which Graft can't train; it can train: ${known}.`,
+    );
   }
   if (config.get('quantization_config') !== undefined) {
-    throw new GraftError('unsupported', `${modelName} is already quantised; pick the original model in F32, F16 or BF16.`);
+    throw new GraftError(
+      'unsupported',
+      `${modelName} is already quantised; pick the original model in F32, F16 or BF16.`,
+    );
   }
   return family.readSpec(config);
 }

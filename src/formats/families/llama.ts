@@ -45,7 +45,10 @@ function readSpec(config: JsonObject): DecoderSpec {
   }
   const activation = config.string('hidden_act') ?? 'silu';
   if (activation !== 'silu' && activation !== 'swish') {
-    throw new GraftError('unsupported', `${config.where}: hidden_act is ${quote(activation)}; Graft computes silu only.`);
+    throw new GraftError(
+      'unsupported',
+      `${config.where}: hidden_act is ${quote(activation)}; Graft computes silu only.`,
+    );
   }
   const maxPositions = optional('max_position_embeddings') ?? 2048;
   return {
@@ -76,7 +79,10 @@ function readRope(config: JsonObject, maxPositions: number): RopeSpec {
   const type = parameters?.string('rope_type') ?? parameters?.string('type') ?? 'default';
   const rotated = parameters?.positive('partial_rotary_factor') ?? config.positive('partial_rotary_factor') ?? 1;
   if (rotated !== 1) {
-    throw new GraftError('unsupported', `${config.where}: partial_rotary_factor is ${rotated}; Graft rotates whole heads only.`);
+    throw new GraftError(
+      'unsupported',
+      `${config.where}: partial_rotary_factor is ${rotated}; Graft rotates whole heads only.`,
+    );
   }
   if (type === 'default' || !parameters) return { type: 'default', theta };
   if (type !== 'llama3') {

@@ -94,7 +94,10 @@ function readMetadata(file: string, fields: [string, unknown][]): ReadonlyMap<st
   if (!isObject(value)) throw new GraftError('bad-file', `The __metadata__ of ${file} is not an object of strings.`);
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== 'string') {
-      throw new GraftError('bad-file', `The __metadata__ of ${file} holds ${quote(text)} under ${quote(key)}, not a string.`);
+      throw new GraftError(
+        'bad-file',
+        `The __metadata__ of ${file} holds ${quote(text)} under ${quote(key)}, not a string.`,
+      );
     }
     metadata.set(key, text);
   }
@@ -103,7 +106,8 @@ function readMetadata(file: string, fields: [string, unknown][]): ReadonlyMap<st
 
 /** One tensor's description; offsets are still relative to the data. */
 function readEntry(file: string, name: string, info: unknown): TensorEntry {
-  const refuse = (why: string) => new GraftError('bad-file', `Tensor ${quote(name)} in ${file} ${why}: the file is damaged.`);
+  const refuse = (why: string) =>
+    new GraftError('bad-file', `Tensor ${quote(name)} in ${file} ${why}: the file is damaged.`);
   if (/\p{Surrogate}/u.test(name)) throw refuse('has a name that is not valid Unicode');
   if (!isObject(info)) throw refuse('is not described by an object');
   const field = (key: string): unknown => (Object.hasOwn(info, key) ? info[key] : undefined);
@@ -113,7 +117,8 @@ function readEntry(file: string, name: string, info: unknown): TensorEntry {
   const shape = field('shape');
   if (!isIntegers(shape)) throw refuse(`has a shape that is not a list of sizes, or too large: ${quote(shape)}`);
   const offsets = field('data_offsets');
-  if (!isIntegers(offsets) || offsets.length !== 2) throw refuse(`has data_offsets ${quote(offsets)}, not two integers`);
+  if (!isIntegers(offsets) || offsets.length !== 2)
+    throw refuse(`has data_offsets ${quote(offsets)}, not two integers`);
   const [start, end] = offsets as [number, number];
   if (end < start) throw refuse(`ends before it starts (${start} to ${end})`);
 
@@ -133,7 +138,8 @@ function checkLayout(file: string, tensors: readonly TensorEntry[], dataBytes: n
   let expected = 0;
   for (const { name, start, end } of tensors) {
     if (start !== expected) {
-      const what = start < expected ? 'overlaps the tensor before it' : `leaves a hole of ${plural(start - expected, 'byte')}`;
+      const what =
+        start < expected ? 'overlaps the tensor before it' : `leaves a hole of ${plural(start - expected, 'byte')}`;
       throw new GraftError('bad-file', `Tensor ${quote(name)} in ${file} ${what}: the file is damaged.`);
     }
     expected = end;

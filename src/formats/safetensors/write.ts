@@ -20,7 +20,7 @@ export function writeSafetensors(
   for (const { name, dtype, shape, bytes } of sorted) {
     const byteLength = elementCount(shape) * BYTES_PER_ELEMENT[dtype];
     if (byteLength !== bytes.byteLength) {
-      throw new RangeError(`${name} has ${bytes.byteLength} bytes, but ${dtype} [${shape}] takes ${byteLength}`);
+      throw new RangeError(`${name} has ${bytes.byteLength} bytes, but ${dtype} [${shape.join()}] takes ${byteLength}`);
     }
     fields.push([name, { dtype: storedDType(dtype), shape, data_offsets: [offset, (offset += byteLength)] }]);
   }

@@ -48,7 +48,11 @@ describe.skipIf(!hasReference)('models of the reference', () => {
     expect(model.spec.numLayers).toBe(layers);
     expect(model.spec.tieWordEmbeddings).toBe(tied);
     const tensors = await drain(model.weights());
-    expect(tensors.map(({ name }) => name).sort()).toEqual(parameters(model.spec).map(({ name }) => name).sort());
+    expect(tensors.map(({ name }) => name).sort()).toEqual(
+      parameters(model.spec)
+        .map(({ name }) => name)
+        .sort(),
+    );
     expect(tensors.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)).toBe(model.weightBytes);
     expect(model.weightDType).toBe('f32');
     expect(model.tokenizer === undefined).toBe(path.startsWith('golden'));
@@ -60,14 +64,28 @@ describe.skipIf(!hasReference)('models of the reference', () => {
     expect(rope).toEqual({ type: 'llama3', ...expected });
   });
 
-  it.each(['gemma2', 'gemma3', 'mistral', 'phi3', 'qwen2', 'qwen3', 'smollm3'])('refuses %s by name', async (family) => {
-    const path = reference('golden', 'families', family);
-    const { architectures } = JSON.parse(readFileSync(`${path}/config.json`, 'utf8')) as { architectures: string[] };
-    await expectError(
-      () => openModel(folder(path)),
-      'unsupported',
-      new RegExp(`${architectures[0]}.*can train: LlamaForCausalLM`),
+  it.each(['gemma2', 'gemma3', 'mistral', 'phi3', 'qwen2', 'qwen3', 'smollm3'])(
+    'refuses %s by name',
+    async (family) => {
+      const path = reference('golden', 'families', family);
+      const { architectures } = JSON.parse(readFileSync(`${path}/config.json`, 'utf8')) as { architectures: string[] };
+      await expectError(
+        () => openModel(folder(path)),
+        'unsupported',
+        new RegExp(`${architectures[0]}.*can train: LlamaForCausalLM`),
+      );
+    },
+  );
+});
+
+describe('the built-in starter', () => {
+  it('opens with its tokenizer, template and turn end', async () => {
+    const { tokenizer, template } = await openModel(folder('public/models/starter'));
+    expect(template?.source).toBe('tokenizer_config.json');
+    expect(tokenizer?.stopTokenIds.map((id) => tokenizer.decode([id], { skipSpecialTokens: false }))).toContain(
+      '<|end|>',
     );
+    expect(tokenizer?.stopTokenIds).not.toContain(tokenizer?.padTokenId);
   });
 });
 
@@ -85,8 +103,8 @@ describe('readSpec', () => {
   });
 
   it("fills in LlamaConfig's defaults", async () => {
-    const { num_key_value_heads: _kv, rope_theta: _theta, rms_norm_eps: _eps, ...rest } = CONFIG;
-    const spec = await specOf(rest);
+    const absent = { num_key_value_heads: undefined, rope_theta: undefined, rms_norm_eps: undefined };
+    const spec = await specOf({ ...CONFIG, ...absent });
     expect(spec).toMatchObject({ numKeyValueHeads: 2, headDim: 4, rmsNormEps: 1e-6, attentionBias: false });
     expect(spec.rope).toEqual({ type: 'default', theta: 10_000 });
   });
@@ -122,13 +140,20 @@ describe('openModel', () => {
   it('reads shards through the index, and each tensor once', async () => {
     const spec = await specOf(CONFIG);
     const tensors = tensorsOf(spec);
-    const shards = { 'model-00001-of-00002.safetensors': tensors.slice(0, 7), 'model-00002-of-00002.safetensors': tensors.slice(7) };
-    const weightMap = Object.entries(shards).flatMap(([file, held]) => held.map(({ name }) => [name, file]));
+    const shards = {
+      'model-00001-of-00002.safetensors': tensors.slice(0, 7),
+      'model-00002-of-00002.safetensors': tensors.slice(7),
+    };
+    const weightMap = Object.entries(shards).flatMap(([file, held]) =>
+      held.map(({ name }): [string, string] => [name, file]),
+    );
     const model = await openModel(
       files({
         'config.json': CONFIG,
         'model.safetensors.index.json': { metadata: {}, weight_map: Object.fromEntries(weightMap) },
-        ...Object.fromEntries(Object.entries(shards).map(([file, held]) => [file, writeSafetensors(held)])),
+        ...Object.fromEntries(
+          Object.entries(shards).map(([file, held]): [string, Uint8Array] => [file, writeSafetensors(held)]),
+        ),
       }),
     );
     const names = (await drain(model.weights())).map(({ name }) => name);
@@ -168,6 +193,10 @@ describe('openModel', () => {
   it('says which other weights a folder has', async () => {
     const config = { 'config.json': CONFIG };
     await expectError(() => openModel(files(config)), 'not-found', /no model\.safetensors/);
-    await expectError(() => openModel(files({ ...config, 'pytorch_model.bin': 'x' })), 'unsupported', /pytorch_model\.bin/);
+    await expectError(
+      () => openModel(files({ ...config, 'pytorch_model.bin': 'x' })),
+      'unsupported',
+      /pytorch_model\.bin/,
+    );
   });
 });

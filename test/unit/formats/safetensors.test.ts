@@ -4,7 +4,13 @@ import { SafeTensor } from 'safetensors';
 import { describe, expect, it } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
 import type { WeightTensor } from '../../../src/core/weights';
-import { readAll, readHeader, readTensorBytes, streamTensors, writeSafetensors } from '../../../src/formats/safetensors';
+import {
+  readAll,
+  readHeader,
+  readTensorBytes,
+  streamTensors,
+  writeSafetensors,
+} from '../../../src/formats/safetensors';
 import { hasReference, reference } from '../../support/reference';
 import { expectError, files, folder } from './support';
 
@@ -46,7 +52,10 @@ describe.skipIf(!hasReference)('safetensors cases of the reference', () => {
       const path = reference('golden', 'adapters', name, 'adapter_final');
       const source = folder(path);
       const { metadata } = await readHeader(source, 'adapter_model.safetensors');
-      const written = writeSafetensors(await readAll(source, 'adapter_model.safetensors'), Object.fromEntries(metadata));
+      const written = writeSafetensors(
+        await readAll(source, 'adapter_model.safetensors'),
+        Object.fromEntries(metadata),
+      );
       expect(Buffer.compare(written, readFileSync(`${path}/adapter_model.safetensors`)), name).toBe(0);
     }
   });
@@ -68,7 +77,11 @@ describe('readHeader', () => {
     ['an array', '[]', /start with \{/],
     ['nothing', '', /start with \{/],
   ])('refuses %s', async (_, header, message) => {
-    await expectError(() => readHeader(files({ 'm.safetensors': file(header, 4) }), 'm.safetensors'), 'bad-file', message);
+    await expectError(
+      () => readHeader(files({ 'm.safetensors': file(header, 4) }), 'm.safetensors'),
+      'bad-file',
+      message,
+    );
   });
 
   it.each([
@@ -86,7 +99,11 @@ describe('readHeader', () => {
   it('says how much of a cut file is missing, and where', async () => {
     const whole = writeSafetensors([f32('a', [2], [1, 2]), f32('b', [512], new Array<number>(512).fill(1))]);
     const read = (bytes: Uint8Array) => readHeader(files({ 'm.safetensors': bytes }), 'm.safetensors');
-    await expectError(() => read(whole.subarray(0, whole.length - 1024)), 'bad-file', /ends 1,024 bytes early, within tensor "b"/);
+    await expectError(
+      () => read(whole.subarray(0, whole.length - 1024)),
+      'bad-file',
+      /ends 1,024 bytes early, within tensor "b"/,
+    );
     await expectError(() => read(whole.subarray(0, 20)), 'bad-file', /ends [\d,]+ bytes early, within its header/);
   });
 
@@ -97,7 +114,9 @@ describe('readHeader', () => {
   it('answers any bytes with a header or a bad-file error', async () => {
     await fc.assert(
       fc.asyncProperty(fc.oneof(fc.json(), fc.string()), fc.nat(64), async (header, dataBytes) => {
-        const outcome = await readHeader(files({ f: file(header, dataBytes) }), 'f').catch((error: unknown) => errorCode(error));
+        const outcome = await readHeader(files({ f: file(header, dataBytes) }), 'f').catch((error: unknown) =>
+          errorCode(error),
+        );
         if (typeof outcome !== 'object') expect(outcome).toBe('bad-file');
         else expect(outcome.tensors.reduce((sum, { start, end }) => sum + end - start, 0)).toBe(dataBytes);
       }),
@@ -123,7 +142,9 @@ describe('reading and writing', () => {
     expect(header.tensors[0]!.start % 8).toBe(0);
     expect([...header.metadata]).toEqual([['format', 'pt']]);
     const read = await readAll(source, 'f');
-    expect(new Map(read.map((tensor) => [tensor.name, tensor]))).toEqual(new Map(tensors.map((tensor) => [tensor.name, tensor])));
+    expect(new Map(read.map((tensor) => [tensor.name, tensor]))).toEqual(
+      new Map(tensors.map((tensor) => [tensor.name, tensor])),
+    );
   });
 
   it('is read by the independent npm reader', () => {
@@ -132,7 +153,8 @@ describe('reading and writing', () => {
   });
 
   it('streams only what is asked for, and refuses a dtype only where it is asked for', async () => {
-    const header = '{"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"w":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}';
+    const header =
+      '{"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"w":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}';
     const source = files({ f: file(header, 12) });
     const names: string[] = [];
     for await (const tensor of streamTensors(source, ['f'], ['w'])) names.push(tensor.name);

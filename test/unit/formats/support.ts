@@ -10,14 +10,19 @@ import { memorySource } from '../../../src/formats/sources';
 /** A folder of the disk, read into memory. */
 export function folder(path: string): FileSource {
   const files = readdirSync(path).filter((file) => statSync(join(path, file)).isFile());
-  return memorySource(basename(path), Object.fromEntries(files.map((file) => [file, new Uint8Array(readFileSync(join(path, file)))])));
+  return memorySource(
+    basename(path),
+    Object.fromEntries(files.map((file) => [file, new Uint8Array(readFileSync(join(path, file)))])),
+  );
 }
 
 /** A folder in memory: text and JSON values become UTF-8 files. */
 export function files(contents: Record<string, Uint8Array | string | object>): FileSource {
   const bytes = Object.entries(contents).map(([name, content]): [string, Uint8Array] => [
     name,
-    content instanceof Uint8Array ? content : encodeUtf8(typeof content === 'string' ? content : JSON.stringify(content)),
+    content instanceof Uint8Array
+      ? content
+      : encodeUtf8(typeof content === 'string' ? content : JSON.stringify(content)),
   ]);
   return memorySource('test-model', Object.fromEntries(bytes));
 }

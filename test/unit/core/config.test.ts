@@ -1,0 +1,162 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { formatRunConfig, parseRunConfig, RUN_CONFIG_KEYS, type RunConfig } from '../../../src/core/config';
+import { errorCode } from '../../../src/core/errors';
+import { editDistance, nearest } from '../../../src/core/nearest';
+
+const refusal = (yaml: string, overrides: Record<string, string> = {}): string => {
+  try {
+    parseRunConfig(yaml, overrides);
+  } catch (error) {
+    expect(errorCode(error)).toBe('bad-config');
+    return (error as Error).message;
+  }
+  throw new Error('accepted');
+};
+
+/** The run file of DESIGN section 4, as a user would write it. */
+const EXAMPLE = `
+model_name_or_path: starter            # a Hub id, a local folder, or a built-in name
+revision: main
+dataset: data.jsonl
+learning_rate: 2.0e-4
+lr_scheduler_type: cosine
+warmup_ratio: 0.03
+num_train_epochs: 3
+per_device_train_batch_size: 4
+gradient_accumulation_steps: 4
+max_length: 512
+packing: false
+assistant_only_loss: true
+gradient_checkpointing: true
+weight_decay: 0.0
+max_grad_norm: 1.0
+optim: adamw
+seed: 42
+logging_steps: 1
+eval_steps: 25
+save_steps: 25
+use_peft: true
+lora_r: 16
+lora_alpha: 32
+lora_dropout: 0.05
+lora_target_modules: all-linear
+use_rslora: false
+use_dora: false
+load_in_4bit: false
+bnb_4bit_quant_type: nf4
+use_bnb_nested_quant: true
+`;
+
+describe('parseRunConfig', () => {
+  it('takes the values of the example for defaults', () => {
+    const { dataset, ...rest } = parseRunConfig(EXAMPLE);
+    expect(dataset).toBe('data.jsonl');
+    expect(rest).toEqual({ ...parseRunConfig(''), dataset: undefined });
+    expect(rest.learning_rate).toBe(2e-4);
+  });
+
+  it('accepts keys whose recipes are yet to come', () => {
+    const config = parseRunConfig('load_in_4bit: true\noptim: adamw_8bit\npacking: true');
+    expect(config).toMatchObject({ load_in_4bit: true, optim: 'adamw_8bit', packing: true });
+  });
+
+  it.each([
+    ['learning_rte: 1', /unknown key learning_rte; the nearest valid one is learning_rate/],
+    ['batch_size: 1', /nearest valid one is per_device_train_batch_size/],
+    ['target_modules: all-linear', /nearest valid one is lora_target_modules/],
+    ['max_seq_length: 5', /nearest valid one is max_length/],
+    ['__proto__:\n  seed: 1', /unknown key __proto__/],
+    ['constructor: 1', /unknown key constructor/],
+    ['learning_rate: fast', /learning_rate must be a number above 0, but is "fast"/],
+    ['learning_rate: -1', /learning_rate must be a number above 0, but is -1/],
+    ['learning_rate: .inf', /learning_rate must be a number above 0/],
+    ['learning_rate: [1]', /learning_rate must be .*\[1\]/],
+    ['shuffle: 1', /shuffle must be true or false, but is 1/],
+    ['seed: 1.5', /seed must be a whole number from 0 to 4294967295, but is 1.5/],
+    ['lr_scheduler_type: cosin', /one of cosine, linear.*"cosin"/],
+    ['max_steps: 0', /max_steps must be a whole number above 0, or -1/],
+    ['lora_dropout: 1', /lora_dropout must be a number from 0 to below 1/],
+    ['val_set_size: 1.5', /val_set_size must be 0, a fraction below 1/],
+    ['lora_target_modules: .*_proj', /lora_target_modules must be all-linear, or a list/],
+    ['lora_target_modules: []', /lora_target_modules must be all-linear, or a list/],
+    ['model_name_or_path: ""', /model_name_or_path must be text/],
+    ['seed: 1\nseed: 2', /not valid YAML: Map keys must be unique at line 2/],
+    ['a: [', /run\.yaml is not valid YAML/],
+    ['- seed', /must be a list of keys with values/],
+    ['seed: &a 1\nlora_r: *a', /alias/],
+  ])('refuses %j', (yaml, message) => {
+    expect(refusal(yaml)).toMatch(message);
+  });
+
+  it('lets the command line win, in either spelling', () => {
+    const config = parseRunConfig('seed: 1\nlora_r: 8', {
+      seed: '7',
+      shuffle: 'false',
+      'learning-rate': '1e-3',
+      lora_target_modules: 'q_proj, v_proj',
+      dataset: '42',
+      output_dir: 'a: b',
+    });
+    expect(config).toMatchObject({
+      seed: 7,
+      lora_r: 8,
+      shuffle: false,
+      learning_rate: 1e-3,
+      lora_target_modules: ['q_proj', 'v_proj'],
+      dataset: '42',
+      output_dir: 'a: b',
+    });
+    expect(parseRunConfig('', { lora_target_modules: '[q_proj]' }).lora_target_modules).toEqual(['q_proj']);
+    expect(refusal('', { lora_rank: '3' })).toMatch(/command line has the unknown key lora_rank; .* lora_r$|lora_r\./);
+    expect(refusal('', { seed: 'x' })).toMatch(/seed must be .* but is "x"/);
+  });
+
+  it('leaves the prototype alone', () => {
+    refusal('__proto__:\n  polluted: true');
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+});
+
+describe('formatRunConfig', () => {
+  it('reads back as it was', () => {
+    const text = fc.string({ minLength: 1 });
+    fc.assert(
+      fc.property(
+        text,
+        text,
+        fc.double({ min: 1e-30, max: 1e30, noNaN: true }),
+        fc.nat(),
+        (dataset, output_dir, rate, seed) => {
+          const config: RunConfig = {
+            ...parseRunConfig(''),
+            dataset,
+            output_dir,
+            learning_rate: rate,
+            seed,
+            lora_target_modules: ['q_proj', 'v_proj'],
+          };
+          expect(parseRunConfig(formatRunConfig(config))).toEqual(config);
+        },
+      ),
+    );
+  });
+
+  it('writes numbers that YAML 1.1 readers take for numbers', () => {
+    expect(formatRunConfig(parseRunConfig(''))).toContain('adam_epsilon: 1.0e-8\n');
+  });
+
+  it('writes every key that has help, in its order', () => {
+    const keys = [...formatRunConfig(parseRunConfig('dataset: x')).matchAll(/^(\w+):/gm)].map(([, key]) => key);
+    expect(keys).toEqual(Object.keys(RUN_CONFIG_KEYS));
+    for (const line of Object.values(RUN_CONFIG_KEYS)) expect(line).toMatch(/^.{10,100}\.$/);
+  });
+});
+
+describe('nearest', () => {
+  it('counts edits', () => {
+    expect(editDistance('kitten', 'sitting')).toBe(3);
+    expect(editDistance('', 'abc')).toBe(3);
+    expect(nearest('lora-R', ['seed', 'lora_r'])).toBe('lora_r');
+  });
+});

@@ -1,0 +1,189 @@
+import { readFileSync } from 'node:fs';
+import { SafeTensor } from 'safetensors';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { elementCount } from '../../../src/core/dtypes';
+import { adapterParameters, type DecoderSpec, type LoraSpec } from '../../../src/core/spec';
+import { decodeUtf8 } from '../../../src/core/store';
+import type { WeightTensor } from '../../../src/core/weights';
+import { readSpec } from '../../../src/formats/model';
+import { adapterFiles, checkAdapter, readAdapter, resolveTargetModules } from '../../../src/formats/peft';
+import { readHeader, writeSafetensors } from '../../../src/formats/safetensors';
+import { hasReference, reference } from '../../support/reference';
+import { expectError, files, folder } from './support';
+
+const ALL = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+
+const spec: DecoderSpec = {
+  family: 'llama',
+  vocabSize: 16,
+  hiddenSize: 8,
+  intermediateSize: 12,
+  numLayers: 2,
+  numHeads: 2,
+  numKeyValueHeads: 1,
+  headDim: 4,
+  rmsNormEps: 1e-5,
+  maxPositions: 64,
+  tieWordEmbeddings: true,
+  attentionBias: false,
+  mlpBias: false,
+  rope: { type: 'default', theta: 10_000 },
+};
+const lora: LoraSpec = {
+  r: 2,
+  alpha: 4,
+  dropout: 0.1,
+  targetModules: ['q_proj', 'down_proj'],
+  useRslora: false,
+  useDora: true,
+};
+
+function tensorsOf(adapter: LoraSpec): WeightTensor[] {
+  return adapterParameters(spec, adapter).map(({ name, shape }, n) => {
+    const values = Float32Array.from({ length: elementCount(shape) }, (_, i) => n + i / 8);
+    return { name, shape, dtype: 'f32', bytes: new Uint8Array(values.buffer) };
+  });
+}
+
+function adapterFolder(change: object = {}, tensors = tensorsOf(lora)) {
+  const written = adapterFiles({ lora, baseModel: 'org/base', revision: 'abc', tensors });
+  const contents = Object.fromEntries(written.map(({ name, bytes }): [string, Uint8Array | object] => [name, bytes]));
+  const config = JSON.parse(decodeUtf8(contents['adapter_config.json'] as Uint8Array)) as object;
+  return files({ ...contents, 'adapter_config.json': { ...config, ...change } });
+}
+
+describe.skipIf(!hasReference)('adapters that PEFT wrote', () => {
+  it.each([
+    ['lora_all', { r: 8, alpha: 16, useRslora: false, useDora: false }, ALL],
+    ['lora_qv', { r: 4, alpha: 8, useRslora: false, useDora: false }, ['q_proj', 'v_proj']],
+    ['rslora', { r: 16, alpha: 16, useRslora: true, useDora: false }, ALL],
+    ['dora', { r: 8, alpha: 16, useRslora: false, useDora: true }, ALL],
+    ['qlora_nf4', {}, ALL],
+  ])('reads %s', async (name, expected, targets) => {
+    const model = await readSpec(folder(reference('models', 'stories260K')));
+    const adapter = await readAdapter(folder(reference('golden', 'adapters', name, 'adapter_final')));
+    expect(adapter.lora).toMatchObject(expected);
+    expect([...adapter.lora.targetModules].sort()).toEqual([...targets].sort());
+    expect(adapter.baseModel).toBe('hf260k');
+    checkAdapter(name, adapter, model);
+  });
+
+  it('writes a config with the values that PEFT wrote', async () => {
+    const path = reference('golden', 'adapters', 'dora', 'adapter_final');
+    const adapter = await readAdapter(folder(path));
+    const [config, weights] = adapterFiles(adapter);
+    const theirs = JSON.parse(readFileSync(`${path}/adapter_config.json`, 'utf8')) as Record<string, unknown>;
+    const ours = JSON.parse(decodeUtf8(config!.bytes)) as Record<string, unknown>;
+    for (const [key, value] of Object.entries(ours)) expect(value, key).toEqual(theirs[key]);
+    expect(Buffer.compare(weights!.bytes, readFileSync(`${path}/adapter_model.safetensors`))).toBe(0);
+  });
+});
+
+describe('adapter folders', () => {
+  it('round trip', async () => {
+    const source = adapterFolder();
+    const adapter = await readAdapter(source);
+    expect(adapter.lora).toEqual(lora);
+    expect(adapter.baseModel).toBe('org/base');
+    const byName = (list: readonly WeightTensor[]) => new Map(list.map((tensor) => [tensor.name, tensor]));
+    expect(byName(adapter.tensors)).toEqual(byName(tensorsOf(lora)));
+    checkAdapter('test', adapter, spec);
+    const { metadata } = await readHeader(source, 'adapter_model.safetensors');
+    expect(metadata.get('format')).toBe('pt'); // PEFT refuses a file without it
+  });
+
+  it('hold the bytes that the independent npm reader finds', () => {
+    const reader = new SafeTensor(writeSafetensors(tensorsOf(lora)));
+    for (const { name, bytes } of tensorsOf(lora)) expect([...reader.getTensor(name)]).toEqual([...bytes]);
+  });
+
+  it('expand half precision to f32', async () => {
+    const halves = tensorsOf(lora).map((tensor): WeightTensor => {
+      const bits = new Uint16Array(new Uint32Array(tensor.bytes.slice().buffer)).map(
+        (_, i) => new Uint32Array(tensor.bytes.slice().buffer)[i]! >>> 16,
+      );
+      return { ...tensor, dtype: 'bf16', bytes: new Uint8Array(bits.buffer) };
+    });
+    const { tensors } = await readAdapter(adapterFolder({}, halves));
+    const expected = tensorsOf(lora).find(({ name }) => name === tensors[0]!.name)!;
+    expect(tensors[0]!.dtype).toBe('f32');
+    expect([...new Float32Array(tensors[0]!.bytes.slice().buffer)]).toEqual([
+      ...new Float32Array(expected.bytes.slice().buffer),
+    ]);
+  });
+
+  it('say all-linear and mean the tensors they hold', async () => {
+    const adapter = await readAdapter(adapterFolder({ target_modules: 'all-linear' }));
+    expect(adapter.lora.targetModules).toEqual(['down_proj', 'q_proj']);
+  });
+
+  it.each([
+    [{ peft_type: 'LOHA' }, 'unsupported', /peft_type is "LOHA"/],
+    [{ task_type: 'SEQ_CLS' }, 'unsupported', /task_type/],
+    [{ bias: 'all' }, 'unsupported', /bias is "all"/],
+    [{ rank_pattern: { q_proj: 4 } }, 'unsupported', /rank_pattern is {"q_proj":4}/],
+    [{ alpha_pattern: { q_proj: 4 } }, 'unsupported', /alpha_pattern/],
+    [{ modules_to_save: ['lm_head'] }, 'unsupported', /modules_to_save/],
+    [{ layers_to_transform: [0] }, 'unsupported', /layers_to_transform/],
+    [{ init_lora_weights: 'pissa' }, 'unsupported', /init_lora_weights is "pissa"/],
+    [{ use_qalora: true }, 'unsupported', /use_qalora/],
+    [{ some_later_option: 3 }, 'unsupported', /some_later_option is 3/],
+    [{ target_modules: '.*_proj' }, 'unsupported', /pattern/],
+    [{ r: 0 }, 'bad-config', /r must be a whole number/],
+    [{ lora_alpha: 'x' }, 'bad-config', /lora_alpha/],
+    [{ lora_dropout: 1.5 }, 'bad-config', /lora_dropout/],
+    [{ use_dora: 'yes' }, 'bad-config', /use_dora/],
+  ] as const)('with %j are refused', async (change, code, message) => {
+    await expectError(() => readAdapter(adapterFolder(change)), code, message);
+  });
+
+  it('are refused where a file is missing or of another kind', async () => {
+    await expectError(() => readAdapter(files({})), 'not-found', /no adapter_config\.json/);
+    const bin = files({ 'adapter_config.json': { peft_type: 'LORA' }, 'adapter_model.bin': 'x' });
+    await expectError(() => readAdapter(bin), 'unsupported', /adapter_model\.bin/);
+  });
+});
+
+describe('checkAdapter', () => {
+  const check =
+    (change: Partial<LoraSpec>, tensors = tensorsOf(lora)) =>
+    () =>
+      checkAdapter('mine', { lora: { ...lora, ...change }, baseModel: '', tensors }, spec);
+
+  it('names what does not fit', async () => {
+    await expectError(
+      check({}, tensorsOf(lora).slice(1)),
+      'bad-file',
+      /lacks the tensor .*layers\.0\.self_attn\.q_proj\.lora_A/,
+    );
+    await expectError(check({ r: 3 }), 'bad-file', /shape \[2, 8\], but the model calls for \[3, 8\]/);
+    await expectError(check({ useDora: false }), 'bad-file', /lora_magnitude_vector, which has no place/);
+    await expectError(check({ targetModules: ['lm_head'] }), 'bad-config', /names "lm_head"; this model has q_proj/);
+  });
+});
+
+describe('resolveTargetModules', () => {
+  it('gives names of the model in forward order', async () => {
+    expect(resolveTargetModules('all-linear', spec)).toEqual(ALL);
+    expect(resolveTargetModules(['v_proj', 'q_proj'], spec)).toEqual(['q_proj', 'v_proj']);
+    await expectError(() => resolveTargetModules([], spec), 'bad-config', /is empty/);
+  });
+});
+
+describe('the model card', () => {
+  it('has front matter that the Hub reads, and figures', () => {
+    const card = { dataset: 'a|b', facts: { 'Final loss': 0.02 }, runYaml: 'seed: 42\n# ```\n' };
+    const [, , readme] = adapterFiles({ lora, baseModel: 'org/name: "odd"', tensors: tensorsOf(lora), card });
+    const text = decodeUtf8(readme!.bytes);
+    const [, frontMatter, body] = /^---\n([\s\S]*?)---\n([\s\S]*)$/.exec(text)!;
+    expect(parse(frontMatter!)).toMatchObject({
+      base_model: 'org/name: "odd"',
+      library_name: 'peft',
+      pipeline_tag: 'text-generation',
+    });
+    expect(body).toContain('| Final loss | 0.02 |');
+    expect(body).toContain('| Trained on | a\\|b |');
+    expect(body).toContain('````yaml\nseed: 42\n# ```\n````');
+  });
+});

@@ -1,0 +1,94 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { httpSource, memorySource } from '../../../src/formats/sources';
+import { expectError } from './support';
+
+const DATA = Uint8Array.from({ length: 100 }, (_, i) => i);
+const closers: (() => void)[] = [];
+
+/** A server of one folder; the handler returns what a path holds, or undefined. */
+async function serve(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/models/tiny`;
+}
+
+afterEach(() => closers.splice(0).forEach((close) => close()));
+
+function ranges(request: IncomingMessage, response: ServerResponse): void {
+  const body = request.url === '/models/tiny/empty' ? new Uint8Array(0) : DATA;
+  if (request.url === '/models/tiny/missing') return void response.writeHead(404).end();
+  if (request.url === '/models/tiny/broken') return void response.writeHead(500).end();
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  if (!range) return void response.end(body);
+  const start = Number(range[1]);
+  if (start >= body.length) return void response.writeHead(416, { 'content-range': `bytes */${body.length}` }).end();
+  const end = range[2] ? Number(range[2]) + 1 : body.length;
+  response
+    .writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${body.length}` })
+    .end(body.subarray(start, end));
+}
+
+describe('httpSource', () => {
+  it('reads ranges', async () => {
+    const source = httpSource(await serve(ranges));
+    expect(await source.size('a b')).toBe(100);
+    expect([...(await source.read('f', 10, 13))]).toEqual([10, 11, 12]);
+    expect([...(await source.read('f', 97))]).toEqual([97, 98, 99]);
+    expect(await source.read('f')).toEqual(DATA);
+    expect(await source.read('f', 5, 5)).toEqual(new Uint8Array(0));
+    expect(await source.size('empty')).toBe(0);
+    expect(await source.read('empty')).toEqual(new Uint8Array(0));
+  });
+
+  it('reads a server without ranges, fetching the file once', async () => {
+    let requests = 0;
+    const source = httpSource(await serve((_, response) => (requests++, void response.end(DATA))));
+    expect(await source.size('f')).toBe(100);
+    expect([...(await source.read('f', 10, 13))]).toEqual([10, 11, 12]);
+    expect(await source.read('f')).toEqual(DATA);
+    expect(requests).toBe(1);
+  });
+
+  it('takes 404, and the page of a single-page app, for a file that is not there', async () => {
+    const page = httpSource(
+      await serve((_, response) => void response.setHeader('content-type', 'text/html; charset=utf-8').end('<html>')),
+    );
+    const plain = httpSource(await serve(ranges), { name: 'tiny' });
+    for (const source of [page, plain]) {
+      expect(await source.size('missing')).toBeUndefined();
+      await expectError(() => source.read('missing'), 'not-found', /has no file missing/);
+    }
+  });
+
+  it('reports a server that fails, and one that is not there', async () => {
+    const source = httpSource(await serve(ranges), { name: 'tiny' });
+    await expectError(() => source.read('broken'), 'storage', /tiny answered 500/);
+    closers.splice(0).forEach((close) => close());
+    await expectError(() => httpSource('http://127.0.0.1:1').size('f'), 'storage', /can't be reached/);
+  });
+
+  it('sends its headers, and lists only what it was told', async () => {
+    const seen: (string | undefined)[] = [];
+    const url = await serve((request, response) => (seen.push(request.headers.authorization), void response.end(DATA)));
+    await httpSource(url, { headers: { authorization: 'Bearer x' } }).read('f');
+    expect(seen).toEqual(['Bearer x']);
+    expect(await httpSource(url, { files: ['f'] }).list()).toEqual(['f']);
+    await expectError(() => httpSource(url).list(), 'unsupported', /can't be listed/);
+  });
+});
+
+describe('memorySource', () => {
+  it('reads what it holds', async () => {
+    const source = memorySource('m', { f: DATA });
+    expect([await source.size('f'), await source.size('g'), await source.size('__proto__')]).toEqual([
+      100,
+      undefined,
+      undefined,
+    ]);
+    expect([...(await source.read('f', 98))]).toEqual([98, 99]);
+    await expectError(() => source.read('g'), 'not-found', /m has no file g/);
+  });
+});
