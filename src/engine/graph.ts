@@ -94,7 +94,7 @@ export class Graph {
 
   apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
     const outputs = op.outputs(inputs, attrs).map((type): Tensor => ({ ...type, id: this.nextId++ }));
-    this.nodes.push({ op: op as Op, inputs, outputs, attrs, segment: this.segment });
+    this.nodes.push({ op, inputs, outputs, attrs, segment: this.segment });
     return outputs;
   }
 

@@ -117,7 +117,7 @@ export function emptyBytes(): MemoryBytes {
 }
 
 export function memoryPlan(bytes: MemoryBytes): MemoryPlan {
-  return { bytes, totalBytes: Object.values(bytes).reduce((sum, n) => sum + n, 0) };
+  return { bytes, totalBytes: Object.values<number>({ ...bytes }).reduce((sum, n) => sum + n, 0) };
 }
 
 /** Bytes of slots and uniforms: all that a plan's programs need beside their leaves. */

@@ -14,6 +14,26 @@ test('every response carries the content security policy', async ({ page, site }
   for (const [url, policy] of policies) expect(policy, url).toContain("default-src 'self'");
 });
 
+test('the page is isolated and runs no script written into it', async ({ page, site, problems }) => {
+  await page.goto(site.url);
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+  const ran = await page.evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'document.title = "changed"';
+    document.body.append(script);
+    return document.title === 'changed';
+  });
+  expect(ran).toBe(false);
+  await expect.poll(() => problems.splice(0).join('\n')).toContain('inline script');
+});
+
+test('the page reaches no host beside the Hub', async ({ page, site, problems }) => {
+  await page.goto(site.url);
+  const answer = await page.evaluate(() => fetch('https://example.com/').then(String, String));
+  expect(answer).toContain('Failed to fetch');
+  await expect.poll(() => problems.splice(0).join('\n')).toContain('connect-src');
+});
+
 test('a missing file is a 404, not the page', async ({ page, site }) => {
   const response = await page.request.get(`${site.url}models/none/config.json`);
   expect(response.status()).toBe(404);

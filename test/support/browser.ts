@@ -1,54 +1,17 @@
 /** The real page in headless Chromium, with WebGPU on SwiftShader: a vitest `test` whose fixtures open and close it. */
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
-import { preview } from 'vite';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { expect, test as base } from 'vitest';
-import { findChromium } from './drivers.mjs';
-
-const FLAGS = [
-  '--enable-unsafe-webgpu', // WebGPU on an adapter that is on no allow list
-  '--use-webgpu-adapter=swiftshader', // the same adapter on every machine
-  '--no-sandbox', // test machines often run as root
-  '--disable-background-networking',
-];
-
-export interface Site {
-  /** Ends with a slash. */
-  readonly url: string;
-  close(): Promise<void>;
-}
-
-/** Serves dist/web on a free port, with the headers of `npm start`. Build it first: `npm run build`. */
-export async function serveSite(): Promise<Site> {
-  const server = await preview({ preview: { port: 0 }, logLevel: 'warn' });
-  const address = server.httpServer.address();
-  if (!address || typeof address === 'string') throw new Error('The preview server has no port.');
-  return { url: `http://localhost:${address.port}/`, close: () => server.close() };
-}
-
-export async function launchBrowser(): Promise<Browser> {
-  const executablePath = findChromium();
-  if (!executablePath) throw new Error('There is no Chromium here: run `npm test` once, or set CHROMIUM_PATH.');
-  return chromium.launch({ executablePath, args: FLAGS });
-}
-
-/** Collects what must not happen on a page: console errors and warnings of a broken policy, uncaught exceptions. */
-export function watchForProblems(page: Page): string[] {
-  const problems: string[] = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error') problems.push(`${message.text()} (${message.location().url})`);
-  });
-  page.on('pageerror', (error) => problems.push(String(error)));
-  return problems;
-}
+import { launchBrowser, serveSite, watchForProblems } from './site.mjs';
 
 interface Fixtures {
-  site: Site;
+  /** The built page, served for this file's tests. */
+  site: Awaited<ReturnType<typeof serveSite>>;
   browser: Browser;
-  /** Empty to give the page defaults; override with `test.override` or `test.extend`. */
+  /** Of the page's profile: viewport, colour scheme. Another test file sets its own with `test.extend({ contextOptions })`. */
   contextOptions: BrowserContextOptions;
-  /** A fresh profile with one blank page. The test fails where anything lands in `problems`. */
+  /** A blank page in a fresh profile. */
   page: Page;
-  /** What went wrong on the page so far; a test that provokes an error takes it out again. */
+  /** What went wrong on the page so far. Anything left in it fails the test; one that provokes an error takes it out. */
   problems: string[];
 }
 

@@ -8,7 +8,10 @@ import { toFloat32 } from '../../src/core/dtypes';
 /** A folder on disk, read whole: reference models are small. */
 export function folder(path: string): FileSource {
   const files = readdirSync(path).filter((name) => statSync(resolve(path, name)).isFile());
-  return memorySource(path, Object.fromEntries(files.map((name) => [name, new Uint8Array(readFileSync(resolve(path, name)))])));
+  return memorySource(
+    path,
+    Object.fromEntries(files.map((name) => [name, new Uint8Array(readFileSync(resolve(path, name)))])),
+  );
 }
 
 export interface GoldenTensor {
@@ -22,7 +25,8 @@ export async function goldenTensors(source: FileSource, file: string): Promise<M
   const tensors = new Map<string, GoldenTensor>();
   for (const entry of header.tensors) {
     const bytes = await readTensorBytes(source, file, entry);
-    const values = entry.dtype === 'I64' ? Array.from(new BigInt64Array(bytes.slice().buffer), Number) : toFloat32(bytes, 'f32');
+    const values =
+      entry.dtype === 'I64' ? Array.from(new BigInt64Array(bytes.slice().buffer), Number) : toFloat32(bytes, 'f32');
     tensors.set(entry.name, { shape: entry.shape, values });
   }
   return tensors;

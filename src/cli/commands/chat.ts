@@ -1,0 +1,113 @@
+import { createInterface } from 'node:readline/promises';
+import { GraftError } from '../../core/errors';
+import type { Message } from '../../core/text';
+import { openGenerator, type TextGenerator } from '../../recipes';
+import type { Command } from '../command';
+import { openNodeEngine } from '../gpu';
+import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
+import { adapterArgument } from '../sources';
+import type { Terminal } from '../terminal';
+import { GENERATION_FLAGS, generationOptions } from './generate';
+
+const HELP = '/reset starts over, /base switches the adapter off and on, /exit ends';
+
+export const chat: Command = {
+  name: 'chat',
+  summary: 'talk to a model, with and without its adapter',
+  usage: '--model MODEL [--adapter DIR] [--system TEXT] [--temperature T] …',
+  syntax: {
+    positionals: 0,
+    runKeys: false,
+    flags: {
+      model: MODEL_FLAG,
+      adapter: ADAPTER_FLAG,
+      system: { value: 'TEXT', help: 'the system message before the conversation' },
+      ...GENERATION_FLAGS,
+    },
+  },
+  async run(args, terminal, signal) {
+    const model = await modelArgument(args);
+    const adapter = await adapterArgument(args);
+    const options = generationOptions(args, model);
+    const contextLength = args.number('context', { least: 2, whole: true });
+    const engine = await openNodeEngine((line) => terminal.say(line));
+    try {
+      const opened = { model, engine, adapter, ...(contextLength !== undefined && { contextLength }) };
+      const generator = await openGenerator(opened, loadingBar(terminal), signal);
+      terminal.say(adapter ? HELP : HELP.replace(' /base switches the adapter off and on,', ''));
+      const conversation = new Conversation(generator, args.text('system'), adapter !== undefined, terminal);
+      const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY });
+      signal.addEventListener('abort', () => lines.close());
+      lines.setPrompt('> ');
+      lines.prompt();
+      for await (const line of lines) {
+        if (line.trim() === '/exit' || signal.aborted) break;
+        if (line.trim() !== '') {
+          await conversation.take(line.trim(), (messages, useAdapter, say) =>
+            generator.generate({ kind: 'chat', messages }, { ...options, useAdapter }, say, signal),
+          );
+        }
+        lines.prompt();
+      }
+      lines.close();
+    } finally {
+      engine.destroy();
+    }
+  },
+};
+
+type Ask = (
+  messages: readonly Message[],
+  useAdapter: boolean,
+  say: (piece: string) => void,
+) => ReturnType<TextGenerator['generate']>;
+
+/** The messages so far, and who answers. */
+class Conversation {
+  private messages: Message[];
+  private useAdapter = true;
+
+  constructor(
+    private readonly generator: TextGenerator,
+    private readonly system: string | undefined,
+    private readonly hasAdapter: boolean,
+    private readonly terminal: Terminal,
+  ) {
+    this.messages = this.opening();
+  }
+
+  /** A line of the user's: a command, or a message to answer. */
+  async take(line: string, ask: Ask): Promise<void> {
+    if (line === '/reset') {
+      this.messages = this.opening();
+      return this.terminal.say('The conversation starts over');
+    }
+    if (line === '/base' && this.hasAdapter) {
+      this.useAdapter = !this.useAdapter;
+      return this.terminal.say(this.useAdapter ? 'The tuned model answers' : 'The base model answers');
+    }
+    if (line.startsWith('/')) return this.terminal.say(HELP);
+    const messages: Message[] = [...this.messages, { role: 'user', content: line }];
+    try {
+      const answer = await ask(messages, this.useAdapter, (piece) => this.terminal.print(piece));
+      this.terminal.print('\n');
+      this.terminal.emit({
+        role: 'assistant',
+        content: answer.text,
+        finish_reason: answer.finish,
+        adapter: this.useAdapter && this.hasAdapter,
+      });
+      this.messages = [...messages, { role: 'assistant', content: answer.text }];
+    } catch (error) {
+      // A conversation that no longer fits needn't end the program.
+      if (!(error instanceof GraftError) || error.code !== 'bad-config') throw error;
+      this.terminal.say(
+        `${error.message} (/reset starts over; the context holds ${this.generator.contextLength} tokens)`,
+      );
+    }
+  }
+
+  private opening(): Message[] {
+    return this.system === undefined ? [] : [{ role: 'system', content: this.system }];
+  }
+}

@@ -1,0 +1,142 @@
+import { basename, dirname } from 'node:path';
+import { GraftError } from '../../core/errors';
+import { encodeUtf8 } from '../../core/store';
+import type { HubModel } from '../../formats/model';
+import {
+  contextFor,
+  openGenerator,
+  readPrompts,
+  textPrompt,
+  type Generation,
+  type GenerationOptions,
+  type PromptRow,
+} from '../../recipes';
+import type { Arguments, Flag } from '../arguments';
+import type { Command } from '../command';
+import { FolderStore } from '../folders';
+import { openNodeEngine } from '../gpu';
+import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
+import { adapterArgument, readInput } from '../sources';
+import type { Terminal } from '../terminal';
+
+const DEFAULT_NEW_TOKENS = 256;
+
+/** Flags that shape an answer; `graft chat` has them too. */
+export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
+  'max-new-tokens': { value: 'N', help: `tokens of an answer at most (${DEFAULT_NEW_TOKENS})` },
+  temperature: { value: 'T', help: '0 takes the likeliest token each time' },
+  'top-p': { value: 'P', help: 'draw from the likeliest tokens of this much probability' },
+  'top-k': { value: 'K', help: 'draw from this many likeliest tokens' },
+  seed: { value: 'S', help: 'seed of the draws (0)' },
+  stop: { value: 'TEXT', help: 'end the answer before this text; may be given more than once', multiple: true },
+  context: { value: 'N', help: 'tokens of prompt and answer together' },
+};
+
+/** The flags, else what the model's generation_config.json suggests, else greedy. */
+export function generationOptions(args: Arguments, { generationConfig: suggested }: HubModel): GenerationOptions {
+  const sampled = suggested.doSample ?? false;
+  return {
+    maxNewTokens:
+      args.number('max-new-tokens', { least: 1, whole: true }) ?? suggested.maxNewTokens ?? DEFAULT_NEW_TOKENS,
+    temperature: args.number('temperature', { least: 0 }) ?? (sampled ? (suggested.temperature ?? 1) : 0),
+    topP: args.number('top-p', { least: 0, most: 1 }) ?? (sampled ? (suggested.topP ?? 1) : 1),
+    topK: args.number('top-k', { least: 0, whole: true }) ?? (sampled ? (suggested.topK ?? 0) : 0),
+    seed: args.number('seed', { least: 0, whole: true }) ?? 0,
+    stop: args.all('stop'),
+    useAdapter: true,
+  };
+}
+
+export const generate: Command = {
+  name: 'generate',
+  summary: 'answer a prompt, or a file of prompts',
+  usage: '--model MODEL [--adapter DIR] (--prompt TEXT | --input F.jsonl) [--output F.jsonl] [--temperature T] …',
+  syntax: {
+    positionals: 0,
+    runKeys: false,
+    flags: {
+      model: MODEL_FLAG,
+      adapter: ADAPTER_FLAG,
+      prompt: { value: 'TEXT', help: "a user's message" },
+      system: { value: 'TEXT', help: 'the system message before it' },
+      input: { value: 'FILE', help: 'rows with prompt, messages, question, instruction or input_ids' },
+      output: { value: 'FILE', help: 'where the rows go with their answers, instead of standard output' },
+      raw: { help: 'go on with the text as it stands, without the chat template' },
+      'batch-size': { value: 'N', help: 'prompts answered at once (1)' },
+      ...GENERATION_FLAGS,
+    },
+  },
+  async run(args, terminal, signal) {
+    const rows = await promptRows(args);
+    const prompts = rows.map(({ prompt }) => prompt);
+    const model = await modelArgument(args);
+    const adapter = await adapterArgument(args);
+    const options = generationOptions(args, model);
+    const contextLength =
+      args.number('context', { least: 2, whole: true }) ?? contextFor(model, prompts, options.maxNewTokens);
+    const batchSize = Math.min(args.number('batch-size', { least: 1, whole: true }) ?? 1, rows.length);
+
+    const engine = await openNodeEngine((line) => terminal.say(line));
+    try {
+      const generator = await openGenerator(
+        { model, engine, adapter, batchSize, contextLength },
+        loadingBar(terminal),
+        signal,
+      );
+      if (!args.has('input')) {
+        const answer = await generator.generate(prompts[0]!, options, (piece) => terminal.print(piece), signal);
+        terminal.print('\n');
+        terminal.emit(answerRow({}, answer));
+        return;
+      }
+      const output = new Answers(args.text('output'), rows, terminal);
+      await generator.generateAll(prompts, options, (answer, i) => output.add(answer, i), signal);
+      await output.finish();
+    } finally {
+      engine.destroy();
+    }
+  },
+};
+
+async function promptRows(args: Arguments): Promise<PromptRow[]> {
+  const text = args.text('prompt');
+  const input = args.text('input');
+  if ((text === undefined) === (input === undefined)) {
+    throw new GraftError('bad-config', 'Give either --prompt TEXT or --input FILE.');
+  }
+  if (input !== undefined) return readPrompts(basename(input), await readInput(input, 'input file'), args.has('raw'));
+  if (args.has('output'))
+    throw new GraftError('bad-config', '--output goes with --input; the answer to --prompt is printed.');
+  return [{ prompt: textPrompt(text!, args.has('raw'), args.text('system')), row: {} }];
+}
+
+function answerRow(row: object, { text, ids, finish, promptTokens }: Generation): object {
+  return { ...row, output: text, output_ids: ids, finish_reason: finish, prompt_tokens: promptTokens };
+}
+
+/** The rows of the input with their answers: to a file when all are there, or to standard output as they come. */
+class Answers {
+  private readonly lines: string[] = [];
+
+  constructor(
+    private readonly path: string | undefined,
+    private readonly rows: readonly PromptRow[],
+    private readonly terminal: Terminal,
+  ) {}
+
+  add(answer: Generation, index: number): void {
+    const row = answerRow(this.rows[index]!.row, answer);
+    const line = `${JSON.stringify(row)}\n`;
+    if (this.path === undefined) this.terminal.print(line);
+    this.terminal.emit(row);
+    this.lines.push(line);
+    this.terminal.bar((index + 1) / this.rows.length, `${index + 1}/${this.rows.length} prompts`);
+  }
+
+  async finish(): Promise<void> {
+    this.terminal.hideBar();
+    if (this.path === undefined) return;
+    await new FolderStore(dirname(this.path)).write(basename(this.path), encodeUtf8(this.lines.join('')));
+    this.terminal.say(`${this.rows.length} answers are in ${this.path}`);
+  }
+}

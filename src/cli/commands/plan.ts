@@ -1,0 +1,86 @@
+import { formatCount } from '../../core/format';
+import { openModel } from '../../formats/model';
+import {
+  fitToBudget,
+  formatBytes,
+  openShape,
+  parseBytes,
+  planRun,
+  prepareData,
+  type RunPlan,
+  type ShapedModel,
+} from '../../recipes';
+import type { FileSource } from '../../core/store';
+import type { Command } from '../command';
+import { MODEL_FLAG } from '../loading';
+import { datasetFile, modelSource, runArgument } from '../sources';
+import type { Terminal } from '../terminal';
+
+/** A model folder is whole where one of these is there; a config alone is enough to plan. */
+const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json'];
+
+export const plan: Command = {
+  name: 'plan',
+  summary: 'GPU memory of a run by kind, without a GPU',
+  usage: '[RUN.yaml] [--model MODEL] [--data FILE] [--budget SIZE] [--KEY VALUE …]',
+  syntax: {
+    positionals: 1,
+    runKeys: true,
+    flags: {
+      model: { ...MODEL_FLAG, help: 'a model folder (its config.json is enough), or starter for the built-in one' },
+      data: { value: 'FILE', help: 'a dataset; without one every row has max_length tokens' },
+      budget: { value: 'SIZE', help: 'choose the largest micro-batch that fits, as 8GiB' },
+    },
+  },
+  async run(args, terminal) {
+    const budget = args.text('budget');
+    const budgetBytes = budget === undefined ? undefined : parseBytes(budget);
+    const asked = await runArgument(args);
+    const source = await modelSource(asked.model_name_or_path);
+    const { shape, data } = await prepare(source, asked);
+    const chosen = budgetBytes === undefined ? undefined : fitToBudget(asked, shape, budgetBytes, data);
+    const planned = chosen?.plan ?? planRun(asked, shape, data);
+    const { per_device_train_batch_size, gradient_accumulation_steps, gradient_checkpointing } = chosen?.run ?? asked;
+    terminal.emit({
+      total_bytes: planned.memory.totalBytes,
+      bytes: planned.memory.bytes,
+      trainable_parameters: planned.trainableParameters,
+      total_parameters: planned.totalParameters,
+      per_device_train_batch_size,
+      gradient_accumulation_steps,
+      gradient_checkpointing,
+    });
+    printPlan(planned, terminal);
+    if (budgetBytes === undefined) return;
+    terminal.print(
+      `\nfits ${formatBytes(budgetBytes)} with\n  per_device_train_batch_size: ${per_device_train_batch_size}\n` +
+        `  gradient_accumulation_steps: ${gradient_accumulation_steps}\n  gradient_checkpointing: ${gradient_checkpointing}\n`,
+    );
+  },
+};
+
+/** The model's shape, and the data where the run has some. Tokenising needs the whole model folder. */
+async function prepare(source: FileSource, run: Parameters<typeof planRun>[0]) {
+  const sizes = await Promise.all(WEIGHT_FILES.map((file) => source.size(file)));
+  const whole = sizes.some((size) => size !== undefined);
+  if (!whole) return { shape: await openShape(source), data: undefined };
+  const model = await openModel(source);
+  const shape: ShapedModel = model;
+  return {
+    shape,
+    data: run.dataset === undefined ? undefined : prepareData(run, model, await datasetFile(run.dataset)),
+  };
+}
+
+function printPlan(planned: RunPlan, terminal: Terminal): void {
+  const kinds: Record<string, number> = { ...planned.memory.bytes, total: planned.memory.totalBytes };
+  for (const [kind, bytes] of Object.entries(kinds)) {
+    terminal.print(`${kind.padEnd(12)} ${formatCount(bytes).padStart(18)}  ${formatBytes(bytes).padStart(11)}\n`);
+  }
+  const { trainableParameters, totalParameters, lengths, totalSteps } = planned;
+  const steps = totalSteps === undefined ? '' : `, ${totalSteps} steps`;
+  terminal.print(
+    `\ntrains ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters on rows of up to ` +
+      `${lengths.at(-1)} tokens${steps}\n`,
+  );
+}

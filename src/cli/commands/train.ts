@@ -1,0 +1,122 @@
+import { GraftError } from '../../core/errors';
+import type { RunSummary, TrainEvent } from '../../core/events';
+import { formatCount } from '../../core/format';
+import { openModel } from '../../formats/model';
+import { CHECKPOINT_SLOTS, finetune, formatBytes } from '../../recipes';
+import type { Arguments } from '../arguments';
+import type { Command } from '../command';
+import { FolderStore, openFolder } from '../folders';
+import { openNodeEngine } from '../gpu';
+import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
+import { modelSource, runArgument, runDataset, samePath } from '../sources';
+import { formatSeconds, type Terminal } from '../terminal';
+
+/** Files that say that a folder holds a run, a model or an adapter. */
+const RESULTS = ['graft.json', 'adapter_model.safetensors', 'model.safetensors', ...CHECKPOINT_SLOTS];
+
+export const train: Command = {
+  name: 'train',
+  summary: 'train an adapter (or the model) as the run file says',
+  usage:
+    '[RUN.yaml] [--model MODEL] [--data FILE] [--output DIR] [--adapter DIR] [--resume | --overwrite] [--KEY VALUE …]',
+  syntax: {
+    positionals: 1,
+    runKeys: true,
+    flags: {
+      model: MODEL_FLAG,
+      data: { value: 'FILE', help: 'a JSON or JSONL file, or a built-in name (title-fees)' },
+      output: { value: 'DIR', help: 'the folder to write to' },
+      adapter: { ...ADAPTER_FLAG, help: 'an adapter folder to go on from; it brings its rank and target modules' },
+      resume: { help: 'go on from the last checkpoint in the output folder' },
+      overwrite: { help: 'start anew in an output folder that holds a run' },
+    },
+  },
+  async run(args, terminal, signal) {
+    const resume = args.has('resume');
+    const output = args.text('output') ?? args.overrides['output_dir'];
+    const run = await runArgument(args, resume && output !== undefined ? `${output}/run.yaml` : undefined);
+    const store = new FolderStore(run.output_dir);
+    await refuseOverwriting(store, args);
+    const modelFiles = await modelSource(run.model_name_or_path);
+    if (samePath(modelFiles.name, store.name)) {
+      throw new GraftError('bad-config', `${store.name} is the model's own folder: name another with --output.`);
+    }
+    const model = await openModel(modelFiles);
+    const dataset = await runDataset(run);
+    const adapterPath = args.text('adapter');
+    const adapter = adapterPath === undefined ? undefined : await openFolder(adapterPath);
+    const engine = await openNodeEngine((line) => terminal.say(line));
+    try {
+      const summary = await finetune(
+        { run, model, modelFiles, dataset, engine, store, adapter, resume },
+        (event) => show(event, terminal),
+        signal,
+      );
+      terminal.emit({ kind: 'summary', ...summary, output_dir: store.name });
+      terminal.say(closing(summary, store.name));
+      if (summary.stopped === 'cancelled')
+        throw new GraftError('cancelled', `Stopped. Go on with --resume --output ${store.name}.`);
+    } finally {
+      engine.destroy();
+    }
+  },
+};
+
+/** A folder that holds results is only written to when the user says how. */
+async function refuseOverwriting(store: FolderStore, args: Arguments): Promise<void> {
+  if (args.has('resume') && args.has('overwrite')) {
+    throw new GraftError('bad-config', '--resume goes on with a run and --overwrite starts anew: give one of them.');
+  }
+  if (args.has('resume') || args.has('overwrite')) return;
+  const files = await store.list();
+  if (!RESULTS.some((file) => files.includes(file))) return;
+  throw new GraftError(
+    'bad-config',
+    `${store.name} holds a run already: --resume goes on with it, --overwrite starts anew, --output DIR writes elsewhere.`,
+  );
+}
+
+function show(event: TrainEvent, terminal: Terminal): void {
+  if (event.kind !== 'loading') terminal.emit(event);
+  switch (event.kind) {
+    case 'loading':
+      return loadingBar(terminal)(event.loadedBytes, event.totalBytes);
+    case 'phase':
+      if (event.phase !== 'done' && event.phase !== 'evaluating') terminal.log(event.detail);
+      return;
+    case 'plan': {
+      const share = (100 * event.trainableParameters) / event.totalParameters;
+      return terminal.say(
+        `Memory: ${formatBytes(event.totalBytes)}; training ${formatCount(event.trainableParameters)} of ` +
+          `${formatCount(event.totalParameters)} parameters (${share.toPrecision(3)} %) for ${event.totalSteps} steps`,
+      );
+    }
+    case 'resumed':
+      return terminal.say(`Going on after step ${event.step}`);
+    case 'step': {
+      const { step, loss = NaN, grad_norm = NaN, learning_rate = NaN } = event.row;
+      const rate = `${formatCount(Math.round(event.tokensPerSecond))} tokens/s`;
+      const left = `${formatSeconds(event.secondsLeft)} left`;
+      terminal.bar(step / event.totalSteps, `${step}/${event.totalSteps}  loss ${loss.toFixed(4)}  ${rate}  ${left}`);
+      return terminal.log(
+        `step ${step}/${event.totalSteps}  loss ${loss.toFixed(4)}  grad_norm ${grad_norm.toFixed(4)}  ` +
+          `learning_rate ${learning_rate.toExponential(2)}  ${rate}  ${left}`,
+      );
+    }
+    case 'eval':
+      return terminal.say(`step ${event.row.step}  eval_loss ${event.row.eval_loss?.toFixed(4)}`);
+    case 'checkpoint':
+      return terminal.log(`checkpoint after step ${event.step}`);
+    case 'early-stop':
+      return terminal.say(`Stopped early: no better evaluation since step ${event.bestStep}, whose adapter is kept`);
+    case 'notice':
+      return terminal.say(event.message);
+  }
+}
+
+function closing(summary: RunSummary, output: string): string {
+  const { steps, trainLoss, bestEvalLoss, seconds, stopped } = summary;
+  const best = bestEvalLoss === null ? '' : `, best eval_loss ${bestEvalLoss.toFixed(4)}`;
+  const done = stopped === 'cancelled' ? 'a checkpoint is in' : 'the result is in';
+  return `${steps} steps in ${formatSeconds(seconds)}, mean loss ${trainLoss.toFixed(4)}${best}; ${done} ${output}`;
+}

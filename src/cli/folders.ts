@@ -1,0 +1,142 @@
+/** Folders on disk as recipes see them: read in ranges, and written so that a crash leaves the old file or the new one. */
+import { open, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GraftError } from '../core/errors';
+import type { FileSource, RunStore } from '../core/store';
+
+/** A folder to read. Throws `not-found` where there is none. */
+export async function openFolder(path: string): Promise<FileSource> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new GraftError('not-found', `There is no folder ${path}.`);
+  if (!found.isDirectory()) throw new GraftError('not-found', `${path} is a file; a folder is expected.`);
+  return new Folder(path);
+}
+
+class Folder implements FileSource {
+  constructor(readonly name: string) {}
+
+  async list(): Promise<string[]> {
+    const entries = await readdir(this.name, { withFileTypes: true });
+    return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
+  }
+
+  async size(file: string): Promise<number | undefined> {
+    // Follows links: the Hub's own cache is made of them.
+    const found = await stat(join(this.name, file)).catch(() => undefined);
+    return found?.isFile() ? found.size : undefined;
+  }
+
+  async read(file: string, start = 0, end?: number): Promise<Uint8Array> {
+    const size = await this.size(file);
+    if (size === undefined) throw new GraftError('not-found', `${this.name} has no file ${file}.`);
+    const handle = await open(join(this.name, file)).catch((cause: unknown) => {
+      throw new GraftError('storage', `${file} in ${this.name} can't be read: ${reason(cause)}.`, { cause });
+    });
+    try {
+      const bytes = new Uint8Array(Math.max(0, Math.min(end ?? size, size) - start));
+      let filled = 0;
+      while (filled < bytes.byteLength) {
+        const { bytesRead } = await handle.read(
+          bytes,
+          filled,
+          Math.min(bytes.byteLength - filled, MOST_AT_ONCE),
+          start + filled,
+        );
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+/** A single read or write of 2 GiB or more fails on some systems. */
+const MOST_AT_ONCE = 2 ** 30;
+
+const TEMPORARY = '.partial';
+
+/** A run's folder. It is made when the first file is written. */
+export class FolderStore implements RunStore {
+  constructor(readonly name: string) {}
+
+  async list(): Promise<string[]> {
+    const entries = await readdir(this.name, { withFileTypes: true }).catch(() => []);
+    return entries.filter((entry) => entry.isFile() && !entry.name.endsWith(TEMPORARY)).map((entry) => entry.name);
+  }
+
+  async read(file: string): Promise<Uint8Array | undefined> {
+    try {
+      return await readFile(join(this.name, file));
+    } catch (cause) {
+      if (isMissing(cause)) return undefined;
+      throw new GraftError('storage', `${file} in ${this.name} can't be read: ${reason(cause)}.`, { cause });
+    }
+  }
+
+  /** Writes beside the file, waits until the disk has it, and renames: there is no moment at which the file is half. */
+  async write(file: string, bytes: Uint8Array): Promise<void> {
+    const path = join(this.name, file);
+    const partial = path + TEMPORARY;
+    try {
+      await mkdir(this.name, { recursive: true });
+      const handle = await open(partial, 'w');
+      try {
+        for (let from = 0; from < bytes.byteLength; from += MOST_AT_ONCE) {
+          await handle.writeFile(bytes.subarray(from, from + MOST_AT_ONCE));
+        }
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(partial, path);
+      await syncFolder(this.name);
+    } catch (cause) {
+      await rm(partial, { force: true }).catch(() => undefined);
+      throw new GraftError(
+        'storage',
+        `${file} can't be written to ${this.name}: ${reason(cause)}. What was there before is kept.`,
+        { cause },
+      );
+    }
+  }
+
+  async remove(file: string): Promise<void> {
+    try {
+      await rm(join(this.name, file), { force: true });
+    } catch (cause) {
+      throw new GraftError('storage', `${file} in ${this.name} can't be removed: ${reason(cause)}.`, { cause });
+    }
+  }
+}
+
+/** Makes a rename survive a power cut; Windows neither needs nor allows it. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'your quota of disk space is spent',
+  EACCES: 'you may not',
+  EPERM: 'you may not',
+  EROFS: 'the disk is read-only',
+  ENOTDIR: 'a part of its path is a file',
+  EISDIR: 'there is a folder of that name',
+};
+
+function reason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return REASONS[code ?? ''] ?? message;
+}

@@ -1,0 +1,97 @@
+/** What the command line names, as folders and files: paths first, then what ships with Graft. */
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseRunConfig, type RunConfig } from '../core/config';
+import { GraftError } from '../core/errors';
+import type { FileSource } from '../core/store';
+import { readAdapter, type Adapter } from '../formats/peft';
+import type { DatasetFile } from '../recipes';
+import type { Arguments } from './arguments';
+import { openFolder } from './folders';
+
+/** The folder of Graft's package.json, above this file in the source and in the build alike. */
+export function packageRoot(): string {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json');
+    if (existsSync(file) && (JSON.parse(readFileSync(file, 'utf8')) as { name?: string }).name === 'graft')
+      return folder;
+    if (folder === dirname(folder)) throw new Error('Graft runs outside its package');
+  }
+}
+
+/** A model's folder: a path, or a built-in name. Throws `not-found` saying what to do for a Hub id. */
+export async function modelSource(name: string): Promise<FileSource> {
+  if (await exists(name)) return openFolder(name);
+  const builtIn = join(packageRoot(), 'public/models', name);
+  if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
+  if (/^[\w.-]+\/[\w.-]+$/.test(name)) {
+    throw new GraftError(
+      'not-found',
+      `There is no folder ${name}, and Graft doesn't download from the Hub yet: download ${name} into a folder and name that.`,
+    );
+  }
+  throw new GraftError(
+    'not-found',
+    `There is no model ${name}: name a folder that holds config.json, or starter for the built-in one.`,
+  );
+}
+
+/** A dataset's bytes: a path, or a built-in name. */
+export async function datasetFile(name: string): Promise<DatasetFile> {
+  const builtIn = join(packageRoot(), 'public/datasets', `${name}.jsonl`);
+  const path = (await exists(name)) || !/^[\w.-]+$/.test(name) || !(await exists(builtIn)) ? name : builtIn;
+  return { name: basename(path), bytes: await readInput(path, 'dataset') };
+}
+
+/** The bytes of an input file. `what` is what the message calls it. */
+export async function readInput(path: string, what: string): Promise<Uint8Array> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new GraftError('not-found', `There is no ${what} ${path}.`);
+  if (!found.isFile()) throw new GraftError('not-found', `The ${what} ${path} is a folder; a file is expected.`);
+  return readFile(path).catch((cause: unknown) => {
+    throw new GraftError('storage', `The ${what} ${path} can't be read: ${(cause as Error).message}.`, { cause });
+  });
+}
+
+/** The adapter folder that `--adapter` names. */
+export async function adapterArgument(args: Arguments): Promise<{ name: string; content: Adapter } | undefined> {
+  const path = args.text('adapter');
+  return path === undefined ? undefined : { name: path, content: await readAdapter(await openFolder(path)) };
+}
+
+/** Flags that stand for keys of the run file. */
+const SHORTHANDS = { model: 'model_name_or_path', data: 'dataset', output: 'output_dir' } as const;
+
+/** The run that RUN.yaml and the flags describe; without a file, the defaults. Relative paths are the caller's. */
+export async function runArgument(args: Arguments, defaultPath?: string): Promise<RunConfig> {
+  const path = args.positionals[0] ?? defaultPath;
+  const text = path === undefined ? '' : new TextDecoder().decode(await readInput(path, 'run file'));
+  const overrides: Record<string, string> = { ...args.overrides };
+  for (const [flag, key] of Object.entries(SHORTHANDS)) {
+    const value = args.text(flag);
+    if (value !== undefined) overrides[key] = value;
+  }
+  return parseRunConfig(text, overrides, path);
+}
+
+/** The dataset of a run. Throws `bad-config` where it names none. */
+export async function runDataset(run: RunConfig): Promise<DatasetFile> {
+  if (run.dataset === undefined) {
+    throw new GraftError(
+      'bad-config',
+      'The run has no dataset: write dataset: FILE into the run file, or add --data FILE.',
+    );
+  }
+  return datasetFile(run.dataset);
+}
+
+/** Whether two paths are the same place. */
+export function samePath(a: string, b: string): boolean {
+  return resolve(a) === resolve(b);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}

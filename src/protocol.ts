@@ -1,0 +1,193 @@
+/**
+ * The one interface between the page and its worker. Everything that crosses is plain data, structured-clonable;
+ * callbacks cross through comlink's `proxy`. Failures arrive as errors whose `name` carries the stable code
+ * (core/errors), and the client turns them into `PlainError`.
+ */
+import type { ProxyMarked } from 'comlink';
+import type { RunConfig } from './core/config';
+import type { DataReport, ExampleView, LogRow, RunSummary, TrainEvent } from './core/events';
+import type { KeptModel, RunDetail, RunRecord } from './core/library';
+import type { Message } from './core/text';
+
+/** Bytes of GPU memory by what they hold. */
+export interface MemoryReport {
+  totalBytes: number;
+  bytes: Record<string, number>;
+}
+
+export interface DeviceReport {
+  vendor: string;
+  architecture: string;
+  description: string;
+  /** True where the "GPU" is a program on the CPU: everything works, slower. */
+  software: boolean;
+  /** Largest single buffer and largest buffer that a shader may see, in bytes. */
+  maxBufferBytes: number;
+  maxBindingBytes: number;
+}
+
+export type ModelRef =
+  | { kind: 'builtin'; name: string }
+  | { kind: 'kept'; id: string; name: string }
+  /** A folder that the user opened. `keep` copies it into this browser, so that runs on it survive a reload. */
+  | { kind: 'files'; id: string; name: string; files: File[]; keep: boolean };
+
+export interface DatasetRef {
+  /** Names this content: two refs with one id hold the same bytes. */
+  id: string;
+  /** A file name, or the name of a built-in set. */
+  name: string;
+  content: 'builtin' | Blob;
+  /** Use the first rows only; null uses all. */
+  firstRows: number | null;
+}
+
+export interface ModelReport {
+  /** How to ask for the same model again: a kept copy where one was made. */
+  ref: ModelRef;
+  name: string;
+  family: string;
+  parameters: number;
+  layers: number;
+  hiddenSize: number;
+  vocabSize: number;
+  maxPositions: number;
+  /** How most of its weights are stored, and their bytes. */
+  weightDType: string;
+  weightBytes: number;
+  /** The largest single weight, against the largest buffer of the device. */
+  largestWeight: { name: string; bytes: number };
+  /** Where the chat template comes from; null without a tokenizer. */
+  templateSource: string | null;
+  /** Why no copy could be kept, in words; null where it was, or was not asked for. */
+  notKept: string | null;
+}
+
+/** A model, a dataset and the settings: everything that a run is made of. */
+export interface RunRequest {
+  model: ModelRef;
+  dataset: DatasetRef;
+  config: RunConfig;
+}
+
+export interface PlanReport extends MemoryReport {
+  trainableParameters: number;
+  totalParameters: number;
+  /** Optimiser steps of the whole run. */
+  totalSteps: number;
+  /** Padded lengths of the batches, in tokens. */
+  lengths: number[];
+}
+
+/** Which model answers. */
+export type Voice = 'base' | 'tuned';
+
+export interface GenerateRequest {
+  model: ModelRef;
+  /** The run to talk to; null where there is only a base model. */
+  runId: string | null;
+  voice: Voice;
+  messages: Message[];
+  maxNewTokens: number;
+  /** 0 takes the likeliest token each time. */
+  temperature: number;
+  topP: number;
+  seed: number;
+  /** The answer ends before the first of these texts. */
+  stop: string[];
+}
+
+export interface GenerateReply {
+  text: string;
+  promptTokens: number;
+  newTokens: number;
+  tokensPerSecond: number;
+  finish: 'end-of-turn' | 'length' | 'stop-text';
+}
+
+export interface CompareRequest {
+  model: ModelRef;
+  runId: string;
+  /** How many of the run's training questions to ask; all where there are fewer. */
+  limit: number;
+  maxNewTokens: number;
+}
+
+export interface Score {
+  exactMatch: boolean;
+  /** Token F1, 0 to 1. */
+  f1: number;
+}
+
+/** A question with both greedy answers; one voice arrives after the other. */
+export interface CompareRow {
+  index: number;
+  total: number;
+  question: string;
+  expected: string;
+  voice: Voice;
+  answer: string;
+  score: Score;
+}
+
+export interface CompareSummary {
+  rows: number;
+  base: { exactMatch: number; f1: number };
+  tuned: { exactMatch: number; f1: number };
+}
+
+/** What a training job says while it runs. The first message names the run in the library. */
+export type RunEvent = { kind: 'run'; record: RunRecord } | TrainEvent;
+
+/** A file to download. */
+export interface ExportedFile {
+  name: string;
+  blob: Blob;
+}
+
+/** Name of a job, chosen by the page; `cancel` takes it. */
+export type JobId = string;
+
+/** What the worker's script exposes. */
+export interface WorkerEntry {
+  /** Opens the browser's storage. `baseUrl` is the document's base URL: where the page's own files are. */
+  open(baseUrl: string): Promise<GraftWorker & ProxyMarked>;
+}
+
+export interface GraftWorker {
+  /** @throws `no-webgpu` with what to do about it. */
+  device(): Promise<DeviceReport>;
+  /** Resolves with the reason when the GPU device goes away; the next job asks for a new one. */
+  deviceLost(): Promise<string>;
+
+  openModel(job: JobId, ref: ModelRef, onProgress: (loaded: number, total: number) => void): Promise<ModelReport>;
+  inspect(request: RunRequest): Promise<DataReport>;
+  /** Examples `from` … `from + count - 1`, counted from 0. */
+  examples(request: RunRequest, from: number, count: number): Promise<ExampleView[]>;
+  plan(request: RunRequest): Promise<PlanReport>;
+
+  /** Jobs on the GPU wait in one queue; `cancel` stops a running job and takes a waiting one out. */
+  train(job: JobId, request: RunRequest, onEvent: (event: RunEvent) => void): Promise<RunSummary>;
+  /** Goes on from the run's last checkpoint. `model` is needed where the run's own was a folder of the disk. */
+  resume(job: JobId, runId: string, model: ModelRef | null, onEvent: (event: RunEvent) => void): Promise<RunSummary>;
+  generate(job: JobId, request: GenerateRequest, onText: (piece: string) => void): Promise<GenerateReply>;
+  compare(job: JobId, request: CompareRequest, onRow: (row: CompareRow) => void): Promise<CompareSummary>;
+  cancel(job: JobId): Promise<void>;
+
+  listRuns(): Promise<RunRecord[]>;
+  readRun(runId: string): Promise<RunDetail>;
+  renameRun(runId: string, name: string): Promise<void>;
+  deleteRun(runId: string): Promise<void>;
+  /** The run's downloadable files, or those named. */
+  exportRun(runId: string, names?: string[]): Promise<ExportedFile[]>;
+
+  /** The dataset of the user's own that the page shows; kept so that a reload finds it again. */
+  rememberDataset(ref: DatasetRef | null): Promise<void>;
+  recallDataset(): Promise<DatasetRef | null>;
+
+  /** Copies of the user's models that this browser keeps. */
+  listModels(): Promise<KeptModel[]>;
+  deleteModel(id: string): Promise<void>;
+}
+
+export type { DataReport, ExampleView, KeptModel, LogRow, RunDetail, RunRecord, RunSummary, TrainEvent };

@@ -1,0 +1,93 @@
+/** How well a model answers the questions of a dataset, without its adapter and with it: greedy, one row at a time. */
+import { GraftError } from '../core/errors';
+import type { Message } from '../core/text';
+import { parseDataset } from '../data/dataset';
+import { exactMatch, tokenF1 } from '../eval/exact';
+import type { TextGenerator } from './generate';
+import type { DatasetFile } from './steps/data';
+
+/** A conversation up to the answer that is asked for. */
+export interface Question {
+  readonly messages: readonly Message[];
+  /** The last user turn. */
+  readonly question: string;
+  /** The last assistant turn. */
+  readonly expected: string;
+}
+
+export interface EvaluatedAnswer {
+  readonly index: number;
+  readonly question: Question;
+  readonly tuned: boolean;
+  readonly answer: string;
+  readonly exactMatch: boolean;
+  /** Token F1, 0 to 1. */
+  readonly f1: number;
+}
+
+/** Shares of exact matches and mean token F1, each 0 to 1. */
+export interface Scores {
+  readonly exactMatch: number;
+  readonly f1: number;
+}
+
+export interface EvaluateInput {
+  /** One generator with an adapter is both; a model trained in full is another one. */
+  readonly base: TextGenerator;
+  readonly tuned: TextGenerator;
+  readonly questions: readonly Question[];
+  /** Questions between two reports, for generators opened with as many sequences. */
+  readonly batchSize: number;
+  readonly maxNewTokens: number;
+}
+
+/** The first `limit` questions of a dataset. Throws `bad-data` where its rows are token ids, which ask nothing. */
+export function questionsOf(file: DatasetFile, limit = Infinity): Question[] {
+  const { examples, format } = parseDataset(file.name, file.bytes);
+  const questions: Question[] = [];
+  for (const example of examples) {
+    if (questions.length >= limit) break;
+    if (example.kind === 'tokens') {
+      throw new GraftError('bad-data', `${file.name} has token ids (${format}) and no questions to ask.`);
+    }
+    const answerAt = example.messages.findLastIndex(({ role }) => role === 'assistant');
+    const messages = example.messages.slice(0, Math.max(0, answerAt));
+    const question = messages.findLast(({ role }) => role === 'user')?.content ?? '';
+    questions.push({ messages, question, expected: example.messages[answerAt]?.content ?? '' });
+  }
+  return questions;
+}
+
+/** @throws `cancelled`; answers given until then have been reported. */
+export async function evaluate(
+  input: EvaluateInput,
+  report: (answer: EvaluatedAnswer) => void,
+  signal?: AbortSignal,
+): Promise<{ base: Scores; tuned: Scores }> {
+  const { questions, batchSize, maxNewTokens } = input;
+  const answers: EvaluatedAnswer[] = [];
+  for (let from = 0; from < questions.length; from += batchSize) {
+    const asked = questions.slice(from, from + batchSize);
+    const prompts = asked.map(({ messages }) => ({ kind: 'chat', messages }) as const);
+    for (const tuned of [false, true]) {
+      const options = { temperature: 0, topP: 1, topK: 0, seed: 0, stop: [], maxNewTokens, useAdapter: tuned };
+      const score = ({ text }: { text: string }, i: number) => {
+        const question = asked[i]!;
+        const answer = text.trim();
+        const scores = { exactMatch: exactMatch(answer, question.expected), f1: tokenF1(answer, question.expected) };
+        answers.push({ index: from + i, question, tuned, answer, ...scores });
+        report(answers.at(-1)!);
+      };
+      await input[tuned ? 'tuned' : 'base'].generateAll(prompts, options, score, signal);
+    }
+  }
+  return { base: mean(answers.filter(({ tuned }) => !tuned)), tuned: mean(answers.filter(({ tuned }) => tuned)) };
+}
+
+function mean(answers: readonly EvaluatedAnswer[]): Scores {
+  const n = Math.max(1, answers.length);
+  return {
+    exactMatch: answers.filter((answer) => answer.exactMatch).length / n,
+    f1: answers.reduce((sum, { f1 }) => sum + f1, 0) / n,
+  };
+}

@@ -1,0 +1,96 @@
+/** One pass over given token ids: logits, loss and gradients, to hold against another implementation. */
+import type { RunConfig } from '../core/config';
+import { GraftError, throwIfCancelled } from '../core/errors';
+import type { LoraSpec } from '../core/spec';
+import type { Engine, ForwardResult, TrainOptions } from '../engine';
+import type { HubModel } from '../formats/model';
+import { checkAdapter, type Adapter } from '../formats/peft';
+import { watchWeights, type LoadingReport } from './steps/loading';
+import { chooseWeightDType } from './steps/options';
+
+export interface ForwardInput {
+  readonly model: HubModel;
+  readonly adapter?: { readonly name: string; readonly content: Adapter } | undefined;
+  readonly engine: Engine;
+  /** Rows of one length: [B, T]. */
+  readonly inputIds: readonly (readonly number[])[];
+  /** As inputIds and not shifted; -100 where not counted. Without them there is no loss. */
+  readonly labels?: readonly (readonly number[])[] | undefined;
+  /** Of every parameter of the model, or of the adapter where there is one. Needs labels. */
+  readonly gradients: boolean;
+  readonly dtype: RunConfig['dtype'];
+}
+
+export interface ForwardOutput extends ForwardResult {
+  /** [B, T, V] */
+  readonly shape: readonly [number, number, number];
+}
+
+/** Adds nothing to the model: its B matrices are zero. A session without gradients needs far less memory with it. */
+const EMPTY_ADAPTER: LoraSpec = {
+  r: 1,
+  alpha: 1,
+  dropout: 0,
+  targetModules: ['q_proj'],
+  useRslora: false,
+  useDora: false,
+};
+
+/** @throws `bad-data` for rows that aren't of one length, ids outside the vocabulary, or gradients without labels. */
+export async function forward(
+  input: ForwardInput,
+  report: LoadingReport,
+  signal?: AbortSignal,
+): Promise<ForwardOutput> {
+  const { engine, model, adapter, inputIds, gradients } = input;
+  const length = commonLength(input);
+  if (adapter) checkAdapter(adapter.name, adapter.content, model.spec);
+  const session = await engine.createTrainSession(
+    forwardOptions(input, length),
+    watchWeights(model, report, signal).stream,
+  );
+  try {
+    if (adapter) await session.importParameters(adapter.content.tensors);
+    throwIfCancelled(signal);
+    const labels = input.labels ?? inputIds.map((row) => row.map(() => -100));
+    const result = await session.forward({ inputIds, labels }, gradients);
+    return { ...result, shape: [inputIds.length, length, model.spec.vocabSize] };
+  } finally {
+    session.dispose();
+  }
+}
+
+function forwardOptions({ model, adapter, inputIds, gradients, dtype }: ForwardInput, length: number): TrainOptions {
+  const lora = adapter?.content.lora ?? (gradients ? undefined : EMPTY_ADAPTER);
+  return {
+    spec: model.spec,
+    weightDType: lora ? chooseWeightDType(dtype, model.weightDType) : 'f32',
+    ...(lora && { lora }),
+    seed: 0,
+    batchSize: inputIds.length,
+    lengths: [length],
+    gradientCheckpointing: false,
+    adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+    maxGradNorm: 0,
+  };
+}
+
+function commonLength({ inputIds, labels, gradients }: ForwardInput): number {
+  const length = inputIds[0]?.length ?? 0;
+  if (length === 0)
+    throw new GraftError('bad-data', 'input_ids holds no tokens: give at least one row with at least one id.');
+  const odd = inputIds.findIndex((row) => row.length !== length);
+  if (odd >= 0) {
+    throw new GraftError(
+      'bad-data',
+      `Row ${odd + 1} of input_ids has ${inputIds[odd]!.length} tokens, but row 1 has ${length}: give rows of one length, ` +
+        'or pad them on the right and set the labels there to -100.',
+    );
+  }
+  if (labels && (labels.length !== inputIds.length || labels.some((row) => row.length !== length))) {
+    throw new GraftError('bad-data', `labels must have the shape of input_ids, [${inputIds.length}, ${length}].`);
+  }
+  if (gradients && !labels)
+    throw new GraftError('bad-data', 'Gradients need a loss, and a loss needs labels beside input_ids.');
+  return length;
+}

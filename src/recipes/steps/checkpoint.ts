@@ -1,0 +1,121 @@
+/**
+ * Checkpoints: everything that a run needs to go on as if nothing had happened, in one file of one of two slots. The
+ * slots take turns, so that whatever happens to a write, the checkpoint before it is still there.
+ *
+ * A file is a line of magic, the SHA-256 of all that follows (64 hexadecimal digits and a newline), and a safetensors
+ * file: trained tensors, both moments, the best adapter under `best.`, and the counters as JSON in its metadata.
+ */
+import { parseRunConfig, formatRunConfig, type RunConfig } from '../../core/config';
+import { encodeUtf8, type RunStore } from '../../core/store';
+import type { WeightTensor } from '../../core/weights';
+import { readAll, readHeader, writeSafetensors } from '../../formats/safetensors';
+import { memorySource } from '../../formats/sources';
+import { sha256 } from './hash';
+import type { Progress } from './trainer-state';
+
+export const CHECKPOINT_SLOTS = ['checkpoint-0', 'checkpoint-1'] as const;
+
+const MAGIC = 'graft checkpoint 1\n';
+const HASH_LENGTH = 64 + 1;
+const METADATA_KEY = 'graft';
+const BEST_PREFIX = 'best.';
+
+export interface Checkpoint {
+  /** The run as resolved. */
+  readonly run: RunConfig;
+  /** SHA-256 of the dataset file and of the model's weights. */
+  readonly datasetHash: string;
+  readonly modelHash: string;
+  readonly progress: Progress;
+  /** `TrainSession.exportState`. */
+  readonly state: readonly WeightTensor[];
+  /** The trained tensors at the lowest evaluation loss, where the run will want them back. */
+  readonly best?: readonly WeightTensor[] | undefined;
+}
+
+export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Array> {
+  const { run, datasetHash, modelHash, progress, state, best = [] } = checkpoint;
+  const metadata = { run: formatRunConfig(run), datasetHash, modelHash, progress };
+  const body = writeSafetensors([...state, ...best.map((tensor) => ({ ...tensor, name: BEST_PREFIX + tensor.name }))], {
+    [METADATA_KEY]: JSON.stringify(metadata),
+  });
+  const head = encodeUtf8(`${MAGIC}${await sha256(body)}\n`);
+  const file = new Uint8Array(head.byteLength + body.byteLength);
+  file.set(head);
+  file.set(body, head.byteLength);
+  return file;
+}
+
+/** The checkpoint in a file, or undefined where the file is torn, truncated or something else. */
+export async function decodeCheckpoint(file: Uint8Array): Promise<Checkpoint | undefined> {
+  const headLength = MAGIC.length + HASH_LENGTH;
+  const head = String.fromCharCode(...file.subarray(0, headLength));
+  if (file.byteLength < headLength || !head.startsWith(MAGIC)) return undefined;
+  const body = file.subarray(headLength);
+  if (head.slice(MAGIC.length, -1) !== (await sha256(body))) return undefined;
+  // The hash holds, so what follows is what encodeCheckpoint wrote.
+  const source = memorySource('checkpoint', { body });
+  const { metadata } = await readHeader(source, 'body');
+  const parsed = JSON.parse(metadata.get(METADATA_KEY) ?? '{}') as Omit<Checkpoint, 'run'> & { run: string };
+  const tensors = await readAll(source, 'body');
+  const isBest = ({ name }: WeightTensor) => name.startsWith(BEST_PREFIX);
+  const best = tensors.filter(isBest).map((tensor) => ({ ...tensor, name: tensor.name.slice(BEST_PREFIX.length) }));
+  return {
+    ...parsed,
+    run: parseRunConfig(parsed.run),
+    state: tensors.filter((tensor) => !isBest(tensor)),
+    best: best.length > 0 ? best : undefined,
+  };
+}
+
+/** The two slots of one run. */
+export class Checkpoints {
+  private constructor(
+    private readonly store: RunStore,
+    private next: number,
+    /** The step of the newest checkpoint, 0 where there is none. */
+    private newest: number,
+  ) {}
+
+  get lastStep(): number {
+    return this.newest;
+  }
+
+  /** Removes what an earlier run has left. */
+  static async startAnew(store: RunStore): Promise<Checkpoints> {
+    for (const slot of CHECKPOINT_SLOTS) await store.remove(slot);
+    return new Checkpoints(store, 0, 0);
+  }
+
+  /** Finds the newest whole checkpoint; `torn` counts slots that hold something else. */
+  static async find(store: RunStore): Promise<{ slots: Checkpoints; newest?: Checkpoint; torn: number }> {
+    let newest: { slot: number; checkpoint: Checkpoint } | undefined;
+    let torn = 0;
+    for (const [slot, name] of CHECKPOINT_SLOTS.entries()) {
+      const file = await store.read(name);
+      if (!file) continue;
+      const checkpoint = await decodeCheckpoint(file);
+      if (!checkpoint) torn++;
+      else if (!newest || checkpoint.progress.step > newest.checkpoint.progress.step) newest = { slot, checkpoint };
+    }
+    if (!newest) return { slots: new Checkpoints(store, 0, 0), torn };
+    const { slot, checkpoint } = newest;
+    return { slots: new Checkpoints(store, 1 - slot, checkpoint.progress.step), newest: checkpoint, torn };
+  }
+
+  /** Writes into the slot that doesn't hold the newest. */
+  async write(checkpoint: Checkpoint): Promise<void> {
+    await this.store.write(CHECKPOINT_SLOTS[this.next]!, await encodeCheckpoint(checkpoint));
+    this.next = 1 - this.next;
+    this.newest = checkpoint.progress.step;
+  }
+
+  async removeAll(): Promise<void> {
+    for (const slot of CHECKPOINT_SLOTS) await this.store.remove(slot);
+  }
+}
+
+/** The step of a run's newest whole checkpoint, or undefined where it has none. */
+export async function newestCheckpointStep(store: RunStore): Promise<number | undefined> {
+  return (await Checkpoints.find(store)).newest?.progress.step;
+}

@@ -1,0 +1,74 @@
+/** A dataset file to what a run trains on: tokens with masked labels, split, and the lengths to pad to. */
+import type { RunConfig } from '../../core/config';
+import type { DecoderSpec } from '../../core/spec';
+import type { ChatTemplate, Tokenizer } from '../../core/text';
+import { stepsPerEpoch, trainEvalSplit, type BatchingOptions } from '../../data/batches';
+import { bucketLengths } from '../../data/buckets';
+import { parseDataset, type Dataset } from '../../data/dataset';
+import { tokenizeDataset, type TokenizedDataset, type TokenizedExample } from '../../data/tokenize';
+
+/** A dataset as the user gave it. */
+export interface DatasetFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The part of a model that data need; a `HubModel` is one. */
+export interface TextModel {
+  readonly spec: DecoderSpec;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly template: ChatTemplate | undefined;
+}
+
+export interface PreparedData {
+  readonly dataset: Dataset;
+  readonly tokenized: TokenizedDataset;
+  readonly train: readonly TokenizedExample[];
+  readonly eval: readonly TokenizedExample[];
+  /** Padded lengths that batches may have, in tokens, ascending. */
+  readonly lengths: readonly number[];
+  /** Optimiser steps of one epoch, and of the whole run. */
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+}
+
+/** @throws `bad-data` naming the row, `bad-config` from the template or the split. */
+export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile): PreparedData {
+  const maxLength = effectiveMaxLength(run, model.spec);
+  const dataset = parseDataset(file.name, file.bytes);
+  const tokenized = tokenizeDataset(dataset, {
+    tokenizer: model.tokenizer,
+    template: model.template,
+    vocabSize: model.spec.vocabSize,
+    maxLength,
+    assistantOnlyLoss: run.assistant_only_loss,
+  });
+  const { train, eval: held } = trainEvalSplit(tokenized.examples, run.val_set_size, run.seed);
+  const perEpoch = stepsPerEpoch(train.length, batching(run));
+  return {
+    dataset,
+    tokenized,
+    train,
+    eval: held,
+    lengths: bucketLengths(
+      tokenized.examples.map(({ inputIds }) => inputIds.length),
+      maxLength,
+    ),
+    stepsPerEpoch: perEpoch,
+    totalSteps: run.max_steps > 0 ? run.max_steps : Math.ceil(run.num_train_epochs * perEpoch),
+  };
+}
+
+/** Tokens of a row: the run's limit, or the model's where that is lower. */
+export function effectiveMaxLength(run: RunConfig, spec: DecoderSpec): number {
+  return Math.min(run.max_length, spec.maxPositions);
+}
+
+export function batching(run: RunConfig): BatchingOptions {
+  return {
+    batchSize: run.per_device_train_batch_size,
+    gradientAccumulationSteps: run.gradient_accumulation_steps,
+    shuffle: run.shuffle,
+    seed: run.seed,
+  };
+}

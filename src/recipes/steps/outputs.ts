@@ -1,0 +1,154 @@
+/** What a run leaves in its folder. `graft.json` is written last: where it is, the run is finished and whole. */
+import { formatRunConfig, type RunConfig } from '../../core/config';
+import type { RunSummary, TrainerState } from '../../core/events';
+import { decodeUtf8, encodeUtf8, type FileSource, type RunStore } from '../../core/store';
+import { VERSION } from '../../core/version';
+import type { WeightTensor } from '../../core/weights';
+import type { DeviceInfo } from '../../engine';
+import { adapterFiles, type AdapterFile } from '../../formats/peft';
+import { writeSafetensors } from '../../formats/safetensors';
+import { sha256 } from './hash';
+import { loraOf, type ShapedModel } from './options';
+
+const SIDECAR = 'graft.json';
+const RUN_FILE = 'run.yaml';
+const STATE_FILE = 'trainer_state.json';
+
+/** Files that make a model folder whole beside its weights, copied where the base model has them. */
+const TEXT_FILES = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'tokenizer.model',
+  'special_tokens_map.json',
+  'chat_template.jinja',
+  'generation_config.json',
+];
+
+export interface OutputOptions {
+  readonly run: RunConfig;
+  readonly model: ShapedModel;
+  /** The base model's folder. */
+  readonly modelFiles: FileSource;
+  readonly datasetName: string;
+  readonly examples: number;
+  /** Under PEFT's names, or the Hub's where every parameter was trained. */
+  readonly tensors: readonly WeightTensor[];
+  readonly trainerState: TrainerState;
+  readonly summary: RunSummary;
+  readonly datasetHash: string;
+  readonly modelHash: string;
+  readonly device: DeviceInfo;
+}
+
+/** The resolved run file, written before the first step so that the run can be resumed from its folder alone. */
+export async function writeRunFile(store: RunStore, run: RunConfig): Promise<void> {
+  await store.write(RUN_FILE, encodeUtf8(formatRunConfig(run)));
+}
+
+/** Writes everything that the run is for, each file whole or not at all, and `graft.json` last. */
+export async function writeOutputs(store: RunStore, options: OutputOptions): Promise<void> {
+  const trained = options.run.use_peft ? adapterOutputs(options) : await modelOutputs(options);
+  const files = [...trained, { name: STATE_FILE, bytes: json(options.trainerState) }];
+  for (const { name, bytes } of files) await store.write(name, bytes);
+  await writeRunFile(store, options.run);
+  await store.write(SIDECAR, json(await sidecar(options, files)));
+}
+
+/** The summary of a finished run, or undefined where the folder holds none. */
+export async function readFinished(store: RunStore): Promise<RunSummary | undefined> {
+  const bytes = await store.read(SIDECAR);
+  return bytes && (JSON.parse(decodeUtf8(bytes)) as { summary: RunSummary }).summary;
+}
+
+/** Takes back the mark of a finished run, before another one writes into its folder. */
+export async function markUnfinished(store: RunStore): Promise<void> {
+  await store.remove(SIDECAR);
+}
+
+function adapterOutputs(options: OutputOptions): AdapterFile[] {
+  const { run, model, tensors, datasetName } = options;
+  const lora = loraOf(run, model.spec);
+  if (!lora) return [];
+  return adapterFiles({
+    lora,
+    baseModel: run.model_name_or_path,
+    tensors,
+    card: { dataset: datasetName, facts: facts(options), runYaml: formatRunConfig(run) },
+  });
+}
+
+async function modelOutputs(options: OutputOptions): Promise<AdapterFile[]> {
+  const { modelFiles, tensors } = options;
+  const files: AdapterFile[] = [
+    { name: 'model.safetensors', bytes: writeSafetensors(tensors, { format: 'pt' }) },
+    { name: 'config.json', bytes: await trainedConfig(modelFiles) },
+    { name: 'README.md', bytes: utf8(fullModelCard(options)) },
+  ];
+  for (const name of TEXT_FILES) {
+    if ((await modelFiles.size(name)) !== undefined)
+      files.push({ name, bytes: new Uint8Array(await modelFiles.read(name)) });
+  }
+  return files;
+}
+
+/** The base model's config, but for the type that the trained weights are stored in. */
+async function trainedConfig(modelFiles: FileSource): Promise<Uint8Array<ArrayBuffer>> {
+  const config = JSON.parse(decodeUtf8(await modelFiles.read('config.json'))) as Record<string, unknown>;
+  const key = 'torch_dtype' in config ? 'torch_dtype' : 'dtype';
+  return json({ ...config, [key]: 'float32' });
+}
+
+function fullModelCard(options: OutputOptions): string {
+  const { run } = options;
+  const rows = Object.entries({
+    'Base model': run.model_name_or_path,
+    'Trained on': options.datasetName,
+    ...facts(options),
+  });
+  return [
+    `---\nbase_model: ${JSON.stringify(run.model_name_or_path)}\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- graft\n---`,
+    `# ${run.model_name_or_path}, fine-tuned`,
+    'Every parameter was trained, with Graft.',
+    [
+      '| | |',
+      '|---|---|',
+      ...rows.map(([name, value]) => `| ${name} | ${String(value).replaceAll('|', '\\|')} |`),
+    ].join('\n'),
+    `## Run file\n\n\`\`\`yaml\n${formatRunConfig(run)}\`\`\``,
+    '',
+  ].join('\n\n');
+}
+
+function facts({ examples, summary }: OutputOptions): Record<string, string | number> {
+  return {
+    'Training examples': examples,
+    Steps: summary.steps,
+    Epochs: summary.epochs,
+    'Mean training loss': Number(summary.trainLoss.toPrecision(6)),
+    ...(summary.bestEvalLoss === null ? {} : { 'Best evaluation loss': Number(summary.bestEvalLoss.toPrecision(6)) }),
+  };
+}
+
+/** Graft's own record: what went in, what came out, by hash, and what it ran on. */
+async function sidecar(options: OutputOptions, files: readonly AdapterFile[]): Promise<object> {
+  const hashes: Record<string, string> = {};
+  for (const { name, bytes } of files) hashes[name] = await sha256(bytes);
+  const { vendor, architecture, description, software, features } = options.device;
+  return {
+    graft_version: VERSION,
+    run_sha256: await sha256(encodeUtf8(formatRunConfig(options.run))),
+    dataset_sha256: options.datasetHash,
+    model_sha256: options.modelHash,
+    files_sha256: hashes,
+    device: { vendor, architecture, description, software, features },
+    summary: options.summary,
+  };
+}
+
+function json(value: object): Uint8Array<ArrayBuffer> {
+  return utf8(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function utf8(text: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(encodeUtf8(text));
+}

@@ -1,0 +1,70 @@
+/** A run file as it will really be run: what `auto` and `all-linear` mean for the model, what an adapter brings along. */
+import type { RunConfig, RunConfigKey } from '../../core/config';
+import type { WeightDType } from '../../core/dtypes';
+import { GraftError } from '../../core/errors';
+import { quote } from '../../core/format';
+import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
+import { effectiveMaxLength } from './data';
+import { chooseWeightDType, type ShapedModel } from './options';
+
+const DTYPE_NAMES: Readonly<Record<WeightDType, RunConfig['dtype']>> = {
+  f32: 'float32',
+  f16: 'float16',
+  bf16: 'bfloat16',
+};
+
+/**
+ * Every choice that the run leaves to the model, made; doing it twice changes nothing. An adapter to start from brings
+ * its own shape, as in PEFT's `from_pretrained(..., is_trainable=True)`.
+ * @throws `bad-config` or `bad-file` where adapter and model don't fit.
+ */
+export function resolveRun(
+  run: RunConfig,
+  model: ShapedModel,
+  adapter?: { name: string; content: Adapter },
+): RunConfig {
+  const dtype = run.use_peft ? chooseWeightDType(run.dtype, model.weightDType) : 'f32';
+  const resolved: RunConfig = {
+    ...run,
+    dtype: DTYPE_NAMES[dtype],
+    max_length: effectiveMaxLength(run, model.spec),
+    lora_target_modules: resolveTargetModules(run.lora_target_modules, model.spec),
+  };
+  if (!adapter) return resolved;
+  if (!run.use_peft) {
+    throw new GraftError('bad-config', 'use_peft: false trains every parameter and takes no adapter to start from.');
+  }
+  checkAdapter(adapter.name, adapter.content, model.spec);
+  const { lora } = adapter.content;
+  return {
+    ...resolved,
+    lora_r: lora.r,
+    lora_alpha: lora.alpha,
+    lora_dropout: lora.dropout,
+    lora_target_modules: resolveTargetModules(lora.targetModules, model.spec),
+    use_rslora: lora.useRslora,
+    use_dora: lora.useDora,
+  };
+}
+
+/** Keys that may differ when a run goes on: they don't reach its weights, or are checked by content. */
+const FREE_KEYS = new Set<RunConfigKey>([
+  'model_name_or_path',
+  'revision',
+  'dataset',
+  'output_dir',
+  'logging_steps',
+  'save_steps',
+]);
+
+/** Throws `bad-config` naming the first key in which a run differs from the one that left the checkpoint. */
+export function checkSameRun(run: RunConfig, started: RunConfig): void {
+  for (const key of Object.keys(run) as RunConfigKey[]) {
+    if (FREE_KEYS.has(key) || JSON.stringify(run[key]) === JSON.stringify(started[key])) continue;
+    throw new GraftError(
+      'bad-config',
+      `${key} is ${quote(run[key])}, but the run to resume was started with ${quote(started[key])}: ` +
+        'resume it with the settings it was started with, or start anew.',
+    );
+  }
+}

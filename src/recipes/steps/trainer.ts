@@ -1,0 +1,222 @@
+/** The training loop between the recipe, which says what to train, and the session, which computes a step. */
+import type { RunConfig } from '../../core/config';
+import type { LogRow, RunSummary, TrainEvent, TrainerState } from '../../core/events';
+import { GraftError } from '../../core/errors';
+import type { WeightTensor } from '../../core/weights';
+import { chunks, epochSteps } from '../../data/batches';
+import type { TokenizedExample } from '../../data/tokenize';
+import type { Batch, TrainSession } from '../../engine';
+import type { Adapter } from '../../formats/peft';
+import { schedule, type Schedule } from '../schedules';
+import type { Checkpoint, Checkpoints } from './checkpoint';
+import { batching, type PreparedData } from './data';
+import { Pace } from './pace';
+import { checkSameRun } from './resolve';
+import { epochsAt, evaluationIsDue, roundEpoch, startOfRun, trainerState, type EpochShape } from './trainer-state';
+
+type Stop = RunSummary['stopped'];
+
+export type TrainReport = (event: TrainEvent) => void;
+
+/** What a run's data and base weights were, for a checkpoint to be held against. */
+export type InputHashes = Pick<Checkpoint, 'datasetHash' | 'modelHash'>;
+
+/** The loop of optimiser steps, and what it carries from one to the next. */
+export class Trainer {
+  private progress = startOfRun();
+  /** The trained tensors at the lowest evaluation loss; kept where early stopping will want them back. */
+  private best: readonly WeightTensor[] | undefined;
+  private epoch: { index: number; steps: TokenizedExample[][][] } | undefined;
+  private readonly pace = new Pace();
+  private readonly shape: EpochShape;
+  private readonly learningRate: Schedule;
+
+  constructor(
+    private readonly run: RunConfig,
+    private readonly data: PreparedData,
+    private readonly session: TrainSession,
+    private readonly report: TrainReport,
+    private readonly slots: Checkpoints,
+    private readonly hashes: InputHashes,
+  ) {
+    this.shape = {
+      stepsPerEpoch: data.stepsPerEpoch,
+      totalSteps: data.totalSteps,
+      microBatchesPerEpoch: Math.ceil(data.train.length / run.per_device_train_batch_size),
+      gradientAccumulationSteps: run.gradient_accumulation_steps,
+    };
+    this.learningRate = schedule(run, data.totalSteps);
+  }
+
+  async start(adapter: Adapter | undefined, resuming: boolean): Promise<void> {
+    if (adapter) await this.session.importParameters(adapter.tensors);
+    if (resuming) this.report({ kind: 'notice', message: 'There is no checkpoint yet: starting from the first step.' });
+  }
+
+  /** @throws `bad-config` where the checkpoint belongs to other settings, data or weights. */
+  async resume(checkpoint: Checkpoint): Promise<void> {
+    checkSameRun(this.run, checkpoint.run);
+    const changed =
+      checkpoint.datasetHash !== this.hashes.datasetHash
+        ? 'dataset'
+        : checkpoint.modelHash !== this.hashes.modelHash
+          ? 'model'
+          : undefined;
+    if (changed) {
+      throw new GraftError(
+        'bad-config',
+        `The ${changed} is not the one that the run to resume was started with: give it the same ${changed}, or start anew.`,
+      );
+    }
+    await this.session.importState([...checkpoint.state]);
+    this.progress = checkpoint.progress;
+    this.best = checkpoint.best;
+    this.report({ kind: 'resumed', step: checkpoint.progress.step });
+  }
+
+  async train(signal?: AbortSignal): Promise<Stop> {
+    const { totalSteps } = this.data;
+    try {
+      for (;;) {
+        const { step } = this.progress;
+        if (this.data.eval.length > 0 && evaluationIsDue(this.progress, this.run, totalSteps))
+          await this.evaluate(signal);
+        if (this.hasStoppedImproving()) return 'early';
+        if (step >= totalSteps) return 'finished';
+        const saveIsDue = step % this.run.save_steps === 0 && step > this.slots.lastStep;
+        if (saveIsDue || (signal?.aborted && step > this.slots.lastStep)) await this.save();
+        if (signal?.aborted) return 'cancelled';
+        await this.step();
+      }
+    } catch (error) {
+      throw this.withCheckpoint(error);
+    }
+  }
+
+  private async step(): Promise<void> {
+    const began = performance.now();
+    const { progress, run } = this;
+    const microBatches = this.microBatches(progress.step);
+    const learning_rate = this.learningRate(progress.step);
+    const { loss, gradNorm } = await this.session.step(microBatches, progress.step, learning_rate);
+    const tokens = microBatches.flatMap(({ inputIds }) => inputIds).reduce((sum, ids) => sum + ids.length, 0);
+    const seconds = (performance.now() - began) / 1000;
+
+    progress.step++;
+    progress.lossSum += loss;
+    progress.unlogged.lossSum += loss;
+    progress.unlogged.steps++;
+    progress.tokensSeen += tokens;
+    progress.seconds += seconds;
+    this.pace.add(tokens, seconds);
+    if (progress.step % run.logging_steps !== 0) return;
+    const meanLoss = progress.unlogged.lossSum / progress.unlogged.steps;
+    progress.unlogged = { lossSum: 0, steps: 0 };
+    const row: LogRow = { ...this.position(), loss: meanLoss, grad_norm: gradNorm, learning_rate };
+    progress.log.push(row);
+    const { totalSteps } = this.data;
+    const secondsLeft = this.pace.secondsFor(totalSteps - progress.step);
+    this.report({ kind: 'step', row, tokensPerSecond: this.pace.tokensPerSecond, secondsLeft, totalSteps });
+  }
+
+  /** The micro-batches of an optimiser step, counted from 0. */
+  private microBatches(step: number): Batch[] {
+    const index = Math.floor(step / this.shape.stepsPerEpoch);
+    if (this.epoch?.index !== index)
+      this.epoch = { index, steps: epochSteps(this.data.train, index, batching(this.run)) };
+    return this.epoch.steps[step % this.shape.stepsPerEpoch]!.map(toBatch);
+  }
+
+  /** Mean loss of all trained tokens of the held-out rows. Stops without a result when the signal is aborted. */
+  private async evaluate(signal?: AbortSignal): Promise<void> {
+    this.report({ kind: 'phase', phase: 'evaluating', detail: `Evaluating ${this.data.eval.length} held-out rows` });
+    const began = performance.now();
+    let lossSum = 0;
+    let tokens = 0;
+    for (const rows of chunks(this.data.eval, this.run.per_device_train_batch_size)) {
+      if (signal?.aborted) return;
+      const result = await this.session.evaluate(toBatch(rows));
+      lossSum += result.lossSum;
+      tokens += result.tokens;
+    }
+    const loss = lossSum / tokens;
+    if (!Number.isFinite(loss)) {
+      throw new GraftError(
+        'diverged',
+        `At step ${this.progress.step} the evaluation loss is ${loss}: lower learning_rate, or add warmup_steps.`,
+      );
+    }
+    const seconds = Math.round(performance.now() - began) / 1000;
+    const row: LogRow = { ...this.position(), eval_loss: loss, eval_runtime: seconds };
+    this.progress.log.push(row);
+    this.report({ kind: 'eval', row });
+    await this.compareWithBest(loss);
+    this.report({ kind: 'phase', phase: 'training', detail: `Training ${this.data.totalSteps} steps` });
+  }
+
+  private async compareWithBest(loss: number): Promise<void> {
+    const { progress } = this;
+    if (progress.best && loss >= progress.best.loss) {
+      progress.evaluationsWithoutBetter++;
+      return;
+    }
+    progress.best = { loss, step: progress.step };
+    progress.evaluationsWithoutBetter = 0;
+    if (this.keepsBest) this.best = await this.session.exportParameters();
+  }
+
+  private get keepsBest(): boolean {
+    return this.run.early_stopping_patience > 0;
+  }
+
+  private hasStoppedImproving(): boolean {
+    const { best, evaluationsWithoutBetter, step } = this.progress;
+    if (!this.keepsBest || !best || evaluationsWithoutBetter < this.run.early_stopping_patience) return false;
+    this.report({ kind: 'early-stop', step, bestStep: best.step });
+    return true;
+  }
+
+  private async save(): Promise<void> {
+    const { progress, run, best } = this;
+    const state = await this.session.exportState();
+    await this.slots.write({ run, ...this.hashes, progress, state, best });
+    this.report({ kind: 'checkpoint', step: progress.step });
+  }
+
+  /** What the run is for: the best tensors where early stopping kept them, else the last. */
+  async result(): Promise<readonly WeightTensor[]> {
+    return this.best ?? this.session.exportParameters();
+  }
+
+  state(): TrainerState {
+    return trainerState(this.progress, this.run, this.shape);
+  }
+
+  summary(stopped: Stop): RunSummary {
+    const { step, lossSum, best, seconds } = this.progress;
+    return {
+      steps: step,
+      epochs: roundEpoch(epochsAt(step, this.shape)),
+      trainLoss: step > 0 ? lossSum / step : 0,
+      bestEvalLoss: best?.loss ?? null,
+      stopped,
+      seconds,
+    };
+  }
+
+  private position(): Pick<LogRow, 'epoch' | 'step'> {
+    return { epoch: roundEpoch(epochsAt(this.progress.step, this.shape)), step: this.progress.step };
+  }
+
+  /** A failure that the user can act on, with where the run can go on from. */
+  private withCheckpoint(error: unknown): unknown {
+    if (!(error instanceof GraftError)) return error;
+    const { lastStep } = this.slots;
+    const kept = lastStep > 0 ? `The checkpoint of step ${lastStep} is kept.` : 'There was no checkpoint yet.';
+    return new GraftError(error.code, `${error.message} ${kept}`, { cause: error });
+  }
+}
+
+function toBatch(rows: readonly TokenizedExample[]): Batch {
+  return { inputIds: rows.map(({ inputIds }) => inputIds), labels: rows.map(({ labels }) => labels) };
+}

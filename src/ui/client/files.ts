@@ -1,0 +1,59 @@
+/** Folders and files that the user hands to the page, and files that the page hands back. */
+import { downloadZip } from 'client-zip';
+import type { ExportedFile } from '../../protocol';
+
+export interface ChosenFolder {
+  readonly name: string;
+  readonly files: File[];
+}
+
+/** The files of `<input webkitdirectory>`; their paths begin with the folder's name. */
+export function chosenFolder(list: FileList): ChosenFolder | undefined {
+  const files = [...list];
+  const [first] = files;
+  return first && { name: first.webkitRelativePath.split('/')[0] || 'folder', files };
+}
+
+/** What was dropped: a folder (its own files, without sub-folders), or loose files. */
+export async function droppedFolder(transfer: DataTransfer): Promise<ChosenFolder | undefined> {
+  const loose = [...transfer.files];
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry());
+  const folder = entries.find((entry): entry is FileSystemDirectoryEntry => entry?.isDirectory === true);
+  if (folder) return { name: folder.name, files: await filesOf(folder) };
+  return loose.length > 0 ? { name: 'dropped files', files: loose } : undefined;
+}
+
+async function filesOf(folder: FileSystemDirectoryEntry): Promise<File[]> {
+  const reader = folder.createReader();
+  const files: File[] = [];
+  for (;;) {
+    // A reader answers in batches, and with an empty one at the end.
+    const batch = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    if (batch.length === 0) return files;
+    for (const entry of batch) {
+      if (!entry.isFile) continue;
+      const file = entry as FileSystemFileEntry;
+      files.push(await new Promise<File>((resolve, reject) => file.file(resolve, reject)));
+    }
+  }
+}
+
+export async function downloadAsZip(files: readonly ExportedFile[], name: string): Promise<void> {
+  const entries = files.map((file) => ({ name: `${name}/${file.name}`, input: file.blob, lastModified: new Date() }));
+  download(await downloadZip(entries).blob(), `${name}.zip`);
+}
+
+export function download(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  // The browser has taken the blob by the time the click's task is over; Safari needs a little longer.
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** A name that every file system takes. */
+export function fileName(text: string): string {
+  return text.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|[-.]+$/g, '').slice(0, 80) || 'adapter';
+}

@@ -1,0 +1,58 @@
+/** Numbers as the page shows them. */
+import { formatCount } from '../core/format';
+
+const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** 1536 as `1.5 KiB`. */
+export function formatSize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  if (unit === 0) return bytes === 1 ? '1 byte' : `${bytes} bytes`;
+  return `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** 1234567 as `1.2M`: for parameter counts. */
+export function formatMillions(n: number): string {
+  if (n >= 1e9) return `${trimmed(n / 1e9)}B`;
+  if (n >= 1e6) return `${trimmed(n / 1e6)}M`;
+  if (n >= 1e4) return `${trimmed(n / 1e3)}K`;
+  return formatCount(n);
+}
+
+/** 95 seconds as `1 min 35 s`. */
+export function formatDuration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '–';
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${String(whole % 60).padStart(2, '0')} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+/** A loss or a norm: four digits that matter. */
+export function formatLoss(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return '–';
+  return value >= 1000 ? value.toExponential(2) : value.toFixed(value >= 100 ? 1 : value >= 10 ? 2 : 3);
+}
+
+/** A learning rate: `4.00e-3`. */
+export function formatRate(value: number | undefined): string {
+  return value === undefined ? '–' : value.toExponential(2);
+}
+
+/** 0.913 as `91.3 %`. */
+export function formatPercent(share: number): string {
+  return `${(100 * share).toFixed(share === 0 || share === 1 ? 0 : 1)} %`;
+}
+
+export function formatDate(milliseconds: number): string {
+  return new Date(milliseconds).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+function trimmed(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(1).replace(/\.0$/, '');
+}

@@ -1,0 +1,79 @@
+/** Past runs and kept models, and the run that Chat and Export use. */
+import type { PlainError } from '../../core/events';
+import type { KeptModel, RunDetail, RunRecord } from '../../core/library';
+import { toPlainError } from '../client/errors';
+import type { WorkerClient } from '../client/worker-client';
+import { isText, loadSetting, saveSetting } from './persisted';
+
+const SETTING = 'run-open';
+
+export class LibraryState {
+  runs = $state.raw<readonly RunRecord[]>([]);
+  models = $state.raw<readonly KeptModel[]>([]);
+  /** The run that is open, with its log and files. */
+  opened = $state.raw<RunDetail>();
+  error = $state.raw<PlainError>();
+  loaded = $state(false);
+
+  constructor(private readonly client: WorkerClient) {}
+
+  /** Opens the run that was open before the reload, or the newest. */
+  async restore(): Promise<void> {
+    await this.refresh();
+    const last = loadSetting<string | null>(SETTING, null, isText);
+    const run = this.runs.find(({ id }) => id === last) ?? this.runs[0];
+    if (run) await this.open(run.id);
+  }
+
+  refresh(): Promise<void> {
+    return this.attempt(async () => {
+      this.runs = await this.client.call((worker) => worker.listRuns());
+      this.models = await this.client.call((worker) => worker.listModels());
+      this.loaded = true;
+    });
+  }
+
+  open(id: string): Promise<void> {
+    return this.attempt(async () => {
+      this.opened = await this.client.call((worker) => worker.readRun(id));
+      saveSetting(SETTING, id);
+    });
+  }
+
+  rename(id: string, name: string): Promise<void> {
+    return this.attempt(async () => {
+      await this.client.call((worker) => worker.renameRun(id, name));
+      await this.refresh();
+      if (this.opened?.record.id === id) await this.open(id);
+    });
+  }
+
+  delete(id: string): Promise<void> {
+    return this.attempt(async () => {
+      await this.client.call((worker) => worker.deleteRun(id));
+      if (this.opened?.record.id === id) this.opened = undefined;
+      await this.refresh();
+    });
+  }
+
+  deleteModel(id: string): Promise<void> {
+    return this.attempt(async () => {
+      await this.client.call((worker) => worker.deleteModel(id));
+      await this.refresh();
+    });
+  }
+
+  /** The open run where it has an adapter or a model to use. */
+  get usable(): RunDetail | undefined {
+    return this.opened?.files.some(({ name }) => name.endsWith('.safetensors')) ? this.opened : undefined;
+  }
+
+  private async attempt(action: () => Promise<void>): Promise<void> {
+    this.error = undefined;
+    try {
+      await action();
+    } catch (error) {
+      this.error = toPlainError(error);
+    }
+  }
+}

@@ -1,0 +1,19 @@
+/** Small settings that survive a reload. A browser that refuses storage only forgets them. */
+export function loadSetting<T>(key: string, fallback: T, isValid: (value: unknown) => value is T): T {
+  try {
+    const value: unknown = JSON.parse(localStorage.getItem(`graft.${key}`) ?? 'null');
+    return isValid(value) ? value : fallback;
+  } catch {
+    return fallback;
+  }
+}
+
+export function saveSetting(key: string, value: unknown): void {
+  try {
+    localStorage.setItem(`graft.${key}`, JSON.stringify(value));
+  } catch {
+    // Private windows may refuse; nothing is lost but the setting.
+  }
+}
+
+export const isText = (value: unknown): value is string => typeof value === 'string';

@@ -1,0 +1,125 @@
+/** Everything that the page holds, one class for each concern, and what happens between them. */
+import type { PlainError } from '../../core/events';
+import type { RunRequest } from '../../protocol';
+import { toPlainError } from '../client/errors';
+import type { ChosenFolder } from '../client/files';
+import { WorkerClient } from '../client/worker-client';
+import { ChatState } from './chat.svelte';
+import { CompareState } from './compare.svelte';
+import { DatasetState } from './dataset.svelte';
+import { DeviceState } from './device.svelte';
+import { LibraryState } from './library.svelte';
+import { ModelState, STARTER } from './model.svelte';
+import { PreviewState } from './preview.svelte';
+import { RecipeState } from './recipe.svelte';
+import { SamplingState } from './sampling.svelte';
+import { TrainingState } from './training.svelte';
+
+export class Workspace {
+  readonly client = new WorkerClient();
+  readonly device = new DeviceState(this.client);
+  readonly model = new ModelState(this.client);
+  readonly dataset = new DatasetState(this.client);
+  readonly recipe = new RecipeState();
+  readonly preview = new PreviewState(this.client);
+  readonly library = new LibraryState(this.client);
+  readonly training = new TrainingState(this.client, (runId) => this.runChanged(runId));
+  readonly sampling = new SamplingState();
+  readonly chat = new ChatState(this.client, this.sampling);
+  readonly compare = new CompareState(this.client);
+
+  /** Set once everything of the last visit is back. */
+  ready = $state(false);
+  error = $state.raw<PlainError>();
+
+  /** Brings back what was open before the reload. */
+  async restore(): Promise<void> {
+    try {
+      const detected = this.device.detect();
+      await this.device.readPersistence();
+      await this.recipe.restore();
+      await this.dataset.restore();
+      await Promise.all([this.model.restore(), this.library.restore()]);
+      if (this.library.opened) this.training.show(this.library.opened);
+      this.ready = true;
+      await detected;
+    } catch (error) {
+      this.error = toPlainError(error);
+    }
+  }
+
+  /** What the next run would be made of; undefined until a model is open. */
+  get request(): RunRequest | undefined {
+    const model = this.model.report;
+    if (!model || !this.ready) return undefined;
+    const names = { model_name_or_path: model.name, dataset: this.dataset.ref.name };
+    return { model: model.ref, dataset: this.dataset.ref, config: { ...this.recipe.config, ...names } };
+  }
+
+  get canTrain(): boolean {
+    return this.request !== undefined && !this.training.running && !this.device.error;
+  }
+
+  /** From a fresh visit to training in one call: the starter, the policy pairs, and the recipe for them. */
+  async quickStart(): Promise<void> {
+    this.error = undefined;
+    try {
+      if (!this.model.isStarter) await this.model.open(STARTER);
+      this.dataset.useBuiltin();
+      await this.recipe.useQuickstart();
+      await this.start();
+    } catch (error) {
+      this.error = toPlainError(error);
+    }
+  }
+
+  async start(): Promise<void> {
+    const { request } = this;
+    if (!request || !this.canTrain) return;
+    this.leaveConversation();
+    void this.device.askToPersist();
+    await this.training.start(request);
+  }
+
+  async resume(runId: string): Promise<void> {
+    await this.openRun(runId);
+    const { record } = this.library.opened ?? {};
+    if (!record || this.training.running) return;
+    this.leaveConversation();
+    await this.training.resume(runId, this.model.refOf(record.model));
+  }
+
+  /** Shows a past run, and makes it the one that Chat and Export use. */
+  async openRun(runId: string): Promise<void> {
+    await this.library.open(runId);
+    const { opened } = this.library;
+    if (opened?.record.id !== runId) return;
+    this.leaveConversation();
+    this.training.show(opened);
+  }
+
+  async deleteRun(runId: string): Promise<void> {
+    await this.library.delete(runId);
+    if (this.library.opened) return;
+    this.leaveConversation();
+    this.training.clear();
+  }
+
+  async openFolder(folder: ChosenFolder): Promise<void> {
+    await this.model.openFolder(folder);
+    if (!this.model.error) this.recipe.useDefaultsUnlessTouched();
+  }
+
+  private leaveConversation(): void {
+    this.chat.clear();
+    this.compare.clear();
+  }
+
+  private async runChanged(runId: string): Promise<void> {
+    await this.library.refresh();
+    if (this.training.running) return;
+    await this.library.open(runId);
+    const { opened } = this.library;
+    if (opened?.record.id === runId) this.training.record = opened.record;
+  }
+}

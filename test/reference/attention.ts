@@ -1,0 +1,95 @@
+import type { Values } from './values';
+
+export interface AttentionSizes {
+  readonly batch: number;
+  readonly length: number;
+  /** Rows of k and v a sequence. */
+  readonly keys: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** One query row: where it and its keys stand in the flat arrays, and how far it sees. */
+interface QueryRow {
+  /** Offset of the row in q[B·T, H·D]. */
+  readonly q: number;
+  /** Offset of key or value s in k, v[B·S, G·D]. */
+  kv(s: number): number;
+  /** Row t sees keys 0 … start + t. */
+  readonly visible: number;
+}
+
+function* queryRows(start: Values, sizes: AttentionSizes): Generator<QueryRow> {
+  const { batch, length, keys, heads, kvHeads, headDim } = sizes;
+  for (let b = 0; b < batch; b++) {
+    for (let t = 0; t < length; t++) {
+      for (let h = 0; h < heads; h++) {
+        const kvHead = Math.floor(h / (heads / kvHeads));
+        yield {
+          q: ((b * length + t) * heads + h) * headDim,
+          kv: (s) => ((b * keys + s) * kvHeads + kvHead) * headDim,
+          visible: Math.min(keys, start[b]! + t + 1),
+        };
+      }
+    }
+  }
+}
+
+function dot(a: Values, aOffset: number, b: Values, bOffset: number, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += a[aOffset + i]! * b[bOffset + i]!;
+  return sum;
+}
+
+function softmax(scores: readonly number[]): number[] {
+  const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+  const weights = scores.map((score) => Math.exp(score - largest));
+  const total = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / total);
+}
+
+function probabilities(row: QueryRow, q: Values, k: Values, D: number): number[] {
+  return softmax(Array.from({ length: row.visible }, (_, s) => dot(q, row.q, k, row.kv(s), D) / Math.sqrt(D)));
+}
+
+/** Causal attention, y = softmax(q · kᵀ / √D) · v, where H / G query heads share a key-value head. */
+export function attention(q: Values, k: Values, v: Values, start: Values, sizes: AttentionSizes): Float64Array {
+  const D = sizes.headDim;
+  const y = new Float64Array(q.length);
+  for (const row of queryRows(start, sizes)) {
+    probabilities(row, q, k, D).forEach((p, s) => {
+      for (let d = 0; d < D; d++) y[row.q + d]! += p * v[row.kv(s) + d]!;
+    });
+  }
+  return y;
+}
+
+/** dv = Σ p · dy; with dp = dy · v the softmax gives ds = p · (dp − Σ p · dp), and the scores send ds / √D on. */
+export function attentionBackward(
+  q: Values,
+  k: Values,
+  v: Values,
+  start: Values,
+  dy: Values,
+  sizes: AttentionSizes,
+): { dq: Float64Array; dk: Float64Array; dv: Float64Array } {
+  const D = sizes.headDim;
+  const dq = new Float64Array(q.length);
+  const dk = new Float64Array(k.length);
+  const dv = new Float64Array(v.length);
+  for (const row of queryRows(start, sizes)) {
+    const p = probabilities(row, q, k, D);
+    const dp = p.map((_, s) => dot(dy, row.q, v, row.kv(s), D));
+    const mean = p.reduce((sum, probability, s) => sum + probability * dp[s]!, 0);
+    p.forEach((probability, s) => {
+      const ds = (probability * (dp[s]! - mean)) / Math.sqrt(D);
+      for (let d = 0; d < D; d++) {
+        dq[row.q + d]! += ds * k[row.kv(s) + d]!;
+        dk[row.kv(s) + d]! += ds * q[row.q + d]!;
+        dv[row.kv(s) + d]! += probability * dy[row.q + d]!;
+      }
+    });
+  }
+  return { dq, dk, dv };
+}

@@ -1,0 +1,41 @@
+import type { Values } from './values';
+
+export interface RopeSizes {
+  readonly length: number;
+  readonly heads: number;
+  readonly headDim: number;
+}
+
+/**
+ * Turns the pair (x[i], x[i + D/2]) of each head by the angle whose cosine and sine stand in the tables
+ * [positions, D/2] at the row's position: start of its sequence + row in it. `direction` −1 turns back.
+ */
+export function rope(
+  x: Values,
+  start: Values,
+  cos: Values,
+  sin: Values,
+  { length, heads, headDim }: RopeSizes,
+  direction: 1 | -1 = 1,
+): Float64Array {
+  const half = headDim / 2;
+  const y = new Float64Array(x.length);
+  for (let row = 0; row < x.length / (heads * headDim); row++) {
+    const position = start[Math.floor(row / length)]! + (row % length);
+    for (let head = 0; head < heads; head++) {
+      for (let i = 0; i < half; i++) {
+        const first = (row * heads + head) * headDim + i;
+        const c = cos[position * half + i]!;
+        const s = direction * sin[position * half + i]!;
+        y[first] = x[first]! * c - x[first + half]! * s;
+        y[first + half] = x[first + half]! * c + x[first]! * s;
+      }
+    }
+  }
+  return y;
+}
+
+/** The transpose of a rotation is the rotation back. */
+export function ropeBackward(start: Values, cos: Values, sin: Values, dy: Values, sizes: RopeSizes): Float64Array {
+  return rope(dy, start, cos, sin, sizes, -1);
+}

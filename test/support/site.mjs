@@ -1,0 +1,44 @@
+/** The built page on a port of its own, and the browser that looks at it. Plain JavaScript: the demo runs without vitest. */
+import { chromium } from 'playwright-core';
+import { preview } from 'vite';
+import { findChromium } from './drivers.mjs';
+
+const FLAGS = [
+  '--enable-unsafe-webgpu', // WebGPU on an adapter that is on no allow list
+  '--use-webgpu-adapter=swiftshader', // the same adapter on every machine
+  '--no-sandbox', // test machines often run as root
+  '--disable-background-networking',
+];
+
+/**
+ * Serves dist/web on a free port, with the headers of `npm start`. Build it first: `npm run build`.
+ * @returns {Promise<{ url: string, close(): Promise<void> }>} `url` ends with a slash
+ */
+export async function serveSite() {
+  const server = await preview({ preview: { port: 0 }, logLevel: 'warn' });
+  const address = server.httpServer.address();
+  if (!address || typeof address === 'string') throw new Error('The preview server has no port.');
+  return { url: `http://localhost:${address.port}/`, close: () => server.close() };
+}
+
+/** Headless Chromium with WebGPU on SwiftShader. */
+export async function launchBrowser() {
+  const executablePath = findChromium();
+  if (!executablePath) throw new Error('There is no Chromium here: run `npm test` once, or set CHROMIUM_PATH.');
+  return chromium.launch({ executablePath, args: FLAGS });
+}
+
+/**
+ * Collects what must not happen on a page: console errors (a broken policy and a missing file are such) and uncaught
+ * exceptions.
+ * @param {import('playwright-core').Page} page
+ */
+export function watchForProblems(page) {
+  /** @type {string[]} */
+  const problems = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') problems.push(`${message.text()} (${message.location().url})`);
+  });
+  page.on('pageerror', (error) => problems.push(String(error)));
+  return problems;
+}

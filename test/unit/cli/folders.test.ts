@@ -1,0 +1,95 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FolderStore, openFolder } from '../../../src/cli/folders';
+import { expectError } from '../recipes/support';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'graft-folders-'));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+describe('a folder to read', () => {
+  test('gives sizes and ranges, and nothing of sub-folders', async () => {
+    writeFileSync(join(root, 'a.bin'), Uint8Array.of(1, 2, 3, 4));
+    mkdirSync(join(root, 'sub'));
+    const folder = await openFolder(root);
+    expect(await folder.list()).toEqual(['a.bin']);
+    expect([await folder.size('a.bin'), await folder.size('b.bin'), await folder.size('sub')]).toEqual([
+      4,
+      undefined,
+      undefined,
+    ]);
+    expect([...(await folder.read('a.bin'))]).toEqual([1, 2, 3, 4]);
+    expect([...(await folder.read('a.bin', 1, 3))]).toEqual([2, 3]);
+    expect([...(await folder.read('a.bin', 3, 99))]).toEqual([4]);
+    expect([...(await folder.read('a.bin', 9))]).toEqual([]);
+  });
+
+  test('that is not there, or a file, is named', async () => {
+    writeFileSync(join(root, 'file'), 'x');
+    await expectError(() => openFolder(join(root, 'none')), 'not-found', /There is no folder .*none/);
+    await expectError(() => openFolder(join(root, 'file')), 'not-found', /is a file/);
+    await expectError(async () => (await openFolder(root)).read('gone'), 'not-found', /has no file gone/);
+  });
+});
+
+describe('a run’s folder', () => {
+  test('is made by the first write and holds whole files only', async () => {
+    const store = new FolderStore(join(root, 'deep/run'));
+    expect(await store.list()).toEqual([]);
+    expect(await store.read('a')).toBeUndefined();
+    await store.write('a', Uint8Array.of(1, 2));
+    await store.write('a', Uint8Array.of(3));
+    expect([...(await store.read('a'))!]).toEqual([3]);
+    expect(readdirSync(store.name)).toEqual(['a']);
+    await store.remove('a');
+    await store.remove('a');
+    expect(await store.list()).toEqual([]);
+  });
+
+  test('what a cut-off write has left is neither listed nor in the way', async () => {
+    const store = new FolderStore(root);
+    await store.write('a', Uint8Array.of(1));
+    writeFileSync(join(root, 'a.partial'), 'half');
+    expect(await store.list()).toEqual(['a']);
+    await store.write('a', Uint8Array.of(2));
+    expect([...(await store.read('a'))!]).toEqual([2]);
+    expect(existsSync(join(root, 'a.partial'))).toBe(false);
+  });
+
+  test('a write that fails keeps the file and says why', async () => {
+    writeFileSync(join(root, 'file'), 'x');
+    await expectError(
+      () => new FolderStore(join(root, 'file')).write('a', Uint8Array.of(1)),
+      'storage',
+      /can't be written/,
+    );
+    const store = new FolderStore(root);
+    await store.write('a', Uint8Array.of(1));
+    mkdirSync(join(root, 'a.partial'));
+    await expectError(
+      () => store.write('a', Uint8Array.of(2)),
+      'storage',
+      /a can't be written to .*: there is a folder of that name\./,
+    );
+    expect([...readFileSync(join(root, 'a'))]).toEqual([1]);
+  });
+
+  test.skipIf(process.getuid?.() === 0)('a folder that may not be written to is named', async () => {
+    chmodSync(root, 0o500);
+    await expectError(() => new FolderStore(root).write('a', Uint8Array.of(1)), 'storage', /you may not/);
+    chmodSync(root, 0o700);
+  });
+});

@@ -1,0 +1,178 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCommandLine } from '../../../src/cli/run';
+import { formatSeconds, Terminal } from '../../../src/cli/terminal';
+import { tinyModel, tokenRows } from '../recipes/support';
+
+let root: string;
+let model: string;
+const path = (name: string) => join(root, name);
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'graft-messages-'));
+  model = root;
+  const source = await tinyModel();
+  for (const file of await source.list()) writeFileSync(path(file), await source.read(file));
+  writeFileSync(path('rows.jsonl'), tokenRows(8));
+  writeFileSync(path('bad.jsonl'), '{"question": "a", "answer": "b"}\n{"question": "a", "answer": \n');
+  writeFileSync(path('good.yaml'), 'lora_r: 4\n');
+  writeFileSync(path('misspelt.yaml'), 'learning_rte: 1\n');
+  writeFileSync(path('ids.json'), '{"input_ids": [[1, 2], [1, "x"]]}');
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+async function graft(...argv: string[]) {
+  const written = { out: '', err: '' };
+  const code = await runCommandLine(
+    argv,
+    { write: (text) => (written.out += text) },
+    { write: (text) => (written.err += text) },
+    new AbortController().signal,
+  );
+  return { code, ...written };
+}
+
+describe('a mistake gets one clear line, and exit code 1', () => {
+  const cases: [what: string, argv: () => string[], line: RegExp][] = [
+    ['no such command', () => ['trian'], /no command trian; did you mean train\?/],
+    ['no such flag', () => ['generate', '--promt', 'x'], /There is no --promt here; did you mean --prompt\?/],
+    ['no such run file', () => ['train', path('none.yaml')], /There is no run file .*none\.yaml/],
+    [
+      'a misspelt key in the run file',
+      () => ['train', path('misspelt.yaml')],
+      /unknown key learning_rte.*learning_rate/,
+    ],
+    ['an impossible value', () => ['train', path('good.yaml'), '--lora_r', '0'], /lora_r must be a whole number/],
+    ['no such model', () => ['plan', '--model', 'nothing-here'], /There is no model nothing-here/],
+    ['a Hub id', () => ['plan', '--model', 'some/model'], /doesn't download from the Hub yet: download some\/model/],
+    ['a model folder that is a file', () => ['plan', '--model', path('good.yaml')], /is a file; a folder is expected/],
+    ['no model', () => ['generate', '--prompt', 'x'], /--model is missing/],
+    [
+      'no dataset',
+      () => ['train', path('good.yaml'), '--model', model, '--output', path('out')],
+      /The run has no dataset/,
+    ],
+    ['no such dataset', () => ['plan', '--model', model, '--data', 'nope.jsonl'], /There is no dataset nope\.jsonl/],
+    [
+      'a broken row',
+      () => ['plan', '--model', model, '--data', path('bad.jsonl')],
+      /bad\.jsonl, line 2: not valid JSON/,
+    ],
+    [
+      'no such adapter',
+      () => ['generate', '--model', model, '--prompt', 'x', '--adapter', path('none')],
+      /There is no folder .*none/,
+    ],
+    [
+      'a folder that is no adapter',
+      () => ['generate', '--model', model, '--prompt', 'x', '--adapter', model],
+      /no adapter_config\.json/,
+    ],
+    ['no prompt', () => ['generate', '--model', model], /either --prompt TEXT or --input FILE/],
+    [
+      'text for a model without a tokenizer',
+      () => ['generate', '--model', model, '--prompt', 'x'],
+      /no tokenizer\.json/,
+    ],
+    [
+      'token ids that are none',
+      () => ['forward', '--model', model, '--input', path('ids.json'), '--output', path('o')],
+      /row 2 of input_ids/,
+    ],
+    [
+      'an output folder that holds something',
+      () => ['train', '--model', model, '--data', path('rows.jsonl'), '--output', model],
+      /holds a run already: --resume .*--overwrite/,
+    ],
+    [
+      "the model's own folder",
+      () => ['train', '--model', model, '--data', path('rows.jsonl'), '--output', model, '--overwrite'],
+      /the model's own folder/,
+    ],
+    [
+      'both ways to write',
+      () => ['train', '--model', model, '--overwrite', '--resume', '--output', path('new')],
+      /run file .*run\.yaml/,
+    ],
+    ['a budget that is no size', () => ['plan', '--model', model, '--budget', 'much'], /"much" is not a size/],
+    [
+      'a budget into which nothing fits',
+      () => ['plan', '--model', model, '--budget', '1kB'],
+      /Nothing fits 1000 bytes/,
+    ],
+    [
+      'what is not there yet',
+      () => ['plan', '--model', model, '--load_in_4bit', 'true'],
+      /load_in_4bit: true is not supported yet/,
+    ],
+  ];
+  for (const [what, argv, line] of cases) {
+    test(what, async () => {
+      const { code, out, err } = await graft(...argv());
+      expect(err).toMatch(line);
+      expect(err.trimEnd().split('\n')).toHaveLength(1);
+      expect(err).not.toMatch(/\n\s+at /);
+      expect([code, out]).toEqual([1, '']);
+    });
+  }
+
+  test('as an event too, with --json', async () => {
+    const { code, out } = await graft('plan', '--model', 'nothing-here', '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ kind: 'error', code: 'not-found' });
+  });
+});
+
+describe('without a GPU', () => {
+  test('plan prints bytes by kind, for a person and for a program', async () => {
+    const { code, out } = await graft('plan', '--model', 'test/fixtures/configs/TinyLlama-1.1B', '--json');
+    const plan = JSON.parse(out) as { total_bytes: number; bytes: Record<string, number> };
+    expect(code).toBe(0);
+    expect(Object.keys(plan.bytes)).toEqual([
+      'weights',
+      'adapter',
+      'gradients',
+      'optimizer',
+      'activations',
+      'workspace',
+    ]);
+    expect(Object.values(plan.bytes).reduce((a, b) => a + b, 0)).toBe(plan.total_bytes);
+    const person = await graft('plan', '--model', 'test/fixtures/configs/TinyLlama-1.1B');
+    expect(person.out).toContain(plan.total_bytes.toLocaleString('en-US'));
+  });
+
+  test('plan pads rows to the lengths of the data', async () => {
+    const bytes = async (...more: string[]) =>
+      (JSON.parse((await graft('plan', '--model', model, '--json', ...more)).out) as { total_bytes: number })
+        .total_bytes;
+    expect(await bytes('--data', path('rows.jsonl'))).toBeLessThan(await bytes());
+  });
+
+  test('help names every command, its flags and the keys of the run file', async () => {
+    expect((await graft()).out).toMatch(/train[^]*generate[^]*chat[^]*forward[^]*plan/);
+    const { code, out } = await graft('train', '--help');
+    expect(code).toBe(0);
+    expect(out).toMatch(/--resume[^]*--learning_rate/);
+    expect((await graft('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('the terminal', () => {
+  test('shows a bar on a terminal only, within its width, and clears it before a line', () => {
+    let text = '';
+    const output = { isTTY: true, columns: 40, write: (more: string) => (text += more) };
+    const terminal = new Terminal(output, output, false);
+    terminal.bar(0.5, 'x'.repeat(99));
+    expect(text.replace('\r\x1b[2K', '')).toHaveLength(39);
+    terminal.say('done');
+    expect(text).toMatch(/\r\x1b\[2Kdone\n$/); // eslint-disable-line no-control-regex
+    const plain = new Terminal({ write: () => expect.fail() }, { write: () => expect.fail() }, false);
+    plain.bar(0.5, 'x');
+  });
+
+  test('writes times as clocks do', () => {
+    expect([0, 59.6, 65, 7207].map(formatSeconds)).toEqual(['0:00', '1:00', '1:05', '2:00:07']);
+  });
+});

@@ -1,0 +1,117 @@
+/** Rotary embedding, attention and the KV cache. */
+import { attention } from '../../../../src/engine/ops/attention';
+import { gatherRows, kvAppend } from '../../../../src/engine/ops/cache';
+import { rope } from '../../../../src/engine/ops/rope';
+import * as reference from '../../../reference/attention';
+import * as cache from '../../../reference/cache';
+import * as rotation from '../../../reference/rope';
+import { given, normal, opCase, trainable, type OpCase } from './types';
+
+function ropeCase(starts: readonly number[], length: number, heads: number, headDim: number): OpCase {
+  const sizes = { length, heads, headDim };
+  const half = headDim / 2;
+  const positions = Math.max(...starts) + length;
+  const angles = Array.from({ length: positions * half }, (_, i) => Math.floor(i / half) * 10 ** (-(i % half) / half));
+  return opCase({
+    name: `rope B ${starts.length} from ${starts.join(' and ')}, T ${length}, H ${heads}, D ${headDim}`,
+    inputs: {
+      x: trainable(normal([starts.length * length, heads * headDim])),
+      start: given(starts),
+      cos: given(angles.map(Math.cos), 'f32', [positions, half]),
+      sin: given(angles.map(Math.sin), 'f32', [positions, half]),
+    },
+    build: (graph, { x, start, cos, sin }) => [rope(graph, x, { start, cos, sin }, sizes)],
+    forward: ({ x, start, cos, sin }) => [rotation.rope(x, start, cos, sin, sizes)],
+    backward: ({ start, cos, sin }, dy) => ({ x: rotation.ropeBackward(start, cos, sin, dy, sizes) }),
+  });
+}
+
+interface Heads {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** As in training: every sequence from position 0, as many keys as queries. `scale` sharpens the softmax. */
+export function attentionCase(batch: number, length: number, { heads, kvHeads, headDim }: Heads, scale = 1): OpCase {
+  const sizes = { batch, length, keys: length, heads, kvHeads, headDim };
+  return opCase({
+    name: `attention B ${batch}, T ${length}, H ${heads}/${kvHeads}, D ${headDim}${scale === 1 ? '' : `, scores × ${scale}`}`,
+    inputs: {
+      q: trainable(normal([batch * length, heads * headDim], scale)),
+      k: trainable(normal([batch * length, kvHeads * headDim])),
+      v: trainable(normal([batch * length, kvHeads * headDim])),
+      start: given(Array.from({ length: batch }, () => 0)),
+    },
+    build: (graph, { q, k, v, start }) => [attention(graph, q, k, v, start, sizes)],
+    forward: ({ q, k, v, start }) => [reference.attention(q, k, v, start, sizes)],
+    backward: ({ q, k, v, start }, dy) => {
+      const { dq, dk, dv } = reference.attentionBackward(q, k, v, start, dy, sizes);
+      return { q: dq, k: dk, v: dv };
+    },
+  });
+}
+
+/** As in decoding: keys in a cache longer than what each sequence has seen. */
+function cachedAttentionCase(starts: readonly number[], length: number, keys: number, heads: Heads): OpCase {
+  const batch = starts.length;
+  const sizes = { batch, length, keys, ...heads };
+  return opCase({
+    name: `attention over a cache of ${keys} from ${starts.join(' and ')}, T ${length}, D ${heads.headDim}`,
+    inputs: {
+      q: normal([batch * length, heads.heads * heads.headDim]),
+      k: normal([batch, keys, heads.kvHeads * heads.headDim]),
+      v: normal([batch, keys, heads.kvHeads * heads.headDim]),
+      start: given(starts),
+    },
+    build: (graph, { q, k, v, start }) => [attention(graph, q, k, v, start, sizes)],
+    forward: ({ q, k, v, start }) => [reference.attention(q, k, v, start, sizes)],
+  });
+}
+
+/** The last sequence runs over the end of its cache. */
+function kvAppendCase(starts: readonly number[], length: number, capacity: number, channels: number): OpCase {
+  return opCase({
+    name: `kvAppend [${starts.length}·${length}, ${channels}] from ${starts.join(' and ')} of ${capacity}`,
+    inputs: {
+      x: normal([starts.length * length, channels]),
+      start: given(starts),
+      cache: normal([starts.length, capacity, channels]),
+    },
+    build: (graph, { x, start, cache }) => {
+      kvAppend(graph, x, start, cache, length);
+      return [cache];
+    },
+    forward: ({ x, start, cache: before }) => [cache.kvAppend(x, start, before, { length, capacity, channels })],
+  });
+}
+
+const gatherCase: OpCase = opCase({
+  name: 'gatherRows [5] of [33, 65]',
+  inputs: { x: normal([33, 65]), rows: given([32, 0, 7, 7, 31]) },
+  build: (graph, { x, rows }) => [gatherRows(graph, x, rows)],
+  forward: ({ x, rows }) => [cache.gatherRows(x, rows, 65)],
+});
+
+const grouped = { heads: 3, kvHeads: 1, headDim: 8 };
+
+export const attentionCases: readonly OpCase[] = [
+  ropeCase([0, 0], 7, 3, 8),
+  ropeCase([5, 0, 2], 3, 1, 12),
+  ropeCase([0], 65, 2, 6),
+  attentionCase(2, 7, grouped),
+  attentionCase(1, 1, { heads: 2, kvHeads: 2, headDim: 12 }),
+  attentionCase(2, 65, { heads: 4, kvHeads: 2, headDim: 12 }),
+  attentionCase(1, 130, grouped),
+  attentionCase(1, 70, { heads: 2, kvHeads: 1, headDim: 64 }),
+  attentionCase(1, 35, { heads: 2, kvHeads: 1, headDim: 132 }),
+  attentionCase(1, 33, { heads: 1, kvHeads: 1, headDim: 256 }),
+  attentionCase(1, 67, grouped, 20),
+  cachedAttentionCase([0, 5], 1, 7, grouped),
+  cachedAttentionCase([0, 62, 129], 1, 131, { heads: 4, kvHeads: 2, headDim: 12 }),
+  cachedAttentionCase([3, 0], 65, 70, grouped),
+  cachedAttentionCase([66], 3, 69, { heads: 2, kvHeads: 1, headDim: 64 }),
+  kvAppendCase([0, 3], 3, 7, 20),
+  kvAppendCase([5, 2, 6], 3, 7, 65),
+  gatherCase,
+];

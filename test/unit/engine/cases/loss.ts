@@ -1,0 +1,106 @@
+/** The loss, the gradient norm and the optimiser. */
+import { crossEntropy } from '../../../../src/engine/ops/cross_entropy';
+import { adamwOp, globalNorm } from '../../../../src/engine/ops/optimizer';
+import * as loss from '../../../reference/cross_entropy';
+import * as optimizer from '../../../reference/optimizer';
+import { given, integers, normal, opCase, trainable, type OpCase } from './types';
+
+const IGNORED = -100;
+
+/** Every third row has no label. `scale` makes the model sure of itself, rightly or wrongly. */
+function crossEntropyCase(rows: number, vocab: number, scale = 1): OpCase {
+  const labels = Array.from(integers(rows, vocab, 'i32').values, (label, row) => (row % 3 === 1 ? IGNORED : label));
+  return opCase({
+    name: `crossEntropy [${rows}, ${vocab}]${scale === 1 ? '' : `, logits × ${scale}`}`,
+    inputs: { logits: trainable(normal([rows, vocab], scale)), labels: given(labels, 'i32') },
+    build: (graph, { logits, labels }) => [crossEntropy(graph, logits, labels)],
+    forward: ({ logits, labels }) => [Float64Array.of(loss.crossEntropy(logits, labels))],
+    backward: ({ logits, labels }, dy) => ({ logits: loss.crossEntropyBackward(logits, labels, dy[0]!) }),
+  });
+}
+
+/** A well-trained model: the label's logit leads by `margin`, and the loss is small. */
+function confidentCase(rows: number, vocab: number, margin: number): OpCase {
+  const labels = Array.from(integers(rows, vocab, 'i32').values);
+  const { values, ...logits } = normal([rows, vocab]);
+  const leading = Float32Array.from(values, (value, i) => value + (labels[Math.floor(i / vocab)] === i % vocab ? margin : 0));
+  return opCase({
+    name: `crossEntropy [${rows}, ${vocab}], labels ahead by ${margin}`,
+    inputs: { logits: trainable({ ...logits, values: leading }), labels: given(labels, 'i32') },
+    build: (graph, { logits, labels }) => [crossEntropy(graph, logits, labels)],
+    forward: ({ logits, labels }) => [Float64Array.of(loss.crossEntropy(logits, labels))],
+    backward: ({ logits, labels }, dy) => ({ logits: loss.crossEntropyBackward(logits, labels, dy[0]!) }),
+  });
+}
+
+const normCase: OpCase = opCase({
+  name: 'globalNorm of [7, 20], [3] and [131, 130]',
+  inputs: { a: normal([7, 20]), b: normal([3]), c: normal([131, 130]) },
+  build: (graph, { a, b, c }) => [globalNorm(graph, [a, b, c])],
+  forward: ({ a, b, c }) => [Float64Array.of(optimizer.globalNorm([a, b, c]))],
+});
+
+function adamwCase(count: number, norm: number, maxNorm: number, weightDecay: number, step: number): OpCase {
+  const attrs = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, maxNorm };
+  const learningRate = Math.fround(3e-3);
+  const schedule = [learningRate, 1 - attrs.beta1 ** step, Math.sqrt(1 - attrs.beta2 ** step)];
+  const second = normal([count], 1e-3);
+  return opCase({
+    name: `adamw [${count}], norm ${norm} clipped at ${maxNorm}, decay ${weightDecay}, step ${step}`,
+    inputs: {
+      gradient: normal([count], 0.1),
+      norm: given([norm], 'f32'),
+      loss: given([2], 'f32'),
+      schedule: given(schedule, 'f32'),
+      parameter: normal([count]),
+      expAvg: normal([count], 0.05),
+      expAvgSq: { ...second, values: Float32Array.from(second.values, Math.abs) },
+    },
+    build: (graph, { gradient, norm, loss, schedule, parameter, expAvg, expAvgSq }) => {
+      graph.apply(adamwOp, [gradient, norm, loss, schedule, parameter, expAvg, expAvgSq], attrs);
+      return [parameter, expAvg, expAvgSq];
+    },
+    forward: ({ gradient, parameter, expAvg, expAvgSq }) => {
+      const step1 = { ...attrs, learningRate, step };
+      const after = optimizer.adamw(gradient, norm, parameter, expAvg, expAvgSq, step1);
+      return [after.parameter, after.expAvg, after.expAvgSq];
+    },
+  });
+}
+
+/** Nothing may change where the loss or the norm is not finite. */
+function divergedCase(norm: number, lossValue: number): OpCase {
+  const attrs = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxNorm: 1 };
+  return opCase({
+    name: `adamw with loss ${lossValue} and norm ${norm}`,
+    inputs: {
+      gradient: normal([37]),
+      norm: given([norm], 'f32'),
+      loss: given([lossValue], 'f32'),
+      schedule: given([1, 0.1, 0.03], 'f32'),
+      parameter: normal([37]),
+      expAvg: normal([37]),
+      expAvgSq: given(Array.from({ length: 37 }, (_, i) => i), 'f32'),
+    },
+    build: (graph, { gradient, norm, loss, schedule, parameter, expAvg, expAvgSq }) => {
+      graph.apply(adamwOp, [gradient, norm, loss, schedule, parameter, expAvg, expAvgSq], attrs);
+      return [parameter, expAvg, expAvgSq];
+    },
+    forward: ({ parameter, expAvg, expAvgSq }) => [parameter, expAvg, expAvgSq],
+  });
+}
+
+export const lossCases: readonly OpCase[] = [
+  crossEntropyCase(7, 37),
+  crossEntropyCase(65, 130),
+  crossEntropyCase(7, 130, 30),
+  confidentCase(7, 37, 12),
+  normCase,
+  adamwCase(130, 5, 1, 0.01, 1),
+  adamwCase(37, 0.5, 1, 0, 7),
+  adamwCase(65, 5, 0, 0.1, 1000),
+  divergedCase(Infinity, 2),
+  divergedCase(NaN, 2),
+  divergedCase(1, NaN),
+  divergedCase(1, -Infinity),
+];

@@ -1,0 +1,126 @@
+/** Norms, activations, sums, dropout. */
+import { accumulate } from '../../../../src/engine/ops/accumulate';
+import { add } from '../../../../src/engine/ops/add';
+import { addBias } from '../../../../src/engine/ops/bias';
+import { dropout } from '../../../../src/engine/ops/dropout';
+import { rmsNorm } from '../../../../src/engine/ops/rms_norm';
+import { swiglu } from '../../../../src/engine/ops/swiglu';
+import * as sums from '../../../reference/add';
+import { dropout as dropoutReference } from '../../../reference/dropout';
+import * as norms from '../../../reference/rms_norm';
+import * as gated from '../../../reference/swiglu';
+import { given, normal, opCase, trainable, type OpCase } from './types';
+
+function rmsNormCase(rows: number, channels: number, scale = 1): OpCase {
+  const eps = Math.fround(1e-5);
+  return opCase({
+    name: `rmsNorm [${rows}, ${channels}]${scale === 1 ? '' : ` of size ${scale}`}`,
+    inputs: { x: trainable(normal([rows, channels], scale)), weight: trainable(normal([channels])) },
+    build: (graph, { x, weight }) => [rmsNorm(graph, x, weight, eps)],
+    forward: ({ x, weight }) => [norms.rmsNorm(x, weight, eps)],
+    backward: ({ x, weight }, dy) => {
+      const { dx, dweight } = norms.rmsNormBackward(x, weight, eps, dy);
+      return { x: dx, weight: dweight };
+    },
+  });
+}
+
+/** A pre-norm residual: the skip's gradient is folded into the norm's kernel. */
+function residualNormCase(rows: number, channels: number): OpCase {
+  const eps = Math.fround(1e-6);
+  return opCase({
+    name: `rmsNorm beside a skip [${rows}, ${channels}]`,
+    inputs: { x: trainable(normal([rows, channels])), weight: normal([channels]) },
+    build: (graph, { x, weight }) => [add(graph, x, rmsNorm(graph, x, weight, eps))],
+    forward: ({ x, weight }) => [sums.add(x, norms.rmsNorm(x, weight, eps), 1)],
+    backward: ({ x, weight }, dy) => ({ x: sums.add(dy, norms.rmsNormBackward(x, weight, eps, dy).dx, 1) }),
+  });
+}
+
+function swigluCase(rows: number, channels: number, scale = 1): OpCase {
+  return opCase({
+    name: `swiglu [${rows}, ${channels}]${scale === 1 ? '' : `, gate of size ${scale}`}`,
+    inputs: { gate: trainable(normal([rows, channels], scale)), up: trainable(normal([rows, channels])) },
+    build: (graph, { gate, up }) => [swiglu(graph, gate, up)],
+    forward: ({ gate, up }) => [gated.swiglu(gate, up)],
+    backward: ({ gate, up }, dy) => {
+      const { dgate, dup } = gated.swigluBackward(gate, up, dy);
+      return { gate: dgate, up: dup };
+    },
+  });
+}
+
+function addCase(rows: number, channels: number, scale: number): OpCase {
+  return opCase({
+    name: `add [${rows}, ${channels}] with scale ${scale}`,
+    inputs: { a: trainable(normal([rows, channels])), b: trainable(normal([rows, channels])) },
+    build: (graph, { a, b }) => [add(graph, a, b, scale)],
+    forward: ({ a, b }) => [sums.add(a, b, scale)],
+    backward: (_, dy) => {
+      const { da, db } = sums.addBackward(dy, scale);
+      return { a: da, b: db };
+    },
+  });
+}
+
+/** The same tensor on both sides. */
+const doubled: OpCase = opCase({
+  name: 'a tensor minus three times itself',
+  inputs: { x: trainable(normal([7, 20])) },
+  build: (graph, { x }) => [add(graph, x, x, -3)],
+  forward: ({ x }) => [sums.add(x, x, -3)],
+  backward: (_, dy) => ({ x: sums.add(dy, dy, -3) }),
+});
+
+function addBiasCase(rows: number, channels: number): OpCase {
+  return opCase({
+    name: `addBias [${rows}, ${channels}]`,
+    inputs: { x: trainable(normal([rows, channels])), bias: trainable(normal([channels])) },
+    build: (graph, { x, bias }) => [addBias(graph, x, bias)],
+    forward: ({ x, bias }) => [sums.addBias(x, bias)],
+    backward: (_, dy) => {
+      const { dx, dbias } = sums.addBiasBackward(dy, channels);
+      return { x: dx, bias: dbias };
+    },
+  });
+}
+
+function dropoutCase(rows: number, channels: number, probability: number, seed: number, stream: number): OpCase {
+  return opCase({
+    name: `dropout ${probability} of [${rows}, ${channels}], seed ${seed}, stream ${stream}`,
+    inputs: { x: trainable(normal([rows, channels])), seed: given([seed]) },
+    build: (graph, { x, seed }) => [dropout(graph, x, seed, { probability, stream })],
+    forward: ({ x }) => [dropoutReference(x, seed, stream, probability)],
+    backward: (_, dy) => ({ x: dropoutReference(dy, seed, stream, probability) }),
+  });
+}
+
+const accumulateCase: OpCase = opCase({
+  name: 'accumulate [7, 37], twice',
+  inputs: { x: normal([7, 37]), total: normal([7, 37]) },
+  build: (graph, { x, total }) => {
+    accumulate(graph, x, total);
+    accumulate(graph, x, total);
+    return [total];
+  },
+  forward: ({ x, total }) => [sums.add(total, x, 2)],
+});
+
+export const pointwiseCases: readonly OpCase[] = [
+  rmsNormCase(7, 20),
+  rmsNormCase(65, 130),
+  rmsNormCase(3, 65, 1e-3), // eps weighs as much as the squares
+  residualNormCase(7, 37),
+  residualNormCase(33, 65),
+  swigluCase(7, 20),
+  swigluCase(33, 65, 30), // where exp overflows in f32
+  addCase(7, 37, 1),
+  addCase(7, 37, -1),
+  addCase(33, 65, 0.75),
+  doubled,
+  addBiasCase(7, 20),
+  addBiasCase(33, 65),
+  dropoutCase(7, 20, 0.25, 0xfffffff0, 3),
+  dropoutCase(33, 65, 0.1, 42, 0),
+  accumulateCase,
+];

@@ -1,0 +1,151 @@
+/** Embedding, matrix products and their folded sums, DoRA. */
+import type { WeightDType } from '../../../../src/core/dtypes';
+import { doraNorm, doraScale } from '../../../../src/engine/ops/dora';
+import { embedding } from '../../../../src/engine/ops/embedding';
+import { linear, matmul } from '../../../../src/engine/ops/matmul';
+import * as dora from '../../../reference/dora';
+import * as lookup from '../../../reference/embedding';
+import * as product from '../../../reference/matmul';
+import { integers, normal, opCase, trainable, type OpCase } from './types';
+
+const WEIGHT_TYPES: readonly WeightDType[] = ['f32', 'f16', 'bf16'];
+
+function embeddingCase(N: number, V: number, C: number, dtype: WeightDType): OpCase {
+  const table = normal([V, C], 1, dtype);
+  return opCase({
+    name: `embedding ${dtype} [${N}] of [${V}, ${C}]`,
+    inputs: { ids: integers(N, V), table: dtype === 'f32' ? trainable(table) : table },
+    build: (graph, { ids, table }) => [embedding(graph, ids, table)],
+    forward: ({ ids, table }) => [lookup.embedding(ids, table, C)],
+    backward: dtype === 'f32' ? ({ ids }, dy) => ({ table: lookup.embeddingBackward(ids, dy, V, C) }) : undefined,
+  });
+}
+
+/** A linear with a scale and an addend; weights of 16 bits are frozen, so only their input has a gradient. */
+function linearCase(m: number, n: number, k: number, dtype: WeightDType): OpCase {
+  const sizes = { m, n, k, transposeB: true, alpha: Math.fround(0.7) };
+  const w = normal([n, k], 1, dtype);
+  return opCase({
+    name: `linear ${dtype} [${m}, ${k}] to ${n}`,
+    inputs: {
+      x: trainable(normal([m, k])),
+      w: dtype === 'f32' ? trainable(w) : w,
+      addend: trainable(normal([m, n])),
+    },
+    build: (graph, { x, w, addend }) => [linear(graph, x, w, { alpha: sizes.alpha, addend })],
+    forward: ({ x, w, addend }) => [product.matmul(x, w, sizes, addend)],
+    backward: ({ x, w }, dy) => {
+      const { dx, dw, daddend } = product.linearBackward(x, w, dy, sizes);
+      return { x: dx, ...(dtype === 'f32' ? { w: dw } : {}), addend: daddend };
+    },
+  });
+}
+
+/** Products that only backward rules emit. */
+function matmulCase(m: number, n: number, k: number, transposeA: boolean, transposeB: boolean, dtype: WeightDType): OpCase {
+  const sizes = { m, n, k, transposeA, transposeB, alpha: Math.fround(-1.3) };
+  return opCase({
+    name: `matmul ${dtype} ${m}×${n}×${k}${transposeA ? ' Aᵀ' : ''}${transposeB ? ' Bᵀ' : ''}`,
+    inputs: {
+      a: normal(transposeA ? [k, m] : [m, k]),
+      b: normal(transposeB ? [n, k] : [k, n], 1, dtype),
+      addend: normal([m, n]),
+    },
+    build: (graph, { a, b, addend }) => [matmul(graph, a, b, sizes), matmul(graph, a, b, { ...sizes, addend })],
+    forward: ({ a, b, addend }) => [product.matmul(a, b, sizes), product.matmul(a, b, sizes, addend)],
+  });
+}
+
+/** Two linears on one input: the second's gradient is folded into the first's product. */
+const sharedInput = (m: number, n: number, k: number): OpCase => {
+  const sizes = { m, n, k, transposeB: true };
+  return opCase({
+    name: `two linears on one input [${m}, ${k}] to ${n}, twice`,
+    inputs: {
+      x: trainable(normal([m, k])),
+      w: trainable(normal([n, k])),
+      u: trainable(normal([n, k])),
+    },
+    build: (graph, { x, w, u }) => {
+      const once = linear(graph, x, w, { addend: linear(graph, x, u) });
+      return [linear(graph, x, w, { addend: once })];
+    },
+    forward: ({ x, w, u }) => {
+      const once = product.matmul(x, w, sizes, product.matmul(x, u, sizes));
+      return [product.matmul(x, w, sizes, once)];
+    },
+    backward: ({ x, w, u }, dy) => {
+      const byW = product.linearBackward(x, w, dy, sizes);
+      const byU = product.linearBackward(x, u, dy, sizes);
+      return { x: byW.dx.map((value, i) => 2 * value + byU.dx[i]!), w: byW.dw.map((value) => 2 * value), u: byU.dw };
+    },
+  });
+};
+
+/** x · xᵀ: both operands are the same tensor. */
+const squareProduct: OpCase = opCase({
+  name: 'a matrix times itself [7, 20]',
+  inputs: { x: trainable(normal([7, 20])) },
+  build: (graph, { x }) => [linear(graph, x, x)],
+  forward: ({ x }) => [product.matmul(x, x, { m: 7, n: 7, k: 20, transposeB: true })],
+  backward: ({ x }, dy) => {
+    const { dx, dw } = product.linearBackward(x, x, dy, { m: 7, n: 7, k: 20 });
+    return { x: dx.map((value, i) => value + dw[i]!) };
+  },
+});
+
+function doraNormCase(out: number, columns: number, rank: number, dtype: WeightDType): OpCase {
+  const sizes = { out, in: columns, rank, scaling: Math.fround(1.7) };
+  return opCase({
+    name: `doraNorm ${dtype} [${out}, ${columns}] r ${rank}`,
+    inputs: { weight: normal([out, columns], 1, dtype), a: normal([rank, columns]), b: normal([out, rank]) },
+    build: (graph, { weight, a, b }) => [doraNorm(graph, weight, a, b, sizes.scaling)],
+    forward: ({ weight, a, b }) => [dora.doraNorm(weight, a, b, sizes)],
+  });
+}
+
+function doraScaleCase(rows: number, columns: number): OpCase {
+  const norm = normal([columns]);
+  return opCase({
+    name: `doraScale [${rows}, ${columns}]`,
+    inputs: {
+      x: trainable(normal([rows, columns])),
+      magnitude: trainable(normal([columns])),
+      norm: { ...norm, values: Float32Array.from(norm.values, (value) => 0.5 + Math.abs(value)) },
+    },
+    build: (graph, { x, magnitude, norm }) => [doraScale(graph, x, magnitude, norm)],
+    forward: ({ x, magnitude, norm }) => [dora.doraScale(x, magnitude, norm)],
+    backward: ({ x, magnitude, norm }, dy) => {
+      const { dx, dmagnitude } = dora.doraScaleBackward(x, magnitude, norm, dy);
+      return { x: dx, magnitude: dmagnitude };
+    },
+  });
+}
+
+export const projectionCases: readonly OpCase[] = [
+  ...WEIGHT_TYPES.flatMap((dtype) => [
+    embeddingCase(7, 37, 20, dtype),
+    embeddingCase(70, 33, 65, dtype),
+    linearCase(7, 37, 20, dtype),
+    linearCase(65, 33, 130, dtype),
+    linearCase(3, 37, 21, dtype), // few rows: a workgroup an output
+    linearCase(1, 130, 65, dtype),
+    linearCase(9, 36, 20, dtype), // whole vectors, and a part of a tile
+    linearCase(65, 132, 36, dtype),
+    matmulCase(33, 65, 7, false, false, dtype),
+    matmulCase(20, 3, 37, true, false, dtype),
+    matmulCase(7, 5, 3, true, true, dtype),
+    matmulCase(4, 37, 3, false, true, dtype),
+    matmulCase(36, 68, 12, true, false, dtype),
+    matmulCase(12, 4, 8, true, true, dtype),
+    doraNormCase(37, 20, 3, dtype),
+    doraNormCase(3, 131, 7, dtype),
+  ]),
+  linearCase(5, 3, 65, 'f32'), // LoRA's A, and B below
+  linearCase(65, 130, 3, 'f32'),
+  sharedInput(7, 37, 20),
+  sharedInput(3, 5, 33),
+  squareProduct,
+  doraScaleCase(7, 20),
+  doraScaleCase(65, 130),
+];

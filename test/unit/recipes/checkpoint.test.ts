@@ -1,0 +1,113 @@
+import { describe, expect, test } from 'vitest';
+import {
+  CHECKPOINT_SLOTS,
+  Checkpoints,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  newestCheckpointStep,
+  type Checkpoint,
+} from '../../../src/recipes/steps/checkpoint';
+import { startOfRun } from '../../../src/recipes/steps/trainer-state';
+import { MemoryStore, run, tensor } from './support';
+
+function checkpoint(step: number, best?: Checkpoint['best']): Checkpoint {
+  const log = [{ epoch: 0.3333, step, loss: 1 / 3, grad_norm: 0.1, learning_rate: 2e-4 }];
+  return {
+    run: run({ dataset: 'data.jsonl', lora_target_modules: 'q_proj,v_proj' }),
+    datasetHash: 'd'.repeat(64),
+    modelHash: 'm'.repeat(64),
+    progress: { ...startOfRun(), step, log, lossSum: 0.1 + 0.2, best: { loss: 1e-7, step } },
+    state: [tensor('a.lora_A.weight', [1, -2.5, 3e-8, 0]), tensor('a.lora_A.weight.exp_avg', [0.1, 0.2, 0.3, 0.4])],
+    best,
+  };
+}
+
+describe('a checkpoint file', () => {
+  test('gives back everything, bit for bit', async () => {
+    const written = checkpoint(25, [tensor('a.lora_A.weight', [9, 8, 7, 6])]);
+    const read = await decodeCheckpoint(await encodeCheckpoint(written));
+    const byName = (list: Checkpoint['state']) => [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
+    expect(read).toMatchObject({ run: written.run, progress: written.progress, datasetHash: written.datasetHash });
+    expect(byName(read!.state)).toEqual(byName(written.state));
+    expect(read!.best).toEqual(written.best);
+  });
+
+  test('is not one when cut at any place, or with any bit flipped', async () => {
+    const file = await encodeCheckpoint(checkpoint(25));
+    for (let end = 0; end < file.length; end += 7)
+      expect(await decodeCheckpoint(file.subarray(0, end))).toBeUndefined();
+    for (let at = 0; at < file.length; at += 13) {
+      const flipped = file.slice();
+      flipped[at]! ^= 1;
+      expect(await decodeCheckpoint(flipped), `byte ${at}`).toBeUndefined();
+    }
+  });
+
+  test('holds nothing that depends on when it was written', async () => {
+    expect(await encodeCheckpoint(checkpoint(5))).toEqual(await encodeCheckpoint(checkpoint(5)));
+  });
+});
+
+describe('two slots', () => {
+  const stepsIn = async (store: MemoryStore) =>
+    Promise.all(CHECKPOINT_SLOTS.map(async (slot) => (await decodeCheckpoint(store.files.get(slot)!))?.progress.step));
+
+  test('take turns, so that the checkpoint before is still there', async () => {
+    const store = new MemoryStore();
+    const slots = await Checkpoints.startAnew(store);
+    for (const step of [5, 10, 15]) await slots.write(checkpoint(step));
+    expect(await stepsIn(store)).toEqual([15, 10]);
+    expect(slots.lastStep).toBe(15);
+  });
+
+  test('the newest is found, and the next write spares it', async () => {
+    const store = new MemoryStore();
+    const before = await Checkpoints.startAnew(store);
+    for (const step of [5, 10, 15]) await before.write(checkpoint(step));
+    const { slots, newest, torn } = await Checkpoints.find(store);
+    expect([newest?.progress.step, torn]).toEqual([15, 0]);
+    await slots.write(checkpoint(20));
+    expect(await stepsIn(store)).toEqual([15, 20]);
+  });
+
+  test('a torn newest leaves the one before, and is written over next', async () => {
+    const store = new MemoryStore();
+    const before = await Checkpoints.startAnew(store);
+    for (const step of [5, 10]) await before.write(checkpoint(step));
+    store.files.set('checkpoint-1', store.files.get('checkpoint-1')!.slice(0, -1));
+    const { slots, newest, torn } = await Checkpoints.find(store);
+    expect([newest?.progress.step, torn]).toEqual([5, 1]);
+    expect(await newestCheckpointStep(store)).toBe(5);
+    await slots.write(checkpoint(10));
+    expect(await stepsIn(store)).toEqual([5, 10]);
+  });
+
+  test('both torn is no checkpoint', async () => {
+    const store = new MemoryStore();
+    for (const slot of CHECKPOINT_SLOTS) store.files.set(slot, Uint8Array.of(1, 2, 3));
+    const found = await Checkpoints.find(store);
+    expect(found).toMatchObject({ torn: 2 });
+    expect(found.newest).toBeUndefined();
+  });
+
+  test('a write that fails costs neither the newest nor its turn', async () => {
+    const store = new MemoryStore();
+    const slots = await Checkpoints.startAnew(store);
+    for (const step of [5, 10]) await slots.write(checkpoint(step));
+    store.beforeWrite = () => {
+      throw new Error('disk full');
+    };
+    await expect(slots.write(checkpoint(15))).rejects.toThrow('disk full');
+    expect(slots.lastStep).toBe(10);
+    store.beforeWrite = () => undefined;
+    await slots.write(checkpoint(15));
+    expect(await stepsIn(store)).toEqual([15, 10]);
+  });
+
+  test('starting anew removes what an earlier run has left', async () => {
+    const store = new MemoryStore();
+    await (await Checkpoints.startAnew(store)).write(checkpoint(5));
+    await Checkpoints.startAnew(store);
+    expect([...store.files.keys()]).toEqual([]);
+  });
+});

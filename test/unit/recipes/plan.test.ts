@@ -1,0 +1,138 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { encodeUtf8 } from '../../../src/core/store';
+import { memorySource } from '../../../src/formats/sources';
+import { fitToBudget, formatBytes, openShape, parseBytes, planRun, readPrompts } from '../../../src/recipes';
+import { expectError, run } from './support';
+
+const GIB = 2 ** 30;
+
+const shape = (name: string) =>
+  openShape(
+    memorySource(name, { 'config.json': new Uint8Array(readFileSync(`test/fixtures/configs/${name}/config.json`)) }),
+  );
+
+describe('plans of known shapes', () => {
+  // Parameters as their model cards and safetensors indexes count them.
+  const cases: [name: string, parameters: number][] = [
+    ['SmolLM2-135M', 134_515_008],
+    ['TinyLlama-1.1B', 1_100_048_384],
+    ['Llama-3.2-1B', 1_235_814_400],
+  ];
+  for (const [name, parameters] of cases) {
+    test(name, async () => {
+      const model = await shape(name);
+      const options = { lora_r: '8', per_device_train_batch_size: '1', max_length: '256' };
+      const plan = planRun(run(options), model);
+      const { bytes, totalBytes } = plan.memory;
+      expect(plan.totalParameters - plan.trainableParameters).toBe(parameters);
+      // 16-bit weights, but for norms, biases and rotary tables.
+      expect(bytes.weights).toBeGreaterThanOrEqual(2 * parameters);
+      expect(bytes.weights).toBeLessThan(2.01 * parameters);
+      expect(bytes.adapter).toBeGreaterThanOrEqual(4 * plan.trainableParameters);
+      expect(bytes.optimizer).toBe(2 * bytes.gradients);
+      expect(totalBytes).toBe(Object.values(bytes).reduce((a, b) => a + b, 0));
+      expect(planRun(run({ ...options, dtype: 'float32' }), model).memory.bytes.weights).toBeGreaterThanOrEqual(
+        4 * parameters,
+      );
+    });
+  }
+
+  test('every parameter trained: weights, gradients and two moments in f32', async () => {
+    const options = run({ use_peft: 'false', per_device_train_batch_size: '1', max_length: '64' });
+    const { memory, trainableParameters } = planRun(options, await shape('SmolLM2-135M'));
+    expect(trainableParameters).toBe(134_515_008);
+    expect(memory.bytes.gradients).toBeGreaterThanOrEqual(4 * trainableParameters);
+    expect(memory.bytes.optimizer).toBeGreaterThanOrEqual(8 * trainableParameters);
+  });
+});
+
+describe('a budget', () => {
+  const written = run({
+    per_device_train_batch_size: '8',
+    gradient_accumulation_steps: '3',
+    gradient_checkpointing: 'false',
+    max_length: '256',
+  });
+
+  test('that is large enough changes nothing', async () => {
+    expect(fitToBudget(written, await shape('SmolLM2-135M'), 64 * GIB).run).toEqual(written);
+  });
+
+  test('gets the largest micro-batch that fits, at the same rows an optimiser step', async () => {
+    const model = await shape('SmolLM2-135M');
+    const { run: chosen, plan } = fitToBudget(written, model, 2 * GIB);
+    expect(plan.memory.totalBytes).toBeLessThanOrEqual(2 * GIB);
+    const { per_device_train_batch_size: size, gradient_accumulation_steps: steps } = chosen;
+    expect(size * steps).toBe(24);
+    expect(size).toBeLessThan(8);
+    const next = [2, 3, 4, 6, 8].find((divisor) => divisor > size)!;
+    const larger = { ...chosen, per_device_train_batch_size: next };
+    expect(planRun(larger, model).memory.totalBytes).toBeGreaterThan(2 * GIB);
+  });
+
+  test('switches checkpointing on only where nothing fits without it', async () => {
+    const model = await shape('SmolLM2-135M');
+    const single = { ...written, per_device_train_batch_size: 1, gradient_accumulation_steps: 24 };
+    const least = planRun(single, model).memory.totalBytes;
+    expect(fitToBudget(written, model, least).run).toEqual(single);
+    expect(fitToBudget(written, model, least - 1).run.gradient_checkpointing).toBe(true);
+  });
+
+  test('into which nothing fits says what the least would be', async () => {
+    const model = await shape('SmolLM2-135M');
+    await expectError(
+      () => fitToBudget(written, model, GIB / 8),
+      'out-of-memory',
+      /Nothing fits 128\.00 MiB: .* needs \d+\.\d\d MiB/,
+    );
+  });
+
+  test('is written as people write sizes', async () => {
+    expect(['8GiB', '1.5 gib', '500MB', '1024', '2kb'].map(parseBytes)).toEqual([8 * GIB, 1.5 * GIB, 5e8, 1024, 2000]);
+    for (const wrong of ['', 'lots', '8XB', '-1GiB', 'GiB'])
+      await expectError(() => parseBytes(wrong), 'bad-config', /8GiB/);
+    expect([formatBytes(12), formatBytes(1536), formatBytes(3 * GIB)]).toEqual(['12 bytes', '1.50 KiB', '3.00 GiB']);
+  });
+});
+
+describe('a file of prompts', () => {
+  const read = (rows: object[], raw = false) =>
+    readPrompts('p.jsonl', encodeUtf8(rows.map((row) => JSON.stringify(row)).join('\n')), raw);
+
+  test('takes the fields that datasets have, and leaves answers aside', () => {
+    const user = (content: string) => ({ kind: 'chat', messages: [{ role: 'user', content }] });
+    const rows = [
+      { prompt: 'a' },
+      { question: 'b', answer: 'x' },
+      { instruction: 'c', input: 'd', output: 'x' },
+      {
+        messages: [
+          { role: 'user', content: 'e' },
+          { role: 'assistant', content: 'x' },
+        ],
+      },
+      { input_ids: [1, 2] },
+    ];
+    const prompts = read(rows);
+    expect(prompts.map(({ prompt }) => prompt)).toEqual([
+      user('a'),
+      user('b'),
+      user('c\nd'),
+      user('e'),
+      { kind: 'tokens', ids: [1, 2] },
+    ]);
+    expect(prompts.map(({ row }) => row)).toEqual(rows);
+    expect(read([{ prompt: 'a' }], true)[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
+  });
+
+  test('names the line of a row without one', async () => {
+    await expectError(() => read([{ prompt: 'a' }, { text: 'b' }]), 'bad-data', /p\.jsonl, line 2 has no prompt/);
+    await expectError(() => read([{ messages: [{ role: 'alien', content: 'x' }] }]), 'bad-data', /message 1/);
+    await expectError(
+      () => read([{ messages: [{ role: 'assistant', content: 'x' }] }]),
+      'bad-data',
+      /no message to answer/,
+    );
+  });
+});

@@ -1,0 +1,111 @@
+import { describe, expect, test } from 'vitest';
+import { readSpec } from '../../../src/formats/model';
+import { prepareData } from '../../../src/recipes/steps/data';
+import { chooseWeightDType, openShape, refuseUnsupported, trainOptions } from '../../../src/recipes/steps/options';
+import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
+import { epochsAt, evaluationIsDue, roundEpoch, startOfRun } from '../../../src/recipes/steps/trainer-state';
+import { Pace } from '../../../src/recipes/steps/pace';
+import { VERSION } from '../../../src/core/version';
+import { expectError, run, tinyModel, tokenRows } from './support';
+import { readFileSync } from 'node:fs';
+
+const shape = async (config = {}) => ({ spec: await readSpec(await tinyModel(config)), weightDType: 'bf16' as const });
+
+describe('a run and a model to options', () => {
+  test('weights are kept as stored unless the run says otherwise', () => {
+    expect([chooseWeightDType('auto', 'bf16'), chooseWeightDType('auto', 'f32')]).toEqual(['bf16', 'f32']);
+    expect([chooseWeightDType('float32', 'bf16'), chooseWeightDType('float16', 'f32')]).toEqual(['f32', 'f16']);
+  });
+
+  test('training every parameter takes f32 and no adapter', async () => {
+    const options = trainOptions(run({ use_peft: 'false' }), await shape(), [8]);
+    expect(options.weightDType).toBe('f32');
+    expect(options.lora).toBeUndefined();
+  });
+
+  test('what is not there yet is refused by name, with what to set', async () => {
+    await expectError(() => refuseUnsupported(run({ load_in_4bit: 'true' })), 'unsupported', /set load_in_4bit: false/);
+    await expectError(() => refuseUnsupported(run({ optim: 'adamw_8bit' })), 'unsupported', /set optim: adamw\./);
+    await expectError(() => refuseUnsupported(run({ packing: 'true' })), 'unsupported', /set packing: false/);
+  });
+
+  test('config.json alone says how weights are stored, under its old and its new key', async () => {
+    expect((await openShape(await tinyModel({ dtype: 'bfloat16' }))).weightDType).toBe('bf16');
+    expect((await openShape(await tinyModel({ dtype: undefined, torch_dtype: 'float16' }))).weightDType).toBe('f16');
+    expect((await openShape(await tinyModel({ dtype: undefined }))).weightDType).toBe('f32');
+  });
+});
+
+describe('a resolved run', () => {
+  test('makes every choice that was left to the model, once', async () => {
+    const model = await shape();
+    const resolved = resolveRun(run(), model);
+    expect(resolved).toMatchObject({ dtype: 'bfloat16', max_length: 64 });
+    expect(resolved.lora_target_modules).toHaveLength(7);
+    expect(resolveRun(resolved, model)).toEqual(resolved);
+  });
+
+  test('takes the shape of the adapter that it goes on from', async () => {
+    const model = await shape();
+    const lora = { r: 2, alpha: 5, dropout: 0, targetModules: ['v_proj', 'q_proj'], useRslora: true, useDora: false };
+    const broken = { name: 'adapter', content: { lora, baseModel: '', tensors: [] } };
+    await expectError(() => resolveRun(run(), model, broken), 'bad-file', /adapter lacks the tensor/);
+    await expectError(() => resolveRun(run({ use_peft: 'false' }), model, broken), 'bad-config', /use_peft: false/);
+  });
+
+  test('may be resumed with other paths and other intervals, and with nothing else changed', async () => {
+    const model = await shape();
+    const started = resolveRun(run(), model);
+    const same = resolveRun(run({ output_dir: 'elsewhere', save_steps: '3', logging_steps: '2', dataset: 'x' }), model);
+    expect(() => checkSameRun(same, started)).not.toThrow();
+    const changed = resolveRun(run({ lora_r: '4' }), model);
+    await expectError(() => checkSameRun(changed, started), 'bad-config', /lora_r is 4, .* started with 16/);
+  });
+});
+
+describe('data of a run', () => {
+  test('steps, split and lengths', async () => {
+    const model = { ...(await shape()), tokenizer: undefined, template: undefined };
+    const file = { name: 'rows.jsonl', bytes: tokenRows(21) };
+    const data = prepareData(run({ val_set_size: '3', num_train_epochs: '2' }), model, file);
+    expect([data.train.length, data.eval.length]).toEqual([18, 3]);
+    // 18 rows are 5 micro-batches of 4, and those 2 steps of 4 micro-batches.
+    expect([data.stepsPerEpoch, data.totalSteps]).toEqual([2, 4]);
+    expect(data.lengths.at(-1)).toBe(16);
+    expect(prepareData(run({ max_steps: '7' }), model, file).totalSteps).toBe(7);
+    expect(prepareData(run({ num_train_epochs: '0.5' }), model, file).totalSteps).toBe(1);
+  });
+});
+
+describe('the log', () => {
+  // 5 micro-batches an epoch, 2 a step: the third step of an epoch has one.
+  const epoch = { stepsPerEpoch: 3, totalSteps: 9, microBatchesPerEpoch: 5, gradientAccumulationSteps: 2 };
+
+  test('counts epochs by micro-batches, as Transformers does', () => {
+    const epochs = [0, 1, 2, 3, 4].map((step) => roundEpoch(epochsAt(step, epoch)));
+    expect(epochs).toEqual([0, 0.4, 0.8, 1, 1.4]);
+    expect(roundEpoch(1 / 3)).toBe(0.3333);
+  });
+
+  test('evaluates every eval_steps and at the end, once each', () => {
+    const due = (step: number, log: ReturnType<typeof startOfRun>['log'] = []) =>
+      evaluationIsDue({ ...startOfRun(), step, log }, run({ eval_steps: '4' }), 9);
+    expect([0, 1, 4, 5, 8, 9].map((step) => due(step))).toEqual([false, false, true, false, true, true]);
+    expect(due(4, [{ epoch: 1, step: 4, loss: 1 }])).toBe(true);
+    expect(due(4, [{ epoch: 1, step: 4, eval_loss: 1 }])).toBe(false);
+  });
+
+  test('the pace leaves out the first step, which builds pipelines', () => {
+    const pace = new Pace();
+    pace.add(100, 50);
+    expect(pace.tokensPerSecond).toBe(2);
+    pace.add(100, 1);
+    pace.add(300, 1);
+    expect(pace.tokensPerSecond).toBe(200);
+    expect(pace.secondsFor(6)).toBe(6);
+  });
+});
+
+test('the version is the package’s', () => {
+  expect((JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version).toBe(VERSION);
+});

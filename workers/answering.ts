@@ -1,0 +1,112 @@
+/** Chat and comparison: keeps the generators of the last conversation open, and lets them go when the GPU is needed. */
+import type { FileSource } from '../src/core/store';
+import { openModel, type HubModel } from '../src/formats/model';
+import { readAdapter } from '../src/formats/peft';
+import { evaluate, openGenerator, questionsOf, type DatasetFile, type Engine, type TextGenerator } from '../src/recipes';
+import type { CompareRequest, CompareRow, CompareSummary, GenerateReply, GenerateRequest } from '../src/protocol';
+
+/** Questions of a comparison that are answered at once. */
+const COMPARE_BATCH = 8;
+
+/** What answers: the base model, and the tuned one where a run was chosen. With an adapter both are one generator. */
+interface Voices {
+  readonly base: TextGenerator;
+  readonly tuned: TextGenerator;
+}
+
+interface Asked {
+  readonly engine: Engine;
+  readonly model: HubModel;
+  /** The run's folder; undefined for the base model alone. */
+  readonly run: FileSource | undefined;
+}
+
+export class Answering {
+  private open: { key: string; engine: Engine; voices: Voices } | undefined;
+
+  /** `key` names model and run: while it stays, the generators stay open. */
+  async generate(
+    key: string,
+    asked: Asked,
+    request: GenerateRequest,
+    onText: (piece: string) => void,
+    signal: AbortSignal,
+  ): Promise<GenerateReply> {
+    const voices = await this.voices(key, asked, signal);
+    const tuned = request.voice === 'tuned';
+    const { messages, maxNewTokens, temperature, topP, seed, stop } = request;
+    const options = { maxNewTokens, temperature, topP, topK: 0, seed, stop, useAdapter: tuned };
+    const began = performance.now();
+    const { text, ids, promptTokens, finish } = await voices[request.voice].generate({ kind: 'chat', messages }, options, onText, signal);
+    const tokensPerSecond = ids.length / Math.max(1e-3, (performance.now() - began) / 1000);
+    return { text, promptTokens, newTokens: ids.length, tokensPerSecond, finish };
+  }
+
+  async compare(
+    asked: Asked,
+    dataset: DatasetFile,
+    request: CompareRequest,
+    onRow: (row: CompareRow) => void,
+    signal: AbortSignal,
+  ): Promise<CompareSummary> {
+    this.release();
+    const questions = questionsOf(dataset, request.limit);
+    const batchSize = Math.min(COMPARE_BATCH, questions.length);
+    const voices = await openVoices(asked, batchSize, signal);
+    try {
+      const input = { ...voices, questions, batchSize, maxNewTokens: request.maxNewTokens };
+      const scores = await evaluate(
+        input,
+        ({ index, question: { question, expected }, tuned, answer, exactMatch, f1 }) =>
+          onRow({
+            index,
+            total: questions.length,
+            question,
+            expected,
+            voice: tuned ? 'tuned' : 'base',
+            answer,
+            score: { exactMatch, f1 },
+          }),
+        signal,
+      );
+      return { rows: questions.length, ...scores };
+    } finally {
+      dispose(voices);
+    }
+  }
+
+  /** Frees the GPU memory of the conversation; the next question loads the model again. */
+  release(): void {
+    if (this.open) dispose(this.open.voices);
+    this.open = undefined;
+  }
+
+  private async voices(key: string, asked: Asked, signal: AbortSignal): Promise<Voices> {
+    if (this.open?.key !== key || this.open.engine !== asked.engine) {
+      this.release();
+      this.open = { key, engine: asked.engine, voices: await openVoices(asked, 1, signal) };
+    }
+    return this.open.voices;
+  }
+}
+
+async function openVoices({ engine, model, run }: Asked, batchSize: number, signal: AbortSignal): Promise<Voices> {
+  if (run && (await run.size('adapter_config.json')) === undefined) {
+    const trained = await openModel(run); // every parameter was trained: the run's folder is a model itself
+    const base = await openGenerator({ engine, model, batchSize }, undefined, signal);
+    try {
+      return { base, tuned: await openGenerator({ engine, model: trained, batchSize }, undefined, signal) };
+    } catch (error) {
+      base.dispose();
+      throw error;
+    }
+  }
+  const adapter = run && { name: run.name, content: await readAdapter(run) };
+  const generator = await openGenerator({ engine, model, adapter, batchSize }, undefined, signal);
+  return { base: generator, tuned: generator };
+}
+
+function dispose({ base, tuned }: Voices): void {
+  base.dispose();
+  if (tuned !== base) tuned.dispose();
+}

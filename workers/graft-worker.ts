@@ -1,0 +1,223 @@
+/** The worker's side of the protocol: each call finds what it refers to, hands it to a recipe, and answers plainly. */
+import { formatRunConfig } from '../src/core/config';
+import { BYTES_PER_ELEMENT, elementCount } from '../src/core/dtypes';
+import { errorCode } from '../src/core/errors';
+import { parameters } from '../src/core/spec';
+import { openModel, type HubModel } from '../src/formats/model';
+import { exampleViews, inspectPrepared, planRun, prepareData, type DatasetFile, type PreparedData } from '../src/recipes';
+import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
+import type * as protocol from '../src/protocol';
+import { Answering } from './answering';
+import { EngineHolder } from './device';
+import { JobQueue } from './jobs';
+import { Latest } from './latest';
+import { modelKey, Sources } from './sources';
+import { INTERNAL_FILES, Training } from './training';
+
+const DATASET_KEY = 'dataset';
+
+export async function createGraftWorker(baseUrl: string): Promise<protocol.GraftWorker> {
+  const database = await openDatabase();
+  const kept = new KeptModels(database);
+  await kept.sweep();
+  return new EngineWorker(new Sources(baseUrl, kept), kept, new RunLibrary(database), new Workspace(database));
+}
+
+class EngineWorker implements protocol.GraftWorker {
+  private readonly engine = new EngineHolder();
+  private readonly training: Training;
+  private readonly answering = new Answering();
+  /** Jobs on the GPU, and the opening of models beside them. */
+  private readonly gpuJobs = new JobQueue();
+  private readonly openings = new JobQueue();
+  private readonly models = new Latest<HubModel>();
+  private readonly datasets = new Latest<DatasetFile>();
+  private readonly prepared = new Latest<PreparedData>();
+
+  constructor(
+    private readonly sources: Sources,
+    private readonly kept: KeptModels,
+    private readonly library: RunLibrary,
+    private readonly workspace: Workspace,
+  ) {
+    this.training = new Training(library);
+  }
+
+  device() {
+    return this.engine.report();
+  }
+
+  deviceLost() {
+    return this.engine.lost();
+  }
+
+  openModel(job: protocol.JobId, ref: protocol.ModelRef, onProgress: (loaded: number, total: number) => void) {
+    return this.openings.run(job, async (signal) => {
+      const model = await this.model(ref);
+      if (ref.kind !== 'files' || !ref.keep) return modelReport(model, ref, null);
+      try {
+        return modelReport(model, await this.sources.keep(ref, onProgress, signal), null);
+      } catch (error) {
+        if (errorCode(error) !== 'storage') throw error;
+        return modelReport(model, ref, (error as Error).message);
+      }
+    });
+  }
+
+  async inspect(request: protocol.RunRequest) {
+    return inspectPrepared(await this.prepare(request), await this.model(request.model), 1);
+  }
+
+  async examples(request: protocol.RunRequest, from: number, count: number) {
+    return exampleViews(await this.prepare(request), await this.model(request.model), from, count);
+  }
+
+  async plan(request: protocol.RunRequest): Promise<protocol.PlanReport> {
+    const data = await this.prepare(request);
+    const plan = planRun(request.config, await this.model(request.model), data);
+    const { memory, lengths, trainableParameters, totalParameters } = plan;
+    return {
+      totalBytes: memory.totalBytes,
+      bytes: { ...memory.bytes },
+      lengths: [...lengths],
+      trainableParameters,
+      totalParameters,
+      totalSteps: data.totalSteps,
+    };
+  }
+
+  train(job: protocol.JobId, request: protocol.RunRequest, onEvent: (event: protocol.RunEvent) => void) {
+    return this.gpuJobs.run(job, async (signal) => {
+      const dataset = await this.dataset(request.dataset);
+      return this.training.start(request, dataset, () => this.openForTraining(request.model), onEvent, signal);
+    });
+  }
+
+  resume(
+    job: protocol.JobId,
+    runId: string,
+    model: protocol.ModelRef | null,
+    onEvent: (event: protocol.RunEvent) => void,
+  ) {
+    return this.gpuJobs.run(job, async (signal) => {
+      const { model: stored } = await this.library.get(runId);
+      const open = () => this.openForTraining(model ?? this.sources.again(stored));
+      return this.training.resume(runId, open, onEvent, signal);
+    });
+  }
+
+  generate(job: protocol.JobId, request: protocol.GenerateRequest, onText: (piece: string) => void) {
+    return this.gpuJobs.run(job, async (signal) => {
+      const asked = await this.asked(request.model, request.runId);
+      const key = `${modelKey(request.model)} ${request.runId ?? ''}`;
+      return this.answering.generate(key, asked, request, onText, signal);
+    });
+  }
+
+  compare(job: protocol.JobId, request: protocol.CompareRequest, onRow: (row: protocol.CompareRow) => void) {
+    return this.gpuJobs.run(job, async (signal) => {
+      const dataset = await this.training.dataset(await this.library.get(request.runId));
+      return this.answering.compare(await this.asked(request.model, request.runId), dataset, request, onRow, signal);
+    });
+  }
+
+  cancel(job: protocol.JobId): Promise<void> {
+    this.gpuJobs.cancel(job);
+    this.openings.cancel(job);
+    return Promise.resolve();
+  }
+
+  listRuns() {
+    return this.library.list();
+  }
+
+  async readRun(runId: string): Promise<protocol.RunDetail> {
+    const record = await this.library.get(runId);
+    const entries = await this.library.folder(runId, record.name).entries();
+    const files = entries.filter(({ name }) => !INTERNAL_FILES.has(name)).map(({ name, size }) => ({ name, size }));
+    const runFile = formatRunConfig(await this.training.config(record));
+    return { record, files, log: await this.library.log(runId), runFile };
+  }
+
+  async renameRun(runId: string, name: string): Promise<void> {
+    await this.library.update(runId, { name });
+  }
+
+  async deleteRun(runId: string): Promise<void> {
+    this.answering.release();
+    await this.library.delete(runId);
+  }
+
+  async exportRun(runId: string, names?: string[]): Promise<protocol.ExportedFile[]> {
+    const { record, files } = await this.readRun(runId);
+    const folder = this.library.folder(runId, record.name);
+    const exported: protocol.ExportedFile[] = [];
+    for (const { name } of files) {
+      const bytes = names && !names.includes(name) ? undefined : await folder.read(name);
+      if (bytes) exported.push({ name, blob: new Blob([bytes]) });
+    }
+    return exported;
+  }
+
+  rememberDataset(ref: protocol.DatasetRef | null): Promise<void> {
+    return this.workspace.set(DATASET_KEY, ref);
+  }
+
+  async recallDataset(): Promise<protocol.DatasetRef | null> {
+    return ((await this.workspace.get(DATASET_KEY)) as protocol.DatasetRef | null | undefined) ?? null;
+  }
+
+  listModels() {
+    return this.kept.list();
+  }
+
+  deleteModel(id: string): Promise<void> {
+    return this.kept.delete(id);
+  }
+
+  /** The conversation's memory is freed first: training and chat need not fit together. */
+  private async openForTraining(ref: protocol.ModelRef) {
+    this.answering.release();
+    const [engine, model, modelFiles] = [await this.engine.open(), await this.model(ref), await this.sources.model(ref)];
+    return { engine, model, modelFiles };
+  }
+
+  private async asked(ref: protocol.ModelRef, runId: string | null) {
+    const run = runId === null ? undefined : this.library.folder(runId, (await this.library.get(runId)).name).asSource();
+    return { engine: await this.engine.open(), model: await this.model(ref), run };
+  }
+
+  private model(ref: protocol.ModelRef): Promise<HubModel> {
+    return this.models.get(modelKey(ref), async () => openModel(await this.sources.model(ref)));
+  }
+
+  private dataset(ref: protocol.DatasetRef): Promise<DatasetFile> {
+    return this.datasets.get(`${ref.id} ${ref.firstRows}`, () => this.sources.dataset(ref));
+  }
+
+  private prepare({ model: ref, dataset: data, config }: protocol.RunRequest): Promise<PreparedData> {
+    const key = JSON.stringify([modelKey(ref), data.id, data.firstRows, formatRunConfig(config)]);
+    return this.prepared.get(key, async () => prepareData(config, await this.model(ref), await this.dataset(data)));
+  }
+}
+
+function modelReport(model: HubModel, ref: protocol.ModelRef, notKept: string | null): protocol.ModelReport {
+  const { spec, weightDType, weightBytes } = model;
+  const weights = parameters(spec).map(({ name, shape }) => ({ name, elements: elementCount(shape) }));
+  const largest = weights.reduce((most, weight) => (weight.elements > most.elements ? weight : most));
+  return {
+    ref,
+    name: model.name,
+    family: spec.family,
+    parameters: weights.reduce((sum, { elements }) => sum + elements, 0),
+    layers: spec.numLayers,
+    hiddenSize: spec.hiddenSize,
+    vocabSize: spec.vocabSize,
+    maxPositions: spec.maxPositions,
+    weightDType,
+    weightBytes,
+    largestWeight: { name: largest.name, bytes: largest.elements * BYTES_PER_ELEMENT[weightDType] },
+    templateSource: model.template?.source ?? null,
+    notKept,
+  };
+}
