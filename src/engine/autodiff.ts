@@ -10,7 +10,11 @@ import type { Graph, Node, Tensor } from './graph';
  * Appends the backward pass. `seeds` maps outputs to their gradients (the loss to dLoss). Returns the gradient of
  * every trainable leaf that the seeds depend on.
  */
-export function backward(graph: Graph, seeds: ReadonlyMap<Tensor, Tensor>, wanted?: readonly Tensor[]): Map<Tensor, Tensor> {
+export function backward(
+  graph: Graph,
+  seeds: ReadonlyMap<Tensor, Tensor>,
+  wanted?: readonly Tensor[],
+): Map<Tensor, Tensor> {
   const forward = [...graph.nodes];
   const differentiable = reachesFrom(forward, wanted ?? graph.allLeaves().filter((tensor) => tensor.leaf!.trainable));
   const gradients = new Map<Tensor, Tensor>(seeds);

@@ -74,7 +74,8 @@ export class Device {
       },
     });
     const info = adapter.info;
-    const software = info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.description} ${info.device}`);
+    const software =
+      info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.description} ${info.device}`);
     const description = info.description || info.device || info.architecture || info.vendor || 'unknown adapter';
     return new Device(
       device,

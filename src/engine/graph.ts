@@ -119,7 +119,11 @@ export class Graph {
 
   /** Appends a node's twin on other inputs, for recomputation. */
   clone(node: Node, inputs: readonly Tensor[]): Node {
-    const outputs = node.outputs.map((output): Tensor => ({ shape: output.shape, dtype: output.dtype, id: this.nextId++ }));
+    const outputs = node.outputs.map((output): Tensor => ({
+      shape: output.shape,
+      dtype: output.dtype,
+      id: this.nextId++,
+    }));
     const twin: Node = { ...node, inputs, outputs, segment: undefined };
     this.nodes.push(twin);
     return twin;

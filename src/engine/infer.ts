@@ -107,8 +107,15 @@ export class GpuInferenceSession implements InferenceSession {
     return this.memory.ledger.liveBytes();
   }
 
-  async prefill(prompts: readonly (readonly number[])[], useAdapter = this.options.lora !== undefined): Promise<Float32Array> {
-    if (prompts.length === 0 || prompts.length > this.options.batchSize || prompts.some((prompt) => prompt.length === 0)) {
+  async prefill(
+    prompts: readonly (readonly number[])[],
+    useAdapter = this.options.lora !== undefined,
+  ): Promise<Float32Array> {
+    if (
+      prompts.length === 0 ||
+      prompts.length > this.options.batchSize ||
+      prompts.some((prompt) => prompt.length === 0)
+    ) {
       throw new Error(`expected 1 to ${this.options.batchSize} prompts of at least one token`);
     }
     const longest = Math.max(...prompts.map((prompt) => prompt.length));
@@ -121,7 +128,8 @@ export class GpuInferenceSession implements InferenceSession {
   }
 
   async decode(tokens: readonly number[]): Promise<Float32Array> {
-    if (tokens.length !== this.lengths.length) throw new Error(`expected ${this.lengths.length} tokens, one a sequence`);
+    if (tokens.length !== this.lengths.length)
+      throw new Error(`expected ${this.lengths.length} tokens, one a sequence`);
     const longest = Math.max(...this.lengths);
     if (longest >= this.options.maxLength) throw contextFull(longest + 1, this.options.maxLength);
     const start = this.lengths;
@@ -146,12 +154,21 @@ export class GpuInferenceSession implements InferenceSession {
     rows.forEach((row, b) => ids.set(row, b * length));
     const unknown = ids.find((id) => id >= vocabSize);
     if (unknown !== undefined) {
-      throw new GraftError('bad-data', `The token id ${unknown} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`);
+      throw new GraftError(
+        'bad-data',
+        `The token id ${unknown} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`,
+      );
     }
     this.memory.write(LEAF.ids, ids);
     // Sequences that are not in use stay at position 0 and are never read.
-    this.memory.write(LEAF.start, Uint32Array.from({ length: batch }, (_, b) => start[b] ?? 0));
-    this.memory.write(LEAF.lastRows, Uint32Array.from({ length: batch }, (_, b) => b * length + (counts[b] ?? 1) - 1));
+    this.memory.write(
+      LEAF.start,
+      Uint32Array.from({ length: batch }, (_, b) => start[b] ?? 0),
+    );
+    this.memory.write(
+      LEAF.lastRows,
+      Uint32Array.from({ length: batch }, (_, b) => b * length + (counts[b] ?? 1) - 1),
+    );
     const name = programName(this.adapterOn, length);
     const [logits] = await this.memory.runAndRead(name, [this.planned.logits.get(name)!]);
     return logits!.subarray(0, rows.length * vocabSize);
@@ -170,5 +187,8 @@ export class GpuInferenceSession implements InferenceSession {
 }
 
 function contextFull(needed: number, capacity: number): GraftError {
-  return new GraftError('bad-config', `The conversation needs ${needed} tokens and the context holds ${capacity}: start a new one or allow a longer context.`);
+  return new GraftError(
+    'bad-config',
+    `The conversation needs ${needed} tokens and the context holds ${capacity}: start a new one or allow a longer context.`,
+  );
 }

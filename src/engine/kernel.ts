@@ -72,5 +72,7 @@ export function kernelSource(kernel: Pick<Kernel, 'shader' | 'modules' | 'sizes'
 /** What makes two kernels share a pipeline. */
 export function pipelineKey(kernel: Kernel): string {
   const modules = (kernel.modules ?? []).map((module) => module.name).join('+');
-  return [kernel.shader.name, modules, JSON.stringify(kernel.sizes ?? {}), JSON.stringify(kernel.constants ?? {})].join('|');
+  return [kernel.shader.name, modules, JSON.stringify(kernel.sizes ?? {}), JSON.stringify(kernel.constants ?? {})].join(
+    '|',
+  );
 }

@@ -133,7 +133,12 @@ export class Memory {
     }
     this.slots = this.plan.slots.map((slot, i) => this.ledger.create(slot.kind, slot.bytes, STORAGE, `slot ${i}`));
     const uniformUsage = USAGE.UNIFORM | USAGE.COPY_DST;
-    this.uniforms = this.ledger.create('workspace', Math.max(UNIFORM_ALIGNMENT, this.plan.uniformBytes), uniformUsage, 'uniforms');
+    this.uniforms = this.ledger.create(
+      'workspace',
+      Math.max(UNIFORM_ALIGNMENT, this.plan.uniformBytes),
+      uniformUsage,
+      'uniforms',
+    );
     const readbackUsage = USAGE.MAP_READ | USAGE.COPY_DST;
     this.readback = this.ledger.create('workspace', readbackBytes, readbackUsage, 'read-back');
   }

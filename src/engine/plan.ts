@@ -82,7 +82,13 @@ function programLifetimes(graph: Graph, nodes: readonly Node[], origin: number):
     node.outputs.forEach((tensor, k) => {
       const scratch = k >= (node.op.scratchFrom ?? Infinity);
       const end = graph.results.has(tensor) ? origin + nodes.length : time;
-      alive.set(tensor, { tensor, bytes: byteSize(tensor), kind: scratch ? 'workspace' : 'activations', start: time, end });
+      alive.set(tensor, {
+        tensor,
+        bytes: byteSize(tensor),
+        kind: scratch ? 'workspace' : 'activations',
+        start: time,
+        end,
+      });
     });
     for (const input of node.inputs) {
       const lifetime = alive.get(input);

@@ -10,7 +10,16 @@ import type { KernelCapabilities } from './kernel';
 import { flatGroups, layoutBytes, leafBuffers, Memory, type FlatGroup, type LeafBuffer } from './memory';
 import { initialAdapter } from './model/lora';
 import { rotaryTables } from './model/rotary';
-import { gradientLeaf, groupLeaf, initialMagnitudes, LEAF, lossGraph, storedDType, updateGraph, type ModelOptions } from './model/graphs';
+import {
+  gradientLeaf,
+  groupLeaf,
+  initialMagnitudes,
+  LEAF,
+  lossGraph,
+  storedDType,
+  updateGraph,
+  type ModelOptions,
+} from './model/graphs';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from './types';
@@ -61,7 +70,10 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
   if (lora?.useDora) graphs.set('magnitudes', initialMagnitudes(model));
 
   const programs = planPrograms(graphs, capabilities);
-  const buffers = leafBuffers(programs, groups.flatMap((group) => groupBuffers(group, lora !== undefined)));
+  const buffers = leafBuffers(
+    programs,
+    groups.flatMap((group) => groupBuffers(group, lora !== undefined)),
+  );
   const memory = memoryPlan(layoutBytes(programs, buffers, READBACK_BYTES));
   return { model, trained, groups, programs, buffers, norm: update.norm, memory };
 }
@@ -291,11 +303,18 @@ function countLabels(batch: Batch): number {
 
 function refuseUnlabelled(tokens: number): void {
   if (tokens > 0) return;
-  throw new GraftError('bad-data', 'Nothing in this batch is trained on: every label is masked (-100). Check the template and max_length.');
+  throw new GraftError(
+    'bad-data',
+    'Nothing in this batch is trained on: every label is masked (-100). Check the template and max_length.',
+  );
 }
 
 function refuseUnknownIds(ids: Uint32Array, labels: Int32Array, vocabSize: number): void {
-  const bad = ids.find((id) => id >= vocabSize) ?? labels.find((label) => label >= vocabSize || (label < 0 && label !== IGNORED));
+  const bad =
+    ids.find((id) => id >= vocabSize) ?? labels.find((label) => label >= vocabSize || (label < 0 && label !== IGNORED));
   if (bad === undefined) return;
-  throw new GraftError('bad-data', `The token id ${bad} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`);
+  throw new GraftError(
+    'bad-data',
+    `The token id ${bad} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`,
+  );
 }

@@ -39,7 +39,8 @@ export function checkTensors(tensors: readonly WeightTensor[], expected: readonl
 
 function checkTensor(tensor: WeightTensor, missing: ReadonlyMap<string, ParameterSpec>): void {
   const parameter = missing.get(tensor.name);
-  if (!parameter) throw new GraftError('bad-file', `The tensor ${tensor.name} does not belong to this model, or comes twice.`);
+  if (!parameter)
+    throw new GraftError('bad-file', `The tensor ${tensor.name} does not belong to this model, or comes twice.`);
   if (elementCount(parameter.shape) !== elementCount(tensor.shape) || parameter.shape.join() !== tensor.shape.join()) {
     throw new GraftError(
       'bad-file',
@@ -51,5 +52,8 @@ function checkTensor(tensor: WeightTensor, missing: ReadonlyMap<string, Paramete
 function refuseMissing(missing: ReadonlyMap<string, ParameterSpec>): void {
   const [first] = missing.keys();
   if (first === undefined) return;
-  throw new GraftError('bad-file', `${missing.size} tensors are missing, the first is ${first}: use the folder that the whole model is in.`);
+  throw new GraftError(
+    'bad-file',
+    `${missing.size} tensors are missing, the first is ${first}: use the folder that the whole model is in.`,
+  );
 }

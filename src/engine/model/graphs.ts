@@ -53,7 +53,10 @@ export interface ModelOptions {
 }
 
 /** Norms and biases are small and summed into: they stay f32. Trained weights too. */
-export function storedDType(options: Pick<ModelOptions, 'weightDType' | 'trainable'>, shape: readonly number[]): WeightDType {
+export function storedDType(
+  options: Pick<ModelOptions, 'weightDType' | 'trainable'>,
+  shape: readonly number[],
+): WeightDType {
   return shape.length === 1 || options.trainable === 'all' ? 'f32' : options.weightDType;
 }
 
@@ -153,7 +156,11 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
     const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
     for (const [parameter, gradient] of backward(graph, new Map([[loss, dLoss]]))) {
       const { name } = parameter.leaf!;
-      accumulate(graph, gradient, graph.leaf(gradientLeaf(name), { shape: parameter.shape, dtype: 'f32' }, 'gradients'));
+      accumulate(
+        graph,
+        gradient,
+        graph.leaf(gradientLeaf(name), { shape: parameter.shape, dtype: 'f32' }, 'gradients'),
+      );
     }
   }
   accumulate(graph, loss, leaves.input(LEAF.loss, [1], 'f32'));
@@ -161,7 +168,12 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
 }
 
 /** Clips by the global norm and applies AdamW to every flat group. Returns the norm [1]. */
-export function updateGraph(groups: readonly FlatGroup[], adamw: AdamWOptions, maxNorm: number, adapter: boolean): { graph: Graph; norm: Tensor } {
+export function updateGraph(
+  groups: readonly FlatGroup[],
+  adamw: AdamWOptions,
+  maxNorm: number,
+  adapter: boolean,
+): { graph: Graph; norm: Tensor } {
   const graph = new Graph();
   const flat = (name: string, group: FlatGroup, kind: 'adapter' | 'weights' | 'gradients' | 'optimizer') =>
     graph.leaf(name, { shape: [group.bytes / 4], dtype: 'f32' }, kind);
@@ -229,4 +241,3 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
 function attentionSizes(spec: DecoderSpec, batch: number, length: number, keys: number) {
   return { batch, length, keys, heads: spec.numHeads, kvHeads: spec.numKeyValueHeads, headDim: spec.headDim };
 }
-

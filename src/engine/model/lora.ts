@@ -1,6 +1,13 @@
 /** LoRA and its variants on a linear: what they add to the graph, and the values they start from. */
 import { Random } from '../../core/rng';
-import { adapterParameters, loraScaling, targetedLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
+import {
+  adapterParameters,
+  loraScaling,
+  targetedLinears,
+  type DecoderSpec,
+  type LinearSpec,
+  type LoraSpec,
+} from '../../core/spec';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Tensor } from '../graph';
 import { add } from '../ops/add';

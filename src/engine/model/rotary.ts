@@ -15,12 +15,17 @@ function llama3Frequency(rope: Extract<RopeSpec, { type: 'llama3' }>, frequency:
   const wavelength = (2 * Math.PI) / frequency;
   if (wavelength > rope.originalMaxPositions / rope.lowFreqFactor) return frequency / rope.factor;
   if (wavelength < rope.originalMaxPositions / rope.highFreqFactor) return frequency;
-  const smooth = (rope.originalMaxPositions / wavelength - rope.lowFreqFactor) / (rope.highFreqFactor - rope.lowFreqFactor);
+  const smooth =
+    (rope.originalMaxPositions / wavelength - rope.lowFreqFactor) / (rope.highFreqFactor - rope.lowFreqFactor);
   return ((1 - smooth) * frequency) / rope.factor + smooth * frequency;
 }
 
 /** cos and sin of position · inverse frequency, [positions, D/2] each. Computed here: WGSL's are too coarse. */
-export function rotaryTables(rope: RopeSpec, headDim: number, positions: number): { cos: Float32Array; sin: Float32Array } {
+export function rotaryTables(
+  rope: RopeSpec,
+  headDim: number,
+  positions: number,
+): { cos: Float32Array; sin: Float32Array } {
   const inverse = inverseFrequencies(rope, headDim);
   const cos = new Float32Array(positions * inverse.length);
   const sin = new Float32Array(positions * inverse.length);

@@ -17,9 +17,14 @@ export const addBiasOp: Op = {
     const [rows, columns] = matrix('addBias', inputs[0]!);
     const count = rows * columns;
     const bindings = [...inputs, ...outputs];
-    return [{ shader: addShader, params: [u32(count), u32(columns)], bindings, workgroups: gridFor(count), flops: count }];
+    return [
+      { shader: addShader, params: [u32(count), u32(columns)], bindings, workgroups: gridFor(count), flops: count },
+    ];
   },
-  backward: ({ graph, dOutputs: [dy], needs }) => [dy, needs(1) ? graph.apply1(columnSumOp, [dy!], undefined) : undefined],
+  backward: ({ graph, dOutputs: [dy], needs }) => [
+    dy,
+    needs(1) ? graph.apply1(columnSumOp, [dy!], undefined) : undefined,
+  ],
 };
 
 export const columnSumOp: Op = {
@@ -29,7 +34,13 @@ export const columnSumOp: Op = {
     const [rows, columns] = matrix('columnSum', inputs[0]!);
     const bindings = [...inputs, ...outputs];
     return [
-      { shader: sumShader, params: [u32(rows), u32(columns)], bindings, workgroups: gridFor(columns), flops: rows * columns },
+      {
+        shader: sumShader,
+        params: [u32(rows), u32(columns)],
+        bindings,
+        workgroups: gridFor(columns),
+        flops: rows * columns,
+      },
     ];
   },
 };

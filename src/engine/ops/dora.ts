@@ -45,7 +45,13 @@ export const doraScaleOp: Op = {
     const count = rows * columns;
     const bindings = [...inputs, ...outputs];
     return [
-      { shader: scaleShader, params: [u32(count), u32(columns)], bindings, workgroups: gridFor(count), flops: 3 * count },
+      {
+        shader: scaleShader,
+        params: [u32(count), u32(columns)],
+        bindings,
+        workgroups: gridFor(count),
+        flops: 3 * count,
+      },
     ];
   },
   backward({ graph, inputs: [x, magnitude, norm], dOutputs: [dy], needs }) {

@@ -1,5 +1,6 @@
 import matmulCode from '../../../shaders/matmul.wgsl?raw';
 import directCode from '../../../shaders/matmul_direct.wgsl?raw';
+import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
 import matvecCode from '../../../shaders/matvec.wgsl?raw';
 import type { Graph, Node, Op, Tensor } from '../graph';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
@@ -8,6 +9,7 @@ import { expectShape, matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
 const directShader: Shader = { name: 'matmul_direct', code: directCode };
+const quadShader: Shader = { name: 'matmul_quad', code: quadCode };
 const matvecShader: Shader = { name: 'matvec', code: matvecCode };
 
 /** Side of the tile of C that a workgroup of matmul.wgsl computes. */
@@ -16,6 +18,11 @@ const TILE = 32;
 /** Side of the tile of C that a thread of matmul_direct.wgsl computes, and the threads of its workgroups. */
 const DIRECT_TILE = 8;
 const DIRECT_THREADS = 16;
+
+/** Rows and columns of C that a workgroup of matmul_quad.wgsl computes, and the least sizes that it pays for. */
+const QUAD_ROWS = 32;
+const QUAD_COLUMNS = 64;
+const QUAD_LEAST = { m: 16, n: 32, k: 64 };
 
 /** Up to this many rows, a workgroup per output beats a tile that is mostly padding. */
 const MATVEC_ROWS = 4;
@@ -35,12 +42,7 @@ export const matmulOp: Op<MatmulAttrs> = {
     return [{ shape: [m, n], dtype: 'f32' }];
   },
   kernels(node, capabilities) {
-    const { m, n, k } = extents(node.inputs, node.attrs);
-    const { transposeA, transposeB } = node.attrs;
-    const whole = n % 4 === 0 && k % 4 === 0 && (m % 4 === 0 || !transposeA);
-    if (capabilities.software && whole) return [directKernel(node, capabilities)];
-    const few = m <= MATVEC_ROWS && transposeB && !transposeA;
-    return [few ? matvecKernel(node, capabilities) : matmulKernel(node, capabilities)];
+    return [variant(node, capabilities)(node, capabilities)];
   },
   /** Only for C = addend + alpha · X · Wᵀ, a linear: dX = alpha · dY · W, dW = alpha · dYᵀ · X. */
   backward({ graph, inputs: [x, w], dOutputs: [dy], attrs, needs, takePartial }) {
@@ -52,6 +54,19 @@ export const matmulOp: Op<MatmulAttrs> = {
   },
 };
 
+type Variant = (node: Node<MatmulAttrs>, capabilities: KernelCapabilities) => Kernel;
+
+function variant({ inputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Variant {
+  const { m, n, k } = extents(inputs, attrs);
+  const { transposeA, transposeB } = attrs;
+  const wholeVectors = n % 4 === 0 && k % 4 === 0 && (m % 4 === 0 || !transposeA);
+  if (capabilities.software && wholeVectors) {
+    const large = m >= QUAD_LEAST.m && n >= QUAD_LEAST.n && k >= QUAD_LEAST.k;
+    return capabilities.subgroups && large ? quadKernel : directKernel;
+  }
+  return m <= MATVEC_ROWS && transposeB && !transposeA ? matvecKernel : matmulKernel;
+}
+
 function extents([a, b]: readonly Tensor[], attrs: MatmulAttrs): { m: number; n: number; k: number } {
   const [aRows, aColumns] = matrix('matmul', a!);
   const [bRows, bColumns] = matrix('matmul', b!);
@@ -61,47 +76,59 @@ function extents([a, b]: readonly Tensor[], attrs: MatmulAttrs): { m: number; n:
   return { m, n, k };
 }
 
-function matmulKernel({ inputs, outputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Kernel {
-  const { m, n, k } = extents(inputs, attrs);
-  const [a, b, addend] = inputs;
+/** What all kernels of a product have in common. */
+function product({ inputs: [a, b, addend], outputs: [c], attrs }: Node<MatmulAttrs>) {
+  const { m, n, k } = extents([a!, b!], attrs);
   return {
+    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
+    bindings: [a!, b!, c!, addend],
+    constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
+    flops: 2 * m * n * k,
+  };
+}
+
+const matmulKernel: Variant = (node, capabilities) => {
+  const [m, n] = node.outputs[0]!.shape as [number, number];
+  return {
+    ...product(node),
     shader: matmulShader,
-    modules: [weightModule(b!, capabilities), epilogueModule(addend)],
-    constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
-    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
-    bindings: [a!, b!, outputs[0]!, addend],
+    modules: [weightModule(node.inputs[1]!, capabilities), epilogueModule(node.inputs[2])],
     workgroups: [Math.ceil(n / TILE), Math.ceil(m / TILE), 1],
-    flops: 2 * m * n * k,
   };
-}
+};
 
-function directKernel({ inputs, outputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Kernel {
-  const { m, n, k } = extents(inputs, attrs);
-  const [a, b, addend] = inputs;
-  const tiles = Math.ceil(m / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE);
+const directKernel: Variant = (node, capabilities) => {
+  const [m, n] = node.outputs[0]!.shape as [number, number];
   return {
+    ...product(node),
     shader: directShader,
-    modules: [weightModule(b!, capabilities), epilogueVec4Module(addend)],
-    constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
-    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
-    bindings: [a!, b!, outputs[0]!, addend],
-    workgroups: gridFor(tiles, DIRECT_THREADS),
-    flops: 2 * m * n * k,
+    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2])],
+    workgroups: gridFor(Math.ceil(m / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE), DIRECT_THREADS),
   };
-}
+};
 
-function matvecKernel({ inputs, outputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Kernel {
-  const { m, n, k } = extents(inputs, attrs);
-  const [a, b, addend] = inputs;
+const quadKernel: Variant = (node, capabilities) => {
+  const [m, n] = node.outputs[0]!.shape as [number, number];
   return {
-    shader: matvecShader,
-    modules: [weightModule(b!, capabilities), reduceModule(capabilities), epilogueModule(addend)],
-    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
-    bindings: [a!, b!, outputs[0]!, addend],
-    workgroups: grid(n),
-    flops: 2 * m * n * k,
+    ...product(node),
+    shader: quadShader,
+    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2])],
+    workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
   };
-}
+};
+
+/** Always X · Wᵀ, so it has no orientation to be specialised by. */
+const matvecKernel: Variant = (node, capabilities) => {
+  const { params, bindings, flops } = product(node);
+  return {
+    params,
+    bindings,
+    flops,
+    shader: matvecShader,
+    modules: [weightModule(node.inputs[1]!, capabilities), reduceModule(capabilities), epilogueModule(node.inputs[2])],
+    workgroups: grid(node.outputs[0]!.shape[1]!),
+  };
+};
 
 interface MatmulOptions {
   readonly transposeA?: boolean;
@@ -117,6 +144,11 @@ export function matmul(graph: Graph, a: Tensor, b: Tensor, options: MatmulOption
 }
 
 /** x[N, in] · w[out, in]ᵀ, times `alpha`, plus `addend` [N, out]: a linear layer without bias. */
-export function linear(graph: Graph, x: Tensor, w: Tensor, options: Pick<MatmulOptions, 'alpha' | 'addend'> = {}): Tensor {
+export function linear(
+  graph: Graph,
+  x: Tensor,
+  w: Tensor,
+  options: Pick<MatmulOptions, 'alpha' | 'addend'> = {},
+): Tensor {
   return matmul(graph, x, w, { ...options, transposeB: true });
 }
