@@ -38,8 +38,6 @@ export interface DatasetRef {
   /** A file name, or the name of a built-in set. */
   name: string;
   content: 'builtin' | Blob;
-  /** Use the first rows only; null uses all. */
-  firstRows: number | null;
 }
 
 export interface ModelReport {

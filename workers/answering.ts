@@ -2,7 +2,7 @@
 import type { FileSource } from '../src/core/store';
 import { openModel, type HubModel } from '../src/formats/model';
 import { readAdapter } from '../src/formats/peft';
-import { evaluate, openGenerator, questionsOf, type DatasetFile, type Engine, type TextGenerator } from '../src/recipes';
+import { evaluate, openGenerator, type Engine, type Question, type TextGenerator } from '../src/recipes';
 import type { CompareRequest, CompareRow, CompareSummary, GenerateReply, GenerateRequest } from '../src/protocol';
 
 /** Questions of a comparison that are answered at once. */
@@ -37,20 +37,24 @@ export class Answering {
     const { messages, maxNewTokens, temperature, topP, seed, stop } = request;
     const options = { maxNewTokens, temperature, topP, topK: 0, seed, stop, useAdapter: tuned };
     const began = performance.now();
-    const { text, ids, promptTokens, finish } = await voices[request.voice].generate({ kind: 'chat', messages }, options, onText, signal);
+    const { text, ids, promptTokens, finish } = await voices[request.voice].generate(
+      { kind: 'chat', messages },
+      options,
+      onText,
+      signal,
+    );
     const tokensPerSecond = ids.length / Math.max(1e-3, (performance.now() - began) / 1000);
     return { text, promptTokens, newTokens: ids.length, tokensPerSecond, finish };
   }
 
   async compare(
     asked: Asked,
-    dataset: DatasetFile,
+    questions: readonly Question[],
     request: CompareRequest,
     onRow: (row: CompareRow) => void,
     signal: AbortSignal,
   ): Promise<CompareSummary> {
     this.release();
-    const questions = questionsOf(dataset, request.limit);
     const batchSize = Math.min(COMPARE_BATCH, questions.length);
     const voices = await openVoices(asked, batchSize, signal);
     try {

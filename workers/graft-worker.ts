@@ -4,7 +4,15 @@ import { BYTES_PER_ELEMENT, elementCount } from '../src/core/dtypes';
 import { errorCode } from '../src/core/errors';
 import { parameters } from '../src/core/spec';
 import { openModel, type HubModel } from '../src/formats/model';
-import { exampleViews, inspectPrepared, planRun, prepareData, type DatasetFile, type PreparedData } from '../src/recipes';
+import {
+  exampleViews,
+  inspectPrepared,
+  planRun,
+  prepareData,
+  questionsOf,
+  type DatasetFile,
+  type PreparedData,
+} from '../src/recipes';
 import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
 import type * as protocol from '../src/protocol';
 import { Answering } from './answering';
@@ -116,8 +124,10 @@ class EngineWorker implements protocol.GraftWorker {
 
   compare(job: protocol.JobId, request: protocol.CompareRequest, onRow: (row: protocol.CompareRow) => void) {
     return this.gpuJobs.run(job, async (signal) => {
-      const dataset = await this.training.dataset(await this.library.get(request.runId));
-      return this.answering.compare(await this.asked(request.model, request.runId), dataset, request, onRow, signal);
+      const record = await this.library.get(request.runId);
+      const trainedOn = (await this.training.config(record)).max_train_samples ?? Infinity;
+      const questions = questionsOf(await this.training.dataset(record), Math.min(request.limit, trainedOn));
+      return this.answering.compare(await this.asked(request.model, request.runId), questions, request, onRow, signal);
     });
   }
 
@@ -178,12 +188,17 @@ class EngineWorker implements protocol.GraftWorker {
   /** The conversation's memory is freed first: training and chat need not fit together. */
   private async openForTraining(ref: protocol.ModelRef) {
     this.answering.release();
-    const [engine, model, modelFiles] = [await this.engine.open(), await this.model(ref), await this.sources.model(ref)];
+    const [engine, model, modelFiles] = [
+      await this.engine.open(),
+      await this.model(ref),
+      await this.sources.model(ref),
+    ];
     return { engine, model, modelFiles };
   }
 
   private async asked(ref: protocol.ModelRef, runId: string | null) {
-    const run = runId === null ? undefined : this.library.folder(runId, (await this.library.get(runId)).name).asSource();
+    const run =
+      runId === null ? undefined : this.library.folder(runId, (await this.library.get(runId)).name).asSource();
     return { engine: await this.engine.open(), model: await this.model(ref), run };
   }
 
@@ -192,11 +207,11 @@ class EngineWorker implements protocol.GraftWorker {
   }
 
   private dataset(ref: protocol.DatasetRef): Promise<DatasetFile> {
-    return this.datasets.get(`${ref.id} ${ref.firstRows}`, () => this.sources.dataset(ref));
+    return this.datasets.get(ref.id, () => this.sources.dataset(ref));
   }
 
   private prepare({ model: ref, dataset: data, config }: protocol.RunRequest): Promise<PreparedData> {
-    const key = JSON.stringify([modelKey(ref), data.id, data.firstRows, formatRunConfig(config)]);
+    const key = JSON.stringify([modelKey(ref), data.id, formatRunConfig(config)]);
     return this.prepared.get(key, async () => prepareData(config, await this.model(ref), await this.dataset(data)));
   }
 }

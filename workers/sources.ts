@@ -1,7 +1,7 @@
 /** What the page refers to, as the folders and bytes that recipes take. */
 import { GraftError } from '../src/core/errors';
 import type { StoredModel } from '../src/core/library';
-import { decodeUtf8, encodeUtf8, type FileSource } from '../src/core/store';
+import type { FileSource } from '../src/core/store';
 import { httpSource } from '../src/formats/sources';
 import { fileListSource } from '../src/storage/files';
 import type { KeptModels } from '../src/storage/indexeddb';
@@ -24,7 +24,10 @@ export class Sources {
   /** How to open the model of a past run again. @throws `not-found` where only the user can. */
   again(stored: StoredModel): ModelRef {
     if (stored.kind !== 'folder') return stored;
-    throw new GraftError('not-found', `The model ${stored.name} is a folder of this computer: open it under Model, then resume.`);
+    throw new GraftError(
+      'not-found',
+      `The model ${stored.name} is a folder of this computer: open it under Model, then resume.`,
+    );
   }
 
   /** Copies an opened folder into the browser and returns how to ask for the copy. */
@@ -41,9 +44,9 @@ export class Sources {
   }
 
   async dataset(ref: DatasetRef): Promise<DatasetFile> {
-    const bytes = ref.content === 'builtin' ? await this.builtinDataset(ref.name) : await readBlob(ref.name, ref.content);
-    const name = ref.content === 'builtin' ? `${ref.name}.jsonl` : ref.name;
-    return { name, bytes: ref.firstRows === null ? bytes : firstRows(bytes, ref.firstRows) };
+    const bytes =
+      ref.content === 'builtin' ? await this.builtinDataset(ref.name) : await readBlob(ref.name, ref.content);
+    return { name: ref.content === 'builtin' ? `${ref.name}.jsonl` : ref.name, bytes };
   }
 
   private builtinDataset(name: string): Promise<Uint8Array> {
@@ -64,32 +67,12 @@ export function storedModel(ref: ModelRef): StoredModel {
   return ref.kind === 'files' ? { kind: 'folder', name: ref.name } : ref;
 }
 
-/**
- * The first `count` rows of a JSON array or of JSON Lines. A file that can't be read so is left whole: the reader of
- * datasets then says what is wrong with it, and where.
- */
-export function firstRows(bytes: Uint8Array, count: number): Uint8Array {
-  let text: string;
-  try {
-    text = decodeUtf8(bytes);
-    if (text.trimStart().startsWith('[')) return encodeUtf8(JSON.stringify((JSON.parse(text) as unknown[]).slice(0, count)));
-  } catch {
-    return bytes;
-  }
-  let end = 0;
-  for (let rows = 0; rows < count && end < text.length; ) {
-    const newline = text.indexOf('\n', end);
-    const next = newline < 0 ? text.length : newline + 1;
-    if (text.slice(end, next).trim() !== '') rows++;
-    end = next;
-  }
-  return encodeUtf8(text.slice(0, end));
-}
-
 async function readBlob(name: string, blob: Blob): Promise<Uint8Array> {
   try {
     return new Uint8Array(await blob.arrayBuffer());
   } catch (cause) {
-    throw new GraftError('storage', `${name} can't be read any more: it was changed or moved. Choose it again.`, { cause });
+    throw new GraftError('storage', `${name} can't be read any more: it was changed or moved. Choose it again.`, {
+      cause,
+    });
   }
 }

@@ -91,7 +91,11 @@ export class Training {
     const store = this.library.folder(record.id, record.name);
     try {
       const summary = await finetune({ run, dataset, store, resume, ...(await open()) }, report, signal);
-      await diary.close({ state: summary.stopped === 'cancelled' ? 'cancelled' : 'finished', summary, step: summary.steps });
+      await diary.close({
+        state: summary.stopped === 'cancelled' ? 'cancelled' : 'finished',
+        summary,
+        step: summary.steps,
+      });
       return summary;
     } catch (error) {
       // The record is the lesser matter here: where it can't be written either, the first failure is the one to tell.
@@ -167,8 +171,8 @@ class Diary {
 }
 
 function newRecord(request: RunRequest, dataset: DatasetFile): RunRecord {
-  const { firstRows } = request.dataset;
-  const rows = firstRows === null ? '' : `, first ${firstRows}`;
+  const { max_train_samples: most } = request.config;
+  const rows = most === undefined ? '' : `, first ${most}`;
   return {
     id: crypto.randomUUID(),
     name: `${request.model.name} on ${request.dataset.name}${rows}`,
@@ -196,5 +200,8 @@ function plainError(error: unknown): PlainError {
 }
 
 function incomplete(record: RunRecord, what: string): GraftError {
-  return new GraftError('not-found', `${record.name} has lost its ${what} in this browser: delete the run and train anew.`);
+  return new GraftError(
+    'not-found',
+    `${record.name} has lost its ${what} in this browser: delete the run and train anew.`,
+  );
 }

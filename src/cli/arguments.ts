@@ -75,12 +75,8 @@ export function readArguments(argv: readonly string[], syntax: Syntax): Argument
   const flags: Readonly<Record<string, Flag>> = { ...COMMON_FLAGS, ...syntax.flags };
   const known = [...Object.keys(flags), ...(syntax.runKeys ? RUN_KEYS.keys() : [])];
   const takesValue = (name: string) => !(name in flags) || flags[name]!.value !== undefined;
-  const { tokens } = parseArgs({
-    args: joinValues(argv, takesValue),
-    options: Object.fromEntries(known.map((name) => [name, { type: takesValue(name) ? 'string' : 'boolean' }])),
-    strict: false,
-    tokens: true,
-  });
+  // Without a list of options every flag keeps the value that is joined to it, and takes no other.
+  const { tokens } = parseArgs({ args: joinValues(argv, takesValue), strict: false, tokens: true });
 
   const positionals: string[] = [];
   const values = new Map<string, string[]>();

@@ -102,9 +102,11 @@ export class FolderStore implements RunStore {
     }
   }
 
+  /** Removes the file, and what a write of it that was cut off has left. */
   async remove(file: string): Promise<void> {
     try {
       await rm(join(this.name, file), { force: true });
+      await rm(join(this.name, file + TEMPORARY), { force: true });
     } catch (cause) {
       throw new GraftError('storage', `${file} in ${this.name} can't be removed: ${reason(cause)}.`, { cause });
     }

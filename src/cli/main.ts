@@ -11,7 +11,7 @@ for (const [signal, code] of [
   process.on(signal, () => {
     if (controller.signal.aborted) process.exit(code);
     exitCode = code;
-    process.stderr.write('\nStopping after this step; once more stops at once.\n');
+    process.stderr.write('\nStopping; once more stops at once.\n');
     controller.abort();
   });
 }

@@ -54,6 +54,7 @@ const KEYS = {
     'How base weights are kept: auto is as they are stored.',
   ),
   dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
+  max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
   output_dir: key(text, 'output', 'The folder that the adapter and checkpoints are written to.'),
 
   learning_rate: key(above0, 2e-4, 'Peak learning rate.'),
@@ -114,7 +115,7 @@ const KEYS = {
   use_bnb_nested_quant: key(flag, true, 'Quantise the scales of 4-bit blocks too.'),
 };
 
-/** A run as resolved: every key with a value that has been checked; only `dataset` may be absent. */
+/** A run as resolved: every key with a value that has been checked; `dataset` and `max_train_samples` may be absent. */
 export type RunConfig = { -readonly [K in keyof typeof KEYS]: v.InferOutput<(typeof KEYS)[K]['schema']> };
 
 export type RunConfigKey = keyof RunConfig;

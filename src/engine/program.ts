@@ -141,7 +141,9 @@ export async function allocating<T>(device: Device, allocate: () => T): Promise<
   device.gpu.pushErrorScope('validation');
   device.gpu.pushErrorScope('out-of-memory');
   const result = allocate();
-  const [outOfMemory, invalid] = await device.wait(Promise.all([device.gpu.popErrorScope(), device.gpu.popErrorScope()]));
+  const [outOfMemory, invalid] = await device.wait(
+    Promise.all([device.gpu.popErrorScope(), device.gpu.popErrorScope()]),
+  );
   const error = outOfMemory ?? invalid;
   if (error) {
     throw new GraftError(

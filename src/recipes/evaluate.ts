@@ -41,7 +41,7 @@ export interface EvaluateInput {
   readonly maxNewTokens: number;
 }
 
-/** The first `limit` questions of a dataset. Throws `bad-data` where its rows are token ids, which ask nothing. */
+/** The first `limit` questions of a dataset, in its order. Throws `bad-data` where its rows are token ids, which ask nothing. */
 export function questionsOf(file: DatasetFile, limit = Infinity): Question[] {
   const { examples, format } = parseDataset(file.name, file.bytes);
   const questions: Question[] = [];

@@ -39,6 +39,8 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   const { engine, model, store } = input;
   const finished = input.resume ? await readFinished(store) : undefined;
   if (finished) {
+    // It may have been cut off between its last file and tidying up.
+    await Checkpoints.startAnew(store);
     report({ kind: 'notice', message: 'This run is finished already; there is nothing left to train.' });
     return finished;
   }

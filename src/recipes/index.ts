@@ -10,6 +10,6 @@ export { exampleViews, inspectData, inspectPrepared, prepareData } from './inspe
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { fitToBudget, formatBytes, parseBytes, planRun, type RunPlan } from './plan';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
+export { openShape, type ShapedModel } from './steps/options';
 export { readFinished } from './steps/outputs';
 export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';
-export { openShape, type ShapedModel } from './steps/options';

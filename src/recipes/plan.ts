@@ -50,17 +50,18 @@ export function fitToBudget(
   data?: PreparedData,
 ): { run: RunConfig; plan: RunPlan } {
   const rows = run.per_device_train_batch_size * run.gradient_accumulation_steps;
-  const batchSizes = divisors(rows).filter((size) => size <= run.per_device_train_batch_size);
+  const largestFirst = divisors(rows)
+    .filter((size) => size <= run.per_device_train_batch_size)
+    .reverse();
   let least = Infinity;
   for (const gradient_checkpointing of run.gradient_checkpointing ? [true] : [false, true]) {
-    for (const per_device_train_batch_size of batchSizes.reverse()) {
+    for (const per_device_train_batch_size of largestFirst) {
       const gradient_accumulation_steps = rows / per_device_train_batch_size;
       const tried = { ...run, gradient_checkpointing, per_device_train_batch_size, gradient_accumulation_steps };
       const plan = planRun(tried, model, data);
       if (plan.memory.totalBytes <= budgetBytes) return { run: tried, plan };
       least = Math.min(least, plan.memory.totalBytes);
     }
-    batchSizes.reverse();
   }
   throw new GraftError(
     'out-of-memory',

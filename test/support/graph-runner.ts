@@ -38,7 +38,10 @@ export async function openRunner(gpu: GPU, options: RunnerOptions = {}): Promise
 }
 
 /** Declares every input as a leaf of the graph. */
-export function declareLeaves<K extends string>(graph: Graph, inputs: Readonly<Record<K, LeafInput>>): Record<K, Tensor> {
+export function declareLeaves<K extends string>(
+  graph: Graph,
+  inputs: Readonly<Record<K, LeafInput>>,
+): Record<K, Tensor> {
   const leaves = Object.entries<LeafInput>(inputs).map(([name, { shape, dtype, trainable }]) => [
     name,
     graph.leaf(name, { shape, dtype }, trainable ? 'adapter' : 'workspace', trainable),
@@ -70,7 +73,10 @@ export async function placeGraph(
   outputs.forEach((output) => graph.keep(output));
   const programs = planPrograms(new Map([['main', graph]]), runner.capabilities);
   const buffers = leafBuffers(programs, []);
-  const readback = Math.max(4, outputs.reduce((sum, output) => sum + byteSize(output), 0));
+  const readback = Math.max(
+    4,
+    outputs.reduce((sum, output) => sum + byteSize(output), 0),
+  );
   const { device, pipelines, pacer } = runner;
   const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readback);
   for (const [name, { values, dtype }] of Object.entries(inputs)) {
@@ -92,11 +98,19 @@ export async function runGraph<K extends string, O extends string>(
   const outputs = Object.entries<Tensor>(build(graph, declareLeaves(graph, inputs)));
   const { gpu } = runner.device;
   gpu.pushErrorScope('validation');
-  const placed = await placeGraph(runner, graph, inputs, outputs.map(([, tensor]) => tensor));
+  const placed = await placeGraph(
+    runner,
+    graph,
+    inputs,
+    outputs.map(([, tensor]) => tensor),
+  );
   try {
     // A leaf that nothing uses has no buffer: it is what was put in, as where the gradient of a sum is its seed.
     const used = outputs.filter(([, { leaf }]) => !leaf || placed.programs.leaves.has(leaf.name));
-    const values = await placed.memory.runAndRead('main', used.map(([, tensor]) => tensor));
+    const values = await placed.memory.runAndRead(
+      'main',
+      used.map(([, tensor]) => tensor),
+    );
     const error = await gpu.popErrorScope();
     if (error) throw new Error(error.message);
     const read = new Map(used.map(([name], i) => [name, values[i]!]));

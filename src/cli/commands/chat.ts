@@ -38,15 +38,19 @@ export const chat: Command = {
       const conversation = new Conversation(generator, args.text('system'), adapter !== undefined, terminal);
       const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY });
       signal.addEventListener('abort', () => lines.close());
+      // Ctrl-C stops the answer under way, and ends the program where there is none.
+      let answering: AbortController | undefined;
+      lines.on('SIGINT', () => (answering ? answering.abort() : lines.close()));
       lines.setPrompt('> ');
       lines.prompt();
       for await (const line of lines) {
         if (line.trim() === '/exit' || signal.aborted) break;
-        if (line.trim() !== '') {
-          await conversation.take(line.trim(), (messages, useAdapter, say) =>
-            generator.generate({ kind: 'chat', messages }, { ...options, useAdapter }, say, signal),
-          );
-        }
+        answering = new AbortController();
+        const stop = AbortSignal.any([signal, answering.signal]);
+        await conversation.take(line.trim(), (messages, useAdapter, say) =>
+          generator.generate({ kind: 'chat', messages }, { ...options, useAdapter }, say, stop),
+        );
+        answering = undefined;
         lines.prompt();
       }
       lines.close();
@@ -78,6 +82,7 @@ class Conversation {
 
   /** A line of the user's: a command, or a message to answer. */
   async take(line: string, ask: Ask): Promise<void> {
+    if (line === '') return;
     if (line === '/reset') {
       this.messages = this.opening();
       return this.terminal.say('The conversation starts over');
@@ -99,11 +104,11 @@ class Conversation {
       });
       this.messages = [...messages, { role: 'assistant', content: answer.text }];
     } catch (error) {
-      // A conversation that no longer fits needn't end the program.
-      if (!(error instanceof GraftError) || error.code !== 'bad-config') throw error;
-      this.terminal.say(
-        `${error.message} (/reset starts over; the context holds ${this.generator.contextLength} tokens)`,
-      );
+      // A conversation that no longer fits, or an answer that was stopped, needn't end the program.
+      if (!(error instanceof GraftError)) throw error;
+      if (error.code === 'cancelled') this.terminal.say('\n(stopped; the conversation goes on without this answer)');
+      else if (error.code === 'bad-config') this.terminal.say(`${error.message} (/reset starts over)`);
+      else throw error;
     }
   }
 

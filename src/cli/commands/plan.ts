@@ -1,3 +1,4 @@
+import type { RunConfig } from '../../core/config';
 import { formatCount } from '../../core/format';
 import { openModel } from '../../formats/model';
 import {
@@ -37,7 +38,7 @@ export const plan: Command = {
     const budgetBytes = budget === undefined ? undefined : parseBytes(budget);
     const asked = await runArgument(args);
     const source = await modelSource(asked.model_name_or_path);
-    const { shape, data } = await prepare(source, asked);
+    const { shape, data } = await prepare(source, asked, terminal);
     const chosen = budgetBytes === undefined ? undefined : fitToBudget(asked, shape, budgetBytes, data);
     const planned = chosen?.plan ?? planRun(asked, shape, data);
     const { per_device_train_batch_size, gradient_accumulation_steps, gradient_checkpointing } = chosen?.run ?? asked;
@@ -60,10 +61,15 @@ export const plan: Command = {
 };
 
 /** The model's shape, and the data where the run has some. Tokenising needs the whole model folder. */
-async function prepare(source: FileSource, run: Parameters<typeof planRun>[0]) {
+async function prepare(source: FileSource, run: RunConfig, terminal: Terminal) {
   const sizes = await Promise.all(WEIGHT_FILES.map((file) => source.size(file)));
   const whole = sizes.some((size) => size !== undefined);
-  if (!whole) return { shape: await openShape(source), data: undefined };
+  if (!whole) {
+    if (run.dataset !== undefined) {
+      terminal.say(`${source.name} has no weights, so the data aren't read: every row counts as max_length tokens.`);
+    }
+    return { shape: await openShape(source), data: undefined };
+  }
   const model = await openModel(source);
   const shape: ShapedModel = model;
   return {

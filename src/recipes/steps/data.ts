@@ -35,7 +35,7 @@ export interface PreparedData {
 /** @throws `bad-data` naming the row, `bad-config` from the template or the split. */
 export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile): PreparedData {
   const maxLength = effectiveMaxLength(run, model.spec);
-  const dataset = parseDataset(file.name, file.bytes);
+  const dataset = firstRows(parseDataset(file.name, file.bytes), run.max_train_samples);
   const tokenized = tokenizeDataset(dataset, {
     tokenizer: model.tokenizer,
     template: model.template,
@@ -57,6 +57,10 @@ export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile)
     stepsPerEpoch: perEpoch,
     totalSteps: run.max_steps > 0 ? run.max_steps : Math.ceil(run.num_train_epochs * perEpoch),
   };
+}
+
+function firstRows(dataset: Dataset, count: number | undefined): Dataset {
+  return count === undefined ? dataset : { ...dataset, examples: dataset.examples.slice(0, count) };
 }
 
 /** Tokens of a row: the run's limit, or the model's where that is lower. */

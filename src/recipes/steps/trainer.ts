@@ -1,7 +1,7 @@
 /** The training loop between the recipe, which says what to train, and the session, which computes a step. */
 import type { RunConfig } from '../../core/config';
 import type { LogRow, RunSummary, TrainEvent, TrainerState } from '../../core/events';
-import { GraftError } from '../../core/errors';
+import { GraftError, type ErrorCode } from '../../core/errors';
 import type { WeightTensor } from '../../core/weights';
 import { chunks, epochSteps } from '../../data/batches';
 import type { TokenizedExample } from '../../data/tokenize';
@@ -13,6 +13,14 @@ import { batching, type PreparedData } from './data';
 import { Pace } from './pace';
 import { checkSameRun } from './resolve';
 import { epochsAt, evaluationIsDue, roundEpoch, startOfRun, trainerState, type EpochShape } from './trainer-state';
+
+/** Failures that come in the middle of a run, after which the user wants to know what is left of it. */
+const INTERRUPTIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'diverged',
+  'device-lost',
+  'storage',
+  'out-of-memory',
+]);
 
 type Stop = RunSummary['stopped'];
 
@@ -210,7 +218,7 @@ export class Trainer {
 
   /** A failure that the user can act on, with where the run can go on from. */
   private withCheckpoint(error: unknown): unknown {
-    if (!(error instanceof GraftError)) return error;
+    if (!(error instanceof GraftError) || !INTERRUPTIONS.has(error.code)) return error;
     const { lastStep } = this.slots;
     const kept = lastStep > 0 ? `The checkpoint of step ${lastStep} is kept.` : 'There was no checkpoint yet.';
     return new GraftError(error.code, `${error.message} ${kept}`, { cause: error });

@@ -70,6 +70,8 @@ export async function guard<T>(what: string, action: () => Promise<T>): Promise<
       );
     }
     const said = cause instanceof Error ? cause.message : String(cause);
-    throw new GraftError('storage', `The browser could not ${what} (${said}). Reload the page and try again.`, { cause });
+    throw new GraftError('storage', `The browser could not ${what} (${said}). Reload the page and try again.`, {
+      cause,
+    });
   }
 }

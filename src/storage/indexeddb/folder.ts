@@ -88,7 +88,10 @@ export class BrowserFolder implements RunStore {
       const part = new Uint8Array(await source.read(file, start, Math.min(size, start + this.shardBytes)));
       const expected = Math.min(this.shardBytes, size - start);
       if (part.byteLength !== expected) {
-        throw new GraftError('bad-file', `${file} of ${source.name} ended after ${start + part.byteLength} of ${size} bytes.`);
+        throw new GraftError(
+          'bad-file',
+          `${file} of ${source.name} ended after ${start + part.byteLength} of ${size} bytes.`,
+        );
       }
       shards.push(await describe(part));
       const index = shards.length - 1;

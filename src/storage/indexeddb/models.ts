@@ -18,7 +18,8 @@ export class KeptModels {
   /** @throws `not-found` */
   async source(id: string): Promise<FileSource> {
     const model = await guard('read the model', () => this.database.get('models', id));
-    if (!model) throw new GraftError('not-found', 'The copy of this model is gone from this browser: open its folder again.');
+    if (!model)
+      throw new GraftError('not-found', 'The copy of this model is gone from this browser: open its folder again.');
     return this.folder(model).asSource();
   }
 

@@ -55,5 +55,10 @@ export function download(blob: Blob, name: string): void {
 
 /** A name that every file system takes. */
 export function fileName(text: string): string {
-  return text.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|[-.]+$/g, '').slice(0, 80) || 'adapter';
+  return (
+    text
+      .replace(/[^\p{L}\p{N}._-]+/gu, '-')
+      .replace(/^[-.]+|[-.]+$/g, '')
+      .slice(0, 80) || 'adapter'
+  );
 }

@@ -1,8 +1,8 @@
-/** The dataset that is chosen: a built-in one, a file, or pasted text; and how much of it is used. */
+/** The dataset that is chosen: a built-in one, a file, or pasted text. */
 import type { DatasetRef } from '../../protocol';
 import type { WorkerClient } from '../client/worker-client';
 
-export const TITLE_FEES: DatasetRef = { id: 'builtin/title-fees', name: 'title-fees', content: 'builtin', firstRows: null };
+export const TITLE_FEES: DatasetRef = { id: 'builtin/title-fees', name: 'title-fees', content: 'builtin' };
 
 export class DatasetState {
   ref = $state.raw<DatasetRef>(TITLE_FEES);
@@ -19,16 +19,12 @@ export class DatasetState {
   }
 
   useFile(file: File): void {
-    this.set({ id: crypto.randomUUID(), name: file.name, content: file, firstRows: null });
+    this.set({ id: crypto.randomUUID(), name: file.name, content: file });
   }
 
   useText(text: string): void {
     const content = new Blob([text], { type: 'application/json' });
-    this.set({ id: crypto.randomUUID(), name: 'pasted.jsonl', content, firstRows: null });
-  }
-
-  useFirst(rows: number | null): void {
-    this.set({ ...this.ref, firstRows: rows });
+    this.set({ id: crypto.randomUUID(), name: 'pasted.jsonl', content });
   }
 
   get isBuiltin(): boolean {

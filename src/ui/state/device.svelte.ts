@@ -34,9 +34,11 @@ export class DeviceState {
   }
 
   private watch(): void {
-    this.client.call((worker) => worker.deviceLost()).then(
-      () => void this.detect(),
-      () => undefined, // the worker ended; whoever ended it says so
-    );
+    this.client
+      .call((worker) => worker.deviceLost())
+      .then(
+        () => void this.detect(),
+        () => undefined, // the worker ended; whoever ended it says so
+      );
   }
 }

@@ -45,7 +45,9 @@ export class ModelState {
       if (this.controller === controller) this.opening = { name: ref.name, loaded, total };
     };
     try {
-      const report = await this.client.job(controller.signal, (worker, job) => worker.openModel(job, ref, proxy(progress)));
+      const report = await this.client.job(controller.signal, (worker, job) =>
+        worker.openModel(job, ref, proxy(progress)),
+      );
       if (this.controller !== controller) return;
       this.report = report;
       if (report.ref.kind !== 'files') saveSetting(SETTING, report.ref);
@@ -74,5 +76,8 @@ export class ModelState {
 
 function isReopenable(value: unknown): value is ModelRef {
   const ref = value as Partial<Record<string, unknown>> | null;
-  return (ref?.['kind'] === 'builtin' || (ref?.['kind'] === 'kept' && typeof ref['id'] === 'string')) && typeof ref['name'] === 'string';
+  return (
+    (ref?.['kind'] === 'builtin' || (ref?.['kind'] === 'kept' && typeof ref['id'] === 'string')) &&
+    typeof ref['name'] === 'string'
+  );
 }

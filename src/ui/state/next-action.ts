@@ -6,6 +6,8 @@ export interface NextAction {
   label: string;
   /** The section where it happens. */
   section: SectionId;
+  /** The same as the large button at the top of the page. */
+  quickStart?: boolean;
   run: () => void;
 }
 
@@ -28,6 +30,11 @@ export function nextAction(workspace: Workspace): NextAction | undefined {
       : { label: 'Compare base and tuned', section: 'chat', run: () => undefined };
   }
   return workspace.model.isStarter && workspace.dataset.isBuiltin
-    ? { label: 'Train the starter on the policy pairs', section: 'train', run: () => void workspace.quickStart() }
+    ? {
+        label: 'Train the starter on the policy pairs',
+        section: 'train',
+        quickStart: true,
+        run: () => void workspace.quickStart(),
+      }
     : { label: 'Start training', section: 'train', run: () => void workspace.start() };
 }

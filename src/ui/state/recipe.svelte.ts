@@ -24,8 +24,9 @@ export class RecipeState {
 
   /** Loads the recipe that suits the built-in starter. */
   async useQuickstart(): Promise<void> {
-    const response = await fetch(new URL(QUICKSTART_URL, document.baseURI));
-    if (!response.ok) throw new Error(`The quick-start recipe could not be loaded (${response.status}): reload the page.`);
+    const response = await fetch(QUICKSTART_URL); // relative to the page
+    if (!response.ok)
+      throw new Error(`The quick-start recipe could not be loaded (${response.status}): reload the page.`);
     this.load(await response.text(), 'quickstart.yaml');
     this.touched = false;
   }

@@ -34,3 +34,6 @@ export class ThemeState {
 function isTheme(value: unknown): value is Theme {
   return value === 'system' || value === 'light' || value === 'dark';
 }
+
+/** The page has one theme. */
+export const theme = new ThemeState();

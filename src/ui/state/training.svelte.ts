@@ -142,7 +142,10 @@ export class TrainingState {
     } else if (event.kind === 'eval') {
       this.rows = [...this.rows, event.row];
     } else if (event.kind === 'early-stop') {
-      this.notices = [...this.notices, `Stopped early: the held-out loss was best at step ${event.bestStep}, which is kept.`];
+      this.notices = [
+        ...this.notices,
+        `Stopped early: the held-out loss was best at step ${event.bestStep}, which is kept.`,
+      ];
     } else if (event.kind === 'notice') {
       this.notices = [...this.notices, event.message];
     }

@@ -30,6 +30,8 @@ export class Workspace {
 
   /** Set once everything of the last visit is back. */
   ready = $state(false);
+  /** Whether the visitor sees the large quick-start button. */
+  quickStartInView = $state(false);
   error = $state.raw<PlainError>();
 
   /** Brings back what was open before the reload. */
@@ -65,8 +67,10 @@ export class Workspace {
     this.error = undefined;
     try {
       if (!this.model.isStarter) await this.model.open(STARTER);
+      const rows = this.dataset.isBuiltin ? this.recipe.config.max_train_samples : undefined;
       this.dataset.useBuiltin();
       await this.recipe.useQuickstart();
+      if (rows !== undefined) this.recipe.set('max_train_samples', rows);
       await this.start();
     } catch (error) {
       this.error = toPlainError(error);
@@ -103,6 +107,12 @@ export class Workspace {
     if (this.library.opened) return;
     this.leaveConversation();
     this.training.clear();
+  }
+
+  /** Chooses other data; a limit on the rows was meant for the data before. */
+  useData(choose: () => void): void {
+    choose();
+    this.recipe.set('max_train_samples', undefined);
   }
 
   async openFolder(folder: ChosenFolder): Promise<void> {

@@ -93,8 +93,8 @@ describe('a mistake gets one clear line, and exit code 1', () => {
     ],
     [
       'both ways to write',
-      () => ['train', '--model', model, '--overwrite', '--resume', '--output', path('new')],
-      /run file .*run\.yaml/,
+      () => ['train', path('good.yaml'), '--overwrite', '--resume', '--output', path('new')],
+      /give one of them/,
     ],
     ['a budget that is no size', () => ['plan', '--model', model, '--budget', 'much'], /"much" is not a size/],
     [

@@ -14,7 +14,12 @@ function argmax(values: Float32Array): number {
 }
 
 /** Greedy continuations of prompts decoded side by side. */
-async function greedy(session: InferenceSession, prompts: number[][], count: number, vocab: number): Promise<number[][]> {
+async function greedy(
+  session: InferenceSession,
+  prompts: number[][],
+  count: number,
+  vocab: number,
+): Promise<number[][]> {
   const answers: number[][] = prompts.map(() => []);
   let logits = await session.prefill(prompts);
   for (let i = 0; ; i++) {
@@ -65,7 +70,10 @@ describe.skipIf(!hasReference)('decoding with a KV cache', () => {
     const prompt = [1, 403, 407, 261, 378];
     const logits = new Map<string, Float32Array>();
     for (const weightDType of ['f32', 'f16', 'bf16'] as const) {
-      const session = await engine.createInferenceSession({ spec, weightDType, batchSize: 1, maxLength: 64 }, model.weights());
+      const session = await engine.createInferenceSession(
+        { spec, weightDType, batchSize: 1, maxLength: 64 },
+        model.weights(),
+      );
       logits.set(weightDType, await session.prefill([prompt]));
       session.dispose();
     }

@@ -26,8 +26,12 @@ function rows(tensor: GoldenTensor): number[][] {
 async function family(name: string): Promise<Golden> {
   const source = folder(reference('golden/families', name));
   const tensors = await goldenTensors(source, 'expected.safetensors');
-  const expected = JSON.parse(readFileSync(reference('golden/families', name, 'expected.json'), 'utf8')) as { loss: number };
-  const gradients = [...tensors].filter(([key]) => key.startsWith('grad.')).map(([key, value]) => [key.slice(5), value] as const);
+  const expected = JSON.parse(readFileSync(reference('golden/families', name, 'expected.json'), 'utf8')) as {
+    loss: number;
+  };
+  const gradients = [...tensors]
+    .filter(([key]) => key.startsWith('grad.'))
+    .map(([key, value]) => [key.slice(5), value] as const);
   return {
     ids: rows(tensors.get('input_ids')!),
     labels: rows(tensors.get('labels')!),

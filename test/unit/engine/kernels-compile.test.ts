@@ -3,14 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { layerLinears, type DecoderSpec, type LoraSpec } from '../../../src/core/spec';
-import { Graph } from '../../../src/engine/graph';
 import { planInferenceSession } from '../../../src/engine/infer';
 import { kernelSource, pipelineKey, type Kernel, type KernelCapabilities } from '../../../src/engine/kernel';
 import type { ProgramsPlan } from '../../../src/engine/plan';
 import { planTrainSession } from '../../../src/engine/train';
-import { declareLeaves, openRunner, runGraph } from '../../support/graph-runner';
+import { openRunner, runGraph } from '../../support/graph-runner';
 import { nullGpu } from '../../support/gpu';
-import { buildCase, caseInputs, opCases } from './cases';
+import { buildCase, caseInputs, caseKernels, opCases } from './cases';
 import { attentionCase } from './cases/attention';
 
 const SHADERS = resolve(import.meta.dirname, '../../../shaders');
@@ -52,7 +51,8 @@ const lora: LoraSpec = {
   useDora: true,
 };
 
-const programKernels = (plan: { programs: ProgramsPlan }) => plan.programs.programs.flatMap((program) => program.kernels);
+const programKernels = (plan: { programs: ProgramsPlan }) =>
+  plan.programs.programs.flatMap((program) => program.kernels);
 
 /** What training and decoding of a model lower to, with and without an adapter. */
 function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
@@ -76,16 +76,10 @@ function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
   ];
 }
 
-/** What the op suite lowers to, and attention at every head size from 8 to 256. */
-function caseKernels(capabilities: KernelCapabilities): Kernel[] {
-  const headSizes = Array.from({ length: 63 }, (_, i) => attentionCase(1, 2, { heads: 1, kvHeads: 1, headDim: 8 + 4 * i }));
-  return [...opCases, ...headSizes].flatMap((opCase) => {
-    const graph = new Graph();
-    const outputs = buildCase(opCase, graph, declareLeaves(graph, caseInputs(opCase)));
-    Object.values(outputs).forEach((output) => graph.keep(output));
-    return graph.liveNodes().flatMap((node) => node.op.kernels(node, capabilities));
-  });
-}
+/** Attention at every head size from 8 to 256. */
+const headSizes = Array.from({ length: 63 }, (_, i) =>
+  attentionCase(1, 2, { heads: 1, kvHeads: 1, headDim: 8 + 4 * i }),
+);
 
 /** Complaints of the compiler and of pipeline creation; empty for a sound kernel. */
 async function complaints(device: GPUDevice, kernel: Kernel): Promise<string[]> {
@@ -103,7 +97,10 @@ async function complaints(device: GPUDevice, kernel: Kernel): Promise<string[]> 
 function allKernels(features: { subgroups: boolean; f16: boolean }): Kernel[] {
   return [false, true].flatMap((software) => {
     const capabilities = { ...features, software };
-    return [...sessionKernels(capabilities), ...caseKernels(capabilities)];
+    return [
+      ...sessionKernels(capabilities),
+      ...[...opCases, ...headSizes].flatMap((opCase) => caseKernels(opCase, capabilities)),
+    ];
   });
 }
 

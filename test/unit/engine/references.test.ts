@@ -12,7 +12,13 @@ const TOLERANCE = 1e-6;
 const SAMPLES = 5;
 
 /** d(dy · forward)/d(input along `direction`), by Richardson's extrapolation of two central differences. */
-function derivative(opCase: OpCase, values: Record<string, Values>, dy: Values, name: string, direction: Values): number {
+function derivative(
+  opCase: OpCase,
+  values: Record<string, Values>,
+  dy: Values,
+  name: string,
+  direction: Values,
+): number {
   const along = (step: number) => {
     const moved = Float64Array.from(values[name]!, (value, i) => value + step * direction[i]!);
     const [result] = opCase.forward({ ...values, [name]: moved });
@@ -48,6 +54,11 @@ describe('reference gradients equal finite differences', () => {
     const gradient = expectedOf(opCase, inputs)[`d${name}`]!;
     const along = directions(gradient.length);
     const numeric = along.map((direction) => derivative(opCase, values, dy, name, direction));
-    expect(relativeError(along.map((direction) => dot(gradient, direction)), numeric)).toBeLessThan(TOLERANCE);
+    expect(
+      relativeError(
+        along.map((direction) => dot(gradient, direction)),
+        numeric,
+      ),
+    ).toBeLessThan(TOLERANCE);
   });
 });

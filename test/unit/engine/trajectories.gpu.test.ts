@@ -10,7 +10,13 @@ import { testGpu } from '../../support/gpu';
 import { hasReference, reference } from '../../support/reference';
 
 interface Trajectory {
-  settings: { weight_decay: number; adam_beta1: number; adam_beta2: number; adam_epsilon: number; max_grad_norm: number };
+  settings: {
+    weight_decay: number;
+    adam_beta1: number;
+    adam_beta2: number;
+    adam_epsilon: number;
+    max_grad_norm: number;
+  };
   steps: {
     loss: number;
     grad_norm: number;
@@ -55,7 +61,10 @@ describe.skipIf(!hasReference)('training trajectories against PEFT', () => {
       );
       await session.importParameters(initial.tensors);
       for (const [i, expected] of steps.entries()) {
-        const batches = expected.micro_batches.map((batch): Batch => ({ inputIds: batch.input_ids, labels: batch.labels }));
+        const batches = expected.micro_batches.map((batch): Batch => ({
+          inputIds: batch.input_ids,
+          labels: batch.labels,
+        }));
         const { loss, gradNorm } = await session.step(batches, i, expected.learning_rate);
         expect(Math.abs(loss / expected.loss - 1), `loss of step ${i}`).toBeLessThan(1e-4);
         expect(Math.abs(gradNorm / expected.grad_norm - 1), `gradient norm of step ${i}`).toBeLessThan(1e-4);

@@ -31,7 +31,7 @@ describe('plans of known shapes', () => {
       expect(bytes.weights).toBeLessThan(2.01 * parameters);
       expect(bytes.adapter).toBeGreaterThanOrEqual(4 * plan.trainableParameters);
       expect(bytes.optimizer).toBe(2 * bytes.gradients);
-      expect(totalBytes).toBe(Object.values(bytes).reduce((a, b) => a + b, 0));
+      expect(totalBytes).toBe(Object.values<number>({ ...bytes }).reduce((a, b) => a + b, 0));
       expect(planRun(run({ ...options, dtype: 'float32' }), model).memory.bytes.weights).toBeGreaterThanOrEqual(
         4 * parameters,
       );
@@ -89,7 +89,13 @@ describe('a budget', () => {
   });
 
   test('is written as people write sizes', async () => {
-    expect(['8GiB', '1.5 gib', '500MB', '1024', '2kb'].map(parseBytes)).toEqual([8 * GIB, 1.5 * GIB, 5e8, 1024, 2000]);
+    expect(['8GiB', '1.5 gib', '500MB', '1024', '2kb'].map((size) => parseBytes(size))).toEqual([
+      8 * GIB,
+      1.5 * GIB,
+      5e8,
+      1024,
+      2000,
+    ]);
     for (const wrong of ['', 'lots', '8XB', '-1GiB', 'GiB'])
       await expectError(() => parseBytes(wrong), 'bad-config', /8GiB/);
     expect([formatBytes(12), formatBytes(1536), formatBytes(3 * GIB)]).toEqual(['12 bytes', '1.50 KiB', '3.00 GiB']);

@@ -1,5 +1,6 @@
 import { backward } from '../../../../src/engine/autodiff';
 import { Graph, type Tensor } from '../../../../src/engine/graph';
+import type { Kernel, KernelCapabilities } from '../../../../src/engine/kernel';
 import type { Values } from '../../../reference/values';
 import { declareLeaves, type LeafInput } from '../../../support/graph-runner';
 import { attentionCases } from './attention';
@@ -31,6 +32,14 @@ export function buildCase(opCase: OpCase, graph: Graph, leaves: Record<string, T
     ...results.map((result, i) => [`${i}`, result] as const),
     ...[...gradients].map(([leaf, gradient]) => [`d${leaf.leaf!.name}`, gradient] as const),
   ]);
+}
+
+/** The kernels that a case, with its backward pass, lowers to. */
+export function caseKernels(opCase: OpCase, capabilities: KernelCapabilities): Kernel[] {
+  const graph = new Graph();
+  const outputs = buildCase(opCase, graph, declareLeaves(graph, caseInputs(opCase)));
+  Object.values(outputs).forEach((output) => graph.keep(output));
+  return graph.liveNodes().flatMap((node) => node.op.kernels(node, capabilities));
 }
 
 /** What the reference says, under the same names. */

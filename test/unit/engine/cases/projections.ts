@@ -41,16 +41,22 @@ function linearCase(m: number, n: number, k: number, dtype: WeightDType): OpCase
   });
 }
 
-/** Products that only backward rules emit. */
-function matmulCase(m: number, n: number, k: number, transposeA: boolean, transposeB: boolean, dtype: WeightDType): OpCase {
-  const sizes = { m, n, k, transposeA, transposeB, alpha: Math.fround(-1.3) };
+/** Forward only: where the kernels' orientations are tried in f32, a type is tried in one of them. */
+function frozenLinearCase(m: number, n: number, k: number, dtype: WeightDType): OpCase {
   return opCase({
-    name: `matmul ${dtype} ${m}×${n}×${k}${transposeA ? ' Aᵀ' : ''}${transposeB ? ' Bᵀ' : ''}`,
-    inputs: {
-      a: normal(transposeA ? [k, m] : [m, k]),
-      b: normal(transposeB ? [n, k] : [k, n], 1, dtype),
-      addend: normal([m, n]),
-    },
+    name: `frozen linear ${dtype} [${m}, ${k}] to ${n}`,
+    inputs: { x: normal([m, k]), w: normal([n, k], 1, dtype) },
+    build: (graph, { x, w }) => [linear(graph, x, w)],
+    forward: ({ x, w }) => [product.matmul(x, w, { m, n, k, transposeB: true })],
+  });
+}
+
+/** Products that only backward rules emit: dX = dY · W, dW = dYᵀ · X. */
+function matmulCase(m: number, n: number, k: number, transposeA: boolean): OpCase {
+  const sizes = { m, n, k, transposeA, alpha: Math.fround(-1.3) };
+  return opCase({
+    name: `matmul ${m} × ${n} × ${k}${transposeA ? ', Aᵀ' : ''}`,
+    inputs: { a: normal(transposeA ? [k, m] : [m, k]), b: normal([k, n]), addend: normal([m, n]) },
     build: (graph, { a, b, addend }) => [matmul(graph, a, b, sizes), matmul(graph, a, b, { ...sizes, addend })],
     forward: ({ a, b, addend }) => [product.matmul(a, b, sizes), product.matmul(a, b, sizes, addend)],
   });
@@ -122,6 +128,8 @@ function doraScaleCase(rows: number, columns: number): OpCase {
   });
 }
 
+const HALF_TYPES: readonly WeightDType[] = ['f16', 'bf16'];
+
 export const projectionCases: readonly OpCase[] = [
   ...WEIGHT_TYPES.flatMap((dtype) => [
     embeddingCase(7, 37, 20, dtype),
@@ -130,19 +138,21 @@ export const projectionCases: readonly OpCase[] = [
     linearCase(65, 33, 130, dtype),
     linearCase(3, 37, 21, dtype), // few rows: a workgroup an output
     linearCase(1, 130, 65, dtype),
-    linearCase(9, 36, 20, dtype), // whole vectors, and a part of a tile
-    linearCase(65, 132, 36, dtype),
-    matmulCase(33, 65, 7, false, false, dtype),
-    matmulCase(20, 3, 37, true, false, dtype),
-    matmulCase(7, 5, 3, true, true, dtype),
-    matmulCase(4, 37, 3, false, true, dtype),
-    matmulCase(36, 68, 12, true, false, dtype),
-    matmulCase(12, 4, 8, true, true, dtype),
     doraNormCase(37, 20, 3, dtype),
     doraNormCase(3, 131, 7, dtype),
   ]),
   linearCase(5, 3, 65, 'f32'), // LoRA's A, and B below
   linearCase(65, 130, 3, 'f32'),
+  matmulCase(33, 65, 7, false),
+  matmulCase(20, 3, 37, true),
+  // Whole vectors of four in every row: kernels of their own on software adapters, small sizes and large.
+  linearCase(9, 36, 20, 'f32'),
+  linearCase(12, 36, 20, 'f32'),
+  linearCase(36, 68, 64, 'f32'),
+  linearCase(68, 36, 64, 'f32'),
+  matmulCase(36, 68, 12, false),
+  matmulCase(36, 68, 12, true),
+  ...HALF_TYPES.flatMap((dtype) => [frozenLinearCase(9, 36, 20, dtype), frozenLinearCase(33, 68, 64, dtype)]),
   sharedInput(7, 37, 20),
   sharedInput(3, 5, 33),
   squareProduct,

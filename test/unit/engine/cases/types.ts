@@ -41,6 +41,10 @@ export function integers(count: number, below: number, dtype: 'u32' | 'i32' = 'u
   return { shape: [count], dtype, values: Array.from({ length: count }, () => random.uint32() % below) };
 }
 
-export function given(values: readonly number[], dtype: 'u32' | 'i32' | 'f32' = 'u32', shape = [values.length]): LeafInput {
+export function given(
+  values: readonly number[],
+  dtype: 'u32' | 'i32' | 'f32' = 'u32',
+  shape = [values.length],
+): LeafInput {
   return { shape, dtype, values: dtype === 'f32' ? Float32Array.from(values) : values };
 }

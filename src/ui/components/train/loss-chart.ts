@@ -1,0 +1,107 @@
+/** The loss curve, drawn by uPlot in the colours of the page. */
+import uPlot from 'uplot';
+import type { LogRow } from '../../../core/events';
+
+/** Colours as the browser has resolved them: a canvas knows no `var()` and no `light-dark()`. */
+export interface ChartColours {
+  readonly accent: string;
+  readonly ink: string;
+  readonly muted: string;
+  readonly line: string;
+  readonly font: string;
+}
+
+/** Columns as uPlot takes them: step, loss, smoothed loss, held-out loss. */
+export type ChartData = [number[], (number | null)[], (number | null)[], (number | null)[]];
+
+/** The smoothed curve looks back over about this part of the steps, so that a short run is not smoothed away. */
+const SPAN = 1 / 25;
+
+export function chartData(rows: readonly LogRow[]): ChartData {
+  const bySteps = new Map<number, { loss?: number; evalLoss?: number }>();
+  for (const { step, loss, eval_loss: evalLoss } of rows) {
+    const point = bySteps.get(step) ?? {};
+    if (loss !== undefined) point.loss = loss;
+    if (evalLoss !== undefined) point.evalLoss = evalLoss;
+    bySteps.set(step, point);
+  }
+  const data: ChartData = [[], [], [], []];
+  // An exponential mean with its bias taken out, as TensorBoard smooths.
+  const past = Math.max(0, 1 - 2 / (bySteps.size * SPAN + 1));
+  let average = 0;
+  let weight = 0;
+  for (const [step, { loss, evalLoss }] of [...bySteps].sort(([a], [b]) => a - b)) {
+    if (loss !== undefined) {
+      average = past * average + (1 - past) * loss;
+      weight = past * weight + (1 - past);
+    }
+    data[0].push(step);
+    data[1].push(loss ?? null);
+    data[2].push(loss === undefined ? null : average / weight);
+    data[3].push(evalLoss ?? null);
+  }
+  return data;
+}
+
+export interface ChartOptions {
+  readonly width: number;
+  readonly height: number;
+  readonly colours: ChartColours;
+  readonly logarithmic: boolean;
+  /** Steps of the whole run, so that the curve grows into its frame; 0 where unknown. */
+  readonly totalSteps: number;
+  /** Called with the index of the row under the pointer. */
+  readonly onHover: (index: number | null) => void;
+}
+
+export function createChart(target: HTMLElement, data: ChartData, options: ChartOptions): uPlot {
+  const { colours, logarithmic, totalSteps } = options;
+  const axis: uPlot.Axis = {
+    stroke: colours.muted,
+    font: `12px ${colours.font}`,
+    grid: { stroke: colours.line, width: 1 },
+    ticks: { show: false },
+  };
+  const config: uPlot.Options = {
+    width: options.width,
+    height: options.height,
+    padding: [8, 12, 0, 0],
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, points: { size: 7 } },
+    scales: {
+      x: { time: false, range: (_chart, _min, max) => [0, Math.max(totalSteps, max || 0, 10)] },
+      y: logarithmic
+        ? { distr: 3, log: 10 }
+        : { range: (_chart, _min, max) => [0, Number.isFinite(max) && max > 0 ? max * 1.08 : 5] },
+    },
+    axes: [
+      { ...axis, size: 30, space: 60 },
+      {
+        ...axis,
+        size: 46,
+        space: 36,
+        values: (_chart, ticks) => ticks.map((tick) => (tick === null ? '' : String(tick))),
+      },
+    ],
+    series: [
+      { label: 'Step' },
+      { label: 'Loss', stroke: withAlpha(colours.accent, 0.35), width: 1, points: { show: false } },
+      { label: 'Loss, smoothed', stroke: colours.accent, width: 2.25, points: { show: false }, spanGaps: true },
+      {
+        label: 'Held-out loss',
+        stroke: colours.ink,
+        width: 1.5,
+        dash: [5, 4],
+        spanGaps: true,
+        points: { size: 6, fill: colours.ink },
+      },
+    ],
+    hooks: { setCursor: [(chart) => options.onHover(chart.cursor.idx ?? null)] },
+  };
+  return new uPlot(config, data, target);
+}
+
+/** `rgb(1, 2, 3)`, as browsers resolve colours, made translucent. */
+function withAlpha(colour: string, alpha: number): string {
+  return colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`);
+}

@@ -1,0 +1,5 @@
+/** The workspace, for every component below App. */
+import { createContext } from 'svelte';
+import type { Workspace } from './state/workspace.svelte';
+
+export const [useWorkspace, provideWorkspace] = createContext<Workspace>();

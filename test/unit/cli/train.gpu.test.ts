@@ -1,0 +1,173 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openFolder } from '../../../src/cli/folders';
+import type { RunSummary, TrainEvent, TrainerState } from '../../../src/core/events';
+import { readAdapter } from '../../../src/formats/peft';
+import { toFloat32 } from '../../../src/core/dtypes';
+import { relativeError } from '../../support/compare';
+import { hasReference, reference } from '../../support/reference';
+import { tinyModel, tokenRows } from '../recipes/support';
+import { graft, jsonLines, startGraft, writeFolder } from './support';
+
+let root: string;
+const path = (name: string) => join(root, name);
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'graft-train-'));
+  await writeFolder(path('model'), await tinyModel());
+  writeFileSync(path('rows.jsonl'), tokenRows(24));
+  writeFileSync(path('run.yaml'), RUN);
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const RUN = `
+learning_rate: 5.0e-3
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 2
+num_train_epochs: 2
+save_steps: 1
+lora_r: 4
+lora_dropout: 0.1
+`;
+const STEPS = 12;
+const KILLS = 20;
+
+const train = (output: string, ...more: string[]) => [
+  ...['train', path('run.yaml'), '--model', path('model'), '--data', path('rows.jsonl')],
+  ...['--output', path(output), '--json', ...more],
+];
+const adapter = (output: string) => readFileSync(path(`${output}/adapter_model.safetensors`));
+
+describe('graft train', () => {
+  beforeAll(async () => {
+    const { code, out } = await graft(...train('whole'));
+    expect(code).toBe(0);
+    expect(jsonLines<TrainEvent>(out).filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
+  });
+
+  test('says what it does on standard error, and nothing on standard output without --json', async () => {
+    const { code, out, err } = await graft(...train('person').filter((word) => word !== '--json'));
+    expect([code, out]).toEqual([0, '']);
+    expect(err).toMatch(/GPU: .*\n[^]*Memory: .*12 steps\n[^]*step 12\/12 {2}loss \d+\.\d{4}[^]*the result is in/);
+    expect(adapter('person')).toEqual(adapter('whole'));
+  });
+
+  test('refuses to write over a run, resumes a finished one at once, and starts anew when told', async () => {
+    const refused = await graft(...train('whole'));
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/holds a run already/)]);
+    const resumed = await graft('train', '--resume', '--output', path('whole'));
+    expect([resumed.code, resumed.err]).toEqual([0, expect.stringMatching(/finished already/)]);
+    const before = adapter('whole');
+    const anew = await graft(...train('whole', '--overwrite'));
+    expect(anew.code).toBe(0);
+    expect(adapter('whole')).toEqual(before);
+  });
+
+  test('killed at twenty random moments and resumed, ends in the same adapter bytes', async () => {
+    const seed = process.pid;
+    let kills = 0;
+    // On a fast GPU a run may be done before the signal comes; such an attempt counts for nothing.
+    for (let attempt = 0; kills < KILLS; attempt++) {
+      expect(attempt).toBeLessThan(10 * KILLS);
+      const output = `killed-${attempt}`;
+      // Spread over all steps; how long after a step's report is left to chance and to the machine.
+      const step = 1 + (attempt % (STEPS - 2));
+      const delay = ((seed + attempt * 7919) % 400) / 10;
+      const started = startGraft(train(output), (line) => {
+        const event = JSON.parse(line) as TrainEvent;
+        if (event.kind === 'step' && event.row.step === step) setTimeout(() => started.child.kill('SIGKILL'), delay);
+      });
+      const { killedBy } = await started.ended;
+      if (killedBy === 'SIGKILL') kills++;
+      const { code, err } = await graft('train', '--resume', '--output', path(output), '--json');
+      expect(code, err).toBe(0);
+      expect(adapter(output).equals(adapter('whole')), `attempt ${attempt}: ${delay} ms after step ${step}`).toBe(true);
+      const log = (name: string) =>
+        (JSON.parse(readFileSync(path(`${name}/trainer_state.json`), 'utf8')) as TrainerState).log_history;
+      expect(log(output)).toEqual(log('whole'));
+    }
+  });
+
+  test('stopped by Ctrl-C writes a checkpoint, exits with 130 and goes on when told', async () => {
+    const started = startGraft(train('stopped', '--save_steps', '100'), (line) => {
+      const event = JSON.parse(line) as TrainEvent;
+      if (event.kind === 'step' && event.row.step === 5) started.child.kill('SIGINT');
+    });
+    const { code, out } = await started.ended;
+    expect(code).toBe(130);
+    const summary = jsonLines<RunSummary & { kind: string }>(out).find(({ kind }) => kind === 'summary');
+    expect(summary).toMatchObject({ stopped: 'cancelled' });
+    expect(existsSync(path('stopped/checkpoint-0'))).toBe(true);
+    expect((await graft(...train('stopped', '--resume'))).code).toBe(0);
+    expect(adapter('stopped')).toEqual(adapter('whole'));
+  });
+
+  test('a loss that becomes infinite is one line that says what to do', async () => {
+    const { code, err } = await graft(...train('wild', '--learning_rate', '1e30', '--lr_scheduler_type', 'constant'));
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /\ngraft: At step \d+ the loss is .*: lower learning_rate.*checkpoint of step \d+ is kept\.\n$/,
+    );
+    expect(err).not.toMatch(/\n\s+at /);
+  });
+});
+
+interface Trajectory {
+  settings: Record<string, unknown>;
+  steps: {
+    loss: number;
+    grad_norm: number;
+    learning_rate: number;
+    micro_batches: { input_ids: number[][]; labels: number[][] }[];
+  }[];
+}
+
+/** Settings of a trajectory that are keys of the run file. */
+const SETTINGS = [
+  'learning_rate',
+  'lr_scheduler_type',
+  'warmup_steps',
+  'max_steps',
+  'weight_decay',
+  'max_grad_norm',
+  'gradient_accumulation_steps',
+  'per_device_train_batch_size',
+];
+
+describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
+  for (const name of ['lora_all', 'lora_qv', 'rslora', 'dora']) {
+    test(name, async () => {
+      const golden = (file: string) => reference('golden/adapters', name, file);
+      const { settings, steps } = JSON.parse(readFileSync(golden('trajectory.json'), 'utf8')) as Trajectory;
+      const rows = steps.flatMap(({ micro_batches }) =>
+        micro_batches.flatMap(({ input_ids, labels }) =>
+          input_ids.map((ids, i) => ({ input_ids: ids, labels: labels[i] })),
+        ),
+      );
+      writeFileSync(path(`${name}.jsonl`), rows.map((row) => JSON.stringify(row)).join('\n'));
+      writeFileSync(path(`${name}.yaml`), SETTINGS.map((key) => `${key}: ${String(settings[key])}\n`).join(''));
+      const { code, err } = await graft(
+        ...['train', path(`${name}.yaml`), '--model', reference('models/stories260K'), '--data', path(`${name}.jsonl`)],
+        ...['--adapter', golden('adapter_init'), '--shuffle', 'false', '--output', path(name)],
+      );
+      expect(code, err).toBe(0);
+
+      const state = JSON.parse(readFileSync(path(`${name}/trainer_state.json`), 'utf8')) as TrainerState;
+      expect(state.log_history).toHaveLength(20);
+      state.log_history.forEach(({ loss, grad_norm, learning_rate }, i) => {
+        const expected = steps[i]!;
+        expect(Math.abs(loss! / expected.loss - 1), `loss of step ${i + 1}`).toBeLessThan(1e-4);
+        expect(Math.abs(grad_norm! / expected.grad_norm - 1), `gradient norm of step ${i + 1}`).toBeLessThan(1e-4);
+        expect(learning_rate).toBe(expected.learning_rate);
+      });
+      const actual = await readAdapter(await openFolder(path(name)));
+      const final = await readAdapter(await openFolder(golden('adapter_final')));
+      const expected = new Map(final.tensors.map((tensor) => [tensor.name, toFloat32(tensor.bytes, 'f32')]));
+      expect(actual.tensors.map((tensor) => tensor.name).sort()).toEqual([...expected.keys()].sort());
+      for (const { name: tensor, bytes } of actual.tensors) {
+        expect(relativeError(toFloat32(bytes, 'f32'), expected.get(tensor)!), tensor).toBeLessThan(1e-4);
+      }
+    });
+  }
+});
