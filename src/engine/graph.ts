@@ -2,27 +2,11 @@
  * The symbolic graph. Model code calls ops; each call appends a node with shapes and dtypes, and nothing touches the
  * GPU. Autodiff appends more nodes, the planner gives every value a slot, and the program replays the nodes.
  */
-import { BYTES_PER_ELEMENT, elementCount, type DType } from '../core/dtypes';
 import type { Kernel, KernelCapabilities } from './kernel';
+import type { Tensor, TensorType } from './tensor';
 import type { MemoryBytes } from './types';
 
-export interface TensorType {
-  readonly shape: readonly number[];
-  readonly dtype: DType;
-}
-
-/** A value of the graph: a leaf backed by a buffer that outlives the program, or the output of a node. */
-export interface Tensor extends TensorType {
-  readonly id: number;
-  readonly leaf?: Leaf;
-}
-
-/** A persistent buffer, identified by name across all graphs of a session. */
-export interface Leaf {
-  readonly name: string;
-  readonly kind: keyof MemoryBytes;
-  readonly trainable: boolean;
-}
+export { byteSize, type Leaf, type Tensor, type TensorType } from './tensor';
 
 export interface Node<A = unknown> {
   readonly op: Op<A>;
@@ -64,11 +48,6 @@ export interface Op<A = unknown> {
   kernels(node: Node<A>, capabilities: KernelCapabilities): Kernel[];
   /** Gradients by input; absent for ops that are never differentiated. */
   backward?(context: BackwardContext<A>): (Tensor | undefined)[];
-}
-
-/** Bytes of the buffer behind a tensor: whole 32-bit words, at least one. */
-export function byteSize(type: TensorType): number {
-  return Math.max(4, Math.ceil((elementCount(type.shape) * BYTES_PER_ELEMENT[type.dtype]) / 4) * 4);
 }
 
 export class Graph {

@@ -1,5 +1,5 @@
 /** A kernel: WGSL with its specialisation, the tensors it binds, and its grid. Data only; `program.ts` runs it. */
-import type { Tensor } from './graph';
+import type { Tensor } from './tensor';
 
 /** What kernels may be chosen by. */
 export interface KernelCapabilities {

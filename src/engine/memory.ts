@@ -7,7 +7,7 @@ import { GraftError } from '../core/errors';
 import type { ParameterSpec } from '../core/spec';
 import type { Device } from './device';
 import { Ledger } from './device';
-import { byteSize, type Tensor } from './graph';
+import { byteSize, type Tensor } from './tensor';
 import { addBytes, emptyBytes, programBytes, UNIFORM_ALIGNMENT, type ProgramsPlan } from './plan';
 import { allocating, Program, type PipelineCache, type SubmitPacer } from './program';
 import type { MemoryBytes } from './types';

@@ -6,8 +6,9 @@
  * Assignment is greedy by size (Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference",
  * arXiv:2001.03288): largest value first, into the smallest slot whose occupants it never meets.
  */
-import { byteSize, type Graph, type Node, type Tensor } from './graph';
+import type { Graph, Node, Tensor } from './graph';
 import type { Kernel, KernelCapabilities } from './kernel';
+import { byteSize } from './tensor';
 import type { MemoryBytes, MemoryPlan } from './types';
 
 /** Spacing of uniform blocks: WebGPU's default `minUniformBufferOffsetAlignment`. */

@@ -28,7 +28,11 @@ const rows = readFileSync('public/datasets/title-fees.jsonl', 'utf8').split('\n'
 const losses = (bytes: Buffer) =>
   (JSON.parse(bytes.toString()) as TrainerState).log_history.map((row) => row.loss ?? row.eval_loss ?? NaN);
 
-test('the same run file gives the same losses in the page and on the command line', async ({ page, site, onTestFinished }) => {
+test('the same run file gives the same losses in the page and on the command line', async ({
+  page,
+  site,
+  onTestFinished,
+}) => {
   const folder = mkdtempSync(join(tmpdir(), 'graft-same-run-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const data = join(folder, 'pairs.jsonl');
@@ -41,7 +45,10 @@ test('the same run file gives the same losses in the page and on the command lin
   await runFile.fill(RUN);
   await page.getByTestId('run-file-apply').click();
   await page.getByTestId('start').click();
-  await page.getByTestId('status').filter({ hasText: /finished/i }).waitFor({ timeout: 300_000 });
+  await page
+    .getByTestId('status')
+    .filter({ hasText: /finished/i })
+    .waitFor({ timeout: 300_000 });
   const saved = async (file: string) => {
     const download = page.waitForEvent('download');
     await page.getByRole('button', { name: `Download ${file}`, exact: true }).click();

@@ -1,5 +1,6 @@
 import matmulCode from '../../../shaders/matmul.wgsl?raw';
 import directCode from '../../../shaders/matmul_direct.wgsl?raw';
+import blocksCode from '../../../shaders/matmul_blocks.wgsl?raw';
 import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
 import matvecCode from '../../../shaders/matvec.wgsl?raw';
 import type { Graph, Node, Op, Tensor } from '../graph';
@@ -8,6 +9,7 @@ import { epilogueModule, epilogueVec4Module, reduceModule, weightModule } from '
 import { expectShape, matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
+const blocksModule: Shader = { name: 'matmul_blocks', code: blocksCode };
 const directShader: Shader = { name: 'matmul_direct', code: directCode };
 const quadShader: Shader = { name: 'matmul_quad', code: quadCode };
 const matvecShader: Shader = { name: 'matvec', code: matvecCode };
@@ -102,7 +104,7 @@ const directKernel: Variant = (node, capabilities) => {
   return {
     ...product(node),
     shader: directShader,
-    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2])],
+    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
     workgroups: gridFor(Math.ceil(m / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE), DIRECT_THREADS),
   };
 };
@@ -112,7 +114,7 @@ const quadKernel: Variant = (node, capabilities) => {
   return {
     ...product(node),
     shader: quadShader,
-    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2])],
+    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
   };
 };

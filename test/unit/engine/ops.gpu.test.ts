@@ -48,7 +48,6 @@ for (const { title, ...variant } of available) {
       expect(Object.keys(actual).toSorted()).toEqual(Object.keys(expected).toSorted());
       for (const [name, values] of Object.entries(expected)) {
         const error = relativeError(actual[name]!, values);
-        if (process.env.SHOW) console.log('ERR', error.toExponential(1), opCase.name, '|', name);
         expect.soft(error, name).toBeLessThan(TOLERANCE);
       }
     });

@@ -19,7 +19,7 @@ export interface OpCase<K extends string = string> {
 
 /** Checks a case's names where it is written; lists of cases forget them. */
 export function opCase<K extends string>(definition: OpCase<K>): OpCase {
-  return definition as unknown as OpCase;
+  return definition;
 }
 
 let stream = 0;

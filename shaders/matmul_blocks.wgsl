@@ -1,0 +1,43 @@
+// What the block kernels for CPU adapters share: C[M, N] = epilogue(alpha · op(A)[M, K] · op(B)[K, N]) in blocks of 4 × 4
+// that stay in registers. A block is a matrix whose columns are rows of the tensor, so the product of two blocks,
+// (B · A), has rows of C as columns. N and K are multiples of 4, M too where A is transposed.
+struct Params {
+  m: u32,
+  n: u32,
+  k: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<WeightVec4>;
+@group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
+
+override TRANSPOSE_A: bool = false; // A is stored [K, M]
+override TRANSPOSE_B: bool = false; // B is stored [N, K], as a linear's weight is
+
+fn block_b(k: u32, column: u32) -> mat4x4f {
+  if (TRANSPOSE_B) {
+    let stride = params.k / 4u;
+    let i = min(column, params.n - 4u) * stride + k / 4u;
+    return transpose(rows_b(i, stride));
+  }
+  let stride = params.n / 4u;
+  return rows_b(k * stride + min(column / 4u, stride - 1u), stride);
+}
+
+fn rows_b(i: u32, stride: u32) -> mat4x4f {
+  return mat4x4f(
+    weight_vec4(b[i]),
+    weight_vec4(b[i + stride]),
+    weight_vec4(b[i + 2u * stride]),
+    weight_vec4(b[i + 3u * stride]),
+  );
+}
+
+fn store(row: u32, column: u32, values: vec4f) {
+  if (row < params.m && column < params.n) {
+    let index = (row * params.n + column) / 4u;
+    c[index] = epilogue_vec4(index, params.alpha * values);
+  }
+}

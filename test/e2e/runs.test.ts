@@ -1,0 +1,149 @@
+/** Runs in the browser: they survive reloads, crashes and lost devices, and end in the same bytes. */
+import type { BrowserContext } from 'playwright-core';
+import { describe, expect } from 'vitest';
+import { Random } from '../../src/core/rng';
+import { test } from '../support/browser';
+import { crash, GraftPage, type Site } from '../support/page';
+
+const ADAPTER = 'adapter_model.safetensors';
+const RUN = `learning_rate: 1.0e-2
+per_device_train_batch_size: 4
+gradient_accumulation_steps: 1
+lora_r: 4
+lora_dropout: 0.1
+max_length: 32
+save_steps: 5
+seed: 3
+`;
+
+function tiny(graft: GraftPage, run: string): Promise<void> {
+  return graft.useTinyModel().then(() => graft.useRunFile(RUN + run));
+}
+
+describe('a run', () => {
+  test('is in the library after a reload, with its curve and its files', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await tiny(graft, 'max_steps: 6\nval_set_size: 2\neval_steps: 3\n');
+    await graft.start();
+    await graft.state('finished');
+    const loss = await graft.at('loss').innerText();
+    const bytes = await graft.download(ADAPTER);
+
+    await page.reload();
+    await graft.state('finished');
+    expect(await graft.at('loss').innerText()).toBe(loss);
+    expect(await graft.at('loss-summary').innerText()).toContain('step 6');
+    expect(await graft.at('library-row').count()).toBe(1);
+    expect((await graft.download(ADAPTER)).equals(bytes)).toBe(true);
+    expect(await graft.at('model-name').innerText()).toBe('tiny');
+    expect(await graft.at('dataset-name').innerText()).toBe('rows.jsonl');
+    const files = await graft.at('export-file').locator('code').allInnerTexts();
+    expect(files.sort()).toEqual(
+      ['README.md', 'adapter_config.json', ADAPTER, 'graft.json', 'run.yaml', 'trainer_state.json'].sort(),
+    );
+
+    await page.getByRole('button', { name: /^Delete tiny on/ }).click();
+    await graft.at('confirm').click();
+    await graft.at('library-row').waitFor({ state: 'detached' });
+    await graft.state('idle');
+  });
+
+  test('stops when it is cancelled and goes on to the same bytes', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await tiny(graft, 'max_steps: 60\n');
+    await graft.start();
+    await graft.state('finished');
+    const whole = await graft.download(ADAPTER);
+
+    await graft.start();
+    await graft.firstStep();
+    await graft.at('cancel').click();
+    await graft.state('cancelled');
+    expect(Number(await graft.at('step').innerText())).toBeLessThan(60);
+    await graft.at('resume').click();
+    await graft.state('finished');
+    expect((await graft.download(ADAPTER)).equals(whole)).toBe(true);
+  });
+
+  test('belongs to one tab at a time', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await tiny(graft, 'max_steps: 5000\n');
+    await graft.start();
+    await graft.firstStep();
+
+    const other = await GraftPage.open(await page.context().newPage(), site);
+    await other.at('library-row').waitFor();
+    expect(await other.at('library-row').getAttribute('data-state')).toBe('running');
+    expect(await other.at('status').innerText()).toContain('another tab');
+    expect(await other.at('resume').count()).toBe(0);
+    expect(await other.page.getByRole('button', { name: /^Delete tiny on/ }).isDisabled()).toBe(true);
+    await other.page.close();
+    await graft.at('cancel').click();
+    await graft.state('cancelled');
+  });
+});
+
+describe('a killed tab', () => {
+  const KILLS = 20;
+  const STEPS = 400;
+
+  test(`${KILLS} kills at random moments end in the bytes of the run that was left alone`, async ({
+    browser,
+    site,
+  }) => {
+    const context = await browser.newContext();
+    const { graft, whole } = await wholeRun(context, site, STEPS);
+    const random = new Random(Number(process.env['GRAFT_SEED'] ?? 20));
+    let { page } = graft;
+    await graft.start();
+    for (let kill = 0; kill < KILLS; kill++) {
+      const now = new GraftPage(page);
+      await now.firstStep();
+      await page.waitForTimeout(random.uint32() % 600);
+      await crash(page);
+      page = await context.newPage();
+      const again = await GraftPage.open(page, site);
+      const row = again.at('library-row').first();
+      await row.waitFor();
+      if ((await row.getAttribute('data-state')) === 'finished') {
+        expect((await again.download(ADAPTER)).equals(whole), `kill ${kill}`).toBe(true);
+        await again.start();
+      } else {
+        await again.state('interrupted');
+        await again.at('resume').click();
+        await again.state('running');
+      }
+    }
+    const last = new GraftPage(page);
+    await last.state('finished');
+    expect((await last.download(ADAPTER)).equals(whole)).toBe(true);
+    await context.close();
+  });
+});
+
+test('a lost device is said, and the run goes on to the same bytes', async ({ browser, site }) => {
+  const context = await browser.newContext();
+  const { graft, whole } = await wholeRun(context, site, 400);
+  await graft.start();
+  await graft.firstStep();
+  const session = await browser.newBrowserCDPSession();
+  session.send('Browser.crashGpuProcess').catch(() => undefined);
+  await graft.state('interrupted');
+  expect(await graft.at('train-error').getAttribute('data-code')).toBe('device-lost');
+  await graft.at('resume').click();
+  await graft.state('finished');
+  expect((await graft.download(ADAPTER)).equals(whole)).toBe(true);
+  await context.close();
+});
+
+async function wholeRun(
+  context: BrowserContext,
+  site: Site,
+  steps: number,
+): Promise<{ graft: GraftPage; whole: Buffer }> {
+  const graft = await GraftPage.open(await context.newPage(), site);
+  await tiny(graft, `max_steps: ${steps}\n`);
+  await graft.start();
+  await graft.state('finished');
+  return { graft, whole: await graft.download(ADAPTER) };
+}

@@ -1,0 +1,80 @@
+/** The page as a test drives it: by the same controls that a visitor has. */
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Locator, Page } from 'playwright-core';
+import type { serveSite } from './site.mjs';
+import { tinyRows, writeTinyModel } from './tiny-model';
+
+export type Site = Awaited<ReturnType<typeof serveSite>>;
+
+export class GraftPage {
+  constructor(readonly page: Page) {}
+
+  /** Opens the page and waits until everything of the last visit is back. */
+  static async open(page: Page, site: Site): Promise<GraftPage> {
+    const graft = new GraftPage(page);
+    await page.goto(site.url);
+    await graft.at('data-facts').locator('dd').first().or(graft.at('data-error')).waitFor();
+    return graft;
+  }
+
+  at(testid: string): Locator {
+    return this.page.getByTestId(testid);
+  }
+
+  /** Opens a tiny random model from a folder of the disk, with pre-tokenised rows to train on. */
+  async useTinyModel(rows = 12): Promise<void> {
+    const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'tiny');
+    await writeTinyModel(folder);
+    await this.at('model-folder').setInputFiles(folder);
+    await this.page.getByTestId('model-name').getByText('tiny', { exact: true }).waitFor();
+    await this.useData('rows.jsonl', tinyRows(rows));
+    await this.at('data-facts').getByText('tokens', { exact: true }).waitFor();
+  }
+
+  async useData(name: string, text: string): Promise<void> {
+    await this.at('dataset-file').setInputFiles({ name, mimeType: 'application/json', buffer: Buffer.from(text) });
+    await this.at('dataset-name').getByText(name, { exact: true }).waitFor();
+  }
+
+  /** Types a run file into its field and takes it. */
+  async useRunFile(yaml: string): Promise<void> {
+    const field = this.at('run-file');
+    if (!(await field.isVisible())) await this.page.getByText('All of it as a file').click();
+    await field.fill(yaml);
+    await this.at('run-file-apply').click();
+  }
+
+  async start(): Promise<void> {
+    await this.at('start').click();
+  }
+
+  /** Waits until the run on the chart is in this state. */
+  async state(state: 'idle' | 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted'): Promise<void> {
+    await this.page.locator(`[data-testid=status][data-state=${state}]`).waitFor({ timeout: 120_000 });
+  }
+
+  /** Waits until a step is done, and returns its number. */
+  async firstStep(): Promise<void> {
+    await this.page.locator('[data-testid=step]', { hasText: /^[1-9]/ }).waitFor({ timeout: 120_000 });
+  }
+
+  /** Downloads one file of the open run. */
+  async download(name: string): Promise<Buffer> {
+    const button = this.page.getByRole('button', { name: `Download ${name}` });
+    const [download] = await Promise.all([this.page.waitForEvent('download'), button.click()]);
+    const chunks: Buffer[] = [];
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks);
+  }
+}
+
+/** Kills the tab's renderer, worker and all, as a crash would. */
+export async function crash(page: Page): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  const crashed = page.waitForEvent('crash');
+  session.send('Page.crash').catch(() => undefined); // it never answers
+  await crashed;
+  await page.close();
+}

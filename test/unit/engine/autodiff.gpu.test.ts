@@ -1,0 +1,151 @@
+/** Gradients of whole pieces of a model on the GPU, and of checkpointed ones. */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openEngine, type TrainOptions } from '../../../src/engine';
+import { backward } from '../../../src/engine/autodiff';
+import type { Graph, Tensor } from '../../../src/engine/graph';
+import { add } from '../../../src/engine/ops/add';
+import { linear } from '../../../src/engine/ops/matmul';
+import { rmsNorm } from '../../../src/engine/ops/rms_norm';
+import { swiglu } from '../../../src/engine/ops/swiglu';
+import { add as addReference } from '../../reference/add';
+import { linearBackward, matmul as matmulReference } from '../../reference/matmul';
+import { rmsNorm as normReference, rmsNormBackward } from '../../reference/rms_norm';
+import { swiglu as swigluReference, swigluBackward } from '../../reference/swiglu';
+import { relativeError } from '../../support/compare';
+import { tinyLora, tinySpec } from '../../support/decoder-spec';
+import { openRunner, runGraph, type LeafInput, type Runner } from '../../support/graph-runner';
+import { testGpu } from '../../support/gpu';
+import { applyRecipe, recipeInputs, recipes, type Step } from '../../support/random-graph';
+import { randomWeights } from '../../support/random-weights';
+import { normal, trainable } from './cases/types';
+
+const { gpu } = await testGpu();
+let runner: Runner;
+beforeAll(async () => {
+  runner = await openRunner(gpu);
+});
+afterAll(() => runner.device.destroy());
+
+describe('a gated MLP with its norm and skip, [7, 20] through 37', () => {
+  const [m, C, I] = [7, 20, 37];
+  const EPS = Math.fround(1e-5);
+  const inputs = {
+    x: trainable(normal([m, C])),
+    norm: trainable(normal([C])),
+    gate: trainable(normal([I, C], 0.3)),
+    up: trainable(normal([I, C], 0.3)),
+    down: trainable(normal([C, I], 0.3)),
+    dy: normal([m, C]),
+  };
+
+  function mlp(graph: Graph, { x, norm, gate, up, down }: Record<keyof typeof inputs, Tensor>): Tensor {
+    const h = rmsNorm(graph, x, norm, EPS);
+    const activated = swiglu(graph, linear(graph, h, gate), linear(graph, h, up));
+    return add(graph, x, linear(graph, activated, down));
+  }
+
+  /** The same by the plain loops, forward and back. */
+  function expected() {
+    const { x, norm, gate, up, down, dy } = Object.fromEntries(
+      Object.entries(inputs).map(([name, { values }]) => [name, values]),
+    ) as Record<keyof typeof inputs, ArrayLike<number>>;
+    const wide = { m, n: I, k: C, transposeB: true };
+    const narrow = { m, n: C, k: I, transposeB: true };
+    const h = normReference(x, norm, EPS);
+    const g = matmulReference(h, gate, wide);
+    const u = matmulReference(h, up, wide);
+    const activated = swigluReference(g, u);
+    const y = matmulReference(activated, down, narrow, x);
+    const byDown = linearBackward(activated, down, dy, narrow);
+    const { dgate, dup } = swigluBackward(g, u, byDown.dx);
+    const byGate = linearBackward(h, gate, dgate, wide);
+    const byUp = linearBackward(h, up, dup, wide);
+    const byNorm = rmsNormBackward(x, norm, EPS, addReference(byGate.dx, byUp.dx, 1));
+    const dx = addReference(dy, byNorm.dx, 1);
+    return { y, dx, dnorm: byNorm.dweight, dgate: byGate.dw, dup: byUp.dw, ddown: byDown.dw };
+  }
+
+  it.each([false, true])('equals plain loops, checkpointed %s', async (checkpoint) => {
+    const actual = await runGraph(runner, inputs, (graph, leaves) => {
+      const y = checkpoint ? graph.checkpoint(() => mlp(graph, leaves)) : mlp(graph, leaves);
+      const gradients = backward(graph, new Map([[y, leaves.dy]]));
+      return {
+        y,
+        dx: gradients.get(leaves.x)!,
+        dnorm: gradients.get(leaves.norm)!,
+        dgate: gradients.get(leaves.gate)!,
+        dup: gradients.get(leaves.up)!,
+        ddown: gradients.get(leaves.down)!,
+      };
+    });
+    for (const [name, values] of Object.entries(expected())) {
+      expect(relativeError(actual[name as keyof typeof actual], values), name).toBeLessThan(1e-5);
+    }
+  });
+});
+
+/** Every gradient of a recipe, as bits. */
+async function gradientBits(inputs: Record<string, LeafInput>, recipe: Step[], checkpoint: boolean) {
+  const values = await runGraph(runner, inputs, (graph, leaves) => {
+    const y = applyRecipe(graph, leaves, recipe, checkpoint).at(-1)!;
+    const gradients = backward(graph, new Map([[y, leaves[`dy${y.shape[1]!}`]!]]));
+    return { y, ...Object.fromEntries([...gradients].map(([leaf, gradient]) => [leaf.leaf!.name, gradient])) };
+  });
+  return Object.entries<Float32Array>(values).map(([name, value]) => [
+    name,
+    [...new Uint32Array(value.slice().buffer)],
+  ]);
+}
+
+describe('checkpointing', () => {
+  it('gives the same bits on random graphs', async () => {
+    const inputs = recipeInputs();
+    await fc.assert(
+      fc.asyncProperty(recipes, async (recipe) => {
+        expect(await gradientBits(inputs, recipe, true)).toEqual(await gradientBits(inputs, recipe, false));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('trains a decoder with dropout to the same bytes in less memory', async () => {
+    const engine = await openEngine(gpu);
+    const batch = {
+      inputIds: [
+        [1, 2, 3, 4, 5, 6, 7],
+        [8, 9, 10],
+      ],
+      labels: [
+        [1, 2, 3, -100, 5, 6, 7],
+        [8, 9, 10],
+      ],
+    };
+    const train = async (gradientCheckpointing: boolean) => {
+      const options: TrainOptions = {
+        spec: { ...tinySpec, numLayers: 3 },
+        weightDType: 'f32',
+        lora: tinyLora,
+        seed: 5,
+        batchSize: 2,
+        lengths: [7],
+        gradientCheckpointing,
+        adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+        maxGradNorm: 1,
+      };
+      const session = await engine.createTrainSession(options, randomWeights(options.spec));
+      const results = [await session.step([batch, batch], 0, 1e-2), await session.step([batch], 1, 1e-2)];
+      const state = await session.exportState();
+      const { activations } = session.plan.bytes;
+      expect(session.liveBytes).toEqual(session.plan);
+      session.dispose();
+      return { results, state, activations };
+    };
+    const plain = await train(false);
+    const checkpointed = await train(true);
+    engine.destroy();
+    expect(checkpointed.results).toEqual(plain.results);
+    expect(checkpointed.state).toEqual(plain.state);
+    expect(checkpointed.activations).toBeLessThan(plain.activations);
+  });
+});

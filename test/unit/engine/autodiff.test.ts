@@ -1,0 +1,171 @@
+/** What the backward pass emits: no work for frozen leaves, sums folded where a kernel can take them. */
+import { describe, expect, it } from 'vitest';
+import { backward } from '../../../src/engine/autodiff';
+import { Graph, type Tensor } from '../../../src/engine/graph';
+import { lossGraph } from '../../../src/engine/model/graphs';
+import { add } from '../../../src/engine/ops/add';
+import { gatherRows } from '../../../src/engine/ops/cache';
+import { linear } from '../../../src/engine/ops/matmul';
+import { rmsNorm } from '../../../src/engine/ops/rms_norm';
+import { swiglu } from '../../../src/engine/ops/swiglu';
+import { tinyLora, tinySpec } from '../../support/decoder-spec';
+
+function leaf(graph: Graph, name: string, shape: number[], trainable: boolean): Tensor {
+  return graph.leaf(name, { shape, dtype: 'f32' }, 'workspace', trainable);
+}
+
+function counts(names: readonly string[]): Record<string, number> {
+  const result: Record<string, number> = {};
+  for (const name of names) result[name] = (result[name] ?? 0) + 1;
+  return result;
+}
+
+const opNames = (graph: Graph) => graph.liveNodes().map((node) => node.op.name);
+
+/** Names of the ops that the backward pass adds, and the leaves that get a gradient. */
+function emitted(build: (graph: Graph) => Tensor): { ops: Record<string, number>; leaves: string[] } {
+  const graph = new Graph();
+  const y = build(graph);
+  const forward = graph.nodes.length;
+  const gradients = backward(graph, new Map([[y, leaf(graph, 'dy', [...y.shape], false)]]));
+  gradients.forEach((gradient) => graph.keep(gradient));
+  const live = new Set(graph.liveNodes());
+  const added = graph.nodes.slice(forward).filter((node) => live.has(node));
+  return {
+    ops: counts(added.map((node) => node.op.name)),
+    leaves: [...gradients.keys()].map((tensor) => tensor.leaf!.name),
+  };
+}
+
+describe('frozen leaves', () => {
+  const product = (xTrains: boolean, wTrains: boolean) =>
+    emitted((graph) => linear(graph, leaf(graph, 'x', [7, 20], xTrains), leaf(graph, 'w', [5, 20], wTrains)));
+
+  it('get no product of a linear', () => {
+    expect(product(true, true)).toEqual({ ops: { matmul: 2 }, leaves: ['x', 'w'] });
+    expect(product(true, false)).toEqual({ ops: { matmul: 1 }, leaves: ['x'] });
+    expect(product(false, true)).toEqual({ ops: { matmul: 1 }, leaves: ['w'] });
+    expect(product(false, false)).toEqual({ ops: {}, leaves: [] });
+  });
+
+  it('get no weight gradient of a norm, and stop the pass above them', () => {
+    const { ops, leaves } = emitted((graph) => {
+      const frozen = swiglu(graph, leaf(graph, 'a', [7, 20], false), leaf(graph, 'b', [7, 20], false));
+      const normed = rmsNorm(graph, frozen, leaf(graph, 'norm', [20], false), 1e-5);
+      return linear(graph, normed, leaf(graph, 'w', [5, 20], true));
+    });
+    expect({ ops, leaves }).toEqual({ ops: { matmul: 1 }, leaves: ['w'] });
+  });
+
+  it('below the first adapter of a decoder cost nothing', () => {
+    const lora = { ...tinyLora, dropout: 0, targetModules: ['v_proj'] };
+    const { graph } = lossGraph({
+      spec: tinySpec,
+      weightDType: 'f32',
+      lora,
+      trainable: 'adapter',
+      positions: 7,
+      batch: 2,
+      length: 7,
+      gradients: true,
+      dropout: false,
+      checkpoint: false,
+    });
+    expect(counts(opNames(graph))).toEqual({
+      embedding: 1,
+      rmsNorm: 5,
+      // Forward 7 a layer and the head, and 2 an adapter. Backward: dX of the head, of layer 1's seven linears and of
+      // layer 0's four behind the values; of both adapters dB, d(xAᵀ) and dA, and in layer 1 dx through A.
+      matmul: 15 + 4 + (1 + 7 + 4) + (3 + 3 + 1),
+      rope: 4 + 2,
+      attention: 2,
+      add: 4,
+      swiglu: 2,
+      crossEntropy: 1,
+      crossEntropyBackward: 1,
+      rmsNormDx: 1 + 2 + 1,
+      swigluBackward: 2,
+      attentionDelta: 2,
+      attentionDq: 1,
+      attentionDkv: 2,
+      accumulate: 4 + 1,
+    });
+  });
+});
+
+describe('sums of gradients', () => {
+  it('are folded into products and norms', () => {
+    const { ops } = emitted((graph) => {
+      const x = leaf(graph, 'x', [7, 20], true);
+      const w = (name: string) => leaf(graph, name, [20, 20], false);
+      const h = rmsNorm(graph, x, leaf(graph, 'norm', [20], false), 1e-5);
+      return add(graph, x, swiglu(graph, linear(graph, h, w('gate')), linear(graph, h, w('up'))));
+    });
+    expect(ops).toEqual({ swigluBackward: 1, matmul: 2, rmsNormDx: 1 });
+  });
+
+  const fullTraining = (tieWordEmbeddings: boolean) =>
+    opNames(
+      lossGraph({
+        spec: { ...tinySpec, tieWordEmbeddings },
+        weightDType: 'f32',
+        trainable: 'all',
+        positions: 7,
+        batch: 1,
+        length: 7,
+        gradients: true,
+        dropout: false,
+        checkpoint: false,
+      }).graph,
+    );
+
+  it('need an addition of their own only for a tied embedding', () => {
+    const residuals = 2 * tinySpec.numLayers;
+    expect(counts(fullTraining(false))['add']).toBe(residuals);
+    expect(counts(fullTraining(true))['add']).toBe(residuals + 1);
+  });
+});
+
+describe('backward', () => {
+  it('follows only what the seeded output depends on', () => {
+    const { ops, leaves } = emitted((graph) => {
+      const x = leaf(graph, 'x', [7, 20], true);
+      swiglu(graph, x, leaf(graph, 'unused', [7, 20], true));
+      return linear(graph, x, leaf(graph, 'w', [5, 20], false));
+    });
+    expect({ ops, leaves }).toEqual({ ops: { matmul: 1 }, leaves: ['x'] });
+  });
+
+  it('gives the gradient of inner values where they are asked for', () => {
+    const graph = new Graph();
+    const x = leaf(graph, 'x', [7, 20], false);
+    const h = linear(graph, x, leaf(graph, 'w', [20, 20], false));
+    const y = swiglu(graph, h, h);
+    const gradients = backward(graph, new Map([[y, leaf(graph, 'dy', [7, 20], false)]]), [h]);
+    expect([...gradients.keys()]).toEqual([h]);
+    expect(gradients.get(h)!.shape).toEqual([7, 20]);
+  });
+
+  it('refuses an op that has no rule', () => {
+    const build = (graph: Graph) => {
+      const rows = graph.leaf('rows', { shape: [3], dtype: 'u32' }, 'workspace');
+      return gatherRows(graph, leaf(graph, 'x', [7, 20], true), rows);
+    };
+    expect(() => emitted(build)).toThrow('gatherRows has no backward rule');
+  });
+
+  it('recomputes a checkpointed segment once, and of it only what the rules read', () => {
+    const graph = new Graph();
+    const x = leaf(graph, 'x', [7, 20], true);
+    const w = (name: string) => leaf(graph, name, [20, 20], true);
+    const y = graph.checkpoint(() => {
+      const gated = swiglu(graph, linear(graph, x, w('gate')), linear(graph, x, w('up')));
+      return linear(graph, gated, w('down'));
+    });
+    const gradients = backward(graph, new Map([[y, leaf(graph, 'dy', [7, 20], false)]]));
+    gradients.forEach((gradient) => graph.keep(gradient));
+    graph.keep(y);
+    // Once more: gate, up and their activation; the last product is in no rule.
+    expect(counts(opNames(graph))).toEqual({ matmul: 3 + 2 + 6, swiglu: 1 + 1, swigluBackward: 1 });
+  });
+});

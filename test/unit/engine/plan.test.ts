@@ -1,0 +1,208 @@
+/** The memory plan: sound on random graphs, shared between programs, equal to what is allocated. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { openEngine, planInference, planTraining } from '../../../src/engine';
+import { backward } from '../../../src/engine/autodiff';
+import { byteSize, Graph, type Tensor } from '../../../src/engine/graph';
+import { planInferenceSession } from '../../../src/engine/infer';
+import { PLAIN } from '../../../src/engine/kernel';
+import { crossEntropy } from '../../../src/engine/ops/cross_entropy';
+import { linear } from '../../../src/engine/ops/matmul';
+import { planPrograms, type ProgramsPlan } from '../../../src/engine/plan';
+import { planTrainSession } from '../../../src/engine/train';
+import type { TrainOptions } from '../../../src/engine/types';
+import { tinyLora, tinySpec } from '../../support/decoder-spec';
+import { declareLeaves, openRunner, placeGraph } from '../../support/graph-runner';
+import { nullGpu } from '../../support/gpu';
+import { applyRecipe, recipeInputs, recipes, type Step } from '../../support/random-graph';
+import { randomWeights } from '../../support/random-weights';
+
+/** A recipe with its backward pass; `kept` of its values stay readable, and so do all gradients. */
+function recipeGraph(recipe: readonly Step[], checkpoint: boolean, kept: number): Graph {
+  const graph = new Graph();
+  const leaves = declareLeaves(graph, recipeInputs());
+  const values = applyRecipe(graph, leaves, recipe, checkpoint);
+  const y = values.at(-1)!;
+  graph.keep(values[kept % values.length]!);
+  const gradients = backward(graph, new Map([[y, leaves[`dy${y.shape[1]!}`]!]]));
+  gradients.forEach((gradient) => graph.keep(gradient));
+  return graph;
+}
+
+/** Runs the plan on paper: every slot remembers the value written last, and every read must find its own. */
+function replay(graph: Graph, { slots, slotOf }: ProgramsPlan): void {
+  const held = new Map<number, Tensor>();
+  const slot = (tensor: Tensor) => slotOf.get(tensor)!;
+  const expectHeld = (tensor: Tensor) => expect(held.get(slot(tensor))).toBe(tensor);
+  for (const node of graph.liveNodes()) {
+    const read = node.inputs.filter((input) => !input.leaf);
+    read.forEach(expectHeld);
+    const written = node.outputs.map(slot);
+    expect(new Set(written).size, 'outputs of one node').toBe(written.length);
+    expect(
+      read.map(slot).filter((index) => written.includes(index)),
+      'read and written at once',
+    ).toEqual([]);
+    for (const output of node.outputs) {
+      expect(slots[slot(output)]!.bytes).toBeGreaterThanOrEqual(byteSize(output));
+      held.set(slot(output), output);
+    }
+  }
+  for (const result of graph.results) if (!result.leaf) expectHeld(result);
+}
+
+const cases = fc.record({ recipe: recipes, checkpoint: fc.boolean(), kept: fc.nat(20) });
+
+describe('slots', () => {
+  it('never hold two values that are alive together', () => {
+    fc.assert(
+      fc.property(cases, ({ recipe, checkpoint, kept }) => {
+        const graph = recipeGraph(recipe, checkpoint, kept);
+        replay(graph, planPrograms(new Map([['main', graph]]), PLAIN));
+      }),
+    );
+  });
+
+  it('serve several programs, each as if it were alone', () => {
+    fc.assert(
+      fc.property(fc.array(cases, { minLength: 2, maxLength: 3 }), (several) => {
+        const graphs = several.map(({ recipe, checkpoint, kept }) => recipeGraph(recipe, checkpoint, kept));
+        const plan = planPrograms(new Map(graphs.map((graph, i) => [`${i}`, graph])), PLAIN);
+        graphs.forEach((graph) => replay(graph, plan));
+        const alone = graphs.map((graph) => planPrograms(new Map([['main', graph]]), PLAIN));
+        const bytes = ({ slots }: ProgramsPlan) => slots.reduce((sum, slot) => sum + slot.bytes, 0);
+        expect(bytes(plan)).toBeLessThan(alone.reduce((sum, one) => sum + bytes(one), 1));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('of a chain are two, whatever its length', () => {
+    const graph = new Graph();
+    const leaves = declareLeaves(graph, recipeInputs());
+    let x = leaves['x']!;
+    for (let i = 0; i < 9; i++) x = linear(graph, x, leaves['w12x12']!);
+    graph.keep(x);
+    expect(planPrograms(new Map([['main', graph]]), PLAIN).slots).toEqual([
+      { bytes: 4 * 5 * 12, kind: 'activations' },
+      { bytes: 4 * 5 * 12, kind: 'activations' },
+    ]);
+  });
+
+  it('of scratch values count as workspace', () => {
+    const graph = new Graph();
+    const logits = graph.leaf('logits', { shape: [5, 9], dtype: 'f32' }, 'workspace');
+    graph.keep(crossEntropy(graph, logits, graph.leaf('labels', { shape: [5], dtype: 'i32' }, 'workspace')));
+    const { slots } = planPrograms(new Map([['main', graph]]), PLAIN);
+    expect(slots.map(({ bytes, kind }) => `${kind} ${bytes}`).toSorted()).toEqual([
+      'activations 20',
+      'activations 4',
+      'workspace 20',
+    ]);
+  });
+});
+
+describe('leaves', () => {
+  const program = (rows: number) => {
+    const graph = new Graph();
+    const x = graph.leaf('x', { shape: [rows, 20], dtype: 'f32' }, 'workspace');
+    graph.keep(linear(graph, x, graph.leaf('w', { shape: [5, 20], dtype: 'bf16' }, 'weights')));
+    return graph;
+  };
+
+  it('are one buffer for all programs, as large as the largest needs', () => {
+    const { leaves } = planPrograms(
+      new Map([
+        ['short', program(3)],
+        ['long', program(9)],
+        ['middle', program(5)],
+      ]),
+      PLAIN,
+    );
+    expect([...leaves].map(([name, tensor]) => [name, byteSize(tensor)])).toEqual([
+      ['x', 4 * 9 * 20],
+      ['w', 2 * 5 * 20],
+    ]);
+  });
+
+  it('are one tensor within a graph', () => {
+    const graph = new Graph();
+    const type = { shape: [3], dtype: 'f32' } as const;
+    expect(graph.leaf('x', type, 'weights')).toBe(graph.leaf('x', type, 'weights'));
+  });
+});
+
+const training: TrainOptions = {
+  spec: tinySpec,
+  weightDType: 'bf16',
+  lora: { ...tinyLora, useDora: true },
+  seed: 1,
+  batchSize: 2,
+  lengths: [7, 13],
+  gradientCheckpointing: false,
+  adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+  maxGradNorm: 1,
+};
+
+describe('planned bytes', () => {
+  it('equal the ledger for random graphs', async () => {
+    const runner = await openRunner(nullGpu());
+    await fc.assert(
+      fc.asyncProperty(cases, async ({ recipe, checkpoint, kept }) => {
+        const graph = recipeGraph(recipe, checkpoint, kept);
+        const { memory, plan } = await placeGraph(
+          runner,
+          graph,
+          recipeInputs(),
+          [...graph.results].filter(({ leaf }) => !leaf),
+        );
+        const live = memory.ledger.liveBytes();
+        memory.destroy();
+        expect(live).toEqual(plan);
+        expect(memory.ledger.liveBytes().totalBytes).toBe(0);
+      }),
+      { numRuns: 30 },
+    );
+    runner.device.destroy();
+  });
+
+  it('equal the ledger of sessions that train an adapter, train all, and decode', async () => {
+    const engine = await openEngine(nullGpu());
+    const all: TrainOptions = { ...training, weightDType: 'f32', lora: undefined };
+    for (const options of [training, { ...training, gradientCheckpointing: true }, all]) {
+      const session = await engine.createTrainSession(options, randomWeights(tinySpec));
+      expect(session.liveBytes).toEqual(planTraining(options));
+      session.dispose();
+      expect(session.liveBytes.totalBytes).toBe(0);
+    }
+    const options = { spec: tinySpec, weightDType: 'f16' as const, lora: tinyLora, batchSize: 2, maxLength: 33 };
+    const session = await engine.createInferenceSession(options, randomWeights(tinySpec));
+    expect(session.liveBytes).toEqual(planInference(options));
+    session.dispose();
+    engine.destroy();
+  });
+
+  it('are the same whatever the adapter can do', () => {
+    const capable = [true, false].map((software) => ({ subgroups: true, f16: true, software }));
+    const decode = { spec: tinySpec, weightDType: 'f16' as const, batchSize: 1, maxLength: 65 };
+    for (const capabilities of capable) {
+      expect(planTrainSession(training, capabilities).memory).toEqual(planTraining(training));
+      expect(planInferenceSession(decode, capabilities).memory).toEqual(planInference(decode));
+    }
+  });
+
+  it('hold 16-bit weights in half the bytes of f32', () => {
+    const weights = (weightDType: 'f32' | 'f16') => planTraining({ ...training, weightDType }).bytes.weights;
+    const norms = 4 * (2 * tinySpec.numLayers + 1) * tinySpec.hiddenSize;
+    expect(weights('f16') - norms).toBe((weights('f32') - norms) / 2);
+  });
+
+  it('of activations fall with checkpointing, and nothing else changes', () => {
+    const spec = { ...tinySpec, numLayers: 8 };
+    const plain = planTraining({ ...training, spec }).bytes;
+    const checkpointed = planTraining({ ...training, spec, gradientCheckpointing: true }).bytes;
+    expect(checkpointed.activations).toBeLessThan(plain.activations / 2);
+    // Uniforms: a block for every dispatch, and recomputing dispatches again.
+    expect({ ...checkpointed, activations: 0, workspace: 0 }).toEqual({ ...plain, activations: 0, workspace: 0 });
+  });
+});
