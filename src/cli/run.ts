@@ -6,13 +6,14 @@ import { RUN_CONFIG_KEYS } from '../core/config';
 import { COMMON_FLAGS, readArguments, type Flag } from './arguments';
 import type { Command } from './command';
 import { chat } from './commands/chat';
+import { exportModel } from './commands/export';
 import { forward } from './commands/forward';
 import { generate } from './commands/generate';
 import { plan } from './commands/plan';
 import { train } from './commands/train';
 import { Terminal, type Output } from './terminal';
 
-const COMMANDS: readonly Command[] = [train, generate, chat, forward, plan];
+const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, forward, plan];
 
 /** What the shell reports for a program that Ctrl-C ended. */
 const INTERRUPTED = 130;

@@ -2,6 +2,7 @@
 import { Device } from './device';
 import { GpuInferenceSession, planInferenceSession } from './infer';
 import { PLAIN } from './kernel';
+import { mergeAdapter } from './merge';
 import { PipelineCache, SubmitPacer } from './program';
 import { GpuTrainSession, planTrainSession } from './train';
 import type { DeviceOptions, Engine, InferenceOptions, MemoryPlan, TrainOptions } from './types';
@@ -18,6 +19,8 @@ export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions):
     lost: device.lost,
     createTrainSession: (train, weights) => GpuTrainSession.create(device, pipelines, pacer, train, weights),
     createInferenceSession: (infer, weights) => GpuInferenceSession.create(device, pipelines, pacer, infer, weights),
+    mergeAdapter: (spec, lora, adapter, weights) =>
+      mergeAdapter(device, pipelines, pacer, spec, lora, adapter, weights),
     destroy: () => device.destroy(),
   };
 }

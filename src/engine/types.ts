@@ -142,5 +142,15 @@ export interface Engine {
   readonly lost: Promise<string>;
   createTrainSession(options: TrainOptions, weights: WeightStream): Promise<TrainSession>;
   createInferenceSession(options: InferenceOptions, weights: WeightStream): Promise<InferenceSession>;
+  /**
+   * The stream with the adapter merged in: each targeted linear becomes W + s·B·A in its own dtype, summed in f32;
+   * the rest passes through. Throws `bad-file` where the adapter's tensors don't fit the model.
+   */
+  mergeAdapter(
+    spec: DecoderSpec,
+    lora: LoraSpec,
+    adapter: readonly WeightTensor[],
+    weights: WeightStream,
+  ): WeightStream;
   destroy(): void;
 }

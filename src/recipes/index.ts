@@ -8,6 +8,7 @@ export { contextFor, openGenerator, promptIds, TextGenerator, type GeneratorOpti
 export type { Generation, GenerationOptions, Prompt } from './generate';
 export { exampleViews, inspectData, inspectPrepared, prepareData } from './inspect';
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
+export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, formatBytes, parseBytes, planRun, type RunPlan } from './plan';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
 export { openShape, type ShapedModel } from './steps/options';

@@ -8,21 +8,12 @@ import type { DeviceInfo } from '../../engine';
 import { adapterFiles, type AdapterFile } from '../../formats/peft';
 import { writeSafetensors } from '../../formats/safetensors';
 import { sha256 } from './hash';
+import { modelFolderFiles } from './model-folder';
 import { loraOf, type ShapedModel } from './options';
 
 const SIDECAR = 'graft.json';
 const RUN_FILE = 'run.yaml';
 const STATE_FILE = 'trainer_state.json';
-
-/** Files that make a model folder whole beside its weights, copied where the base model has them. */
-const TEXT_FILES = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'tokenizer.model',
-  'special_tokens_map.json',
-  'chat_template.jinja',
-  'generation_config.json',
-];
 
 export interface OutputOptions {
   readonly run: RunConfig;
@@ -78,24 +69,11 @@ function adapterOutputs(options: OutputOptions): AdapterFile[] {
 }
 
 async function modelOutputs(options: OutputOptions): Promise<AdapterFile[]> {
-  const { modelFiles, tensors } = options;
-  const files: AdapterFile[] = [
-    { name: 'model.safetensors', bytes: writeSafetensors(tensors, { format: 'pt' }) },
-    { name: 'config.json', bytes: await trainedConfig(modelFiles) },
+  return [
+    { name: 'model.safetensors', bytes: writeSafetensors(options.tensors, { format: 'pt' }) },
     { name: 'README.md', bytes: utf8(fullModelCard(options)) },
+    ...(await modelFolderFiles(options.modelFiles, 'float32')),
   ];
-  for (const name of TEXT_FILES) {
-    if ((await modelFiles.size(name)) !== undefined)
-      files.push({ name, bytes: new Uint8Array(await modelFiles.read(name)) });
-  }
-  return files;
-}
-
-/** The base model's config, but for the type that the trained weights are stored in. */
-async function trainedConfig(modelFiles: FileSource): Promise<Uint8Array<ArrayBuffer>> {
-  const config = JSON.parse(decodeUtf8(await modelFiles.read('config.json'))) as Record<string, unknown>;
-  const key = 'torch_dtype' in config ? 'torch_dtype' : 'dtype';
-  return json({ ...config, [key]: 'float32' });
 }
 
 function fullModelCard(options: OutputOptions): string {

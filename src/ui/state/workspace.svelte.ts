@@ -15,6 +15,9 @@ import { RecipeState } from './recipe.svelte';
 import { SamplingState } from './sampling.svelte';
 import { TrainingState } from './training.svelte';
 
+/** Milliseconds between two looks at a run that another tab trains. */
+const OTHER_TABS_INTERVAL = 2000;
+
 export class Workspace {
   readonly client = new WorkerClient();
   readonly device = new DeviceState(this.client);
@@ -48,6 +51,23 @@ export class Workspace {
     } catch (error) {
       this.error = toPlainError(error);
     }
+  }
+
+  /**
+   * Looks again, from time to time, at runs that another tab trains. A tab that has just died may still hold its run
+   * for a moment, too.
+   */
+  followOtherTabs(): () => void {
+    const timer = setInterval(() => {
+      if (this.training.running || !this.library.runs.some(({ state }) => state === 'running')) return;
+      void this.library.refresh().then(() => {
+        const { record } = this.training;
+        const found = this.library.runs.find(({ id }) => id === record?.id);
+        if (found && !this.training.running && JSON.stringify(found) !== JSON.stringify(record))
+          void this.openRun(found.id);
+      });
+    }, OTHER_TABS_INTERVAL);
+    return () => clearInterval(timer);
   }
 
   /** What the next run would be made of; undefined until a model is open. */

@@ -197,6 +197,11 @@ describe('planned bytes', () => {
     expect(weights('f16') - norms).toBe((weights('f32') - norms) / 2);
   });
 
+  it('of a long batch hold shorter ones too', () => {
+    const activations = (lengths: number[]) => planTraining({ ...training, lengths }).bytes.activations;
+    expect(activations([7, 13, 33])).toBeLessThan(1.05 * activations([33]));
+  });
+
   it('of activations fall with checkpointing, and nothing else changes', () => {
     const spec = { ...tinySpec, numLayers: 8 };
     const plain = planTraining({ ...training, spec }).bytes;

@@ -88,15 +88,19 @@ const sharedInput = (m: number, n: number, k: number): OpCase => {
   });
 };
 
-/** x · xᵀ: both operands are the same tensor. */
+/** x · xᵀ · uᵀ + x: one tensor on both sides of a product, whose gradient has a part already. */
 const squareProduct: OpCase = opCase({
-  name: 'a matrix times itself [7, 20]',
-  inputs: { x: trainable(normal([7, 20])) },
-  build: (graph, { x }) => [linear(graph, x, x)],
-  forward: ({ x }) => [product.matmul(x, x, { m: 7, n: 7, k: 20, transposeB: true })],
-  backward: ({ x }, dy) => {
-    const { dx, dw } = product.linearBackward(x, x, dy, { m: 7, n: 7, k: 20 });
-    return { x: dx.map((value, i) => value + dw[i]!) };
+  name: 'a matrix times itself, and a skip [7, 20]',
+  inputs: { x: trainable(normal([7, 20])), u: normal([20, 7]) },
+  build: (graph, { x, u }) => [linear(graph, linear(graph, x, x), u, { addend: x })],
+  forward: ({ x, u }) => {
+    const square = product.matmul(x, x, { m: 7, n: 7, k: 20, transposeB: true });
+    return [product.matmul(square, u, { m: 7, n: 20, k: 7, transposeB: true }, x)];
+  },
+  backward: ({ x, u }, dy) => {
+    const dsquare = product.matmul(dy, u, { m: 7, n: 7, k: 20 });
+    const { dx, dw } = product.linearBackward(x, x, dsquare, { m: 7, n: 7, k: 20 });
+    return { x: dx.map((value, i) => value + dw[i]! + dy[i]!) };
   },
 });
 
