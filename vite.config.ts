@@ -77,6 +77,8 @@ const tests: UserConfig = {
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    // lavapipe compiles a kernel at its first dispatch; for narrow vectors that takes half as long, and tests compute little.
+    env: { LP_NATIVE_VECTOR_WIDTH: '128' },
     projects: [
       {
         extends: true,

@@ -36,8 +36,13 @@ export class LibraryState {
   open(id: string): Promise<void> {
     return this.attempt(async () => {
       this.opened = await this.client.call((worker) => worker.readRun(id));
-      saveSetting(SETTING, id);
+      this.remember(id);
     });
+  }
+
+  /** The run that a reload opens: also the one that trains, before there is anything of it to open. */
+  remember(id: string): void {
+    saveSetting(SETTING, id);
   }
 
   rename(id: string, name: string): Promise<void> {

@@ -146,6 +146,7 @@ export class Workspace {
   }
 
   private async runChanged(runId: string): Promise<void> {
+    this.library.remember(runId);
     await this.library.refresh();
     if (this.training.running) return;
     await this.library.open(runId);

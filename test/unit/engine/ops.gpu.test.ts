@@ -35,8 +35,8 @@ const seen = new Set<string>();
 
 for (const { title, ...variant } of available) {
   const runner = await openRunner(gpu, variant);
-  const fresh = prepared.filter(({ opCase }) => {
-    const key = [opCase.name, ...caseKernels(opCase, runner.capabilities).map(pipelineKey)].join();
+  const fresh = prepared.filter(({ opCase }, i) => {
+    const key = [i, ...caseKernels(opCase, runner.capabilities).map(pipelineKey)].join();
     return !seen.has(key) && seen.add(key);
   });
 

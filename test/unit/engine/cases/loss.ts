@@ -46,22 +46,23 @@ const normCase: OpCase = opCase({
   forward: ({ a, b, c }) => [Float64Array.of(optimizer.globalNorm([a, b, c]))],
 });
 
-/** `scale` is the size of the gradients; where it is 0.1 the moments are those of a run under way, else zero. */
-function adamwCase(count: number, norm: number, maxNorm: number, weightDecay: number, step: number, scale = 0.1): OpCase {
+/** A step of a run under way whose gradients are of that size; a large learning rate, so that the update shows. */
+function adamwCase(size: number, norm: number, maxNorm: number, weightDecay: number, step: number): OpCase {
+  const count = 131;
   const attrs = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, maxNorm };
-  const learningRate = Math.fround(3e-3);
+  const learningRate = Math.fround(0.3);
   const schedule = [learningRate, 1 - attrs.beta1 ** step, Math.sqrt(1 - attrs.beta2 ** step)];
-  const second = normal([count], 1e-3);
+  const squares = normal([count], size);
   return opCase({
-    name: `adamw [${count}], norm ${norm} clipped at ${maxNorm}, decay ${weightDecay}, step ${step}`,
+    name: `adamw, gradients of size ${size}, norm ${norm} clipped at ${maxNorm}, decay ${weightDecay}, step ${step}`,
     inputs: {
-      gradient: normal([count], 0.1),
+      gradient: normal([count], size),
       norm: given([norm], 'f32'),
       loss: given([2], 'f32'),
       schedule: given(schedule, 'f32'),
       parameter: normal([count]),
-      expAvg: normal([count], 0.05),
-      expAvgSq: { ...second, values: Float32Array.from(second.values, Math.abs) },
+      expAvg: normal([count], size / 2),
+      expAvgSq: { ...squares, values: Float32Array.from(squares.values, (value) => value * value) },
     },
     build: (graph, { gradient, norm, loss, schedule, parameter, expAvg, expAvgSq }) => {
       graph.apply(adamwOp, [gradient, norm, loss, schedule, parameter, expAvg, expAvgSq], attrs);
@@ -107,9 +108,10 @@ export const lossCases: readonly OpCase[] = [
   leadCase(7, 37, 6),
   leadCase(33, 130, 100), // its exponential overflows in f32
   normCase,
-  adamwCase(130, 5, 1, 0.01, 1),
-  adamwCase(37, 0.5, 1, 0, 7),
-  adamwCase(65, 5, 0, 0.1, 1000),
+  adamwCase(0.1, 5, 1, 0.01, 1),
+  adamwCase(0.1, 0.5, 1, 0, 7),
+  adamwCase(10, 5, 0, 0.1, 1000),
+  adamwCase(1e-7, 0.5, 1, 0, 1000), // where epsilon weighs as much as the second moment
   divergedCase(Infinity, 2),
   divergedCase(NaN, 2),
   divergedCase(1, NaN),

@@ -1,0 +1,134 @@
+/** What goes wrong is said in one clear message, where it went wrong, and nothing that was there is lost. */
+import { mkdtemp, readFile, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { describe, expect } from 'vitest';
+import { test } from '../support/browser';
+import { findChromium } from '../support/drivers.mjs';
+import { GraftPage } from '../support/page';
+import { tinyRows, writeTinyModel } from '../support/tiny-model';
+
+describe('data', () => {
+  const CASES: [string, string, RegExp][] = [
+    ['a row that is not JSON', '{"question": "a", "answer": "b"}\n{"question": "a", answer}\n', /bad\.jsonl, line 2/],
+    ['a row without an answer', '{"question": "a", "answer": "b"}\n{"question": "a", "answer": ""}\n', /line 2/],
+    ['nothing to train on', '{"input_ids": [1, 2, 3], "labels": [-100, -100, -100]}\n', /train/],
+    ['an empty file', '\n', /no rows/],
+  ];
+
+  for (const [what, text, message] of CASES) {
+    test(`${what}: says so, and takes the next file`, async ({ page, site }) => {
+      const graft = await GraftPage.open(page, site);
+      await graft.useData('bad.jsonl', text);
+      await graft.at('data-error').waitFor();
+      expect(await graft.at('data-error').innerText()).toMatch(message);
+      expect(await graft.at('data-error').getAttribute('data-code')).toBe('bad-data');
+      await graft.useData('good.jsonl', '{"question": "a", "answer": "b"}');
+      await graft.at('data-error').waitFor({ state: 'detached' });
+      await graft.at('tokens').waitFor();
+    });
+  }
+});
+
+describe('a model folder', () => {
+  const open = async (graft: GraftPage, change: (folder: string) => Promise<void>) => {
+    const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'broken');
+    await writeTinyModel(folder);
+    await change(folder);
+    await graft.at('model-folder').setInputFiles(folder);
+    await graft.at('model-error').waitFor();
+    return graft.at('model-error').innerText();
+  };
+
+  test('with truncated weights is refused, and the starter stays open', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    const message = await open(graft, (folder) => truncate(join(folder, 'model.safetensors'), 2000));
+    expect(message).toContain('model.safetensors');
+    expect(await graft.at('model-name').innerText()).toContain('starter');
+  });
+
+  test('of an unknown architecture is named', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    const message = await open(graft, async (folder) => {
+      const file = join(folder, 'config.json');
+      const config = await readFile(file, 'utf8');
+      await writeFile(file, config.replace('"llama"', '"mamba"').replace('LlamaForCausalLM', 'MambaForCausalLM'));
+    });
+    expect(message).toMatch(/mamba/i);
+    expect(await graft.at('model-error').getAttribute('data-code')).toBe('unsupported');
+  });
+});
+
+describe('a run file', () => {
+  test('with a misspelt key names the nearest one and changes nothing', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    const before = await page.getByLabel('Size of the adapter').inputValue();
+    await graft.useRunFile('lora_rr: 3\n');
+    expect(await graft.at('run-file-error').innerText()).toMatch(/lora_rr.*lora_r/);
+    expect(await page.getByLabel('Size of the adapter').inputValue()).toBe(before);
+  });
+
+  test('a setting out of its range is refused in its place', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    const field = page.getByLabel('Size of the adapter');
+    await field.fill('0');
+    await field.press('Tab');
+    expect(await graft.at('setting-error-lora_r').innerText()).toContain('lora_r must be');
+    await field.fill('8');
+    await field.press('Tab');
+    await graft.at('setting-error-lora_r').waitFor({ state: 'detached' });
+  });
+
+  test('with a learning rate that makes the loss infinite stops the run with a sentence', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft.useTinyModel();
+    await graft.useRunFile(
+      'learning_rate: 1.0e+30\nmax_steps: 20\nmax_length: 32\nwarmup_ratio: 0\nmax_grad_norm: 0\n',
+    );
+    await graft.start();
+    await graft.state('failed');
+    expect(await graft.at('train-error').getAttribute('data-code')).toBe('diverged');
+    expect(await graft.at('train-error').innerText()).toContain('learning_rate');
+    expect(await graft.at('library-row').getAttribute('data-state')).toBe('failed');
+  });
+});
+
+test('without WebGPU the page says what to do, and still shows model and data', async ({ site }) => {
+  const browser = await chromium.launch({
+    executablePath: findChromium()!,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-software-rasterizer', '--disable-features=Vulkan,WebGPUService'],
+  });
+  try {
+    const page = await browser.newPage();
+    await page.goto(site.url);
+    const note = page.getByTestId('no-webgpu');
+    await note.waitFor();
+    expect(await note.getAttribute('data-code')).toBe('no-webgpu');
+    await page.getByTestId('tokens').waitFor();
+    expect(await page.getByTestId('quick-start').isDisabled()).toBe(true);
+    expect(await page.getByTestId('start').isDisabled()).toBe(true);
+    expect(await page.getByTestId('plan-total').innerText()).toContain('MiB');
+  } finally {
+    await browser.close();
+  }
+});
+
+test('a full disk stops the run with a sentence; after room is made it goes on', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useTinyModel();
+  await graft.useData('rows.jsonl', tinyRows(8));
+  await graft.useRunFile('max_steps: 600\nmax_length: 32\nsave_steps: 5\nlora_r: 4\n');
+  await graft.start();
+  await graft.firstStep();
+  const session = await page.context().newCDPSession(page);
+  const { origin } = new URL(site.url);
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 });
+  // Not even "failed" can be written down now: the run reads as cut off, which is as good to resume from.
+  await graft.state('interrupted');
+  expect(await graft.at('train-error').getAttribute('data-code')).toBe('storage');
+  expect(await graft.at('train-error').innerText()).toContain('no room');
+  await session.send('Storage.overrideQuotaForOrigin', { origin });
+  await graft.at('resume').click();
+  await graft.state('finished');
+});
