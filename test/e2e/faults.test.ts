@@ -118,7 +118,7 @@ test('a full disk stops the run with a sentence; after room is made it goes on',
   const graft = await GraftPage.open(page, site);
   await graft.useTinyModel();
   await graft.useData('rows.jsonl', tinyRows(8));
-  await graft.useRunFile('max_steps: 600\nmax_length: 32\nsave_steps: 5\nlora_r: 4\n');
+  await graft.useRunFile('max_steps: 150\nmax_length: 32\nsave_steps: 5\nlora_r: 4\n');
   await graft.start();
   await graft.firstStep();
   const session = await page.context().newCDPSession(page);

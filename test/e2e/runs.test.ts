@@ -85,7 +85,7 @@ describe('a run', () => {
 
 describe('a killed tab', () => {
   const KILLS = 20;
-  const STEPS = 400;
+  const STEPS = 250;
 
   test(`${KILLS} kills at random moments end in the bytes of the run that was left alone`, async ({
     browser,
@@ -123,7 +123,7 @@ describe('a killed tab', () => {
 
 test('a lost device is said, and the run goes on to the same bytes', async ({ browser, site }) => {
   const context = await browser.newContext();
-  const { graft, whole } = await wholeRun(context, site, 400);
+  const { graft, whole } = await wholeRun(context, site, 150);
   await graft.start();
   await graft.firstStep();
   const session = await browser.newBrowserCDPSession();

@@ -147,7 +147,9 @@ describe('formatRunConfig', () => {
   });
 
   it('writes every key that has help, in its order', () => {
-    const keys = [...formatRunConfig(parseRunConfig('dataset: x\nmax_train_samples: 3')).matchAll(/^(\w+):/gm)].map(([, key]) => key);
+    const keys = [...formatRunConfig(parseRunConfig('dataset: x\nmax_train_samples: 3')).matchAll(/^(\w+):/gm)].map(
+      ([, key]) => key,
+    );
     expect(keys).toEqual(Object.keys(RUN_CONFIG_KEYS));
     for (const line of Object.values(RUN_CONFIG_KEYS)) expect(line).toMatch(/^.{10,100}\.$/);
   });
