@@ -178,6 +178,13 @@ export interface GraftWorker {
   deleteRun(runId: string): Promise<void>;
   /** The run's downloadable files, or those named. */
   exportRun(runId: string, names?: string[]): Promise<ExportedFile[]>;
+  /** The run's model with its adapter merged in: a whole model folder. */
+  exportMerged(
+    job: JobId,
+    runId: string,
+    model: ModelRef,
+    onProgress: (loaded: number, total: number) => void,
+  ): Promise<ExportedFile[]>;
 
   /** The dataset of the user's own that the page shows; kept so that a reload finds it again. */
   rememberDataset(ref: DatasetRef | null): Promise<void>;

@@ -7,6 +7,7 @@ import { openModel, type HubModel } from '../src/formats/model';
 import {
   exampleViews,
   inspectPrepared,
+  mergeModel,
   planRun,
   prepareData,
   questionsOf,
@@ -16,6 +17,7 @@ import {
 import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
 import type * as protocol from '../src/protocol';
 import { Answering } from './answering';
+import { CollectedFiles } from './collected';
 import { EngineHolder } from './device';
 import { JobQueue } from './jobs';
 import { Latest } from './latest';
@@ -146,7 +148,7 @@ class EngineWorker implements protocol.GraftWorker {
     const entries = await this.library.folder(runId, record.name).entries();
     const files = entries.filter(({ name }) => !INTERNAL_FILES.has(name)).map(({ name, size }) => ({ name, size }));
     const runFile = formatRunConfig(await this.training.config(record));
-    return { record, files, log: await this.library.log(runId), runFile };
+    return { record, files, log: await this.training.log(record), runFile };
   }
 
   async renameRun(runId: string, name: string): Promise<void> {
@@ -167,6 +169,21 @@ class EngineWorker implements protocol.GraftWorker {
       if (bytes) exported.push({ name, blob: new Blob([bytes]) });
     }
     return exported;
+  }
+
+  exportMerged(
+    job: protocol.JobId,
+    runId: string,
+    ref: protocol.ModelRef,
+    onProgress: (loaded: number, total: number) => void,
+  ) {
+    return this.gpuJobs.run(job, async (signal) => {
+      const { engine, model, run: adapter } = await this.asked(ref, runId);
+      const store = new CollectedFiles();
+      const modelFiles = await this.sources.model(ref);
+      await mergeModel({ model, modelFiles, adapter: adapter!, engine, store }, onProgress, signal);
+      return store.files();
+    });
   }
 
   rememberDataset(ref: protocol.DatasetRef | null): Promise<void> {

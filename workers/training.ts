@@ -1,23 +1,22 @@
 /** A training run and its place in the library: what is written down, and when, so that a reload finds it again. */
 import { formatRunConfig, parseRunConfig, type RunConfig } from '../src/core/config';
 import { GraftError, errorCode } from '../src/core/errors';
-import type { LogRow, PlainError, RunSummary, TrainEvent } from '../src/core/events';
+import type { LogRow, PlainError, RunSummary, TrainerState, TrainEvent } from '../src/core/events';
 import type { RunRecord, RunState } from '../src/core/library';
 import { decodeUtf8, encodeUtf8, type FileSource } from '../src/core/store';
 import type { HubModel } from '../src/formats/model';
 import { CHECKPOINT_SLOTS, finetune, type DatasetFile, type Engine } from '../src/recipes';
 import type { RunLibrary } from '../src/storage/indexeddb';
 import type { RunEvent, RunRequest } from '../src/protocol';
+import { Diary } from './diary';
 import { storedModel } from './sources';
 
 /** The dataset as it was when the run began, in the run's folder. */
 const DATASET_FILE = 'dataset';
 const RUN_FILE = 'run.yaml';
+const STATE_FILE = 'trainer_state.json';
 /** What is in a run's folder beside what the user downloads. */
 export const INTERNAL_FILES: ReadonlySet<string> = new Set([DATASET_FILE, ...CHECKPOINT_SLOTS]);
-
-/** How often the record and the log are written between checkpoints, in milliseconds. */
-const SAVE_INTERVAL = 1000;
 
 const BUSY = 'This run is training in another tab: one writer at a time.';
 
@@ -67,6 +66,13 @@ export class Training {
     return { name: record.datasetName, bytes };
   }
 
+  /** The curve: from the finished run's own record, else from what was noted on the way. */
+  async log(record: RunRecord): Promise<LogRow[]> {
+    const bytes = await this.library.folder(record.id, record.name).read(STATE_FILE);
+    if (!bytes || record.state !== 'finished') return this.library.log(record.id);
+    return (JSON.parse(decodeUtf8(bytes)) as TrainerState).log_history;
+  }
+
   async config(record: RunRecord): Promise<RunConfig> {
     const bytes = await this.library.folder(record.id, record.name).read(RUN_FILE);
     if (!bytes) throw incomplete(record, 'run file');
@@ -102,71 +108,6 @@ export class Training {
       await diary.close({ state: stateAfter(error), error: plainError(error) }).catch(() => undefined);
       throw error;
     }
-  }
-}
-
-type Change = Partial<Omit<RunRecord, 'id'>>;
-
-/** Follows the events of a run and writes them down, now and then and in order. */
-class Diary {
-  private readonly rows: LogRow[];
-  private change: Change = {};
-  private saved = performance.now();
-  private writing: Promise<void> = Promise.resolve();
-
-  constructor(
-    private readonly library: RunLibrary,
-    private readonly record: RunRecord,
-    rows: readonly LogRow[],
-  ) {
-    this.rows = [...rows];
-  }
-
-  note(event: TrainEvent): void {
-    if (event.kind === 'plan') this.set({ totalSteps: event.totalSteps });
-    else if (event.kind === 'resumed') this.rewind(event.step);
-    else if (event.kind === 'step') this.add(event.row);
-    else if (event.kind === 'eval') this.add(event.row);
-    else if (event.kind === 'checkpoint') this.set({ checkpointStep: event.step });
-    else return;
-    // A write that fails here fails again, and is told, when the diary is closed or a checkpoint is written.
-    const due = event.kind === 'checkpoint' || performance.now() - this.saved > SAVE_INTERVAL;
-    if (due) this.save().catch(() => undefined);
-  }
-
-  async close(change: Change): Promise<void> {
-    this.set(change);
-    await this.save();
-  }
-
-  private add(row: LogRow): void {
-    this.rows.push(row);
-    this.set({ step: row.step });
-  }
-
-  /** Steps after the checkpoint are done again, and logged again. */
-  private rewind(step: number): void {
-    const kept = this.rows.filter((row) => row.step <= step);
-    this.rows.splice(0, this.rows.length, ...kept);
-    this.set({ step, checkpointStep: step });
-  }
-
-  private set(change: Change): void {
-    this.change = { ...this.change, ...change };
-  }
-
-  private save(): Promise<void> {
-    this.saved = performance.now();
-    const { change } = this;
-    const rows = [...this.rows];
-    this.change = {};
-    this.writing = this.writing
-      .catch(() => undefined)
-      .then(async () => {
-        await this.library.putLog(this.record.id, rows);
-        await this.library.update(this.record.id, change);
-      });
-    return this.writing;
   }
 }
 

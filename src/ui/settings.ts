@@ -37,6 +37,8 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
       },
       number('warmup_ratio', 'Part of the run that warms up'),
       number('warmup_steps', 'Or steps that warm up'),
+      number('lr_end', 'Where a polynomial schedule ends'),
+      number('power', 'How fast it gets there'),
       number('max_steps', 'Steps instead of epochs'),
       number('gradient_accumulation_steps', 'Batches summed in one step'),
       number('early_stopping_patience', 'Checks without progress before it stops'),

@@ -1,7 +1,7 @@
 /** Talking to a model: streaming, several turns, limits and stopping. */
 import { expect } from 'vitest';
 import { test } from '../support/browser';
-import { GraftPage } from '../support/page';
+import { axeViolations, GraftPage, screenshotWhole } from '../support/page';
 
 test('the base model answers before anything is trained, remembers, and can be cleared', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
@@ -43,4 +43,36 @@ test('an answer can be stopped', async ({ page, site }) => {
   await graft.at('chat-stop').click();
   await page.locator('[data-testid=base-answer][data-state=stopped]').waitFor();
   await graft.at('send').waitFor();
+});
+
+test('base and tuned answer side by side, and are compared on the training questions', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useRunFile('max_steps: 2\nmax_train_samples: 3\nper_device_train_batch_size: 2\nlearning_rate: 1.0e-3\n');
+  await graft.start();
+  await graft.state('finished');
+
+  await page.getByText('How it answers').click();
+  await graft.at('max-new-tokens').fill('5');
+  await graft.at('chat-input').fill('What does it mean to waive a title fee?');
+  await graft.at('send').click();
+  for (const voice of ['base', 'tuned']) {
+    await page.locator(`[data-testid=${voice}-answer][data-state=done]`).waitFor({ timeout: 60_000 });
+  }
+
+  await graft.at('compare-limit').fill('99');
+  await graft.at('compare-start').click();
+  await page.locator('[data-testid=compare-summary][data-complete=true]').waitFor({ timeout: 120_000 });
+  expect(await graft.at('compare-row').count()).toBe(3); // what was trained on, and no more
+  expect(await graft.at('compare-base').count()).toBe(3);
+  expect(await graft.at('compare-tuned').count()).toBe(3);
+  expect(await graft.at('base-exact-match').innerText()).toMatch(/^\d+(\.\d)? %$/);
+
+  for (const width of [1360, 360]) {
+    await page.setViewportSize({ width, height: 900 });
+    expect(await axeViolations(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    await screenshotWhole(page, `test/results/page-trained-${width}.png`);
+  }
+  await page.getByRole('button', { name: /^Delete starter on/ }).click();
+  expect(await axeViolations(page)).toEqual([]);
 });

@@ -56,6 +56,12 @@ test('the same run file gives the same losses in the page and on the command lin
   };
   const inPage = losses(await saved('trainer_state.json'));
   const adapterInPage = await saved('adapter_model.safetensors');
+  const merged = page.waitForEvent('download');
+  await page.getByTestId('download-merged').click();
+  const archive = readFileSync(await (await merged).path());
+  for (const file of ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']) {
+    expect(archive.includes(`-merged/${file}`), file).toBe(true);
+  }
 
   writeFileSync(join(folder, 'run.yaml'), RUN);
   const output = join(folder, 'output');

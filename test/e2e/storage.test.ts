@@ -19,9 +19,9 @@ const MODULE = '/src/storage/indexeddb/index.ts';
 
 function callIn(page: Page): Call {
   return <A, R>(action: (storage: Storage, argument: A) => Promise<R>, argument: A) =>
-    page.evaluate(
+    page.evaluate<R>(
       `import(${JSON.stringify(MODULE)}).then((storage) => (${action.toString()})(storage, ${JSON.stringify(argument)}))`,
-    ) as Promise<R>;
+    );
 }
 
 const test = base.extend<Fixtures>({
@@ -134,7 +134,7 @@ describe('a folder', () => {
         const changed = new Function('bytes', `${change}; return bytes`) as (
           bytes: Uint8Array,
         ) => Uint8Array<ArrayBuffer>;
-        await database.put('shards', changed((await database.get('shards', key!))!), key!);
+        await database.put('shards', changed((await database.get('shards', key!))!), key);
         return new BrowserFolder(database, 'runs/a', 'a').read('f').then(
           () => 'read',
           (error: Error) => `${error.name} ${error.message}`,

@@ -1,7 +1,9 @@
 /** The page as a test drives it: by the same controls that a visitor has. */
-import { mkdtemp } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import type { AxeResults } from 'axe-core';
 import type { Locator, Page } from 'playwright-core';
 import type { serveSite } from './site.mjs';
 import { tinyRows, writeTinyModel } from './tiny-model';
@@ -77,4 +79,21 @@ export async function crash(page: Page): Promise<void> {
   session.send('Page.crash').catch(() => undefined); // it never answers
   await crashed;
   await page.close();
+}
+
+/** Everything that axe finds, as rule and markup. */
+export async function axeViolations(page: Page): Promise<string[]> {
+  await page.evaluate(readFileSync('node_modules/axe-core/axe.min.js', 'utf8'));
+  const results = await page.evaluate(() => (window as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run());
+  return results.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
+}
+
+/** One picture of everything: in a window as tall as the page, so that what sticks to its edges is there once. */
+export async function screenshotWhole(page: Page, path: string): Promise<void> {
+  const { width, height } = page.viewportSize()!;
+  const whole = await page.evaluate(() => document.documentElement.scrollHeight);
+  await page.setViewportSize({ width, height: whole });
+  await mkdir(dirname(path), { recursive: true });
+  await page.screenshot({ path });
+  await page.setViewportSize({ width, height });
 }

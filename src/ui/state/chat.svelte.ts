@@ -75,10 +75,8 @@ export class ChatState {
   private async answer(turn: Turn, voice: Voice, partner: Partner, signal: AbortSignal): Promise<void> {
     const answer = turn[voice]!;
     const messages = this.history(turn, voice);
-    const { temperature, topP, maxNewTokens, seed } = this.sampling.values;
-    const options = { temperature, topP, maxNewTokens, seed, stop: this.sampling.stopTexts };
     // With a run, the base model is the same model with its adapter left out: one request says which.
-    const request = { ...partner, ...options, messages, voice };
+    const request = { ...partner, ...this.sampling.resolved, messages, voice };
     const onText = (piece: string) => {
       answer.state = 'writing';
       answer.text += piece;

@@ -21,8 +21,16 @@ export class SamplingState {
     saveSetting(SETTING, this.values);
   }
 
-  get stopTexts(): string[] {
-    return this.values.stop.split('\n').filter((text) => text !== '');
+  /** The values as the worker takes them: an emptied field counts as its default. */
+  get resolved(): Omit<Sampling, 'stop'> & { stop: string[] } {
+    const { temperature, topP, maxNewTokens, seed, stop } = this.values;
+    return {
+      temperature,
+      topP,
+      maxNewTokens: Math.max(1, Math.floor(maxNewTokens || DEFAULTS.maxNewTokens)),
+      seed: Math.floor(seed || 0) >>> 0,
+      stop: stop.split('\n').filter((text) => text !== ''),
+    };
   }
 }
 

@@ -10,6 +10,9 @@ import type { WorkerClient } from '../client/worker-client';
 /** Milliseconds after which a cancel that waits for its step offers to end the worker. */
 const PATIENCE = 8000;
 
+/** Milliseconds between two changes of the curve. */
+const REDRAW = 100;
+
 type Report = (event: RunEvent) => void;
 
 export class TrainingState {
@@ -30,7 +33,13 @@ export class TrainingState {
   notices = $state.raw<readonly string[]>([]);
   error = $state.raw<PlainError>();
 
+  /** Nothing was trained yet in this sitting: kernels are being built. */
+  warmingUp = $state(false);
+
   private controller: AbortController | undefined;
+  /** Rows that have come since the page was last told; a fast GPU sends more than can be drawn. */
+  private fresh: LogRow[] = [];
+  private flushing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly client: WorkerClient,
@@ -100,6 +109,7 @@ export class TrainingState {
     const controller = new AbortController();
     this.controller = controller;
     this.running = true;
+    this.warmingUp = true;
     this.stopping = false;
     this.stuck = false;
     this.phase = 'Starting';
@@ -110,6 +120,7 @@ export class TrainingState {
     } catch (error) {
       if (!isCancelled(error)) this.error = toPlainError(error);
     } finally {
+      this.flush();
       this.running = false;
       this.stopping = false;
       this.stuck = false;
@@ -133,14 +144,16 @@ export class TrainingState {
     } else if (event.kind === 'plan') {
       this.totalSteps = event.totalSteps;
     } else if (event.kind === 'resumed') {
+      this.flush();
       this.rows = this.rows.filter((row) => row.step <= event.step);
     } else if (event.kind === 'step') {
-      this.rows = [...this.rows, event.row];
+      this.add(event.row);
+      this.warmingUp = false;
       this.totalSteps = event.totalSteps;
       this.tokensPerSecond = event.tokensPerSecond;
       this.secondsLeft = event.secondsLeft;
     } else if (event.kind === 'eval') {
-      this.rows = [...this.rows, event.row];
+      this.add(event.row);
     } else if (event.kind === 'early-stop') {
       this.notices = [
         ...this.notices,
@@ -149,5 +162,18 @@ export class TrainingState {
     } else if (event.kind === 'notice') {
       this.notices = [...this.notices, event.message];
     }
+  }
+
+  private add(row: LogRow): void {
+    this.fresh.push(row);
+    this.flushing ??= setTimeout(() => this.flush(), REDRAW);
+  }
+
+  private flush(): void {
+    clearTimeout(this.flushing);
+    this.flushing = undefined;
+    if (this.fresh.length === 0) return;
+    this.rows = [...this.rows, ...this.fresh];
+    this.fresh = [];
   }
 }

@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { encodeUtf8 } from '../../../src/core/store';
+import { prepareData, questionsOf } from '../../../src/recipes';
+import { openModel } from '../../../src/formats/model';
+import { expectError, run, tinyModel, tokenRows } from './support';
+
+const file = (...rows: object[]) => ({
+  name: 'data.jsonl',
+  bytes: encodeUtf8(rows.map((row) => JSON.stringify(row)).join('\n')),
+});
+
+describe('questionsOf', () => {
+  it('asks with the conversation up to the last answer, and expects that answer', () => {
+    const messages = [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'One?' },
+      { role: 'assistant', content: 'Yes.' },
+      { role: 'user', content: 'Two?' },
+      { role: 'assistant', content: 'No.' },
+    ];
+    const [question] = questionsOf(file({ messages }));
+    expect(question).toEqual({ messages: messages.slice(0, 4), question: 'Two?', expected: 'No.' });
+  });
+
+  it('reads the other formats too, and stops at the limit', () => {
+    const rows = [1, 2, 3].map((n) => ({ question: `q${n}`, answer: `a${n}` }));
+    const questions = questionsOf(file(...rows), 2);
+    expect(questions.map(({ question, expected }) => [question, expected])).toEqual([
+      ['q1', 'a1'],
+      ['q2', 'a2'],
+    ]);
+    expect(questions[0]?.messages).toEqual([{ role: 'user', content: 'q1' }]);
+  });
+
+  it('says that token ids ask nothing', () =>
+    expectError(() => questionsOf({ name: 'ids.jsonl', bytes: tokenRows(2) }), 'bad-data', /ids\.jsonl has token ids/));
+});
+
+describe('max_train_samples', () => {
+  it('leaves the rows after it out of everything', async () => {
+    const model = await openModel(await tinyModel());
+    const ids = { name: 'ids.jsonl', bytes: tokenRows(20) };
+    const all = prepareData(run(), model, ids);
+    const some = prepareData(run({ max_train_samples: '6' }), model, ids);
+    expect(all.tokenized.examples).toHaveLength(20);
+    expect(some.tokenized.examples).toEqual(all.tokenized.examples.slice(0, 6));
+    expect(some.train).toHaveLength(6);
+    expect(prepareData(run({ max_train_samples: '50' }), model, ids).train).toHaveLength(20);
+  });
+
+  it('must be a whole number above 0', () =>
+    expectError(() => run({ max_train_samples: '0' }), 'bad-config', /max_train_samples must be a whole number/));
+});

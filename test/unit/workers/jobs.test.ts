@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import { errorCode } from '../../../src/core/errors';
+import { JobQueue } from '../../../workers/jobs';
+import { Latest } from '../../../workers/latest';
+
+/** A job that ends when it is told to. */
+function gate() {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}
+
+const codeOf = (promise: Promise<unknown>) => promise.then(() => 'done', errorCode);
+
+describe('JobQueue', () => {
+  test('runs one job at a time, in the order of asking', async () => {
+    const queue = new JobQueue();
+    const first = gate();
+    const order: string[] = [];
+    const a = queue.run('a', async () => {
+      order.push('a begins');
+      await first.opened;
+      order.push('a ends');
+    });
+    const b = queue.run('b', () => Promise.resolve(order.push('b')));
+    const c = queue.run('c', () => Promise.resolve(order.push('c')));
+    await Promise.resolve();
+    first.open();
+    await Promise.all([a, b, c]);
+    expect(order).toEqual(['a begins', 'a ends', 'b', 'c']);
+  });
+
+  test('a failed job does not stop the next', async () => {
+    const queue = new JobQueue();
+    const failed = queue.run('a', () => Promise.reject(new Error('no')));
+    const next = queue.run('b', () => Promise.resolve('yes'));
+    await expect(failed).rejects.toThrow('no');
+    expect(await next).toBe('yes');
+  });
+
+  test('cancels the running job through its signal', async () => {
+    const queue = new JobQueue();
+    const started = gate();
+    const seen = queue.run('a', (signal) => {
+      started.open();
+      return new Promise((resolve) => signal.addEventListener('abort', () => resolve('aborted')));
+    });
+    await started.opened;
+    queue.cancel('a');
+    expect(await seen).toBe('aborted');
+  });
+
+  test('cancels a waiting job at once, and the ones behind it still wait their turn', async () => {
+    const queue = new JobQueue();
+    const first = gate();
+    const order: string[] = [];
+    const a = queue.run('a', () => first.opened);
+    const b = queue.run('b', () => Promise.resolve(order.push('b')));
+    const c = queue.run('c', () => Promise.resolve(order.push('c')));
+    queue.cancel('b');
+    expect(await codeOf(b)).toBe('cancelled');
+    expect(order).toEqual([]);
+    first.open();
+    await Promise.all([a, c]);
+    expect(order).toEqual(['c']);
+  });
+
+  test('cancelling what is over or was never there does nothing', async () => {
+    const queue = new JobQueue();
+    await queue.run('a', () => Promise.resolve());
+    queue.cancel('a');
+    queue.cancel('nobody');
+    expect(await queue.run('a', (signal) => Promise.resolve(signal.aborted))).toBe(false);
+  });
+});
+
+describe('Latest', () => {
+  test('makes once for a key, again for another, and keeps no failure', async () => {
+    const latest = new Latest<number>();
+    let made = 0;
+    const make = () => Promise.resolve(++made);
+    expect([await latest.get('a', make), await latest.get('a', make), await latest.get('b', make)]).toEqual([1, 1, 2]);
+    expect(await latest.get('a', make)).toBe(3);
+    await expect(latest.get('c', () => Promise.reject(new Error('no')))).rejects.toThrow();
+    expect(await latest.get('c', make)).toBe(4);
+  });
+});
