@@ -20,6 +20,17 @@ function tiny(graft: GraftPage, run: string): Promise<void> {
   return graft.useTinyModel().then(() => graft.useRunFile(RUN + run));
 }
 
+test('one click on a fresh visit trains the starter on the policy pairs', async ({ page, site }) => {
+  await page.goto(site.url);
+  const graft = new GraftPage(page);
+  await graft.at('quick-start').click();
+  await graft.firstStep();
+  expect(await page.getByRole('heading', { name: 'starter on title-fees' }).count()).toBe(1);
+  expect(Number(await graft.at('loss').innerText())).toBeGreaterThan(0);
+  await graft.at('next-action').click(); // while it trains, the next thing to do is to cancel
+  await graft.state('cancelled');
+});
+
 describe('a run', () => {
   test('is in the library after a reload, with its curve and its files', async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);
