@@ -42,7 +42,7 @@ if (built.status !== 0) process.exit(1);
 const { launchBrowser, serveSite, watchForProblems } = await import('./support/site.mjs');
 const site = await serveSite();
 const browser = await launchBrowser();
-const page = await browser.newPage({ acceptDownloads: true });
+const page = await browser.newPage({ acceptDownloads: true, viewport: { width: 1280, height: 860 } });
 const problems = watchForProblems(page);
 /** @param {string} id */
 const at = (id) => page.getByTestId(id);
@@ -59,6 +59,8 @@ await download();
 const screenshots = join(projectFolder, 'test/results');
 mkdirSync(screenshots, { recursive: true });
 await page.screenshot({ path: join(screenshots, 'demo.png'), fullPage: true });
+await page.locator('#train').evaluate((section) => section.scrollIntoView());
+await page.screenshot({ path: join(screenshots, 'demo-train.png') });
 await browser.close();
 await site.close();
 if (problems.length > 0) {
