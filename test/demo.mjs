@@ -59,7 +59,7 @@ await download();
 const screenshots = join(projectFolder, 'test/results');
 mkdirSync(screenshots, { recursive: true });
 await page.screenshot({ path: join(screenshots, 'demo.png'), fullPage: true });
-await page.locator('#train').evaluate((section) => section.scrollIntoView());
+await page.locator('#train').evaluate((section) => section.scrollIntoView({ behavior: 'instant' }));
 await page.screenshot({ path: join(screenshots, 'demo-train.png') });
 await browser.close();
 await site.close();
