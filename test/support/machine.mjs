@@ -42,24 +42,25 @@ function mesaCandidate() {
   return Number(/Candidate: (?:\d+:)?(\d+)/.exec(output('apt-cache', ['policy', 'mesa-vulkan-drivers']))?.[1] ?? 0);
 }
 
-/** The Debian mirror that this machine already uses. */
+/** The Debian mirror that this machine already uses; undefined where it uses none. */
 function debianMirror() {
   const files = existsSync(APT_SOURCES) ? readdirSync(APT_SOURCES).map((file) => `${APT_SOURCES}/${file}`) : [];
   const text = ['/etc/apt/sources.list', ...files.filter((file) => /\.(list|sources)$/.test(file))]
     .filter((file) => existsSync(file))
     .map((file) => readFileSync(file, 'utf8'))
     .join('\n');
-  return /^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+\/debian)\/?(?:\s|$)/m.exec(text)?.[1] ?? 'http://deb.debian.org/debian';
+  return /^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+\/debian)\/?(?:\s|$)/m.exec(text)?.[1];
 }
 
 /** Adds Debian's backports of this release as a package source. Returns apt's name for it, undefined elsewhere. */
 function addBackports() {
   const release = readFileSync('/etc/os-release', 'utf8');
   const codename = /^VERSION_CODENAME=(\w+)/m.exec(release)?.[1];
-  if (!/^ID=debian$/m.test(release) || !codename) return undefined;
+  const mirror = debianMirror();
+  if (!/^ID=debian$/m.test(release) || !codename || !mirror) return undefined;
   const suite = `${codename}-backports`;
   if (!output('apt-cache', ['policy']).includes(suite)) {
-    asRoot(['tee', `${APT_SOURCES}/${suite}.list`], `deb ${debianMirror()} ${suite} main\n`);
+    asRoot(['tee', `${APT_SOURCES}/${suite}.list`], `deb ${mirror} ${suite} main\n`);
     asRoot(['apt-get', 'update', '-q']);
   }
   return suite;
