@@ -1,17 +1,17 @@
 /** An inference session: weights, an optional adapter, and a KV cache over several sequences. */
 import { GraftError } from '../core/errors';
-import { adapterParameters, parameters } from '../core/spec';
+import { adapterParameters } from '../core/spec';
 import type { WeightStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
 import type { Graph, Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
-import { decodeGraph, LEAF, storedDType, type ModelOptions } from './model/graphs';
-import { rotaryTables } from './model/rotary';
+import { decodeGraph, LEAF, type ModelOptions } from './model/graphs';
+import { loadModel } from './model/load';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
 import type { InferenceOptions, InferenceSession, MemoryPlan } from './types';
-import { checkTensors, converted, uploadWeights } from './upload';
+import { checkTensors, converted, refuseUnknownIds } from './upload';
 
 /** Prompts are padded to one of few lengths, so that few programs serve all. */
 const SHORTEST_PROMPT = 16;
@@ -80,23 +80,12 @@ export class GpuInferenceSession implements InferenceSession {
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuInferenceSession(device, options, planned, memory);
     try {
-      await session.load(weights);
+      await loadModel(device, memory, planned.model, weights);
     } catch (error) {
       session.dispose();
       throw error;
     }
     return session;
-  }
-
-  private async load(weights: WeightStream): Promise<void> {
-    const { spec } = this.options;
-    await uploadWeights(weights, parameters(spec), (tensor) => {
-      this.device.assertAlive();
-      this.memory.write(tensor.name, converted(tensor, storedDType(this.planned.model, tensor.shape)));
-    });
-    const { cos, sin } = rotaryTables(spec.rope, spec.headDim, this.planned.model.positions);
-    this.memory.write(LEAF.cos, cos);
-    this.memory.write(LEAF.sin, sin);
   }
 
   get plan(): MemoryPlan {
@@ -152,13 +141,7 @@ export class GpuInferenceSession implements InferenceSession {
     const { vocabSize } = this.options.spec;
     const ids = new Uint32Array(batch * length);
     rows.forEach((row, b) => ids.set(row, b * length));
-    const unknown = ids.find((id) => id >= vocabSize);
-    if (unknown !== undefined) {
-      throw new GraftError(
-        'bad-data',
-        `The token id ${unknown} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`,
-      );
-    }
+    refuseUnknownIds(ids, vocabSize);
     this.memory.write(LEAF.ids, ids);
     // Sequences that are not in use stay at position 0 and are never read.
     this.memory.write(

@@ -8,22 +8,21 @@ import type { Device } from './device';
 import type { Graph, Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { flatGroups, layoutBytes, leafBuffers, Memory, type FlatGroup, type LeafBuffer } from './memory';
+import { loadModel } from './model/load';
 import { initialAdapter } from './model/lora';
-import { rotaryTables } from './model/rotary';
 import {
   gradientLeaf,
   groupLeaf,
   initialMagnitudes,
   LEAF,
   lossGraph,
-  storedDType,
   updateGraph,
   type ModelOptions,
 } from './model/graphs';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from './types';
-import { checkTensors, converted, uploadWeights } from './upload';
+import { checkTensors, converted, refuseUnknownIds } from './upload';
 
 const IGNORED = -100;
 
@@ -127,13 +126,7 @@ export class GpuTrainSession implements TrainSession {
 
   private async load(weights: WeightStream): Promise<void> {
     const { spec, lora } = this.options;
-    await uploadWeights(weights, parameters(spec), (tensor) => {
-      this.device.assertAlive();
-      this.memory.write(tensor.name, converted(tensor, storedDType(this.planned.model, tensor.shape)));
-    });
-    const { cos, sin } = rotaryTables(spec.rope, spec.headDim, this.planned.model.positions);
-    this.memory.write(LEAF.cos, cos);
-    this.memory.write(LEAF.sin, sin);
+    await loadModel(this.device, this.memory, this.planned.model, weights);
     if (!lora) return;
     for (const [name, values] of initialAdapter(spec, lora, this.options.seed)) this.memory.write(name, values);
     if (lora.useDora) await this.memory.run('magnitudes');
@@ -274,7 +267,12 @@ export class GpuTrainSession implements TrainSession {
       ids.set(row, b * length);
       labels.set(batch.labels[b]!.slice(1), b * length);
     });
-    refuseUnknownIds(ids, labels, this.options.spec.vocabSize);
+    const { vocabSize } = this.options.spec;
+    refuseUnknownIds(ids, vocabSize);
+    refuseUnknownIds(
+      labels.filter((label) => label !== IGNORED),
+      vocabSize,
+    );
     this.memory.write(LEAF.ids, ids);
     this.memory.write(LEAF.labels, labels);
     return length;
@@ -306,15 +304,5 @@ function refuseUnlabelled(tokens: number): void {
   throw new GraftError(
     'bad-data',
     'Nothing in this batch is trained on: every label is masked (-100). Check the template and max_length.',
-  );
-}
-
-function refuseUnknownIds(ids: Uint32Array, labels: Int32Array, vocabSize: number): void {
-  const bad =
-    ids.find((id) => id >= vocabSize) ?? labels.find((label) => label >= vocabSize || (label < 0 && label !== IGNORED));
-  if (bad === undefined) return;
-  throw new GraftError(
-    'bad-data',
-    `The token id ${bad} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`,
   );
 }

@@ -57,3 +57,14 @@ function refuseMissing(missing: ReadonlyMap<string, ParameterSpec>): void {
     `${missing.size} tensors are missing, the first is ${first}: use the folder that the whole model is in.`,
   );
 }
+
+/** Throws `bad-data` for an id that the embedding table has no row for: a shader would read past its end. */
+export function refuseUnknownIds(ids: Uint32Array | Int32Array, vocabSize: number): void {
+  for (const id of ids) {
+    if (id >= 0 && id < vocabSize) continue;
+    throw new GraftError(
+      'bad-data',
+      `The token id ${id} is outside the model's vocabulary of ${vocabSize}: use the tokenizer that belongs to the model.`,
+    );
+  }
+}
