@@ -5,10 +5,11 @@ struct Params {
   columns: u32,
   rank: u32,
   scaling: f32,
+  weight_blocks: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weight: array<WeightWord>;
+@group(0) @binding(1) var<storage, read> weights: array<WeightWords>; // W
 @group(0) @binding(2) var<storage, read> lora_a: array<f32>;
 @group(0) @binding(3) var<storage, read> lora_b: array<f32>;
 @group(0) @binding(4) var<storage, read_write> norm: array<f32>;
@@ -30,7 +31,7 @@ fn main(
       delta = fma(lora_b[row * params.rank + i], lora_a[i * params.columns + column], delta);
     }
     let index = row * params.columns + column;
-    let value = weight_element(weight[index / WEIGHTS_PER_WORD], index % WEIGHTS_PER_WORD) + params.scaling * delta;
+    let value = weight_vec4(index / 4u)[index % 4u] + params.scaling * delta;
     squares = fma(value, value, squares);
   }
   let total = workgroup_sum(squares, lane);

@@ -2,11 +2,12 @@
 struct Params {
   tokens: u32,
   channels: u32,
+  weight_blocks: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<WeightWord>;
+@group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // the table
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
@@ -16,5 +17,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let index = ids[i / params.channels] * params.channels + i % params.channels;
-  y[i] = weight_element(table[index / WEIGHTS_PER_WORD], index % WEIGHTS_PER_WORD);
+  y[i] = weight_vec4(index / 4u)[index % 4u];
 }

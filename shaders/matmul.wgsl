@@ -5,11 +5,12 @@ struct Params {
   n: u32,
   k: u32,
   alpha: f32,
+  weight_blocks: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<WeightWord>;
+@group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // B
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
 override TRANSPOSE_A: bool = false; // A is stored [K, M]
@@ -35,7 +36,7 @@ fn load_b(k: u32, column: u32) -> f32 {
     return 0.0;
   }
   let index = select(k * params.n + column, column * params.k + k, TRANSPOSE_B);
-  return weight_element(b[index / WEIGHTS_PER_WORD], index % WEIGHTS_PER_WORD);
+  return weight_vec4(index / 4u)[index % 4u];
 }
 
 @compute @workgroup_size(64)

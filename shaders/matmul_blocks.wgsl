@@ -6,11 +6,12 @@ struct Params {
   n: u32,
   k: u32,
   alpha: f32,
+  weight_blocks: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<WeightVec4>;
+@group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // B
 @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
 
 override TRANSPOSE_A: bool = false; // A is stored [K, M]
@@ -28,10 +29,10 @@ fn block_b(k: u32, column: u32) -> mat4x4f {
 
 fn rows_b(i: u32, stride: u32) -> mat4x4f {
   return mat4x4f(
-    weight_vec4(b[i]),
-    weight_vec4(b[i + stride]),
-    weight_vec4(b[i + 2u * stride]),
-    weight_vec4(b[i + 3u * stride]),
+    weight_vec4(i),
+    weight_vec4(i + stride),
+    weight_vec4(i + 2u * stride),
+    weight_vec4(i + 3u * stride),
   );
 }
 

@@ -4,11 +4,12 @@ struct Params {
   n: u32,
   k: u32,
   alpha: f32,
+  weight_blocks: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<WeightWord>;
+@group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // B
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
 @compute @workgroup_size(64)
@@ -25,8 +26,7 @@ fn main(
     var partial = 0.0;
     for (var k = lane; k < params.k; k += 64u) {
       let index = column * params.k + k;
-      let weight = weight_element(b[index / WEIGHTS_PER_WORD], index % WEIGHTS_PER_WORD);
-      partial = fma(a[row * params.k + k], weight, partial);
+      partial = fma(a[row * params.k + k], weight_vec4(index / 4u)[index % 4u], partial);
     }
     let sum = workgroup_sum(partial, lane);
     if (lane == 0u) {

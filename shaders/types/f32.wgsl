@@ -1,10 +1,6 @@
-// Weights stored as f32.
-alias WeightWord = f32;
-const WEIGHTS_PER_WORD: u32 = 1u;
-fn weight_element(word: WeightWord, lane: u32) -> f32 {
-  return word;
-}
-alias WeightVec4 = vec4f;
-fn weight_vec4(words: WeightVec4) -> vec4f {
-  return words;
+// Weights stored as f32. Like every type: `weight_vec4(i)` gives elements 4i … 4i + 3 of the tensor that the shader binds
+// as `weights: array<WeightWords>`.
+alias WeightWords = vec4f;
+fn weight_vec4(i: u32) -> vec4f {
+  return weights[i];
 }

@@ -1,12 +1,21 @@
 /** Element types of tensors in files and on the GPU, and exact conversions between them. */
 
-/** Types a weight may be stored in. 16-bit weights sit in pairs in a u32 (low half first) where `shader-f16` is absent. */
-export type WeightDType = 'f32' | 'f16' | 'bf16';
+/** Types of weights in files. 16-bit ones sit in pairs in a u32 (low half first) where `shader-f16` is absent. */
+export type FloatDType = 'f32' | 'f16' | 'bf16';
+
+/** Types that weights are quantised to on the GPU; `quantization.ts` says how they are laid out. */
+export type QuantizedDType = 'nf4' | 'nf4_nested' | 'q8';
+
+/** Types a weight may be kept in on the GPU. */
+export type WeightDType = FloatDType | QuantizedDType;
+
+/** Types with a fixed number of bytes an element. */
+export type PlainDType = FloatDType | 'u32' | 'i32';
 
 /** Every type of a tensor in the graph. */
-export type DType = WeightDType | 'u32' | 'i32';
+export type DType = PlainDType | QuantizedDType;
 
-export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = { f32: 4, f16: 2, bf16: 2, u32: 4, i32: 4 };
+export const BYTES_PER_ELEMENT: Readonly<Record<PlainDType, number>> = { f32: 4, f16: 2, bf16: 2, u32: 4, i32: 4 };
 
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
@@ -57,7 +66,7 @@ export function f32ToF16(value: number): number {
 }
 
 /** Expands or reads `count` elements of `dtype` from little-endian `bytes` as f32. */
-export function toFloat32(bytes: Uint8Array, dtype: WeightDType): Float32Array {
+export function toFloat32(bytes: Uint8Array, dtype: FloatDType): Float32Array {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   if (dtype === 'f32') return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
   const half = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
@@ -66,7 +75,7 @@ export function toFloat32(bytes: Uint8Array, dtype: WeightDType): Float32Array {
 }
 
 /** Rounds f32 values to `dtype` and returns their little-endian bytes. */
-export function fromFloat32(values: Float32Array, dtype: WeightDType): Uint8Array {
+export function fromFloat32(values: Float32Array, dtype: FloatDType): Uint8Array {
   if (dtype === 'f32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const convert = dtype === 'bf16' ? f32ToBf16 : f32ToF16;
   return new Uint8Array(Uint16Array.from(values, convert).buffer);

@@ -1,9 +1,9 @@
-import type { WeightDType } from './dtypes';
+import type { FloatDType } from './dtypes';
 
 /** A named tensor with its little-endian bytes: how weights reach the engine, and how adapters leave it. */
 export interface WeightTensor {
   readonly name: string;
-  readonly dtype: WeightDType;
+  readonly dtype: FloatDType;
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
 }

@@ -3,11 +3,12 @@ import { GraftError } from '../core/errors';
 import { adapterParameters } from '../core/spec';
 import type { WeightStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
-import type { Graph, Tensor } from './graph';
+import type { Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
 import { decodeGraph, LEAF, type ModelOptions } from './model/graphs';
 import { loadModel } from './model/load';
+import { quantizeGraphs } from './model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
 import type { InferenceOptions, InferenceSession, MemoryPlan } from './types';
@@ -28,9 +29,10 @@ interface InferencePlan {
 
 export function planInferenceSession(options: InferenceOptions, capabilities: KernelCapabilities): InferencePlan {
   const { spec, lora, batchSize: batch, maxLength: capacity } = options;
-  const model: ModelOptions = { spec, weightDType: options.weightDType, lora, trainable: 'none', positions: capacity };
+  const { weightDType, quantization } = options;
+  const model: ModelOptions = { spec, weightDType, quantization, lora, trainable: 'none', positions: capacity };
   const promptLengths = doublings(SHORTEST_PROMPT, capacity);
-  const graphs = new Map<string, Graph>();
+  const graphs = quantizeGraphs(model);
   const logits = new Map<string, Tensor>();
   for (const adapter of lora ? [true, false] : [false]) {
     for (const length of [1, ...promptLengths]) {

@@ -155,8 +155,8 @@ export class Memory {
     return place;
   }
 
-  /** Writes a leaf from its start; `data` is padded to whole words. */
-  write(name: string, data: Uint8Array | Uint32Array | Int32Array | Float32Array): void {
+  /** Writes a leaf from `start` (bytes, whole words); `data` is padded to whole words. */
+  write(name: string, data: Uint8Array | Uint32Array | Int32Array | Float32Array, start = 0): void {
     const { buffer, offset } = this.leaf(name);
     let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     if (bytes.byteLength % 4 !== 0) {
@@ -164,7 +164,7 @@ export class Memory {
       padded.set(bytes);
       bytes = padded;
     }
-    this.device.gpu.queue.writeBuffer(buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+    this.device.gpu.queue.writeBuffer(buffer, offset + start, bytes as Uint8Array<ArrayBuffer>);
   }
 
   /** Sets whole leaf buffers to zero. */

@@ -1,5 +1,6 @@
 /** A symbolic value: its shape and type, and for a leaf the buffer that it stands for. */
-import { BYTES_PER_ELEMENT, elementCount, type DType } from '../core/dtypes';
+import { BYTES_PER_ELEMENT, elementCount, type DType, type QuantizedDType } from '../core/dtypes';
+import { BLOCK_SIZE, quantizedLayout } from '../core/quantization';
 import type { MemoryBytes } from './types';
 
 export interface TensorType {
@@ -20,7 +21,14 @@ export interface Leaf {
   readonly trainable: boolean;
 }
 
-/** Bytes of the buffer behind a tensor: whole 32-bit words, at least one. */
-export function byteSize(type: TensorType): number {
-  return Math.max(4, Math.ceil((elementCount(type.shape) * BYTES_PER_ELEMENT[type.dtype]) / 4) * 4);
+export function isQuantized(dtype: DType): dtype is QuantizedDType {
+  return dtype in BLOCK_SIZE;
+}
+
+/** Bytes of the buffer behind a tensor: whole vectors of four words, which kernels read at once. */
+export function byteSize({ dtype, shape }: TensorType): number {
+  const bytes = isQuantized(dtype)
+    ? 4 * quantizedLayout(dtype, shape).words
+    : BYTES_PER_ELEMENT[dtype] * elementCount(shape);
+  return Math.max(16, Math.ceil(bytes / 16) * 16);
 }

@@ -5,7 +5,7 @@ import { hash } from '../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import type { WeightStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
-import type { Graph, Tensor } from './graph';
+import type { Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { flatGroups, layoutBytes, leafBuffers, Memory, type FlatGroup, type LeafBuffer } from './memory';
 import { loadModel } from './model/load';
@@ -19,6 +19,7 @@ import {
   updateGraph,
   type ModelOptions,
 } from './model/graphs';
+import { quantizeGraphs } from './model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from './types';
@@ -26,8 +27,8 @@ import { checkTensors, converted, refuseUnknownIds } from './upload';
 
 const IGNORED = -100;
 
-/** Loss and gradient norm. */
-const READBACK_BYTES = 8;
+/** Loss and gradient norm, a whole vector each. */
+const READBACK_BYTES = 32;
 
 const EXP_AVG = '.exp_avg';
 const EXP_AVG_SQ = '.exp_avg_sq';
@@ -49,6 +50,7 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
   const model: ModelOptions = {
     spec,
     weightDType: options.weightDType,
+    quantization: options.quantization,
     lora,
     trainable: lora ? 'adapter' : 'all',
     positions,
@@ -56,7 +58,7 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
   const trained = lora ? adapterParameters(spec, lora) : parameters(spec);
   const groups = flatGroups(trained, lora ? () => true : decaysInTransformers);
 
-  const graphs = new Map<string, Graph>();
+  const graphs = quantizeGraphs(model);
   for (const length of options.lengths) {
     const shared = { ...model, batch: options.batchSize, length };
     const checkpoint = options.gradientCheckpointing;

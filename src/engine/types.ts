@@ -4,7 +4,7 @@
  */
 import type { WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
-import type { WeightDType } from '../core/dtypes';
+import type { FloatDType, QuantizedDType } from '../core/dtypes';
 
 /** Bytes of GPU memory by what they hold. */
 export interface MemoryBytes {
@@ -28,11 +28,20 @@ export interface AdamWOptions {
   readonly weightDecay: number;
 }
 
+/** Which base weights are quantised as they are loaded; the rest stay in `weightDType`. */
+export interface Quantization {
+  /** The layers' linears, where `canQuantize` allows it. */
+  readonly linears?: QuantizedDType;
+  /** The embedding table and the head. */
+  readonly embeddings?: 'q8';
+}
+
 /** All that fixes the shapes of a training run, and so its memory, before a byte is allocated. */
 export interface TrainOptions {
   readonly spec: DecoderSpec;
-  /** How base weights are stored on the GPU. */
-  readonly weightDType: WeightDType;
+  /** How base weights are stored on the GPU, but for those that are quantised. */
+  readonly weightDType: FloatDType;
+  readonly quantization?: Quantization | undefined;
   /** The adapter to train, or undefined to train every parameter (weights are then f32). */
   readonly lora?: LoraSpec;
   /** Seed of the adapter's initial A matrices and of the dropout masks. */
@@ -95,7 +104,8 @@ export interface ForwardResult {
 
 export interface InferenceOptions {
   readonly spec: DecoderSpec;
-  readonly weightDType: WeightDType;
+  readonly weightDType: FloatDType;
+  readonly quantization?: Quantization | undefined;
   /** With an adapter, each request may switch it off to ask the base model. */
   readonly lora?: LoraSpec;
   /** Sequences decoded at once. */

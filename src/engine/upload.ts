@@ -1,11 +1,11 @@
 /** Weights from their stream into their leaves, tensor by tensor: checked by name and shape, converted where needed. */
-import { elementCount, fromFloat32, toFloat32, type WeightDType } from '../core/dtypes';
+import { elementCount, fromFloat32, toFloat32, type FloatDType } from '../core/dtypes';
 import { GraftError } from '../core/errors';
 import type { ParameterSpec } from '../core/spec';
 import type { WeightStream, WeightTensor } from '../core/weights';
 
 /** Bytes of a tensor in another element type; the same bytes where the types agree. */
-export function converted(tensor: WeightTensor, dtype: WeightDType): Uint8Array {
+export function converted(tensor: WeightTensor, dtype: FloatDType): Uint8Array {
   return tensor.dtype === dtype ? tensor.bytes : fromFloat32(toFloat32(tensor.bytes, tensor.dtype), dtype);
 }
 

@@ -1,5 +1,5 @@
 /** A model folder in Hub layout: config, weights in one or many safetensors files, tokenizer, chat template. */
-import type { WeightDType } from '../core/dtypes';
+import type { FloatDType } from '../core/dtypes';
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
 import { parameters, type DecoderSpec } from '../core/spec';
@@ -31,7 +31,7 @@ export interface HubModel {
   readonly name: string;
   readonly spec: DecoderSpec;
   /** The dtype that most of the weights are stored in. */
-  readonly weightDType: WeightDType;
+  readonly weightDType: FloatDType;
   /** Bytes of the parameters as stored. */
   readonly weightBytes: number;
   /** Every parameter of `parameters(spec)` once, in file order; each call reads anew. */
@@ -159,10 +159,10 @@ function isRedundant(name: string, spec: DecoderSpec): boolean {
   return (name === 'lm_head.weight' && spec.tieWordEmbeddings) || name.endsWith('.rotary_emb.inv_freq');
 }
 
-function storage(entries: ReadonlyMap<string, TensorEntry>): { weightDType: WeightDType; weightBytes: number } {
-  const bytes: Record<WeightDType, number> = { f32: 0, f16: 0, bf16: 0 };
+function storage(entries: ReadonlyMap<string, TensorEntry>): { weightDType: FloatDType; weightBytes: number } {
+  const bytes: Record<FloatDType, number> = { f32: 0, f16: 0, bf16: 0 };
   for (const entry of entries.values()) bytes[weightDType(entry.dtype) ?? 'f32'] += entry.end - entry.start;
-  const dtypes: WeightDType[] = ['f32', 'bf16', 'f16'];
+  const dtypes: FloatDType[] = ['f32', 'bf16', 'f16'];
   return {
     weightDType: dtypes.reduce((most, dtype) => (bytes[dtype] > bytes[most] ? dtype : most)),
     weightBytes: bytes.f32 + bytes.f16 + bytes.bf16,

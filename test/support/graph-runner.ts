@@ -6,6 +6,7 @@ import type { KernelCapabilities } from '../../src/engine/kernel';
 import { layoutBytes, leafBuffers, Memory } from '../../src/engine/memory';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../../src/engine/plan';
 import { PipelineCache, SubmitPacer } from '../../src/engine/program';
+import { isQuantized } from '../../src/engine/tensor';
 import type { MemoryPlan } from '../../src/engine/types';
 
 /** A leaf of a test graph with its values, which `dtype` must represent exactly. */
@@ -13,6 +14,8 @@ export interface LeafInput {
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly values: ArrayLike<number>;
+  /** What a quantised leaf holds; `values` are then what the words stand for. */
+  readonly words?: Uint32Array;
   readonly trainable?: boolean;
 }
 
@@ -49,7 +52,8 @@ export function declareLeaves<K extends string>(
   return Object.fromEntries(leaves) as Record<K, Tensor>;
 }
 
-function littleEndian(values: ArrayLike<number>, dtype: DType): Uint8Array | Uint32Array | Int32Array {
+function littleEndian({ values, dtype, words }: LeafInput): Uint8Array | Uint32Array | Int32Array {
+  if (isQuantized(dtype)) return words!;
   if (dtype === 'u32') return Uint32Array.from(values);
   if (dtype === 'i32') return Int32Array.from(values);
   return fromFloat32(Float32Array.from(values), dtype);
@@ -79,8 +83,8 @@ export async function placeGraph(
   );
   const { device, pipelines, pacer } = runner;
   const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readback);
-  for (const [name, { values, dtype }] of Object.entries(inputs)) {
-    if (programs.leaves.has(name)) memory.write(name, littleEndian(values, dtype));
+  for (const [name, input] of Object.entries(inputs)) {
+    if (programs.leaves.has(name)) memory.write(name, littleEndian(input));
   }
   return { memory, programs, plan: memoryPlan(layoutBytes(programs, buffers, readback)) };
 }

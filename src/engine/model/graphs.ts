@@ -1,5 +1,5 @@
 /** The graphs of a run: what a micro-batch, an evaluation, an update, a prefill and a decoding step compute. */
-import { parameters, targetedLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
+import { parameters, targetedLinears, type LinearSpec, type LoraSpec } from '../../core/spec';
 import type { WeightDType } from '../../core/dtypes';
 import { backward } from '../autodiff';
 import { Graph, type Tensor } from '../graph';
@@ -14,6 +14,7 @@ import { adamwOp, globalNorm } from '../ops/optimizer';
 import type { AdamWOptions } from '../types';
 import { decoder, head, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
+import { storedDTypes, type StorageOptions } from './weights';
 
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
 export const LEAF = {
@@ -41,28 +42,17 @@ export const groupLeaf = {
 };
 
 /** What all graphs of a session agree on. */
-export interface ModelOptions {
-  readonly spec: DecoderSpec;
-  readonly weightDType: WeightDType;
+export interface ModelOptions extends StorageOptions {
   /** The adapter in the graph; undefined for the base model. */
   readonly lora?: LoraSpec | undefined;
-  /** `adapter` trains the adapter, `all` every parameter, `none` nothing (decoding). */
-  readonly trainable: 'adapter' | 'all' | 'none';
   /** Positions that the rotary tables cover. */
   readonly positions: number;
-}
-
-/** Norms and biases are small and summed into: they stay f32. Trained weights too. */
-export function storedDType(
-  options: Pick<ModelOptions, 'weightDType' | 'trainable'>,
-  shape: readonly number[],
-): WeightDType {
-  return shape.length === 1 || options.trainable === 'all' ? 'f32' : options.weightDType;
 }
 
 /** Leaves of one graph, and the linears on them. */
 class GraphLeaves {
   private readonly shapes: Map<string, readonly number[]>;
+  private readonly dtypes: Map<string, WeightDType>;
   private readonly streams: Map<string, number>;
 
   constructor(
@@ -71,6 +61,7 @@ class GraphLeaves {
     private readonly dropoutSeed?: Tensor,
   ) {
     this.shapes = new Map(parameters(options.spec).map(({ name, shape }) => [name, shape]));
+    this.dtypes = storedDTypes(options);
     const targets = options.lora ? targetedLinears(options.spec, options.lora) : [];
     this.streams = new Map(targets.map((target, i) => [target.name, i]));
   }
@@ -78,8 +69,7 @@ class GraphLeaves {
   weight(name: string): Tensor {
     const shape = this.shapes.get(name);
     if (!shape) throw new Error(`the model has no parameter ${name}`);
-    const dtype = storedDType(this.options, shape);
-    return this.graph.leaf(name, { shape, dtype }, 'weights', this.options.trainable === 'all');
+    return this.graph.leaf(name, { shape, dtype: this.dtypes.get(name)! }, 'weights', this.options.trainable === 'all');
   }
 
   adapter(name: string, shape: readonly number[]): Tensor {
@@ -238,6 +228,6 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
   return { graph, logits };
 }
 
-function attentionSizes(spec: DecoderSpec, batch: number, length: number, keys: number) {
+function attentionSizes(spec: ModelOptions['spec'], batch: number, length: number, keys: number) {
   return { batch, length, keys, heads: spec.numHeads, kvHeads: spec.numKeyValueHeads, headDim: spec.headDim };
 }

@@ -1,11 +1,17 @@
-/** What every session begins with: base weights in their leaves, and the rotary tables. */
+/** What every session begins with: base weights in their leaves, quantised on the way, and the rotary tables. */
+import { BYTES_PER_ELEMENT, elementCount, type FloatDType, type QuantizedDType } from '../../core/dtypes';
+import { GraftError } from '../../core/errors';
+import { nestScales, quantizedLayout } from '../../core/quantization';
 import { parameters } from '../../core/spec';
-import type { WeightStream } from '../../core/weights';
+import type { WeightStream, WeightTensor } from '../../core/weights';
 import type { Device } from '../device';
 import type { Memory } from '../memory';
+import { QUANTIZE_UNIT } from '../ops/quantize';
+import { isQuantized } from '../tensor';
 import { converted, uploadWeights } from '../upload';
-import { LEAF, storedDType, type ModelOptions } from './graphs';
+import { LEAF, type ModelOptions } from './graphs';
 import { rotaryTables } from './rotary';
+import { chunkElements, quantizeProgram, QUANTIZE_LEAF, storedDTypes } from './weights';
 
 /** Throws `bad-file` where the stream is not this model's weights, `device-lost` where the device goes away. */
 export async function loadModel(
@@ -15,11 +21,44 @@ export async function loadModel(
   weights: WeightStream,
 ): Promise<void> {
   const { spec, positions } = model;
-  await uploadWeights(weights, parameters(spec), (tensor) => {
+  const dtypes = storedDTypes(model);
+  const elements = chunkElements(model);
+  await uploadWeights(weights, parameters(spec), async (tensor) => {
     device.assertAlive();
-    memory.write(tensor.name, converted(tensor, storedDType(model, tensor.shape)));
+    const dtype = dtypes.get(tensor.name)!;
+    if (isQuantized(dtype)) await quantizeTensor(memory, tensor, dtype, model.weightDType, elements);
+    else memory.write(tensor.name, converted(tensor, dtype));
   });
   const { cos, sin } = rotaryTables(spec.rope, spec.headDim, positions);
   memory.write(LEAF.cos, cos);
   memory.write(LEAF.sin, sin);
+}
+
+/** Quantises a tensor chunk by chunk: the queue keeps the order, so one staging leaf serves all chunks. */
+async function quantizeTensor(
+  memory: Memory,
+  tensor: WeightTensor,
+  dtype: QuantizedDType,
+  sourceDType: FloatDType,
+  chunk: number,
+): Promise<void> {
+  const source = converted(tensor, sourceDType);
+  const elementBytes = BYTES_PER_ELEMENT[sourceDType];
+  const count = elementCount(tensor.shape);
+  for (let start = 0; start < count; start += chunk) {
+    const elements = Math.min(chunk, count - start);
+    memory.write(QUANTIZE_LEAF.source, source.subarray(start * elementBytes, (start + elements) * elementBytes));
+    memory.write(QUANTIZE_LEAF.chunk, Uint32Array.of(start / QUANTIZE_UNIT, elements / QUANTIZE_UNIT));
+    await memory.run(quantizeProgram(tensor.name));
+  }
+  if (dtype !== 'nf4_nested') return;
+  const { blocks, scales } = quantizedLayout(dtype, tensor.shape);
+  const maxima = await memory.read(QUANTIZE_LEAF.scales, blocks);
+  if (!maxima.every(Number.isFinite)) {
+    throw new GraftError(
+      'bad-file',
+      `The tensor ${tensor.name} holds a value that is not finite: it can't be quantised.`,
+    );
+  }
+  memory.write(tensor.name, nestScales(maxima), 4 * scales);
 }

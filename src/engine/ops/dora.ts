@@ -3,7 +3,7 @@ import scaleCode from '../../../shaders/dora_scale.wgsl?raw';
 import dmagnitudeCode from '../../../shaders/dora_dmagnitude.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, grid, gridFor, u32, type Shader } from '../kernel';
-import { reduceModule, weightModule } from './modules';
+import { reduceModule, weightBlocks, weightModules } from './modules';
 import { expectShape, matrix } from './shape';
 
 const normShader: Shader = { name: 'dora_norm', code: normCode };
@@ -20,8 +20,8 @@ export const doraNormOp: Op<{ scaling: number }> = {
     return [
       {
         shader: normShader,
-        modules: [weightModule(inputs[0]!, capabilities), reduceModule(capabilities)],
-        params: [u32(rows), u32(columns), u32(rank), f32(attrs.scaling)],
+        modules: [...weightModules(inputs[0]!, capabilities), reduceModule(capabilities)],
+        params: [u32(rows), u32(columns), u32(rank), f32(attrs.scaling), weightBlocks(inputs[0]!)],
         bindings: [...inputs, ...outputs],
         workgroups: grid(rows),
         flops: 2 * rows * columns * (rank + 2),

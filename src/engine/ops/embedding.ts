@@ -3,7 +3,7 @@ import backwardCode from '../../../shaders/embedding_backward.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
 import { grid, gridFor, u32, type Shader } from '../kernel';
-import { weightModule } from './modules';
+import { weightBlocks, weightModules } from './modules';
 import { matrix } from './shape';
 
 const forwardShader: Shader = { name: 'embedding', code: forwardCode };
@@ -19,8 +19,8 @@ export const embeddingOp: Op = {
     return [
       {
         shader: forwardShader,
-        modules: [weightModule(table!, capabilities)],
-        params: [u32(tokens), u32(channels)],
+        modules: weightModules(table!, capabilities),
+        params: [u32(tokens), u32(channels), weightBlocks(table!)],
         bindings: [ids!, table!, y!],
         workgroups: gridFor(tokens * channels),
         flops: tokens * channels,
@@ -50,7 +50,7 @@ export const embeddingBackwardOp: Op<{ vocab: number }> = {
   },
 };
 
-/** Rows of table[V, C] (f32, f16 or bf16) at ids[N] (u32): f32 [N, C]. Ids must be below V. */
+/** Rows of table[V, C] (of any weight type) at ids[N] (u32): f32 [N, C]. Ids must be below V. */
 export function embedding(graph: Graph, ids: Tensor, table: Tensor): Tensor {
   return graph.apply1(embeddingOp, [ids, table], undefined);
 }

@@ -5,7 +5,7 @@ import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
 import matvecCode from '../../../shaders/matvec.wgsl?raw';
 import type { Graph, Node, Op, Tensor } from '../graph';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
-import { epilogueModule, epilogueVec4Module, reduceModule, weightModule } from './modules';
+import { epilogueModule, epilogueVec4Module, reduceModule, weightBlocks, weightModules } from './modules';
 import { expectShape, matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
@@ -82,7 +82,7 @@ function extents([a, b]: readonly Tensor[], attrs: MatmulAttrs): { m: number; n:
 function product({ inputs: [a, b, addend], outputs: [c], attrs }: Node<MatmulAttrs>) {
   const { m, n, k } = extents([a!, b!], attrs);
   return {
-    params: [u32(m), u32(n), u32(k), f32(attrs.alpha)],
+    params: [u32(m), u32(n), u32(k), f32(attrs.alpha), weightBlocks(b!)],
     bindings: [a!, b!, c!, addend],
     constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
     flops: 2 * m * n * k,
@@ -94,7 +94,7 @@ const matmulKernel: Variant = (node, capabilities) => {
   return {
     ...product(node),
     shader: matmulShader,
-    modules: [weightModule(node.inputs[1]!, capabilities), epilogueModule(node.inputs[2])],
+    modules: [...weightModules(node.inputs[1]!, capabilities), epilogueModule(node.inputs[2])],
     workgroups: [Math.ceil(n / TILE), Math.ceil(m / TILE), 1],
   };
 };
@@ -104,7 +104,7 @@ const directKernel: Variant = (node, capabilities) => {
   return {
     ...product(node),
     shader: directShader,
-    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
+    modules: [...weightModules(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
     workgroups: gridFor(Math.ceil(m / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE), DIRECT_THREADS),
   };
 };
@@ -114,7 +114,7 @@ const quadKernel: Variant = (node, capabilities) => {
   return {
     ...product(node),
     shader: quadShader,
-    modules: [weightModule(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
+    modules: [...weightModules(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
   };
 };
@@ -127,7 +127,11 @@ const matvecKernel: Variant = (node, capabilities) => {
     bindings,
     flops,
     shader: matvecShader,
-    modules: [weightModule(node.inputs[1]!, capabilities), reduceModule(capabilities), epilogueModule(node.inputs[2])],
+    modules: [
+      ...weightModules(node.inputs[1]!, capabilities),
+      reduceModule(capabilities),
+      epilogueModule(node.inputs[2]),
+    ],
     workgroups: grid(node.outputs[0]!.shape[1]!),
   };
 };

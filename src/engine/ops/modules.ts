@@ -1,11 +1,16 @@
 /** Prelude modules that kernels are specialised with: how weights are read, how a workgroup reduces, what a store does. */
 import type { WeightDType } from '../../core/dtypes';
-import type { KernelCapabilities, Shader } from '../kernel';
-import type { Tensor } from '../graph';
+import { quantizedLayout } from '../../core/quantization';
+import { u32, type KernelCapabilities, type Param, type Shader } from '../kernel';
+import { isQuantized, type Tensor } from '../tensor';
 import f32Code from '../../../shaders/types/f32.wgsl?raw';
 import f16Code from '../../../shaders/types/f16.wgsl?raw';
 import f16WordsCode from '../../../shaders/types/f16_words.wgsl?raw';
 import bf16WordsCode from '../../../shaders/types/bf16_words.wgsl?raw';
+import nf4Code from '../../../shaders/types/nf4.wgsl?raw';
+import q8Code from '../../../shaders/types/q8.wgsl?raw';
+import scaleF32Code from '../../../shaders/types/scale_f32.wgsl?raw';
+import scaleNestedCode from '../../../shaders/types/scale_nested.wgsl?raw';
 import sharedCode from '../../../shaders/reduce/shared.wgsl?raw';
 import subgroupCode from '../../../shaders/reduce/subgroup.wgsl?raw';
 import storeCode from '../../../shaders/epilogue/store.wgsl?raw';
@@ -17,6 +22,10 @@ const F32: Shader = { name: 'f32', code: f32Code };
 const F16: Shader = { name: 'f16', code: f16Code };
 const F16_WORDS: Shader = { name: 'f16_words', code: f16WordsCode };
 const BF16_WORDS: Shader = { name: 'bf16_words', code: bf16WordsCode };
+const NF4: Shader = { name: 'nf4', code: nf4Code };
+const Q8: Shader = { name: 'q8', code: q8Code };
+const SCALE_F32: Shader = { name: 'scale_f32', code: scaleF32Code };
+const SCALE_NESTED: Shader = { name: 'scale_nested', code: scaleNestedCode };
 const SHARED: Shader = { name: 'shared', code: sharedCode };
 const SUBGROUP: Shader = { name: 'subgroup', code: subgroupCode };
 const STORE: Shader = { name: 'store', code: storeCode };
@@ -24,16 +33,30 @@ const ADDEND: Shader = { name: 'addend', code: addendCode };
 const STORE_VEC4: Shader = { name: 'store_vec4', code: storeVec4Code };
 const ADDEND_VEC4: Shader = { name: 'addend_vec4', code: addendVec4Code };
 
-/** Reads elements of a weight tensor as f32. */
-export function weightModule(weight: Tensor, capabilities: KernelCapabilities): Shader {
+/**
+ * `weight_vec4(i)`: four elements of the tensor bound as `weights`, as f32. The shader's Params have `weight_blocks`,
+ * from `weightBlocks`.
+ */
+export function weightModules(weight: Tensor, capabilities: KernelCapabilities): Shader[] {
   switch (weight.dtype as WeightDType) {
     case 'f32':
-      return F32;
+      return [F32];
     case 'f16':
-      return capabilities.f16 ? F16 : F16_WORDS;
+      return [capabilities.f16 ? F16 : F16_WORDS];
     case 'bf16':
-      return BF16_WORDS;
+      return [BF16_WORDS];
+    case 'nf4':
+      return [NF4, SCALE_F32];
+    case 'nf4_nested':
+      return [NF4, SCALE_NESTED];
+    case 'q8':
+      return [Q8];
   }
+}
+
+/** Blocks of a quantised tensor, by which its scales are found; 0 for other types. */
+export function weightBlocks({ dtype, shape }: Tensor): Param {
+  return u32(isQuantized(dtype) ? quantizedLayout(dtype, shape).blocks : 0);
 }
 
 /** `workgroup_sum` and `workgroup_max` over 64 lanes. */

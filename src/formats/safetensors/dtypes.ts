@@ -2,7 +2,7 @@
  * Element types of safetensors 0.8.0, in the order of the reference implementation's enum (by alignment, ascending):
  * files are written in the reverse of it. Values are bits an element.
  */
-import type { WeightDType } from '../../core/dtypes';
+import type { FloatDType } from '../../core/dtypes';
 
 export const BITS_PER_ELEMENT = {
   BOOL: 8,
@@ -33,17 +33,17 @@ export type SafetensorsDType = keyof typeof BITS_PER_ELEMENT;
 
 export const SAFETENSORS_DTYPES = Object.keys(BITS_PER_ELEMENT) as SafetensorsDType[];
 
-const WEIGHT_DTYPES = new Map<SafetensorsDType, WeightDType>([
+const WEIGHT_DTYPES = new Map<SafetensorsDType, FloatDType>([
   ['F32', 'f32'],
   ['F16', 'f16'],
   ['BF16', 'bf16'],
 ]);
 
 /** The type that Graft computes with, or undefined where it reads bytes only. */
-export function weightDType(dtype: SafetensorsDType): WeightDType | undefined {
+export function weightDType(dtype: SafetensorsDType): FloatDType | undefined {
   return WEIGHT_DTYPES.get(dtype);
 }
 
-export function storedDType(dtype: WeightDType): SafetensorsDType {
+export function storedDType(dtype: FloatDType): SafetensorsDType {
   return dtype === 'f32' ? 'F32' : dtype === 'f16' ? 'F16' : 'BF16';
 }

@@ -1,6 +1,6 @@
 /** A run file and a model to the engine's options. */
 import type { RunConfig } from '../../core/config';
-import type { WeightDType } from '../../core/dtypes';
+import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import type { DecoderSpec, LoraSpec } from '../../core/spec';
 import { decodeUtf8, type FileSource } from '../../core/store';
@@ -12,7 +12,7 @@ import { resolveTargetModules } from '../../formats/peft';
 export interface ShapedModel {
   readonly spec: DecoderSpec;
   /** How most of the weights are stored. */
-  readonly weightDType: WeightDType;
+  readonly weightDType: FloatDType;
 }
 
 /**
@@ -26,14 +26,14 @@ export async function openShape(source: FileSource): Promise<ShapedModel> {
   return { spec, weightDType: stored?.[1] ?? 'f32' };
 }
 
-const DTYPES: Readonly<Record<Exclude<RunConfig['dtype'], 'auto'>, WeightDType>> = {
+const DTYPES: Readonly<Record<Exclude<RunConfig['dtype'], 'auto'>, FloatDType>> = {
   float32: 'f32',
   float16: 'f16',
   bfloat16: 'bf16',
 };
 
 /** How base weights are kept on the GPU: as stored, or as the run says. */
-export function chooseWeightDType(dtype: RunConfig['dtype'], stored: WeightDType): WeightDType {
+export function chooseWeightDType(dtype: RunConfig['dtype'], stored: FloatDType): FloatDType {
   return dtype === 'auto' ? stored : DTYPES[dtype];
 }
 

@@ -1,13 +1,13 @@
 /** A run file as it will really be run: what `auto` and `all-linear` mean for the model, what an adapter brings along. */
 import type { RunConfig, RunConfigKey } from '../../core/config';
-import type { WeightDType } from '../../core/dtypes';
+import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
 import { effectiveMaxLength } from './data';
 import { chooseWeightDType, type ShapedModel } from './options';
 
-const DTYPE_NAMES: Readonly<Record<WeightDType, RunConfig['dtype']>> = {
+const DTYPE_NAMES: Readonly<Record<FloatDType, RunConfig['dtype']>> = {
   f32: 'float32',
   f16: 'float16',
   bf16: 'bfloat16',

@@ -133,6 +133,7 @@ function doraScaleCase(rows: number, columns: number): OpCase {
 }
 
 const HALF_TYPES: readonly WeightDType[] = ['f16', 'bf16'];
+const QUANTIZED_TYPES: readonly WeightDType[] = ['nf4', 'nf4_nested', 'q8'];
 
 export const projectionCases: readonly OpCase[] = [
   ...WEIGHT_TYPES.flatMap((dtype) => [
@@ -157,6 +158,15 @@ export const projectionCases: readonly OpCase[] = [
   matmulCase(36, 68, 12, false),
   matmulCase(36, 68, 12, true),
   ...HALF_TYPES.flatMap((dtype) => [frozenLinearCase(9, 36, 20, dtype), frozenLinearCase(33, 68, 64, dtype)]),
+  // Quantised weights: blocks within a row and across rows, few rows and many.
+  ...QUANTIZED_TYPES.flatMap((dtype) => [
+    embeddingCase(7, 32, 20, dtype),
+    linearCase(7, 32, 20, dtype),
+    linearCase(3, 32, 20, dtype),
+    linearCase(65, 36, 128, dtype),
+    linearCase(33, 132, 192, dtype),
+    doraNormCase(32, 20, 3, dtype),
+  ]),
   sharedInput(7, 37, 20),
   sharedInput(3, 5, 33),
   squareProduct,

@@ -1,7 +1,10 @@
 /** A case of an op: inputs, the graph under test, and its plain-loop reference. */
 import { elementCount, fromFloat32, toFloat32, type WeightDType } from '../../../../src/core/dtypes';
+import { dequantized } from '../../../../src/core/quantization';
 import { Random } from '../../../../src/core/rng';
 import type { Graph, Tensor } from '../../../../src/engine/graph';
+import { isQuantized } from '../../../../src/engine/tensor';
+import { quantize } from '../../../reference/quantization';
 import type { Values } from '../../../reference/values';
 import type { LeafInput } from '../../../support/graph-runner';
 
@@ -24,11 +27,13 @@ export function opCase<K extends string>(definition: OpCase<K>): OpCase {
 
 let stream = 0;
 
-/** Normal values, scaled, rounded to `dtype`; other values for every tensor of a suite, the same in every run. */
+/** Normal values, scaled, rounded or quantised to `dtype`; other values for every tensor of a suite, the same in every run. */
 export function normal(shape: readonly number[], scale = 1, dtype: WeightDType = 'f32'): LeafInput {
   const random = new Random(2, stream++);
   const values = Float32Array.from({ length: elementCount(shape) }, () => scale * random.normal());
-  return { shape, dtype, values: toFloat32(fromFloat32(values, dtype), dtype) };
+  if (!isQuantized(dtype)) return { shape, dtype, values: toFloat32(fromFloat32(values, dtype), dtype) };
+  const words = quantize(values, dtype, shape);
+  return { shape, dtype, values: dequantized(words, dtype, shape), words };
 }
 
 export function trainable(input: LeafInput): LeafInput {
