@@ -16,22 +16,27 @@ struct Chunk {
 @group(0) @binding(2) var<storage, read> chunk: Chunk;
 @group(0) @binding(3) var<storage, read_write> quantized: array<u32>;
 
-// The nearest code is the number of midpoints between codes that a value exceeds.
-fn nf4_code(value: f32) -> u32 {
-  let low = vec4f(-0.8480964004993439, -0.6106329262256622, -0.4599952697753906, -0.33967943489551544);
-  let middle = vec4f(-0.23460740596055984, -0.13791173323988914, -0.045525018125772477, 0.03979014977812767);
-  let high = vec4f(0.1202552504837513, 0.2035212516784668, 0.2920137718319893, 0.3893125355243683);
-  let top = vec4f(0.5016634166240692, 0.6427869200706482, 0.8614784181118011, 2.0);
-  let ones = vec4u(1u);
-  let passed = select(vec4u(), ones, vec4f(value) > low) + select(vec4u(), ones, vec4f(value) > middle) +
-    select(vec4u(), ones, vec4f(value) > high) + select(vec4u(), ones, vec4f(value) > top);
-  return passed.x + passed.y + passed.z + passed.w;
+// The midpoints between neighbouring codes: a value's code is the number of them that it exceeds.
+const MIDPOINTS = array<f32, 15>(
+  -0.8480964004993439, -0.6106329262256622, -0.4599952697753906, -0.33967943489551544, -0.23460740596055984,
+  -0.13791173323988914, -0.045525018125772477, 0.03979014977812767, 0.1202552504837513, 0.2035212516784668,
+  0.2920137718319893, 0.3893125355243683, 0.5016634166240692, 0.6427869200706482, 0.8614784181118011,
+);
+
+// Four codes in a half word.
+fn nf4_codes(values: vec4f) -> u32 {
+  var codes = vec4u();
+  for (var i = 0u; i < 15u; i++) {
+    codes += select(vec4u(), vec4u(1u), values > vec4f(MIDPOINTS[i]));
+  }
+  let placed = codes << vec4u(4u, 0u, 12u, 8u);
+  return placed.x | placed.y | placed.z | placed.w;
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let block = id.x + id.y * groups.x * 64u;
-  if (block >= chunk.blocks) {
+  if (block >= min(chunk.blocks, params.target_blocks - chunk.first_block)) {
     return;
   }
   var largest = vec4f();
@@ -43,10 +48,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var word = 0u; word < 8u; word++) {
     var codes = 0u;
     if (scale > 0.0) {
-      let first = weight_vec4(block * 16u + word * 2u) / scale;
-      let second = weight_vec4(block * 16u + word * 2u + 1u) / scale;
-      codes = nf4_code(first.x) << 4u | nf4_code(first.y) | nf4_code(first.z) << 12u | nf4_code(first.w) << 8u |
-        nf4_code(second.x) << 20u | nf4_code(second.y) << 16u | nf4_code(second.z) << 28u | nf4_code(second.w) << 24u;
+      let first = nf4_codes(weight_vec4(block * 16u + word * 2u) / scale);
+      let second = nf4_codes(weight_vec4(block * 16u + word * 2u + 1u) / scale);
+      codes = first | (second << 16u);
     }
     quantized[(chunk.first_block + block) * 8u + word] = codes;
   }

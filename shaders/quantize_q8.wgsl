@@ -25,8 +25,9 @@ fn quantize_block(source: u32, block: u32) -> f32 {
   let inverse = select(0.0, 1.0 / scale, scale > 0.0);
   for (var i = 0u; i < 8u; i++) {
     let scaled = weight_vec4(source * 8u + i) * inverse;
-    let codes = vec4u(vec4i(sign(scaled) * floor(abs(scaled) + 0.5))) & vec4u(255u);
-    quantized[block * 8u + i] = codes.x | codes.y << 8u | codes.z << 16u | codes.w << 24u;
+    let codes = bitcast<vec4u>(vec4i(sign(scaled) * floor(abs(scaled) + 0.5))) & vec4u(255u);
+    let placed = codes << vec4u(0u, 8u, 16u, 24u);
+    quantized[block * 8u + i] = placed.x | placed.y | placed.z | placed.w;
   }
   return scale;
 }

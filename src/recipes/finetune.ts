@@ -1,6 +1,7 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
 import type { RunConfig } from '../core/config';
 import type { RunSummary } from '../core/events';
+import type { LinearSpec } from '../core/spec';
 import type { FileSource, RunStore } from '../core/store';
 import type { Engine } from '../engine';
 import type { HubModel } from '../formats/model';
@@ -10,7 +11,7 @@ import { Checkpoints } from './steps/checkpoint';
 import { prepareData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from './steps/hash';
 import { watchWeights } from './steps/loading';
-import { refuseUnsupported, trainOptions } from './steps/options';
+import { keptIn16Bits, refuseUnsupported, trainOptions } from './steps/options';
 import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
 import { resolveRun } from './steps/resolve';
 import { Trainer, type TrainReport } from './steps/trainer';
@@ -50,7 +51,7 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const run = resolveRun(input.run, model, adapter);
   const data = prepareData(run, model, input.dataset);
-  announce(input.run, run, data, report);
+  announce(input.run, run, model, data, report);
   const plan = planRun(run, model, data);
   report({
     kind: 'plan',
@@ -101,10 +102,17 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   }
 }
 
-function announce(asked: RunConfig, run: RunConfig, data: PreparedData, report: TrainReport): void {
+function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
   if (run.max_length < asked.max_length) {
     notice(`max_length is ${run.max_length}, the most that the model can read, instead of ${asked.max_length}.`);
+  }
+  const kept = keptIn16Bits(run, model.spec);
+  if (kept.length > 0) {
+    const [{ name, outFeatures, inFeatures }] = kept as [LinearSpec];
+    notice(
+      `${kept.length} linears are not quantised and stay ${run.dtype}: shapes like ${name}'s [${outFeatures}, ${inFeatures}] don't make whole blocks of 64.`,
+    );
   }
   const { truncated, skipped } = data.tokenized;
   if (truncated > 0)

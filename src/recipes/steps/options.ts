@@ -2,9 +2,10 @@
 import type { RunConfig } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
-import type { DecoderSpec, LoraSpec } from '../../core/spec';
+import { canQuantize } from '../../core/quantization';
+import { layerLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
 import { decodeUtf8, type FileSource } from '../../core/store';
-import type { TrainOptions } from '../../engine';
+import type { Quantization, TrainOptions } from '../../engine';
 import { readSpec } from '../../formats/model';
 import { resolveTargetModules } from '../../formats/peft';
 
@@ -37,11 +38,29 @@ export function chooseWeightDType(dtype: RunConfig['dtype'], stored: FloatDType)
   return dtype === 'auto' ? stored : DTYPES[dtype];
 }
 
-/** Throws `unsupported` for values that are well formed and that Graft doesn't do yet. */
+/** Which base weights a run quantises: with `load_in_4bit` every linear of the layers, as QLoRA does. */
+export function quantizationOf(run: Pick<RunConfig, 'load_in_4bit' | 'use_bnb_nested_quant'>): Quantization {
+  return run.load_in_4bit ? { linears: run.use_bnb_nested_quant ? 'nf4_nested' : 'nf4' } : {};
+}
+
+/** Linears that stay in 16 bits though the run asks for 4: the kernels can't cut their shape into blocks. */
+export function keptIn16Bits(run: RunConfig, spec: DecoderSpec): LinearSpec[] {
+  if (!run.load_in_4bit) return [];
+  return Array.from({ length: spec.numLayers }, (_, layer) => layerLinears(spec, layer))
+    .flat()
+    .filter(({ outFeatures, inFeatures }) => !canQuantize([outFeatures, inFeatures]));
+}
+
+/** Throws `bad-config` for settings that exclude each other, `unsupported` for what Graft doesn't do yet. */
 export function refuseUnsupported(run: RunConfig): void {
   const refuse = (setting: string, instead: string) =>
     new GraftError('unsupported', `${setting} is not supported yet: set ${instead}.`);
-  if (run.load_in_4bit) throw refuse('load_in_4bit: true', 'load_in_4bit: false');
+  if (run.load_in_4bit && !run.use_peft) {
+    throw new GraftError(
+      'bad-config',
+      "load_in_4bit: true keeps base weights in 4 bits, which can't be trained themselves: set use_peft: true, or load_in_4bit: false.",
+    );
+  }
   if (run.optim === 'adamw_8bit') throw refuse('optim: adamw_8bit', 'optim: adamw');
   if (run.packing) throw refuse('packing: true', 'packing: false');
 }
@@ -66,6 +85,7 @@ export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readon
   return {
     spec: model.spec,
     weightDType: lora ? chooseWeightDType(run.dtype, model.weightDType) : 'f32',
+    quantization: quantizationOf(run),
     ...(lora && { lora }),
     seed: run.seed,
     batchSize: run.per_device_train_batch_size,

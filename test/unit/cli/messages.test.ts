@@ -103,9 +103,9 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       /Nothing fits 1000 bytes/,
     ],
     [
-      'what is not there yet',
-      () => ['plan', '--model', model, '--load_in_4bit', 'true'],
-      /load_in_4bit: true is not supported yet/,
+      'settings that exclude each other',
+      () => ['plan', '--model', model, '--load_in_4bit', 'true', '--use_peft', 'false'],
+      /set use_peft: true/,
     ],
   ];
   for (const [what, argv, line] of cases) {

@@ -136,7 +136,7 @@ const SETTINGS = [
 ];
 
 describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
-  for (const name of ['lora_all', 'lora_qv', 'rslora', 'dora']) {
+  for (const name of ['lora_all', 'lora_qv', 'rslora', 'dora', 'qlora_nf4', 'qlora_nf4_dq']) {
     test(name, async () => {
       const golden = (file: string) => reference('golden/adapters', name, file);
       const { settings, steps } = JSON.parse(readFileSync(golden('trajectory.json'), 'utf8')) as Trajectory;
@@ -146,7 +146,11 @@ describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
         ),
       );
       writeFileSync(path(`${name}.jsonl`), rows.map((row) => JSON.stringify(row)).join('\n'));
-      writeFileSync(path(`${name}.yaml`), SETTINGS.map((key) => `${key}: ${String(settings[key])}\n`).join(''));
+      const lines = SETTINGS.map((key) => `${key}: ${String(settings[key])}\n`);
+      if (settings['load_in_4bit']) {
+        lines.push(`load_in_4bit: true\nuse_bnb_nested_quant: ${String(settings['bnb_4bit_use_double_quant'])}\n`);
+      }
+      writeFileSync(path(`${name}.yaml`), lines.join(''));
       const { code, err } = await graft(
         ...['train', path(`${name}.yaml`), '--model', reference('models/stories260K'), '--data', path(`${name}.jsonl`)],
         ...['--adapter', golden('adapter_init'), '--shuffle', 'false', '--output', path(name)],

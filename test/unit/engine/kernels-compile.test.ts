@@ -14,6 +14,7 @@ import { attentionCase } from './cases/attention';
 
 const SHADERS = resolve(import.meta.dirname, '../../../shaders');
 const WEIGHT_TYPES = ['f32', 'f16', 'bf16'] as const;
+const QUANTIZATIONS = [{ linears: 'nf4' }, { linears: 'nf4_nested', embeddings: 'q8' }] as const;
 
 /** What a kernel may use; software adapters get kernels of their own. */
 const FEATURES = [
@@ -27,7 +28,7 @@ const gpu = nullGpu();
 
 const spec: DecoderSpec = {
   family: 'llama',
-  vocabSize: 37,
+  vocabSize: 40,
   hiddenSize: 24,
   intermediateSize: 36,
   numLayers: 1,
@@ -70,6 +71,10 @@ function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
   return [
     ...programKernels(planTrainSession({ ...train, weightDType: 'f32' }, capabilities)),
     ...WEIGHT_TYPES.flatMap((weightDType) => [
+      ...QUANTIZATIONS.flatMap((quantization) => [
+        ...programKernels(planTrainSession({ ...train, weightDType, lora, quantization }, capabilities)),
+        ...programKernels(planInferenceSession({ ...decode, weightDType, lora, quantization }, capabilities)),
+      ]),
       ...adapters.flatMap((lora) => programKernels(planTrainSession({ ...train, weightDType, lora }, capabilities))),
       ...programKernels(planInferenceSession({ ...decode, weightDType, lora }, capabilities)),
     ]),

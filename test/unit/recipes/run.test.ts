@@ -24,7 +24,11 @@ describe('a run and a model to options', () => {
   });
 
   test('what is not there yet is refused by name, with what to set', async () => {
-    await expectError(() => refuseUnsupported(run({ load_in_4bit: 'true' })), 'unsupported', /set load_in_4bit: false/);
+    await expectError(
+      () => refuseUnsupported(run({ load_in_4bit: 'true', use_peft: 'false' })),
+      'bad-config',
+      /set use_peft: true/,
+    );
     await expectError(() => refuseUnsupported(run({ optim: 'adamw_8bit' })), 'unsupported', /set optim: adamw\./);
     await expectError(() => refuseUnsupported(run({ packing: 'true' })), 'unsupported', /set packing: false/);
   });
