@@ -8,6 +8,8 @@ import f16Code from '../../../shaders/types/f16.wgsl?raw';
 import f16WordsCode from '../../../shaders/types/f16_words.wgsl?raw';
 import bf16WordsCode from '../../../shaders/types/bf16_words.wgsl?raw';
 import nf4Code from '../../../shaders/types/nf4.wgsl?raw';
+import nf4TableCode from '../../../shaders/types/nf4_table.wgsl?raw';
+import nf4TreeCode from '../../../shaders/types/nf4_tree.wgsl?raw';
 import q8Code from '../../../shaders/types/q8.wgsl?raw';
 import scaleF32Code from '../../../shaders/types/scale_f32.wgsl?raw';
 import scaleNestedCode from '../../../shaders/types/scale_nested.wgsl?raw';
@@ -23,6 +25,8 @@ const F16: Shader = { name: 'f16', code: f16Code };
 const F16_WORDS: Shader = { name: 'f16_words', code: f16WordsCode };
 const BF16_WORDS: Shader = { name: 'bf16_words', code: bf16WordsCode };
 const NF4: Shader = { name: 'nf4', code: nf4Code };
+const NF4_TABLE: Shader = { name: 'nf4_table', code: nf4TableCode };
+const NF4_TREE: Shader = { name: 'nf4_tree', code: nf4TreeCode };
 const Q8: Shader = { name: 'q8', code: q8Code };
 const SCALE_F32: Shader = { name: 'scale_f32', code: scaleF32Code };
 const SCALE_NESTED: Shader = { name: 'scale_nested', code: scaleNestedCode };
@@ -46,9 +50,9 @@ export function weightModules(weight: Tensor, capabilities: KernelCapabilities):
     case 'bf16':
       return [BF16_WORDS];
     case 'nf4':
-      return [NF4, SCALE_F32];
+      return [NF4, capabilities.software ? NF4_TABLE : NF4_TREE, SCALE_F32];
     case 'nf4_nested':
-      return [NF4, SCALE_NESTED];
+      return [NF4, capabilities.software ? NF4_TABLE : NF4_TREE, SCALE_NESTED];
     case 'q8':
       return [Q8];
   }
