@@ -81,7 +81,11 @@ const KEYS = {
   shuffle: key(flag, true, 'Shuffle the rows anew in each epoch; false keeps the order of the file.'),
   gradient_checkpointing: key(flag, true, 'Recompute activations in the backward pass: less memory, more time.'),
 
-  optim: key(oneOf('adamw', 'adamw_8bit'), 'adamw', 'The optimiser.'),
+  optim: key(
+    oneOf('adamw', 'adamw_8bit'),
+    'adamw',
+    'The optimiser; adamw_8bit keeps its state in a quarter of the memory.',
+  ),
   adam_beta1: key(fraction, 0.9, "AdamW's decay of the first moment."),
   adam_beta2: key(fraction, 0.999, "AdamW's decay of the second moment."),
   adam_epsilon: key(above0, 1e-8, "AdamW's term against division by zero."),

@@ -4,6 +4,9 @@
  * one below it, with zero and one themselves. The values are those of bitsandbytes, bit for bit.
  */
 
+/** Values that share a scale in 8-bit optimiser states. */
+export const DYNAMIC_BLOCK = 256;
+
 const DECADES = 7;
 
 /** The 256 code values, ascending, in -1 … 1 (`signed`) or 0 … 1. */

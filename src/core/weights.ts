@@ -8,4 +8,9 @@ export interface WeightTensor {
   readonly bytes: Uint8Array;
 }
 
+/** A tensor of a training state: a weight, or the 8-bit codes of an optimiser's moments. */
+export interface StateTensor extends Omit<WeightTensor, 'dtype'> {
+  readonly dtype: FloatDType | 'u8';
+}
+
 export type WeightStream = AsyncIterable<WeightTensor>;

@@ -4,49 +4,12 @@
  */
 import { elementCount } from '../core/dtypes';
 import { GraftError } from '../core/errors';
-import type { ParameterSpec } from '../core/spec';
 import type { Device } from './device';
 import { Ledger } from './device';
 import { byteSize, type Tensor } from './tensor';
 import { addBytes, emptyBytes, programBytes, UNIFORM_ALIGNMENT, type ProgramsPlan } from './plan';
 import { allocating, Program, type PipelineCache, type SubmitPacer } from './program';
 import type { MemoryBytes } from './types';
-
-/** Storage binding offsets are multiples of WebGPU's default `minStorageBufferOffsetAlignment`. */
-const STORAGE_ALIGNMENT = 256;
-
-/** A flat group stays below WebGPU's default `maxStorageBufferBindingSize`, so that AdamW can bind all of it. */
-const GROUP_BYTES = 128 * 1024 * 1024;
-
-export interface FlatEntry extends ParameterSpec {
-  /** Bytes from the start of the group. */
-  readonly offset: number;
-}
-
-/** Parameters that the optimiser treats alike, end to end in one buffer: so are their gradients and moments. */
-export interface FlatGroup {
-  readonly name: string;
-  readonly decay: boolean;
-  readonly entries: readonly FlatEntry[];
-  readonly bytes: number;
-}
-
-/** Lays parameters end to end, those with weight decay apart from those without. */
-export function flatGroups(parameters: readonly ParameterSpec[], decays: (name: string) => boolean): FlatGroup[] {
-  const groups: { decay: boolean; entries: FlatEntry[]; bytes: number }[] = [];
-  for (const parameter of parameters) {
-    const decay = decays(parameter.name);
-    const size = Math.ceil((4 * elementCount(parameter.shape)) / STORAGE_ALIGNMENT) * STORAGE_ALIGNMENT;
-    let group = groups.findLast((candidate) => candidate.decay === decay);
-    if (!group || group.bytes + size > GROUP_BYTES) {
-      group = { decay, entries: [], bytes: 0 };
-      groups.push(group);
-    }
-    group.entries.push({ ...parameter, offset: group.bytes });
-    group.bytes += size;
-  }
-  return groups.map((group, i) => ({ ...group, name: `group${i}` }));
-}
 
 /** A persistent buffer, and the leaves that are ranges of it. */
 export interface LeafBuffer {
@@ -212,20 +175,20 @@ export class Memory {
     await (await this.program(name)).run();
   }
 
-  /** Reads `count` f32 from the start of a leaf through a staging buffer of its own. */
-  async read(name: string, count: number): Promise<Float32Array> {
+  /** Reads `bytes` from the start of a leaf, piece by piece through the session's staging buffer. */
+  async read(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
     const { buffer, offset } = this.leaf(name);
-    const usage = USAGE.MAP_READ | USAGE.COPY_DST;
-    const staging = await allocating(this.device, () => this.ledger.create('workspace', 4 * count, usage, 'staging'));
-    try {
+    const values = new Uint8Array(bytes);
+    for (let done = 0; done < bytes; done += this.readback.size) {
+      const piece = Math.min(this.readback.size, bytes - done);
       const encoder = this.device.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(buffer, offset, staging, 0, 4 * count);
+      encoder.copyBufferToBuffer(buffer, offset + done, this.readback, 0, piece);
       this.device.gpu.queue.submit([encoder.finish()]);
-      await this.device.wait(staging.mapAsync(MAP_MODE_READ));
-      return new Float32Array(staging.getMappedRange().slice(0));
-    } finally {
-      this.ledger.destroy(staging);
+      await this.device.wait(this.readback.mapAsync(MAP_MODE_READ, 0, piece));
+      values.set(new Uint8Array(this.readback.getMappedRange(0, piece)), done);
+      this.readback.unmap();
     }
+    return values;
   }
 
   destroy(): void {

@@ -1,24 +1,18 @@
 /** A training session: base weights, trained tensors, their optimiser state, and the programs of every length. */
 import { elementCount } from '../core/dtypes';
 import { GraftError } from '../core/errors';
+import { dynamicMap } from '../core/dynamic-map';
 import { hash } from '../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
-import type { WeightStream, WeightTensor } from '../core/weights';
+import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
 import type { Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
-import { flatGroups, layoutBytes, leafBuffers, Memory, type FlatGroup, type LeafBuffer } from './memory';
+import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from './groups';
+import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
 import { loadModel } from './model/load';
 import { initialAdapter } from './model/lora';
-import {
-  gradientLeaf,
-  groupLeaf,
-  initialMagnitudes,
-  LEAF,
-  lossGraph,
-  updateGraph,
-  type ModelOptions,
-} from './model/graphs';
+import { initialMagnitudes, LEAF, lossGraph, updateGraph, type ModelOptions } from './model/graphs';
 import { quantizeGraphs } from './model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
@@ -27,19 +21,19 @@ import { checkTensors, converted, refuseUnknownIds } from './upload';
 
 const IGNORED = -100;
 
-/** Loss and gradient norm, a whole vector each. */
-const READBACK_BYTES = 32;
-
-const EXP_AVG = '.exp_avg';
-const EXP_AVG_SQ = '.exp_avg_sq';
+/** The most that is read back at once. A step reads its loss and gradient norm, a whole vector each. */
+const READBACK_BYTES = 4 * 1024 * 1024;
+const STEP_BYTES = 32;
 
 /** Everything that follows from the options: programs, buffers, bytes. The same with and without a GPU. */
 interface TrainPlan {
   readonly model: ModelOptions;
   readonly trained: readonly ParameterSpec[];
   readonly groups: readonly FlatGroup[];
+  readonly groupBuffers: readonly GroupBuffer[];
   readonly programs: ProgramsPlan;
   readonly buffers: readonly LeafBuffer[];
+  readonly readbackBytes: number;
   readonly norm: Tensor;
   readonly memory: MemoryPlan;
 }
@@ -56,7 +50,7 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
     positions,
   };
   const trained = lora ? adapterParameters(spec, lora) : parameters(spec);
-  const groups = flatGroups(trained, lora ? () => true : decaysInTransformers);
+  const groups = flatGroups(trained, lora ? () => true : decaysInTransformers, options.adamw.moments ?? '32bit');
 
   const graphs = quantizeGraphs(model);
   for (const length of options.lengths) {
@@ -71,30 +65,17 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
   if (lora?.useDora) graphs.set('magnitudes', initialMagnitudes(model));
 
   const programs = planPrograms(graphs, capabilities);
-  const buffers = leafBuffers(
-    programs,
-    groups.flatMap((group) => groupBuffers(group, lora !== undefined)),
-  );
-  const memory = memoryPlan(layoutBytes(programs, buffers, READBACK_BYTES));
-  return { model, trained, groups, programs, buffers, norm: update.norm, memory };
+  const flat = groups.flatMap((group) => groupBuffers(group, lora !== undefined));
+  const buffers = leafBuffers(programs, flat);
+  const largest = Math.max(STEP_BYTES, ...flat.map(({ bytes }) => bytes));
+  const readbackBytes = Math.min(READBACK_BYTES, largest);
+  const memory = memoryPlan(layoutBytes(programs, buffers, readbackBytes));
+  return { model, trained, groups, groupBuffers: flat, programs, buffers, readbackBytes, norm: update.norm, memory };
 }
 
 /** Transformers decays every matrix; norms and biases, its vectors, keep their size. */
 function decaysInTransformers(name: string): boolean {
   return !/(norm\.weight|\.bias)$/.test(name);
-}
-
-function groupBuffers(group: FlatGroup, adapter: boolean): LeafBuffer[] {
-  const buffer = (label: string, kind: LeafBuffer['kind'], entryName?: (name: string) => string): LeafBuffer => {
-    const entries = entryName ? group.entries.map((entry) => [entryName(entry.name), entry.offset] as const) : [];
-    return { label, kind, bytes: group.bytes, ranges: new Map([[label, 0], ...entries]) };
-  };
-  return [
-    buffer(groupLeaf.parameters(group), adapter ? 'adapter' : 'weights', (name) => name),
-    buffer(groupLeaf.gradients(group), 'gradients', gradientLeaf),
-    buffer(groupLeaf.expAvg(group), 'optimizer', (name) => name + EXP_AVG),
-    buffer(groupLeaf.expAvgSq(group), 'optimizer', (name) => name + EXP_AVG_SQ),
-  ];
 }
 
 export class GpuTrainSession implements TrainSession {
@@ -115,7 +96,8 @@ export class GpuTrainSession implements TrainSession {
     weights: WeightStream,
   ): Promise<GpuTrainSession> {
     const planned = planTrainSession(options, device.capabilities);
-    const memory = await Memory.allocate(device, pipelines, pacer, planned.programs, planned.buffers, READBACK_BYTES);
+    const { programs, buffers, readbackBytes } = planned;
+    const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuTrainSession(device, pipelines, pacer, options, planned, memory);
     try {
       await session.load(weights);
@@ -129,6 +111,9 @@ export class GpuTrainSession implements TrainSession {
   private async load(weights: WeightStream): Promise<void> {
     const { spec, lora } = this.options;
     await loadModel(this.device, this.memory, this.planned.model, weights);
+    if (this.planned.groups.some(({ moments }) => moments === '8bit')) {
+      this.memory.write(LEAF.dynamicMaps, Float32Array.of(...dynamicMap(true), ...dynamicMap(false)));
+    }
     if (!lora) return;
     for (const [name, values] of initialAdapter(spec, lora, this.options.seed)) this.memory.write(name, values);
     if (lora.useDora) await this.memory.run('magnitudes');
@@ -172,8 +157,7 @@ export class GpuTrainSession implements TrainSession {
     this.memory.clear([LEAF.loss]);
     const length = this.writeBatch(batch);
     await this.memory.run(`eval:${length}`);
-    const [lossSum] = await this.memory.read(LEAF.loss, 1);
-    return { lossSum: lossSum!, tokens: countLabels(batch) };
+    return { lossSum: await this.readLoss(), tokens: countLabels(batch) };
   }
 
   async forward(batch: Batch, gradients: boolean): Promise<ForwardResult> {
@@ -204,11 +188,11 @@ export class GpuTrainSession implements TrainSession {
       this.memory.write(LEAF.dLoss, Float32Array.of(1 / Math.max(1, tokens)));
       this.writeBatch(batch);
       const [values] = await memory.runAndRead('forward', [logits]);
-      const [lossSum] = await this.memory.read(LEAF.loss, 1);
+      const lossSum = await this.readLoss();
       return {
         logits: values!.subarray(0, batch.inputIds.length * length * this.options.spec.vocabSize),
-        ...(tokens > 0 ? { loss: lossSum! / tokens } : {}),
-        ...(gradients ? { gradients: await this.readEntries(gradientLeaf) } : {}),
+        ...(tokens > 0 ? { loss: lossSum / tokens } : {}),
+        ...(gradients ? { gradients: await this.readParameterLike('gradients') } : {}),
       };
     } finally {
       memory.destroy();
@@ -216,7 +200,7 @@ export class GpuTrainSession implements TrainSession {
   }
 
   async exportParameters(): Promise<WeightTensor[]> {
-    return this.readEntries((name) => name);
+    return this.readParameterLike('parameters');
   }
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
@@ -225,21 +209,14 @@ export class GpuTrainSession implements TrainSession {
   }
 
   async exportState(): Promise<TrainState> {
-    const moments = [(name: string) => name + EXP_AVG, (name: string) => name + EXP_AVG_SQ];
-    const parts = [await this.exportParameters()];
-    for (const leafName of moments) {
-      const tensors = await this.readEntries(leafName);
-      parts.push(tensors.map((tensor) => ({ ...tensor, name: leafName(tensor.name) })));
-    }
-    return parts.flat();
+    return [...(await this.exportParameters()), ...(await this.readTensors('moments'))];
   }
 
   async importState(state: TrainState): Promise<void> {
-    const expected = ['', EXP_AVG, EXP_AVG_SQ].flatMap((suffix) =>
-      this.planned.trained.map(({ name, shape }) => ({ name: name + suffix, shape })),
-    );
-    checkTensors(state, expected);
-    for (const tensor of state) this.memory.write(tensor.name, converted(tensor, 'f32'));
+    const kept = this.planned.groupBuffers.filter(({ role }) => role !== 'gradients').flatMap(({ tensors }) => tensors);
+    checkTensors(state, kept);
+    const dtypes = new Map(kept.map(({ name, dtype }) => [name, dtype]));
+    for (const tensor of state) this.memory.write(tensor.name, stateBytes(tensor, dtypes.get(tensor.name)!));
   }
 
   dispose(): void {
@@ -280,20 +257,41 @@ export class GpuTrainSession implements TrainSession {
     return length;
   }
 
-  /** Reads one tensor of each trained parameter, whole groups at a time. */
-  private async readEntries(leafName: (name: string) => string): Promise<WeightTensor[]> {
-    const tensors: WeightTensor[] = [];
-    for (const group of this.planned.groups) {
-      // A group's first entry stands at its start, so reading from there reads the whole group.
-      const values = await this.memory.read(leafName(group.entries[0]!.name), group.bytes / 4);
-      for (const { name, shape, offset } of group.entries) {
-        const bytes = new Uint8Array(values.buffer, offset, 4 * elementCount(shape)).slice();
-        tensors.push({ name, shape, dtype: 'f32', bytes });
-      }
-    }
+  private async readLoss(): Promise<number> {
+    const bytes = await this.memory.read(LEAF.loss, 4);
+    return new Float32Array(bytes.buffer)[0]!;
+  }
+
+  /** One f32 tensor for each trained parameter, in the order of the forward pass. */
+  private async readParameterLike(role: 'parameters' | 'gradients'): Promise<WeightTensor[]> {
     const order = new Map(this.planned.trained.map(({ name }, i) => [name, i]));
+    const tensors = (await this.readTensors(role)).map((tensor) => ({ ...tensor, dtype: 'f32' as const }));
     return tensors.sort((a, b) => order.get(a.name)! - order.get(b.name)!);
   }
+
+  /** Reads whole buffers and takes their tensors out of them. */
+  private async readTensors(role: GroupBuffer['role']): Promise<StateTensor[]> {
+    const read: StateTensor[] = [];
+    for (const { label, bytes, tensors, role: found } of this.planned.groupBuffers) {
+      if (found !== role) continue;
+      const values = await this.memory.read(label, bytes);
+      for (const { name, dtype, shape, offset } of tensors) {
+        const end = offset + elementCount(shape) * (dtype === 'u8' ? 1 : 4);
+        read.push({ name, dtype, shape, bytes: values.slice(offset, end) });
+      }
+    }
+    return read;
+  }
+}
+
+/** Bytes of a tensor of a state for a buffer of that type. Codes are no numbers to convert. */
+function stateBytes(tensor: StateTensor, dtype: StateTensor['dtype']): Uint8Array {
+  if (tensor.dtype === dtype) return tensor.bytes;
+  if (tensor.dtype !== 'u8' && dtype === 'f32') return converted({ ...tensor, dtype: tensor.dtype }, 'f32');
+  throw new GraftError(
+    'bad-file',
+    `The tensor ${tensor.name} is stored as ${tensor.dtype}, and this run keeps ${dtype}.`,
+  );
 }
 
 /** Labels that count: the first of a row has nothing before it to be predicted from. */

@@ -2,7 +2,7 @@
  * The engine's face towards the recipes. `index.ts` exports the functions that make these; nothing else of the
  * engine is imported from outside.
  */
-import type { WeightStream, WeightTensor } from '../core/weights';
+import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
 
@@ -26,6 +26,8 @@ export interface AdamWOptions {
   readonly beta2: number;
   readonly epsilon: number;
   readonly weightDecay: number;
+  /** How moments are kept: f32 (where absent), or 8-bit codes with a scale for every 256 of them. */
+  readonly moments?: '32bit' | '8bit';
 }
 
 /** Which base weights are quantised as they are loaded; the rest stay in `weightDType`. */
@@ -67,8 +69,11 @@ export interface StepResult {
   readonly gradNorm: number;
 }
 
-/** Everything that changes while training, beside the trainer's own counters. Names end in `.exp_avg`, `.exp_avg_sq` for moments. */
-export type TrainState = WeightTensor[];
+/**
+ * Everything that changes while training, beside the trainer's own counters. Names end in `.exp_avg`, `.exp_avg_sq` for
+ * moments; those in 8 bits are codes, and the scales of their blocks end in `.absmax`.
+ */
+export type TrainState = StateTensor[];
 
 export interface TrainSession {
   readonly plan: MemoryPlan;

@@ -2,7 +2,7 @@
 import { elementCount, fromFloat32, toFloat32, type FloatDType } from '../core/dtypes';
 import { GraftError } from '../core/errors';
 import type { ParameterSpec } from '../core/spec';
-import type { WeightStream, WeightTensor } from '../core/weights';
+import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
 
 /** Bytes of a tensor in another element type; the same bytes where the types agree. */
 export function converted(tensor: WeightTensor, dtype: FloatDType): Uint8Array {
@@ -28,7 +28,7 @@ export async function uploadWeights(
 }
 
 /** The same for tensors already in memory. */
-export function checkTensors(tensors: readonly WeightTensor[], expected: readonly ParameterSpec[]): void {
+export function checkTensors(tensors: readonly StateTensor[], expected: readonly ParameterSpec[]): void {
   const missing = new Map(expected.map((parameter) => [parameter.name, parameter]));
   for (const tensor of tensors) {
     checkTensor(tensor, missing);
@@ -37,7 +37,7 @@ export function checkTensors(tensors: readonly WeightTensor[], expected: readonl
   refuseMissing(missing);
 }
 
-function checkTensor(tensor: WeightTensor, missing: ReadonlyMap<string, ParameterSpec>): void {
+function checkTensor(tensor: StateTensor, missing: ReadonlyMap<string, ParameterSpec>): void {
   const parameter = missing.get(tensor.name);
   if (!parameter)
     throw new GraftError('bad-file', `The tensor ${tensor.name} does not belong to this model, or comes twice.`);

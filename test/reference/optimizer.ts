@@ -40,3 +40,54 @@ export function adamw(
   });
   return { parameter: updated, expAvg: m, expAvgSq: v };
 }
+
+/** One block of moments in 8 bits: codes into a map, and the scale. */
+export interface CodedBlock {
+  readonly codes: Uint8Array;
+  readonly absmax: number;
+}
+
+/** The index of the value of an ascending map that is nearest to x, found by looking at all of them. */
+export function nearestCode(map: Values, x: number): number {
+  let best = 0;
+  for (let i = 1; i < map.length; i++) {
+    if (Math.abs(map[i]! - x) < Math.abs(map[best]! - x)) best = i;
+  }
+  return best;
+}
+
+/**
+ * bitsandbytes' AdamW8bit on one block: both moments expanded, updated, applied, and quantised by their largest
+ * magnitudes. A first moment keeps its sign. Weight decay comes after the update there.
+ */
+export function adamw8bit(
+  gradient: Values,
+  norm: number,
+  parameter: Values,
+  first: CodedBlock,
+  second: CodedBlock,
+  maps: { signed: Values; unsigned: Values },
+  options: AdamWStep,
+): { parameter: Float64Array; first: CodedBlock; second: CodedBlock } {
+  const { learningRate, weightDecay } = options;
+  const m = Float64Array.from(first.codes, (code) => maps.signed[code]! * first.absmax);
+  const v = Float64Array.from(second.codes, (code) => maps.unsigned[code]! * second.absmax);
+  const undecayed = adamw(gradient, norm, parameter, m, v, { ...options, weightDecay: 0 });
+  const largest = (values: Values) => Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const coded = (values: Values, map: Values): CodedBlock => {
+    const absmax = largest(values);
+    const codes = Uint8Array.from(values, (value) => nearestCode(map, value / (absmax || 1)));
+    return { codes, absmax };
+  };
+  const quantised = coded(undecayed.expAvg, maps.signed);
+  undecayed.expAvg.forEach((value, i) => {
+    const code = quantised.codes[i]!;
+    if (value < 0 && maps.signed[code]! >= 0) quantised.codes[i] = code - 1;
+    if (value > 0 && maps.signed[code]! < 0) quantised.codes[i] = code + 1;
+  });
+  return {
+    parameter: undecayed.parameter.map((value) => value * (1 - learningRate * weightDecay)),
+    first: quantised,
+    second: coded(undecayed.expAvgSq, maps.unsigned),
+  };
+}

@@ -1,17 +1,18 @@
 /** The graphs of a run: what a micro-batch, an evaluation, an update, a prefill and a decoding step compute. */
 import { parameters, targetedLinears, type LinearSpec, type LoraSpec } from '../../core/spec';
 import type { WeightDType } from '../../core/dtypes';
+import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
 import { backward } from '../autodiff';
 import { Graph, type Tensor } from '../graph';
-import type { FlatGroup } from '../memory';
+import { gradientLeaf, groupLeaf, type FlatGroup } from '../groups';
 import { accumulate } from '../ops/accumulate';
 import { attention } from '../ops/attention';
 import { addBias } from '../ops/bias';
 import { gatherRows, kvAppend } from '../ops/cache';
 import { crossEntropy } from '../ops/cross_entropy';
 import { linear } from '../ops/matmul';
-import { adamwOp, globalNorm } from '../ops/optimizer';
-import type { AdamWOptions } from '../types';
+import { adamw8bitOp, adamwOp, globalNorm } from '../ops/optimizer';
+import type { AdamWOptions, MemoryBytes } from '../types';
 import { decoder, head, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
 import { storedDTypes, type StorageOptions } from './weights';
@@ -29,17 +30,9 @@ export const LEAF = {
   sin: 'rope-sin',
   dropoutSeed: 'dropout-seed',
   schedule: 'schedule',
+  /** The signed and the unsigned dynamic map, where moments are kept in 8 bits. */
+  dynamicMaps: 'dynamic-maps',
 } as const;
-
-export const gradientLeaf = (name: string) => `grad:${name}`;
-
-/** Names of a flat group's buffers, which hold all its entries. */
-export const groupLeaf = {
-  parameters: (group: FlatGroup) => `${group.name}:parameters`,
-  gradients: (group: FlatGroup) => `${group.name}:gradients`,
-  expAvg: (group: FlatGroup) => `${group.name}:exp_avg`,
-  expAvgSq: (group: FlatGroup) => `${group.name}:exp_avg_sq`,
-};
 
 /** What all graphs of a session agree on. */
 export interface ModelOptions extends StorageOptions {
@@ -165,21 +158,28 @@ export function updateGraph(
   adapter: boolean,
 ): { graph: Graph; norm: Tensor } {
   const graph = new Graph();
-  const flat = (name: string, group: FlatGroup, kind: 'adapter' | 'weights' | 'gradients' | 'optimizer') =>
-    graph.leaf(name, { shape: [group.bytes / 4], dtype: 'f32' }, kind);
-  const gradients = groups.map((group) => flat(groupLeaf.gradients(group), group, 'gradients'));
+  const flat = (name: string, elements: number, kind: keyof MemoryBytes, dtype: 'f32' | 'u32' = 'f32') =>
+    graph.leaf(name, { shape: [elements], dtype }, kind);
+  const gradients = groups.map((group) => flat(groupLeaf.gradients(group), group.bytes / 4, 'gradients'));
   const norm = graph.keep(globalNorm(graph, gradients));
   const loss = graph.leaf(LEAF.loss, { shape: [1], dtype: 'f32' }, 'workspace');
   const schedule = graph.leaf(LEAF.schedule, { shape: [3], dtype: 'f32' }, 'workspace');
   groups.forEach((group, i) => {
-    const written = [
-      flat(groupLeaf.parameters(group), group, adapter ? 'adapter' : 'weights'),
-      flat(groupLeaf.expAvg(group), group, 'optimizer'),
-      flat(groupLeaf.expAvgSq(group), group, 'optimizer'),
-    ];
-    const { weightDecay, ...rest } = adamw;
-    const attrs = { ...rest, weightDecay: group.decay ? weightDecay : 0, maxNorm };
-    graph.apply(adamwOp, [gradients[i]!, norm, loss, schedule, ...written], attrs);
+    const elements = group.bytes / 4;
+    const parameters = flat(groupLeaf.parameters(group), elements, adapter ? 'adapter' : 'weights');
+    const inputs = [gradients[i]!, norm, loss, schedule];
+    const { beta1, beta2, epsilon, weightDecay } = adamw;
+    const attrs = { beta1, beta2, epsilon, weightDecay: group.decay ? weightDecay : 0, maxNorm };
+    if (group.moments === '8bit') {
+      const maps = flat(LEAF.dynamicMaps, 512, 'workspace');
+      const codes = flat(groupLeaf.codes(group), (2 * elements) / 4, 'optimizer', 'u32');
+      const absmax = flat(groupLeaf.absmax(group), (2 * elements) / DYNAMIC_BLOCK, 'optimizer');
+      graph.apply(adamw8bitOp, [...inputs, maps, parameters, codes, absmax], attrs);
+    } else {
+      const expAvg = flat(groupLeaf.expAvg(group), elements, 'optimizer');
+      const expAvgSq = flat(groupLeaf.expAvgSq(group), elements, 'optimizer');
+      graph.apply(adamwOp, [...inputs, parameters, expAvg, expAvgSq], attrs);
+    }
   });
   return { graph, norm };
 }

@@ -1,12 +1,15 @@
 import adamwCode from '../../../shaders/adamw.wgsl?raw';
+import adamw8bitCode from '../../../shaders/adamw_8bit.wgsl?raw';
 import normCode from '../../../shaders/global_norm.wgsl?raw';
 import squaresCode from '../../../shaders/sum_squares.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
+import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
 import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, type Kernel, type Shader } from '../kernel';
+import { f32, grid, gridFor, u32, type Kernel, type Param, type Shader } from '../kernel';
 import { reduceModule } from './modules';
 
 const adamwShader: Shader = { name: 'adamw', code: adamwCode };
+const adamw8bitShader: Shader = { name: 'adamw_8bit', code: adamw8bitCode };
 const normShader: Shader = { name: 'global_norm', code: normCode };
 const squaresShader: Shader = { name: 'sum_squares', code: squaresCode };
 
@@ -66,6 +69,10 @@ export interface AdamWAttrs {
   readonly maxNorm: number;
 }
 
+function adamwParams(count: number, { beta1, beta2, epsilon, weightDecay, maxNorm }: AdamWAttrs): Param[] {
+  return [u32(count), f32(1 - beta1), f32(1 - beta2), f32(epsilon), f32(weightDecay), f32(maxNorm)];
+}
+
 /** Inputs: gradient, norm[1], loss[1], schedule[3], parameter, exp_avg, exp_avg_sq; the last three are written. */
 export const adamwOp: Op<AdamWAttrs> = {
   name: 'adamw',
@@ -73,14 +80,39 @@ export const adamwOp: Op<AdamWAttrs> = {
   outputs: () => [],
   kernels({ inputs, attrs }) {
     const count = elementCount(inputs[0]!.shape);
-    const { beta1, beta2, epsilon, weightDecay, maxNorm } = attrs;
     return [
       {
         shader: adamwShader,
-        params: [u32(count), f32(1 - beta1), f32(1 - beta2), f32(epsilon), f32(weightDecay), f32(maxNorm)],
+        params: adamwParams(count, attrs),
         bindings: inputs,
         workgroups: gridFor(count),
         flops: 20 * count,
+      },
+    ];
+  },
+};
+
+/**
+ * The same with moments in 8 bits. Inputs: gradient[N], norm[1], loss[1], schedule[3], both dynamic maps[512],
+ * parameter[N], codes (u32 [N / 2]: four of exp_avg a word, then of exp_avg_sq) and absmax[2 · N / 256]; the last three
+ * are written. N is a multiple of 256.
+ */
+export const adamw8bitOp: Op<AdamWAttrs> = {
+  name: 'adamw8bit',
+  writes: [5, 6, 7],
+  outputs: () => [],
+  kernels({ inputs, attrs }, capabilities) {
+    const count = elementCount(inputs[0]!.shape);
+    if (count % DYNAMIC_BLOCK !== 0) throw new Error(`adamw8bit: ${count} elements are no whole number of blocks`);
+    const blocks = count / DYNAMIC_BLOCK;
+    return [
+      {
+        shader: adamw8bitShader,
+        modules: [reduceModule(capabilities)],
+        params: adamwParams(blocks, attrs),
+        bindings: inputs,
+        workgroups: grid(blocks),
+        flops: 80 * count,
       },
     ];
   },

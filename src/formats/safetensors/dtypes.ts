@@ -3,6 +3,7 @@
  * files are written in the reverse of it. Values are bits an element.
  */
 import type { FloatDType } from '../../core/dtypes';
+import type { StateTensor } from '../../core/weights';
 
 export const BITS_PER_ELEMENT = {
   BOOL: 8,
@@ -44,6 +45,13 @@ export function weightDType(dtype: SafetensorsDType): FloatDType | undefined {
   return WEIGHT_DTYPES.get(dtype);
 }
 
-export function storedDType(dtype: FloatDType): SafetensorsDType {
-  return dtype === 'f32' ? 'F32' : dtype === 'f16' ? 'F16' : 'BF16';
+const STORED_DTYPES: Readonly<Record<StateTensor['dtype'], SafetensorsDType>> = {
+  f32: 'F32',
+  f16: 'F16',
+  bf16: 'BF16',
+  u8: 'U8',
+};
+
+export function storedDType(dtype: StateTensor['dtype']): SafetensorsDType {
+  return STORED_DTYPES[dtype];
 }

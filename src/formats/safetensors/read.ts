@@ -3,7 +3,7 @@ import { toFloat32 } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { formatCount, plural } from '../../core/format';
 import type { FileSource } from '../../core/store';
-import type { WeightStream, WeightTensor } from '../../core/weights';
+import type { StateTensor, WeightStream, WeightTensor } from '../../core/weights';
 import { weightDType } from './dtypes';
 import { readHeader, type SafetensorsHeader, type TensorEntry } from './header';
 
@@ -62,6 +62,18 @@ export async function readAll(source: FileSource, file: string): Promise<WeightT
   const tensors: WeightTensor[] = [];
   for await (const tensor of streamTensors(source, [file])) tensors.push(tensor);
   return tensors;
+}
+
+/** Every tensor of a training state: weights, and 8-bit codes. */
+export async function readState(source: FileSource, file: string): Promise<StateTensor[]> {
+  const { tensors } = await readHeader(source, file);
+  const state: StateTensor[] = [];
+  for (const entry of tensors) {
+    const { name, dtype, shape } = entry;
+    if (dtype !== 'U8') state.push(await readTensor(source, file, entry));
+    else state.push({ name, dtype: 'u8', shape, bytes: await readTensorBytes(source, file, entry) });
+  }
+  return state;
 }
 
 /** The same tensor with its values expanded to f32, exactly. */

@@ -1,7 +1,7 @@
-import { BYTES_PER_ELEMENT, elementCount } from '../../core/dtypes';
+import { elementCount } from '../../core/dtypes';
 import { encodeUtf8 } from '../../core/store';
-import type { WeightTensor } from '../../core/weights';
-import { SAFETENSORS_DTYPES, storedDType } from './dtypes';
+import type { StateTensor } from '../../core/weights';
+import { BITS_PER_ELEMENT, SAFETENSORS_DTYPES, storedDType } from './dtypes';
 
 const LENGTH_BYTES = 8;
 
@@ -10,15 +10,15 @@ const LENGTH_BYTES = 8;
  * name, with the header padded by spaces so that the data start at a multiple of eight.
  */
 export function writeSafetensors(
-  tensors: readonly WeightTensor[],
+  tensors: readonly StateTensor[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
-  const rank = (tensor: WeightTensor) => SAFETENSORS_DTYPES.indexOf(storedDType(tensor.dtype));
+  const rank = (tensor: StateTensor) => SAFETENSORS_DTYPES.indexOf(storedDType(tensor.dtype));
   const sorted = [...tensors].sort((a, b) => rank(b) - rank(a) || (a.name < b.name ? -1 : 1));
   const fields: [string, unknown][] = metadata ? [['__metadata__', metadata]] : [];
   let offset = 0;
   for (const { name, dtype, shape, bytes } of sorted) {
-    const byteLength = elementCount(shape) * BYTES_PER_ELEMENT[dtype];
+    const byteLength = (elementCount(shape) * BITS_PER_ELEMENT[storedDType(dtype)]) / 8;
     if (byteLength !== bytes.byteLength) {
       throw new RangeError(`${name} has ${bytes.byteLength} bytes, but ${dtype} [${shape.join()}] takes ${byteLength}`);
     }

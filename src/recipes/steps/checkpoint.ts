@@ -7,8 +7,8 @@
  */
 import { parseRunConfig, formatRunConfig, type RunConfig } from '../../core/config';
 import { encodeUtf8, type RunStore } from '../../core/store';
-import type { WeightTensor } from '../../core/weights';
-import { readAll, readHeader, writeSafetensors } from '../../formats/safetensors';
+import type { StateTensor, WeightTensor } from '../../core/weights';
+import { readHeader, readState, writeSafetensors } from '../../formats/safetensors';
 import { memorySource } from '../../formats/sources';
 import { sha256 } from './hash';
 import type { Progress } from './trainer-state';
@@ -28,7 +28,7 @@ export interface Checkpoint {
   readonly modelHash: string;
   readonly progress: Progress;
   /** `TrainSession.exportState`. */
-  readonly state: readonly WeightTensor[];
+  readonly state: readonly StateTensor[];
   /** The trained tensors at the lowest evaluation loss, where the run will want them back. */
   readonly best?: readonly WeightTensor[] | undefined;
 }
@@ -57,13 +57,21 @@ export async function decodeCheckpoint(file: Uint8Array): Promise<Checkpoint | u
   const source = memorySource('checkpoint', { body });
   const { metadata } = await readHeader(source, 'body');
   const parsed = JSON.parse(metadata.get(METADATA_KEY) ?? '{}') as Omit<Checkpoint, 'run'> & { run: string };
-  const tensors = await readAll(source, 'body');
-  const isBest = ({ name }: WeightTensor) => name.startsWith(BEST_PREFIX);
-  const best = tensors.filter(isBest).map((tensor) => ({ ...tensor, name: tensor.name.slice(BEST_PREFIX.length) }));
+  const tensors = await readState(source, 'body');
+  const best: WeightTensor[] = [];
+  const state: StateTensor[] = [];
+  for (const tensor of tensors) {
+    const { name, dtype } = tensor;
+    if (name.startsWith(BEST_PREFIX) && dtype !== 'u8') {
+      best.push({ ...tensor, dtype, name: name.slice(BEST_PREFIX.length) });
+    } else {
+      state.push(tensor);
+    }
+  }
   return {
     ...parsed,
     run: parseRunConfig(parsed.run),
-    state: tensors.filter((tensor) => !isBest(tensor)),
+    state,
     best: best.length > 0 ? best : undefined,
   };
 }

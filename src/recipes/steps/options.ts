@@ -61,7 +61,6 @@ export function refuseUnsupported(run: RunConfig): void {
       "load_in_4bit: true keeps base weights in 4 bits, which can't be trained themselves: set use_peft: true, or load_in_4bit: false.",
     );
   }
-  if (run.optim === 'adamw_8bit') throw refuse('optim: adamw_8bit', 'optim: adamw');
   if (run.packing) throw refuse('packing: true', 'packing: false');
 }
 
@@ -96,6 +95,7 @@ export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readon
       beta2: run.adam_beta2,
       epsilon: run.adam_epsilon,
       weightDecay: run.weight_decay,
+      moments: run.optim === 'adamw_8bit' ? '8bit' : '32bit',
     },
     maxGradNorm: run.max_grad_norm,
   };

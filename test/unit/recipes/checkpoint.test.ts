@@ -17,7 +17,11 @@ function checkpoint(step: number, best?: Checkpoint['best']): Checkpoint {
     datasetHash: 'd'.repeat(64),
     modelHash: 'm'.repeat(64),
     progress: { ...startOfRun(), step, log, lossSum: 0.1 + 0.2, best: { loss: 1e-7, step } },
-    state: [tensor('a.lora_A.weight', [1, -2.5, 3e-8, 0]), tensor('a.lora_A.weight.exp_avg', [0.1, 0.2, 0.3, 0.4])],
+    state: [
+      tensor('a.lora_A.weight', [1, -2.5, 3e-8, 0]),
+      tensor('a.lora_A.weight.exp_avg', [0.1, 0.2, 0.3, 0.4]),
+      { name: 'a.lora_A.weight.exp_avg_sq', dtype: 'u8', shape: [3], bytes: Uint8Array.of(0, 127, 255) },
+    ],
     best,
   };
 }

@@ -29,7 +29,6 @@ describe('a run and a model to options', () => {
       'bad-config',
       /set use_peft: true/,
     );
-    await expectError(() => refuseUnsupported(run({ optim: 'adamw_8bit' })), 'unsupported', /set optim: adamw\./);
     await expectError(() => refuseUnsupported(run({ packing: 'true' })), 'unsupported', /set packing: false/);
   });
 

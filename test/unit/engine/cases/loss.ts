@@ -1,6 +1,7 @@
 /** The loss, the gradient norm and the optimiser. */
+import { dynamicMap } from '../../../../src/core/dynamic-map';
 import { crossEntropy } from '../../../../src/engine/ops/cross_entropy';
-import { adamwOp, globalNorm } from '../../../../src/engine/ops/optimizer';
+import { adamw8bitOp, adamwOp, globalNorm } from '../../../../src/engine/ops/optimizer';
 import * as loss from '../../../reference/cross_entropy';
 import * as optimizer from '../../../reference/optimizer';
 import { given, integers, normal, opCase, trainable, type OpCase } from './types';
@@ -101,6 +102,51 @@ function divergedCase(norm: number, lossValue: number): OpCase {
   });
 }
 
+/** A block of moments under way, and one of zeros: what is left of them shows in the scales. */
+function adamw8bitCase(norm: number, maxNorm: number, weightDecay: number): OpCase {
+  const [blocks, size, step] = [2, 256, 5];
+  const attrs = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, maxNorm };
+  const learningRate = Math.fround(0.3);
+  const maps = { signed: dynamicMap(true), unsigned: dynamicMap(false) };
+  const words = Array.from(integers((2 * blocks * size) / 4, 2 ** 32).values);
+  const codes = new Uint8Array(Uint32Array.from(words).buffer);
+  const scales = [0.02, 0, 0.003, 0];
+  return opCase({
+    name: `adamw8bit, norm ${norm} clipped at ${maxNorm}, decay ${weightDecay}`,
+    inputs: {
+      gradient: normal([blocks * size], 0.1),
+      norm: given([norm], 'f32'),
+      loss: given([2], 'f32'),
+      schedule: given([learningRate, 1 - attrs.beta1 ** step, Math.sqrt(1 - attrs.beta2 ** step)], 'f32'),
+      maps: given([...maps.signed, ...maps.unsigned], 'f32'),
+      parameter: normal([blocks * size]),
+      codes: given(words),
+      absmax: given(scales, 'f32'),
+    },
+    build: (graph, { gradient, norm, loss, schedule, maps, parameter, codes, absmax }) => {
+      graph.apply(adamw8bitOp, [gradient, norm, loss, schedule, maps, parameter, codes, absmax], attrs);
+      return [parameter, absmax];
+    },
+    forward: ({ gradient, parameter, absmax }) => {
+      if (!Number.isFinite(norm)) return [parameter, absmax];
+      const after = Array.from({ length: blocks }, (_, block) => {
+        const range = (values: ArrayLike<number>, start = 0) =>
+          Array.from(values).slice(start + block * size, start + (block + 1) * size);
+        const coded = (half: number) => {
+          const codesOf = Uint8Array.from(range(codes, half * blocks * size));
+          return { codes: codesOf, absmax: absmax[half * blocks + block]! };
+        };
+        const options = { ...attrs, learningRate, step };
+        return optimizer.adamw8bit(range(gradient), norm, range(parameter), coded(0), coded(1), maps, options);
+      });
+      return [
+        after.flatMap(({ parameter }) => [...parameter]),
+        [...after.map(({ first }) => first.absmax), ...after.map(({ second }) => second.absmax)],
+      ];
+    },
+  });
+}
+
 export const lossCases: readonly OpCase[] = [
   crossEntropyCase(7, 37),
   crossEntropyCase(65, 130),
@@ -112,6 +158,9 @@ export const lossCases: readonly OpCase[] = [
   adamwCase(0.1, 0.5, 1, 0, 7),
   adamwCase(10, 5, 0, 0.1, 1000),
   adamwCase(1e-7, 0.5, 1, 0, 1000), // where epsilon weighs as much as the second moment
+  adamw8bitCase(5, 1, 0.1),
+  adamw8bitCase(0.5, 0, 0),
+  adamw8bitCase(Infinity, 1, 0),
   divergedCase(Infinity, 2),
   divergedCase(NaN, 2),
   divergedCase(1, NaN),
