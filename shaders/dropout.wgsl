@@ -2,6 +2,7 @@
 // The hash is core/rng's PCG (Jarzynski and Olano 2020).
 struct Params {
   count: u32,
+  offset: u32, // of x in the tensor whose mask this is a part of
   stream: u32,
   probability: f32,
 }
@@ -23,6 +24,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= params.count) {
     return;
   }
-  let random = f32(pcg(pcg(pcg(seed[0]) + params.stream) + i) >> 8u) * exp2(-24.0);
+  let random = f32(pcg(pcg(pcg(seed[0]) + params.stream) + params.offset + i) >> 8u) * exp2(-24.0);
   y[i] = select(0.0, x[i] / (1.0 - params.probability), random >= params.probability);
 }

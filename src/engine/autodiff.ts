@@ -4,7 +4,7 @@
  * inputs just before its rules run, so its intermediate values need not outlive the forward pass.
  */
 import { add } from './ops/add';
-import type { Graph, Node, Tensor } from './graph';
+import type { Graph, Node, Segment, Tensor } from './graph';
 
 /**
  * Appends the backward pass. `seeds` maps outputs to their gradients (the loss to dLoss). Returns the gradient of
@@ -18,24 +18,20 @@ export function backward(
   const forward = [...graph.nodes];
   const differentiable = reachesFrom(forward, wanted ?? graph.allLeaves().filter((tensor) => tensor.leaf!.trainable));
   const gradients = new Map<Tensor, Tensor>(seeds);
-  const recomputed = new Map<Tensor, Tensor>();
-  const current = (tensor: Tensor) => recomputed.get(tensor) ?? tensor;
-  let openSegment: number | undefined;
+  const recomputation = new Recomputation(graph, forward);
+  const value = (tensor: Tensor) => recomputation.value(tensor);
 
   for (const node of forward.toReversed()) {
     if (!node.outputs.some((output) => gradients.has(output))) continue;
     if (!node.inputs.some((input) => differentiable.has(input))) continue;
-    if (node.segment !== undefined && node.segment !== openSegment) {
-      recompute(graph, forward, node.segment, recomputed);
-      openSegment = node.segment;
-    }
     if (!node.op.backward) throw new Error(`${node.op.name} has no backward rule`);
+    recomputation.open(node.segment);
     const partials = node.inputs.map((input) => gradients.get(input));
     const taken = new Set<number>();
     const results = node.op.backward({
       graph,
-      inputs: node.inputs.map(current),
-      outputs: node.outputs.map(current),
+      inputs: node.inputs.map(value),
+      outputs: node.outputs.map(value),
       attrs: node.attrs,
       dOutputs: node.outputs.map((output) => gradients.get(output)),
       needs: (i) => differentiable.has(node.inputs[i]!),
@@ -65,14 +61,52 @@ function reachesFrom(nodes: readonly Node[], sources: readonly Tensor[]): Set<Te
   return reached;
 }
 
-/** Emits a segment's nodes again; what is not needed after all, `Graph.liveNodes` drops. */
-function recompute(graph: Graph, forward: readonly Node[], segment: number, recomputed: Map<Tensor, Tensor>): void {
-  for (const node of forward) {
-    if (node.segment !== segment) continue;
-    const twin = graph.clone(
-      node,
-      node.inputs.map((input) => recomputed.get(input) ?? input),
-    );
-    node.outputs.forEach((output, i) => recomputed.set(output, twin.outputs[i]!));
+/** Forward values as the backward pass gets at them: kept, or computed again. */
+class Recomputation {
+  private readonly members = new Map<Segment, Node[]>();
+  private readonly opened = new Set<Segment>();
+  /** What stands for a forward value in the segments opened last. */
+  private readonly twins = new Map<Tensor, Tensor>();
+  private readonly cheap = new Map<Tensor, Node>();
+  /** Cheap values, computed again where a rule first asks for them: in between they need not be kept. */
+  private readonly late = new Map<Tensor, Tensor>();
+
+  constructor(
+    private readonly graph: Graph,
+    forward: readonly Node[],
+  ) {
+    for (const node of forward) {
+      // Further outputs are what the op saves for its backward rule; they are small.
+      if (node.op.cheap) this.cheap.set(node.outputs[0]!, node);
+      for (let { segment } = node; segment; segment = segment.parent) {
+        if (!this.members.has(segment)) this.members.set(segment, []);
+        this.members.get(segment)!.push(node);
+      }
+    }
+  }
+
+  /**
+   * Emits the segment's nodes again, those of the segments around it first; what is not needed after all,
+   * `Graph.liveNodes` drops. Nodes are visited last to first, so a segment that was left is never opened again.
+   */
+  open(segment: Segment | undefined): void {
+    if (!segment || this.opened.has(segment)) return;
+    this.open(segment.parent);
+    this.opened.add(segment);
+    for (const node of this.members.get(segment)!) {
+      const inputs = node.inputs.map((input) => this.twins.get(input) ?? input);
+      this.graph.clone(node, inputs).outputs.forEach((twin, i) => this.twins.set(node.outputs[i]!, twin));
+    }
+  }
+
+  value(tensor: Tensor): Tensor {
+    const node = this.cheap.get(tensor);
+    if (!node) return this.twins.get(tensor) ?? tensor;
+    const known = this.late.get(tensor);
+    if (known) return known;
+    const inputs = node.inputs.map((input) => this.value(input));
+    const [twin] = this.graph.clone(node, inputs).outputs;
+    this.late.set(tensor, twin!);
+    return twin!;
   }
 }

@@ -8,13 +8,18 @@ import type { MemoryBytes } from './types';
 
 export { byteSize, type Leaf, type Tensor, type TensorType } from './tensor';
 
+/** A stretch of the forward pass that the backward pass computes again. Segments nest. */
+export interface Segment {
+  readonly parent: Segment | undefined;
+}
+
 export interface Node<A = unknown> {
   readonly op: Op<A>;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   readonly attrs: A;
-  /** The checkpoint segment that the node belongs to; recomputed in the backward pass. */
-  readonly segment: number | undefined;
+  /** The innermost checkpoint segment that the node belongs to. */
+  readonly segment: Segment | undefined;
 }
 
 /** What a backward rule sees. */
@@ -43,6 +48,11 @@ export interface Op<A = unknown> {
   outputs(inputs: readonly Tensor[], attrs: A): TensorType[];
   /** Outputs from this index on are scratch: live only inside the node. */
   readonly scratchFrom?: number;
+  /**
+   * The value (the first output) costs so little that the backward pass computes it again from the inputs rather than
+   * have it kept.
+   */
+  readonly cheap?: boolean;
   /** Inputs that the node writes: persistent leaves such as a gradient sum or a KV cache. */
   readonly writes?: readonly number[];
   kernels(node: Node<A>, capabilities: KernelCapabilities): Kernel[];
@@ -56,8 +66,7 @@ export class Graph {
   readonly results = new Set<Tensor>();
   private readonly leaves = new Map<string, Tensor>();
   private nextId = 0;
-  private nextSegment = 0;
-  private segment: number | undefined;
+  private segment: Segment | undefined;
 
   leaf(name: string, type: TensorType, kind: keyof MemoryBytes, trainable = false): Tensor {
     const existing = this.leaves.get(name);
@@ -84,11 +93,12 @@ export class Graph {
 
   /**
    * Runs `build` as a checkpoint segment: in the backward pass only what flows into the segment is still there, and
-   * the rest is computed again (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+   * the rest is computed again (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). Segments within it
+   * are computed again as part of it, and once more when their own turn comes: of them only the inputs are kept meanwhile.
    */
   checkpoint<T>(build: () => T): T {
     const outer = this.segment;
-    this.segment = this.nextSegment++;
+    this.segment = { parent: outer };
     try {
       return build();
     } finally {

@@ -55,10 +55,13 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
   const graphs = quantizeGraphs(model);
   for (const length of options.lengths) {
     const shared = { ...model, batch: options.batchSize, length };
-    const checkpoint = options.gradientCheckpointing;
+    const { gradientCheckpointing: checkpoint, checkpointing } = options;
     const dropout = lora !== undefined && lora.dropout > 0;
-    graphs.set(`train:${length}`, lossGraph({ ...shared, gradients: true, dropout, checkpoint }).graph);
-    graphs.set(`eval:${length}`, lossGraph({ ...shared, gradients: false, dropout: false, checkpoint: false }).graph);
+    graphs.set(`train:${length}`, lossGraph({ ...shared, gradients: true, dropout, checkpoint, checkpointing }).graph);
+    graphs.set(
+      `eval:${length}`,
+      lossGraph({ ...shared, gradients: false, dropout: false, checkpoint: false, checkpointing }).graph,
+    );
   }
   const update = updateGraph(groups, options.adamw, options.maxGradNorm, lora !== undefined);
   graphs.set('update', update.graph);
@@ -171,6 +174,7 @@ export class GpuTrainSession implements TrainSession {
       gradients,
       dropout: false,
       checkpoint: this.options.gradientCheckpointing,
+      checkpointing: this.options.checkpointing,
     });
     graph.keep(logits);
     const programs = planPrograms(new Map([['forward', graph]]), this.device.capabilities);

@@ -38,6 +38,25 @@ export interface Quantization {
   readonly embeddings?: 'q8';
 }
 
+/** How much gradient checkpointing keeps, beyond the input of each layer in f32. */
+export interface Checkpointing {
+  /**
+   * Layers of a segment, 1 where absent. Above, each layer is a segment within the segment, and its forward pass is
+   * computed once more: of L layers only L/n + n inputs are kept at once.
+   */
+  readonly layersPerSegment?: number | undefined;
+  /**
+   * How the inputs of layers are kept, f32 where absent: bf16 halves them. Training goes on from the rounded values, so
+   * that recomputing gives the same.
+   */
+  readonly dtype?: 'f32' | 'bf16' | undefined;
+  /**
+   * Tokens of the micro-batch that an MLP works on at once, all where absent. Each chunk is a segment of its own, with
+   * and without gradient checkpointing.
+   */
+  readonly mlpRows?: number | undefined;
+}
+
 /** All that fixes the shapes of a training run, and so its memory, before a byte is allocated. */
 export interface TrainOptions {
   readonly spec: DecoderSpec;
@@ -51,7 +70,9 @@ export interface TrainOptions {
   /** Rows of a micro-batch, and the padded lengths (tokens) that batches may have, ascending. */
   readonly batchSize: number;
   readonly lengths: readonly number[];
+  /** Compute layers again in the backward pass rather than keep their activations. */
   readonly gradientCheckpointing: boolean;
+  readonly checkpointing?: Checkpointing | undefined;
   readonly adamw: AdamWOptions;
   readonly maxGradNorm: number;
 }

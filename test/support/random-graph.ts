@@ -57,21 +57,29 @@ export function recipeInputs(): Record<string, LeafInput> {
   return inputs;
 }
 
-/** Applies a recipe and returns every value, in order. With `checkpoint`, runs of steps become segments. */
+/** Segments around the steps of a recipe: none, runs of steps, or runs within runs. */
+export type Segments = 'none' | 'flat' | 'nested';
+
+/** Applies a recipe and returns every value, in order. */
 export function applyRecipe(
   graph: Graph,
   leaves: Record<string, Tensor>,
   recipe: readonly Step[],
-  checkpoint: boolean,
+  segments: Segments,
 ): Tensor[] {
   const values: Tensor[] = [leaves['x']!];
   const apply = (step: Step) => values.push(applyStep(graph, leaves, values, step));
-  for (let next = 0; next < recipe.length;) {
-    const end = recipe.findIndex((step, i) => i > next && step.cut);
-    const segment = recipe.slice(next, end < 0 ? undefined : end);
-    if (checkpoint) graph.checkpoint(() => segment.forEach(apply));
-    else segment.forEach(apply);
-    next += segment.length;
+  const runs: Step[][] = [];
+  for (const step of recipe) {
+    if (step.cut || runs.length === 0) runs.push([]);
+    runs.at(-1)!.push(step);
+  }
+  const inner = (run: Step[]) =>
+    segments === 'none' ? run.forEach(apply) : graph.checkpoint(() => run.forEach(apply));
+  while (runs.length > 0) {
+    const several = runs.splice(0, 2);
+    if (segments === 'nested') graph.checkpoint(() => several.forEach(inner));
+    else several.forEach(inner);
   }
   return values;
 }

@@ -4,11 +4,14 @@
  */
 import { layerLinears, type DecoderSpec, type LinearSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph';
+import type { Checkpointing } from '../types';
 import { add } from '../ops/add';
 import { embedding } from '../ops/embedding';
 import { linear } from '../ops/matmul';
 import { rmsNorm } from '../ops/rms_norm';
 import { rope, type Rotary } from '../ops/rope';
+import { expand, round } from '../ops/round';
+import { concatRows, splitRows } from '../ops/rows';
 import { swiglu } from '../ops/swiglu';
 
 /** What differs between training and decoding, with and without an adapter. */
@@ -20,23 +23,49 @@ export interface DecoderParts {
   readonly rotary: Rotary;
   /** The leaf of a base parameter, by Hub name. */
   parameter(name: string): Tensor;
-  /** x · Wᵀ of one of the layer linears, with its bias and its adapter. */
-  project(x: Tensor, target: LinearSpec): Tensor;
+  /** x · Wᵀ of one of the layer linears, with its bias and its adapter; `firstRow` is where x starts in the batch. */
+  project(x: Tensor, target: LinearSpec, firstRow?: number): Tensor;
   /** Attention over q[B·T, H·D] and this layer's k and v. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
   /** Recompute each layer in the backward pass. */
   readonly checkpoint: boolean;
+  readonly checkpointing: Checkpointing;
 }
 
 /** Hidden states after the last norm, [B·T, C], for ids[B·T] (u32). */
 export function decoder(parts: DecoderParts, ids: Tensor): Tensor {
   const { graph, spec } = parts;
-  let x = embedding(graph, ids, parts.parameter('model.embed_tokens.weight'));
-  for (let layer = 0; layer < spec.numLayers; layer++) {
-    const input = x;
-    x = parts.checkpoint ? graph.checkpoint(() => block(parts, layer, input)) : block(parts, layer, input);
-  }
+  const x = layers(parts, embedding(graph, ids, parts.parameter('model.embed_tokens.weight')));
   return rmsNorm(graph, x, parts.parameter('model.norm.weight'), spec.rmsNormEps);
+}
+
+/** All blocks, as checkpoint segments where asked for. */
+function layers(parts: DecoderParts, input: Tensor): Tensor {
+  const { graph, spec, checkpoint, checkpointing } = parts;
+  if (!checkpoint) {
+    let x = input;
+    for (let layer = 0; layer < spec.numLayers; layer++) x = block(parts, layer, x);
+    return x;
+  }
+  const { layersPerSegment = 1, dtype = 'f32' } = checkpointing;
+  const rounds = dtype === 'bf16';
+  const kept = (x: Tensor) => (rounds ? round(graph, x) : x);
+  const segment = (layer: number, from: Tensor) =>
+    graph.checkpoint(() => block(parts, layer, rounds ? expand(graph, from) : from));
+
+  let x = kept(input);
+  for (let first = 0; first < spec.numLayers; first += layersPerSegment) {
+    const end = Math.min(first + layersPerSegment, spec.numLayers);
+    const run = () => {
+      for (let layer = first; layer < end; layer++) {
+        const y = segment(layer, x);
+        x = layer + 1 < spec.numLayers ? kept(y) : y;
+      }
+    };
+    if (end - first > 1) graph.checkpoint(run);
+    else run();
+  }
+  return x;
 }
 
 /** Logits [N, V] of hidden states [N, C]; a tied head is the embedding table. */
@@ -58,9 +87,29 @@ function block(parts: DecoderParts, layer: number, input: Tensor): Tensor {
   const v = parts.project(h, vProj);
   const x = add(graph, input, parts.project(parts.attend(layer, q, k, v), oProj));
 
-  const g = norm(x, 'post_attention_layernorm');
-  const activated = swiglu(graph, parts.project(g, gateProj), parts.project(g, upProj));
-  return add(graph, x, parts.project(activated, downProj));
+  return inChunks(parts, x, (rows, first) => {
+    const g = norm(rows, 'post_attention_layernorm');
+    const activated = swiglu(graph, parts.project(g, gateProj, first), parts.project(g, upProj, first));
+    return add(graph, rows, parts.project(activated, downProj, first));
+  });
+}
+
+/** f of all rows of x, or of at most `mlpRows` at a time, so that what is wide in it is never whole. */
+function inChunks(parts: DecoderParts, x: Tensor, f: (rows: Tensor, first: number) => Tensor): Tensor {
+  const { graph, checkpointing } = parts;
+  const [total] = x.shape as [number];
+  const { mlpRows = total } = checkpointing;
+  if (mlpRows >= total) return f(x, 0);
+  const firsts = Array.from({ length: Math.ceil(total / mlpRows) }, (_, i) => i * mlpRows);
+  const chunks = splitRows(
+    graph,
+    x,
+    firsts.map((first) => Math.min(mlpRows, total - first)),
+  );
+  return concatRows(
+    graph,
+    chunks.map((rows, i) => graph.checkpoint(() => f(rows, firsts[i]!))),
+  );
 }
 
 type SevenLinears = [LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec];

@@ -12,7 +12,7 @@ import { gatherRows, kvAppend } from '../ops/cache';
 import { crossEntropy } from '../ops/cross_entropy';
 import { linear } from '../ops/matmul';
 import { adamw8bitOp, adamwOp, globalNorm } from '../ops/optimizer';
-import type { AdamWOptions, MemoryBytes } from '../types';
+import type { AdamWOptions, Checkpointing, MemoryBytes } from '../types';
 import { decoder, head, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
 import { storedDTypes, type StorageOptions } from './weights';
@@ -73,7 +73,7 @@ class GraphLeaves {
     return this.graph.leaf(name, { shape, dtype }, 'workspace');
   }
 
-  project(x: Tensor, target: LinearSpec): Tensor {
+  project(x: Tensor, target: LinearSpec, firstRow: number): Tensor {
     const weight = this.weight(`${target.name}.weight`);
     const stream = this.streams.get(target.name);
     const y =
@@ -87,6 +87,7 @@ class GraphLeaves {
               parameter: (name, shape) => this.adapter(name, shape),
               dropoutSeed: this.dropoutSeed,
               stream,
+              firstRow,
             },
             x,
             target,
@@ -94,7 +95,13 @@ class GraphLeaves {
     return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
   }
 
-  parts(length: number, batch: number, attend: DecoderParts['attend'], checkpoint: boolean): DecoderParts {
+  parts(
+    length: number,
+    batch: number,
+    attend: DecoderParts['attend'],
+    checkpoint: boolean,
+    checkpointing: Checkpointing = {},
+  ): DecoderParts {
     const { spec, positions } = this.options;
     const table = [positions, spec.headDim / 2];
     return {
@@ -107,9 +114,10 @@ class GraphLeaves {
         sin: this.input(LEAF.sin, table, 'f32'),
       },
       parameter: (name) => this.weight(name),
-      project: (x, target) => this.project(x, target),
+      project: (x, target, firstRow = 0) => this.project(x, target, firstRow),
       attend,
       checkpoint,
+      checkpointing,
     };
   }
 }
@@ -121,6 +129,7 @@ export interface LossGraphOptions extends ModelOptions {
   readonly gradients: boolean;
   readonly dropout: boolean;
   readonly checkpoint: boolean;
+  readonly checkpointing?: Checkpointing | undefined;
 }
 
 /** Adds the summed loss of a batch to the loss leaf and, if asked, its gradients to theirs. Returns the logits [B·T, V]. */
@@ -132,7 +141,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const sizes = attentionSizes(spec, batch, length, length);
   const start = leaves.input(LEAF.start, [batch], 'u32');
   const attend = (_: number, q: Tensor, k: Tensor, v: Tensor) => attention(graph, q, k, v, start, sizes);
-  const parts = leaves.parts(length, batch, attend, options.checkpoint);
+  const parts = leaves.parts(length, batch, attend, options.checkpoint, options.checkpointing);
   const logits = head(parts, decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32')));
   const loss = crossEntropy(graph, logits, leaves.input(LEAF.labels, [batch * length], 'i32'));
   if (options.gradients) {

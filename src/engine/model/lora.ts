@@ -26,6 +26,8 @@ export interface AdapterParts {
   readonly dropoutSeed?: Tensor | undefined;
   /** Tells the dropout masks of the model's linears apart. */
   readonly stream: number;
+  /** Where x is some rows of a larger batch: the first of them. */
+  readonly firstRow: number;
 }
 
 /**
@@ -40,7 +42,8 @@ export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec
   const b = parts.parameter(`${prefix}.lora_B.weight`, [target.outFeatures, lora.r]);
   const scaling = loraScaling(lora);
   const dropping = dropoutSeed !== undefined && lora.dropout > 0;
-  const dropped = dropping ? dropout(graph, x, dropoutSeed, { probability: lora.dropout, stream: parts.stream }) : x;
+  const mask = { probability: lora.dropout, stream: parts.stream, offset: parts.firstRow * target.inFeatures };
+  const dropped = dropping ? dropout(graph, x, dropoutSeed, mask) : x;
 
   const update = linear(graph, dropped, a);
   if (!lora.useDora) return linear(graph, update, b, { alpha: scaling, addend: linear(graph, x, weight) });

@@ -9,17 +9,20 @@ export interface DropoutAttrs {
   readonly probability: number;
   /** Tells the masks of one step apart. */
   readonly stream: number;
+  /** Place of the first element in a larger tensor, of which x is some rows: the mask is that of the whole. */
+  readonly offset?: number;
 }
 
 export const dropoutOp: Op<DropoutAttrs> = {
   name: 'dropout',
+  cheap: true,
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
   kernels({ inputs, outputs, attrs }) {
     const count = elementCount(outputs[0]!.shape);
     return [
       {
         shader,
-        params: [u32(count), u32(attrs.stream), f32(attrs.probability)],
+        params: [u32(count), u32(attrs.offset ?? 0), u32(attrs.stream), f32(attrs.probability)],
         bindings: [...inputs, ...outputs],
         workgroups: gridFor(count),
         flops: 30 * count,

@@ -12,6 +12,7 @@ const dweightShader: Shader = { name: 'rms_norm_dweight', code: dweightCode };
 
 export const rmsNormOp: Op<{ eps: number }> = {
   name: 'rmsNorm',
+  cheap: true,
   outputs([x, weight]) {
     const [rows, channels] = matrix('rmsNorm', x!);
     expectShape('rmsNorm weight', weight!, [channels]);

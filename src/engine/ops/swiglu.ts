@@ -10,6 +10,7 @@ const backwardShader: Shader = { name: 'swiglu_backward', code: backwardCode };
 
 export const swigluOp: Op = {
   name: 'swiglu',
+  cheap: true,
   outputs([gate, up]) {
     sameShape('swiglu', gate!, up!);
     return [{ shape: gate!.shape, dtype: 'f32' }];

@@ -7,6 +7,7 @@ import { add } from '../../../src/engine/ops/add';
 import { gatherRows } from '../../../src/engine/ops/cache';
 import { linear } from '../../../src/engine/ops/matmul';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm';
+import { expand, round } from '../../../src/engine/ops/round';
 import { swiglu } from '../../../src/engine/ops/swiglu';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 
@@ -54,7 +55,8 @@ describe('frozen leaves', () => {
       const normed = rmsNorm(graph, frozen, leaf(graph, 'norm', [20], false), 1e-5);
       return linear(graph, normed, leaf(graph, 'w', [5, 20], true));
     });
-    expect({ ops, leaves }).toEqual({ ops: { matmul: 1 }, leaves: ['w'] });
+    // The two are cheap: they are computed again for the weight's gradient rather than kept for it.
+    expect({ ops, leaves }).toEqual({ ops: { matmul: 1, swiglu: 1, rmsNorm: 1 }, leaves: ['w'] });
   });
 
   it('below the first adapter of a decoder cost nothing', () => {
@@ -73,7 +75,8 @@ describe('frozen leaves', () => {
     });
     expect(counts(opNames(graph))).toEqual({
       embedding: 1,
-      rmsNorm: 5,
+      // Forward 5; again for the gradient of A in both layers.
+      rmsNorm: 5 + 2,
       // Forward 7 a layer and the head, and 2 an adapter. Backward: dX of the head, of layer 1's seven linears and of
       // layer 0's four behind the values; of both adapters dB, d(xAᵀ) and dA, and in layer 1 dx through A.
       matmul: 15 + 4 + (1 + 7 + 4) + (3 + 3 + 1),
@@ -167,5 +170,26 @@ describe('backward', () => {
     graph.keep(y);
     // Once more: gate, up and their activation; the last product is in no rule.
     expect(counts(opNames(graph))).toEqual({ matmul: 3 + 2 + 6, swiglu: 1 + 1, swigluBackward: 1 });
+  });
+
+  it('recomputes a segment of segments as a whole, and each once more in its turn', () => {
+    const graph = new Graph();
+    const w = (name: string) => leaf(graph, name, [20, 20], true);
+    const layer = (i: number, x: Tensor) =>
+      graph.checkpoint(() => linear(graph, linear(graph, x, w(`a${i}`)), w(`b${i}`)));
+    const y = graph.checkpoint(() => layer(2, layer(1, layer(0, leaf(graph, 'x', [7, 20], false)))));
+    const gradients = backward(graph, new Map([[y, leaf(graph, 'dy', [7, 20], false)]]));
+    gradients.forEach((gradient) => graph.keep(gradient));
+    graph.keep(y);
+    // Forward 6. The inputs of the last two layers come from the first two, 4; then the middle of each layer again, 3.
+    // Backward 12, less the gradient of x.
+    expect(counts(opNames(graph))).toEqual({ matmul: 6 + 4 + 3 + 11 });
+  });
+
+  it('lets gradients through rounding as they are', () => {
+    const graph = new Graph();
+    const x = leaf(graph, 'x', [7, 20], true);
+    const dy = leaf(graph, 'dy', [7, 20], false);
+    expect(backward(graph, new Map([[expand(graph, round(graph, x)), dy]]))).toEqual(new Map([[x, dy]]));
   });
 });

@@ -14,14 +14,14 @@ import type { TrainOptions } from '../../../src/engine/types';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { declareLeaves, openRunner, placeGraph } from '../../support/graph-runner';
 import { nullGpu } from '../../support/gpu';
-import { applyRecipe, recipeInputs, recipes, type Step } from '../../support/random-graph';
+import { applyRecipe, recipeInputs, recipes, type Segments, type Step } from '../../support/random-graph';
 import { randomWeights } from '../../support/random-weights';
 
 /** A recipe with its backward pass; `kept` of its values stay readable, and so do all gradients. */
-function recipeGraph(recipe: readonly Step[], checkpoint: boolean, kept: number): Graph {
+function recipeGraph(recipe: readonly Step[], segments: Segments, kept: number): Graph {
   const graph = new Graph();
   const leaves = declareLeaves(graph, recipeInputs());
-  const values = applyRecipe(graph, leaves, recipe, checkpoint);
+  const values = applyRecipe(graph, leaves, recipe, segments);
   const y = values.at(-1)!;
   graph.keep(values[kept % values.length]!);
   const gradients = backward(graph, new Map([[y, leaves[`dy${y.shape[1]!}`]!]]));
@@ -51,13 +51,17 @@ function replay(graph: Graph, { slots, slotOf }: ProgramsPlan): void {
   for (const result of graph.results) if (!result.leaf) expectHeld(result);
 }
 
-const cases = fc.record({ recipe: recipes, checkpoint: fc.boolean(), kept: fc.nat(20) });
+const cases = fc.record({
+  recipe: recipes,
+  segments: fc.constantFrom<Segments>('none', 'flat', 'nested'),
+  kept: fc.nat(20),
+});
 
 describe('slots', () => {
   it('never hold two values that are alive together', () => {
     fc.assert(
-      fc.property(cases, ({ recipe, checkpoint, kept }) => {
-        const graph = recipeGraph(recipe, checkpoint, kept);
+      fc.property(cases, ({ recipe, segments, kept }) => {
+        const graph = recipeGraph(recipe, segments, kept);
         replay(graph, planPrograms(new Map([['main', graph]]), PLAIN));
       }),
     );
@@ -66,7 +70,7 @@ describe('slots', () => {
   it('serve several programs, each as if it were alone', () => {
     fc.assert(
       fc.property(fc.array(cases, { minLength: 2, maxLength: 3 }), (several) => {
-        const graphs = several.map(({ recipe, checkpoint, kept }) => recipeGraph(recipe, checkpoint, kept));
+        const graphs = several.map(({ recipe, segments, kept }) => recipeGraph(recipe, segments, kept));
         const plan = planPrograms(new Map(graphs.map((graph, i) => [`${i}`, graph])), PLAIN);
         graphs.forEach((graph) => replay(graph, plan));
         const alone = graphs.map((graph) => planPrograms(new Map([['main', graph]]), PLAIN));
@@ -148,8 +152,8 @@ describe('planned bytes', () => {
   it('equal the ledger for random graphs', async () => {
     const runner = await openRunner(nullGpu());
     await fc.assert(
-      fc.asyncProperty(cases, async ({ recipe, checkpoint, kept }) => {
-        const graph = recipeGraph(recipe, checkpoint, kept);
+      fc.asyncProperty(cases, async ({ recipe, segments, kept }) => {
+        const graph = recipeGraph(recipe, segments, kept);
         const { memory, plan } = await placeGraph(
           runner,
           graph,

@@ -35,7 +35,7 @@ const RECIPE: Step[] = (['linear', 'rmsNorm', 'swiglu', 'linearAdd', 'dropout', 
 );
 
 function recipeOutputs(graph: Graph, leaves: Record<string, Tensor>): Record<string, Tensor> {
-  const y = applyRecipe(graph, leaves, RECIPE, false).at(-1)!;
+  const y = applyRecipe(graph, leaves, RECIPE, 'none').at(-1)!;
   const gradients = backward(graph, new Map([[y, leaves[`dy${y.shape[1]!}`]!]]));
   return { y, ...Object.fromEntries([...gradients].map(([leaf, gradient]) => [leaf.leaf!.name, gradient])) };
 }

@@ -7,11 +7,18 @@ import { attentionCases } from './attention';
 import { lossCases } from './loss';
 import { pointwiseCases } from './pointwise';
 import { projectionCases } from './projections';
+import { rowCases } from './rows';
 import { normal, type OpCase } from './types';
 
 export type { OpCase } from './types';
 
-export const opCases: readonly OpCase[] = [...projectionCases, ...attentionCases, ...pointwiseCases, ...lossCases];
+export const opCases: readonly OpCase[] = [
+  ...projectionCases,
+  ...attentionCases,
+  ...rowCases,
+  ...pointwiseCases,
+  ...lossCases,
+];
 
 /** The leaf that seeds the backward pass: the gradient of the first result. */
 const SEED = 'dy';

@@ -9,6 +9,7 @@ import * as sums from '../../../reference/add';
 import { dropout as dropoutReference } from '../../../reference/dropout';
 import * as norms from '../../../reference/rms_norm';
 import * as gated from '../../../reference/swiglu';
+import type { Values } from '../../../reference/values';
 import { given, normal, opCase, trainable, type OpCase } from './types';
 
 function rmsNormCase(rows: number, channels: number, scale = 1): OpCase {
@@ -95,6 +96,20 @@ function dropoutCase(rows: number, channels: number, probability: number, seed: 
   });
 }
 
+/** The last rows of a matrix get the last rows of its mask. */
+function offsetCase(rows: number, channels: number, first: number): OpCase {
+  const [probability, seed, stream] = [0.3, 42, 5];
+  const whole = (x: Values) => Float64Array.from({ length: rows * channels }, (_, i) => x[i - first * channels] ?? 0);
+  const masked = (x: Values) => dropoutReference(whole(x), seed, stream, probability).slice(first * channels);
+  return opCase({
+    name: `dropout of the rows from ${first} of [${rows}, ${channels}]`,
+    inputs: { x: trainable(normal([rows - first, channels])), seed: given([seed]) },
+    build: (graph, { x, seed }) => [dropout(graph, x, seed, { probability, stream, offset: first * channels })],
+    forward: ({ x }) => [masked(x)],
+    backward: (_, dy) => ({ x: masked(dy) }),
+  });
+}
+
 const accumulateCase: OpCase = opCase({
   name: 'accumulate [7, 37], twice',
   inputs: { x: normal([7, 37]), total: normal([7, 37]) },
@@ -122,5 +137,6 @@ export const pointwiseCases: readonly OpCase[] = [
   addBiasCase(33, 65),
   dropoutCase(7, 20, 0.25, 0xfffffff0, 3),
   dropoutCase(33, 65, 0.1, 42, 0),
+  offsetCase(7, 20, 3),
   accumulateCase,
 ];
