@@ -8,22 +8,35 @@ import type { Graph, Node, Segment, Tensor } from './graph';
 
 /**
  * Appends the backward pass. `seeds` maps outputs to their gradients (the loss to dLoss). Returns the gradient of
- * every trainable leaf that the seeds depend on.
+ * every trainable leaf, or of what is `wanted`, that the seeds depend on.
  */
 export function backward(
   graph: Graph,
   seeds: ReadonlyMap<Tensor, Tensor>,
   wanted?: readonly Tensor[],
 ): Map<Tensor, Tensor> {
+  return new Map(eachGradient(graph, seeds, wanted));
+}
+
+/**
+ * The same, one gradient at a time: each as soon as it is whole, before the rest of the pass is emitted. A caller that
+ * adds it to a buffer of its own right away keeps it no longer than that.
+ */
+export function* eachGradient(
+  graph: Graph,
+  seeds: ReadonlyMap<Tensor, Tensor>,
+  wanted: readonly Tensor[] = graph.allLeaves().filter((tensor) => tensor.leaf!.trainable),
+): Generator<[Tensor, Tensor]> {
   const forward = [...graph.nodes];
-  const differentiable = reachesFrom(forward, wanted ?? graph.allLeaves().filter((tensor) => tensor.leaf!.trainable));
+  const differentiable = reachesFrom(forward, wanted);
   const gradients = new Map<Tensor, Tensor>(seeds);
+  const wholeAfter = firstUses(forward, wanted);
   const recomputation = new Recomputation(graph, forward);
   const value = (tensor: Tensor) => recomputation.value(tensor);
 
-  for (const node of forward.toReversed()) {
-    if (!node.outputs.some((output) => gradients.has(output))) continue;
-    if (!node.inputs.some((input) => differentiable.has(input))) continue;
+  const differentiate = (node: Node) => {
+    if (!node.outputs.some((output) => gradients.has(output))) return;
+    if (!node.inputs.some((input) => differentiable.has(input))) return;
     if (!node.op.backward) throw new Error(`${node.op.name} has no backward rule`);
     recomputation.open(node.segment);
     const partials = node.inputs.map((input) => gradients.get(input));
@@ -48,8 +61,26 @@ export function backward(
       const sum = gradients.get(input);
       gradients.set(input, sum && !taken.has(i) ? add(graph, sum, result) : result);
     });
+  };
+
+  for (const node of forward.toReversed()) {
+    differentiate(node);
+    for (const tensor of wholeAfter.get(node) ?? []) {
+      const gradient = gradients.get(tensor);
+      if (gradient) yield [tensor, gradient];
+    }
   }
-  return new Map([...gradients].filter(([tensor]) => (wanted ? wanted.includes(tensor) : tensor.leaf?.trainable)));
+}
+
+/** The wanted tensors by the first node that reads them: the last one that adds to their gradients. */
+function firstUses(nodes: readonly Node[], wanted: readonly Tensor[]): Map<Node, Tensor[]> {
+  const left = new Set(wanted);
+  const uses = new Map<Node, Tensor[]>();
+  for (const node of nodes) {
+    const first = node.inputs.filter((input) => left.delete(input));
+    if (first.length > 0) uses.set(node, first);
+  }
+  return uses;
 }
 
 /** Every tensor that depends on one of `sources`, and the sources. */

@@ -175,8 +175,13 @@ export class Memory {
     await (await this.program(name)).run();
   }
 
+  /** Reads `count` f32 from the start of a leaf. */
+  async read(name: string, count: number): Promise<Float32Array> {
+    return new Float32Array((await this.readBytes(name, 4 * count)).buffer);
+  }
+
   /** Reads `bytes` from the start of a leaf, piece by piece through the session's staging buffer. */
-  async read(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  async readBytes(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
     const { buffer, offset } = this.leaf(name);
     const values = new Uint8Array(bytes);
     for (let done = 0; done < bytes; done += this.readback.size) {

@@ -46,7 +46,34 @@ interface Lifetime {
 
 interface OpenSlot extends Slot {
   kind: Slot['kind'];
-  readonly occupants: Lifetime[];
+  readonly busy: Timeline;
+}
+
+/** The times at which a slot holds something, a bit each: plans have tens of thousands of values. */
+class Timeline {
+  private readonly words: Uint32Array;
+
+  constructor(length: number) {
+    this.words = new Uint32Array(Math.ceil(length / 32));
+  }
+
+  isFree(start: number, end: number): boolean {
+    for (let word = start >> 5; word <= end >> 5; word++) {
+      if (this.words[word]! & Timeline.mask(word, start, end)) return false;
+    }
+    return true;
+  }
+
+  occupy(start: number, end: number): void {
+    for (let word = start >> 5; word <= end >> 5; word++) this.words[word]! |= Timeline.mask(word, start, end);
+  }
+
+  /** Bits of the times from `start` to `end` that fall into a word. */
+  private static mask(word: number, start: number, end: number): number {
+    const fromStart = word === start >> 5 ? -1 << (start & 31) : -1;
+    const toEnd = word === end >> 5 ? -1 >>> (31 - (end & 31)) : -1;
+    return fromStart & toEnd;
+  }
 }
 
 /** Lowers and places programs that share one pool of slots. `graphs` maps program names to finished graphs. */
@@ -66,7 +93,7 @@ export function planPrograms(graphs: ReadonlyMap<string, Graph>, capabilities: K
     }
     lowered.push({ name, kernels: nodes.flatMap((node) => node.op.kernels(node, capabilities)) });
   }
-  const { slots, slotOf } = assignSlots(lifetimes);
+  const { slots, slotOf } = assignSlots(lifetimes, time);
   let uniformBytes = 0;
   const programs = lowered.map(({ name, kernels }): PlannedProgram => {
     const uniformOffset = uniformBytes;
@@ -99,20 +126,17 @@ function programLifetimes(graph: Graph, nodes: readonly Node[], origin: number):
   return [...alive.values()];
 }
 
-function assignSlots(lifetimes: readonly Lifetime[]): { slots: Slot[]; slotOf: Map<Tensor, number> } {
+function assignSlots(lifetimes: readonly Lifetime[], length: number): { slots: Slot[]; slotOf: Map<Tensor, number> } {
   const slots: OpenSlot[] = [];
   const slotOf = new Map<Tensor, number>();
   // A stable order makes the plan, and with it every byte of a run, reproducible.
   const order = lifetimes.toSorted((a, b) => b.bytes - a.bytes || a.start - b.start);
   for (const value of order) {
-    let best = -1;
-    slots.forEach((slot, i) => {
-      const free = slot.occupants.every((other) => value.end < other.start || other.end < value.start);
-      if (free && (best < 0 || slot.bytes < slots[best]!.bytes)) best = i;
-    });
-    if (best < 0) best = slots.push({ bytes: value.bytes, kind: 'workspace', occupants: [] }) - 1;
+    // Slots are opened from the largest on, so the last that is free is the smallest.
+    let best = slots.findLastIndex(({ busy }) => busy.isFree(value.start, value.end));
+    if (best < 0) best = slots.push({ bytes: value.bytes, kind: 'workspace', busy: new Timeline(length) }) - 1;
     const slot = slots[best]!;
-    slot.occupants.push(value);
+    slot.busy.occupy(value.start, value.end);
     if (value.kind === 'activations') slot.kind = 'activations';
     slotOf.set(value.tensor, best);
   }

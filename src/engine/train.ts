@@ -262,8 +262,8 @@ export class GpuTrainSession implements TrainSession {
   }
 
   private async readLoss(): Promise<number> {
-    const bytes = await this.memory.read(LEAF.loss, 4);
-    return new Float32Array(bytes.buffer)[0]!;
+    const [lossSum] = await this.memory.read(LEAF.loss, 1);
+    return lossSum!;
   }
 
   /** One f32 tensor for each trained parameter, in the order of the forward pass. */
@@ -278,7 +278,7 @@ export class GpuTrainSession implements TrainSession {
     const read: StateTensor[] = [];
     for (const { label, bytes, tensors, role: found } of this.planned.groupBuffers) {
       if (found !== role) continue;
-      const values = await this.memory.read(label, bytes);
+      const values = await this.memory.readBytes(label, bytes);
       for (const { name, dtype, shape, offset } of tensors) {
         const end = offset + elementCount(shape) * (dtype === 'u8' ? 1 : 4);
         read.push({ name, dtype, shape, bytes: values.slice(offset, end) });

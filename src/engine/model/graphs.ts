@@ -2,7 +2,7 @@
 import { parameters, targetedLinears, type LinearSpec, type LoraSpec } from '../../core/spec';
 import type { WeightDType } from '../../core/dtypes';
 import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
-import { backward } from '../autodiff';
+import { eachGradient } from '../autodiff';
 import { Graph, type Tensor } from '../graph';
 import { gradientLeaf, groupLeaf, type FlatGroup } from '../groups';
 import { accumulate } from '../ops/accumulate';
@@ -146,7 +146,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const loss = crossEntropy(graph, logits, leaves.input(LEAF.labels, [batch * length], 'i32'));
   if (options.gradients) {
     const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
-    for (const [parameter, gradient] of backward(graph, new Map([[loss, dLoss]]))) {
+    for (const [parameter, gradient] of eachGradient(graph, new Map([[loss, dLoss]]))) {
       const { name } = parameter.leaf!;
       accumulate(
         graph,

@@ -53,7 +53,7 @@ async function quantizeTensor(
   }
   if (dtype !== 'nf4_nested') return;
   const { blocks, scales } = quantizedLayout(dtype, tensor.shape);
-  const maxima = new Float32Array((await memory.read(QUANTIZE_LEAF.scales, 4 * blocks)).buffer);
+  const maxima = await memory.read(QUANTIZE_LEAF.scales, blocks);
   if (!maxima.every(Number.isFinite)) {
     throw new GraftError(
       'bad-file',

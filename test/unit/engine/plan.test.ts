@@ -206,6 +206,12 @@ describe('planned bytes', () => {
     expect(activations([7, 13, 33])).toBeLessThan(1.05 * activations([33]));
   });
 
+  it('hold no second copy of the gradients: each is added to its buffer as soon as it is whole', () => {
+    const spec = { ...tinySpec, numLayers: 12, vocabSize: 8 };
+    const { activations, gradients } = planTraining({ ...training, spec, lengths: [2], lora: undefined }).bytes;
+    expect(activations).toBeLessThan(gradients / 4);
+  });
+
   it('of activations fall with checkpointing, and nothing else changes', () => {
     const spec = { ...tinySpec, numLayers: 8 };
     const plain = planTraining({ ...training, spec }).bytes;
