@@ -81,6 +81,18 @@ const KEYS = {
   shuffle: key(flag, true, 'Shuffle the rows anew in each epoch; false keeps the order of the file.'),
   gradient_checkpointing: key(flag, true, 'Recompute activations in the backward pass: less memory, more time.'),
 
+  checkpoint_dtype: key(
+    oneOf('float32', 'bfloat16'),
+    'float32',
+    'How gradient_checkpointing keeps the inputs of layers; bfloat16 rounds them to half the memory.',
+  ),
+  checkpoint_layers: key(
+    whole(1, 1024),
+    1,
+    'Layers to each input that gradient_checkpointing keeps; above 1 they are computed once more.',
+  ),
+  mlp_chunk_size: key(whole(0), 0, 'Tokens that an MLP works on at once, to keep its wide values few; 0 takes all.'),
+
   optim: key(
     oneOf('adamw', 'adamw_8bit'),
     'adamw',
@@ -116,6 +128,11 @@ const KEYS = {
   use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),
   load_in_4bit: key(flag, false, 'Keep base weights in 4 bits (QLoRA).'),
   bnb_4bit_quant_type: key(oneOf('nf4'), 'nf4', 'The 4-bit code.'),
+  embedding_dtype: key(
+    oneOf('auto', 'q8'),
+    'auto',
+    'How embeddings and head are kept: auto is as dtype says, q8 in 8 bits.',
+  ),
   use_bnb_nested_quant: key(flag, true, 'Quantise the scales of 4-bit blocks too.'),
 };
 

@@ -8,6 +8,7 @@ import {
   parseBytes,
   planRun,
   prepareData,
+  type Choice,
   type RunPlan,
   type ShapedModel,
 } from '../../recipes';
@@ -30,7 +31,7 @@ export const plan: Command = {
     flags: {
       model: { ...MODEL_FLAG, help: 'a model folder (its config.json is enough), or starter for the built-in one' },
       data: { value: 'FILE', help: 'a dataset; without one every row has max_length tokens' },
-      budget: { value: 'SIZE', help: 'choose the largest micro-batch that fits, as 8GiB' },
+      budget: { value: 'SIZE', help: 'change the settings so that the run fits, as 8GiB, and say why' },
     },
   },
   async run(args, terminal) {
@@ -42,6 +43,10 @@ export const plan: Command = {
     const chosen = budgetBytes === undefined ? undefined : fitToBudget(asked, shape, budgetBytes, data);
     const planned = chosen?.plan ?? planRun(asked, shape, data);
     const { per_device_train_batch_size, gradient_accumulation_steps, gradient_checkpointing } = chosen?.run ?? asked;
+    const longest = planned.lengths.at(-1)!;
+    if (data === undefined && longest < asked.max_length) {
+      terminal.say(`max_length is ${longest}, the most that the model can read, instead of ${asked.max_length}.`);
+    }
     terminal.emit({
       total_bytes: planned.memory.totalBytes,
       bytes: planned.memory.bytes,
@@ -50,13 +55,11 @@ export const plan: Command = {
       per_device_train_batch_size,
       gradient_accumulation_steps,
       gradient_checkpointing,
+      max_length: longest,
+      ...(chosen && { choices: chosen.choices }),
     });
     printPlan(planned, terminal);
-    if (budgetBytes === undefined) return;
-    terminal.print(
-      `\nfits ${formatBytes(budgetBytes)} with\n  per_device_train_batch_size: ${per_device_train_batch_size}\n` +
-        `  gradient_accumulation_steps: ${gradient_accumulation_steps}\n  gradient_checkpointing: ${gradient_checkpointing}\n`,
-    );
+    if (chosen && budgetBytes !== undefined) printChoices(chosen.choices, budgetBytes, terminal);
   },
 };
 
@@ -76,6 +79,17 @@ async function prepare(source: FileSource, run: RunConfig, terminal: Terminal) {
     shape,
     data: run.dataset === undefined ? undefined : prepareData(run, model, await datasetFile(run.dataset)),
   };
+}
+
+/** What to write into the run file, each line with its reason. */
+function printChoices(choices: readonly Choice[], budgetBytes: number, terminal: Terminal): void {
+  const budget = formatBytes(budgetBytes);
+  if (choices.length === 0) {
+    terminal.print(`\nfits ${budget} as it is\n`);
+    return;
+  }
+  terminal.print(`\nfits ${budget} with these lines in the run file:\n`);
+  for (const { key, value, why } of choices) terminal.print(`# ${why}\n${key}: ${String(value)}\n`);
 }
 
 function printPlan(planned: RunPlan, terminal: Terminal): void {

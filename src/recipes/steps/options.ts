@@ -39,8 +39,13 @@ export function chooseWeightDType(dtype: RunConfig['dtype'], stored: FloatDType)
 }
 
 /** Which base weights a run quantises: with `load_in_4bit` every linear of the layers, as QLoRA does. */
-export function quantizationOf(run: Pick<RunConfig, 'load_in_4bit' | 'use_bnb_nested_quant'>): Quantization {
-  return run.load_in_4bit ? { linears: run.use_bnb_nested_quant ? 'nf4_nested' : 'nf4' } : {};
+export function quantizationOf(
+  run: Pick<RunConfig, 'load_in_4bit' | 'use_bnb_nested_quant'> & Partial<Pick<RunConfig, 'embedding_dtype'>>,
+): Quantization {
+  return {
+    ...(run.load_in_4bit && { linears: run.use_bnb_nested_quant ? 'nf4_nested' : 'nf4' }),
+    ...(run.embedding_dtype === 'q8' && { embeddings: 'q8' }),
+  };
 }
 
 /** Linears that stay in 16 bits though the run asks for 4: the kernels can't cut their shape into blocks. */
@@ -59,6 +64,12 @@ export function refuseUnsupported(run: RunConfig): void {
     throw new GraftError(
       'bad-config',
       "load_in_4bit: true keeps base weights in 4 bits, which can't be trained themselves: set use_peft: true, or load_in_4bit: false.",
+    );
+  }
+  if (run.embedding_dtype === 'q8' && !run.use_peft) {
+    throw new GraftError(
+      'bad-config',
+      "embedding_dtype: q8 keeps weights in 8 bits, which can't be trained themselves: set use_peft: true, or embedding_dtype: auto.",
     );
   }
   if (run.packing) throw refuse('packing: true', 'packing: false');
@@ -90,6 +101,11 @@ export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readon
     batchSize: run.per_device_train_batch_size,
     lengths,
     gradientCheckpointing: run.gradient_checkpointing,
+    checkpointing: {
+      layersPerSegment: run.checkpoint_layers,
+      dtype: run.checkpoint_dtype === 'bfloat16' ? 'bf16' : 'f32',
+      mlpRows: run.mlp_chunk_size || undefined,
+    },
     adamw: {
       beta1: run.adam_beta1,
       beta2: run.adam_beta2,

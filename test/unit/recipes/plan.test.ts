@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { encodeUtf8 } from '../../../src/core/store';
 import { memorySource } from '../../../src/formats/sources';
+import { formatRunConfig, parseRunConfig } from '../../../src/core/config';
 import { fitToBudget, formatBytes, openShape, parseBytes, planRun, readPrompts } from '../../../src/recipes';
 import { expectError, run } from './support';
 
@@ -77,6 +78,52 @@ describe('a budget', () => {
     const least = planRun(single, model).memory.totalBytes;
     expect(fitToBudget(written, model, least).run).toEqual(single);
     expect(fitToBudget(written, model, least - 1).run.gradient_checkpointing).toBe(true);
+  });
+
+  describe('smaller and smaller', () => {
+    const asked = run({ per_device_train_batch_size: '2', gradient_checkpointing: 'false', max_length: '2048' });
+    const keysAt = async (share: number) => {
+      const model = await shape('SmolLM2-135M');
+      const budget = Math.floor(share * planRun(asked, model).memory.totalBytes);
+      const fitted = fitToBudget(asked, model, budget);
+      expect(fitted.plan.memory.totalBytes).toBeLessThanOrEqual(budget);
+      // The choices are the run: nothing else has changed, and each has its reason.
+      const changed = Object.fromEntries(fitted.choices.map(({ key, value }) => [key, value]));
+      expect(fitted.run).toEqual({ ...asked, ...changed });
+      fitted.choices.forEach(({ why }) => expect(why).toMatch(/^.{20,160}\.$/));
+      // The run file says it all.
+      const read = parseRunConfig(formatRunConfig(fitted.run));
+      expect(planRun(read, model).memory).toEqual(fitted.plan.memory);
+      // And nothing was changed without need.
+      for (const { key, value } of fitted.choices) {
+        if (value === asked[key] || key === 'gradient_accumulation_steps') continue;
+        expect(planRun({ ...fitted.run, [key]: asked[key] }, model).memory.totalBytes, key).toBeGreaterThan(budget);
+      }
+      return fitted.choices.map(({ key }) => key);
+    };
+
+    test('takes what costs least first, and takes back what it no longer needs', async () => {
+      const rows = ['per_device_train_batch_size', 'gradient_accumulation_steps'];
+      expect(await keysAt(1)).toEqual([]);
+      expect(await keysAt(0.6)).toEqual(rows);
+      expect(await keysAt(0.4)).toEqual([...rows, 'gradient_checkpointing']);
+    });
+  });
+
+  test('cuts rows only where that is allowed, and no more than needed', async () => {
+    const model = await shape('SmolLM2-135M');
+    const asked = run({ per_device_train_batch_size: '1', max_length: '1024', dtype: 'bfloat16' });
+    const budget = 0.4 * GIB;
+    await expectError(
+      () => fitToBudget(asked, model, budget),
+      'out-of-memory',
+      /set load_in_4bit: true.*lower max_length/,
+    );
+    const { run: chosen, plan, choices } = fitToBudget(asked, model, budget, undefined, { shorten: true });
+    expect(choices.map(({ key }) => key)).toContain('max_length');
+    expect(plan.lengths).toEqual([chosen.max_length]);
+    const longer = { ...chosen, max_length: chosen.max_length + 64 };
+    expect(planRun(longer, model).memory.totalBytes).toBeGreaterThan(budget);
   });
 
   test('into which nothing fits says what the least would be', async () => {
