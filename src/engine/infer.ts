@@ -3,7 +3,7 @@ import { GraftError } from '../core/errors';
 import { adapterParameters } from '../core/spec';
 import type { WeightStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
-import type { Tensor } from './graph';
+import { byteSize, type Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
 import { decodeGraph, LEAF, type ModelOptions } from './model/graphs';
@@ -44,7 +44,7 @@ export function planInferenceSession(options: InferenceOptions, capabilities: Ke
   }
   const programs = planPrograms(graphs, capabilities);
   const buffers = leafBuffers(programs, []);
-  const readbackBytes = 4 * batch * spec.vocabSize;
+  const readbackBytes = Math.max(...[...logits.values()].map(byteSize));
   const memory = memoryPlan(layoutBytes(programs, buffers, readbackBytes));
   return { model, promptLengths, programs, logits, buffers, readbackBytes, memory };
 }

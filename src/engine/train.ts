@@ -6,7 +6,7 @@ import { hash } from '../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
-import type { Tensor } from './graph';
+import { byteSize, type Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from './groups';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
@@ -184,7 +184,7 @@ export class GpuTrainSession implements TrainSession {
       this.pacer,
       programs,
       [],
-      4 * elementCount(logits.shape),
+      byteSize(logits),
       this.memory,
     );
     try {

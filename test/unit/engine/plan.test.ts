@@ -212,6 +212,14 @@ describe('planned bytes', () => {
     expect(activations).toBeLessThan(gradients / 4);
   });
 
+  it('of activations grow by as much for each further token, however long the row', () => {
+    const lora = { ...tinyLora, useDora: false };
+    const bytes = (length: number) => planTraining({ ...training, lora, lengths: [length] }).bytes;
+    const grown = (from: number, to: number) => bytes(to).activations - bytes(from).activations;
+    expect(grown(4096, 8192)).toBe(2 * grown(2048, 4096));
+    expect(grown(2048, 4096)).toBe(2048 * (grown(2048, 2064) / 16));
+  });
+
   it('of activations fall with checkpointing, and nothing else changes', () => {
     const spec = { ...tinySpec, numLayers: 8 };
     const plain = planTraining({ ...training, spec }).bytes;
