@@ -6,6 +6,16 @@ import type { DeviceInfo, DeviceOptions, MemoryBytes, MemoryPlan } from './types
 
 const WANTED_FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
 
+/** Limits that are asked for as high as the adapter has them. */
+const WANTED_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxStorageBuffersPerShaderStage',
+] as const;
+
 /** Every buffer of a session goes through its ledger, so that live bytes can be compared with the plan. */
 export class Ledger {
   private readonly alive = new Map<GPUBuffer, { bytes: number; kind: keyof MemoryBytes }>();
@@ -50,7 +60,7 @@ export class Device {
     });
   }
 
-  /** Asks for a device with the adapter's own limits. Throws `no-webgpu` where there is none. */
+  /** Asks for a device with the adapter's own limits, or the default ones. Throws `no-webgpu` where there is none. */
   static async open(gpu: GPU | undefined, options: DeviceOptions = {}): Promise<Device> {
     const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
     if (!adapter) {
@@ -61,18 +71,10 @@ export class Device {
     }
     const hidden = new Set(options.withoutFeatures);
     const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name) && !hidden.has(name));
-    const limits = adapter.limits;
-    const device = await adapter.requestDevice({
-      requiredFeatures,
-      requiredLimits: {
-        maxBufferSize: limits.maxBufferSize,
-        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-        maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
-        maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
-        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-      },
-    });
+    const requiredLimits = options.defaultLimits
+      ? {}
+      : Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
+    const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
     const info = adapter.info;
     const software =
       info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.description} ${info.device}`);
@@ -85,8 +87,8 @@ export class Device {
         description,
         software,
         features: requiredFeatures,
-        maxBufferBytes: limits.maxBufferSize,
-        maxBindingBytes: limits.maxStorageBufferBindingSize,
+        maxBufferBytes: device.limits.maxBufferSize,
+        maxBindingBytes: device.limits.maxStorageBufferBindingSize,
       },
       { subgroups: requiredFeatures.includes('subgroups'), f16: requiredFeatures.includes('shader-f16'), software },
     );

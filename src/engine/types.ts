@@ -140,9 +140,12 @@ export interface DeviceInfo {
   readonly maxBindingBytes: number;
 }
 
+/** Makes a device less than its adapter could give: what runs so runs on every adapter. */
 export interface DeviceOptions {
-  /** Pretend that these features are absent (tests). */
+  /** Features that the device goes without, though the adapter has them. */
   readonly withoutFeatures?: readonly string[];
+  /** Keep to WebGPU's default limits, which every adapter has. */
+  readonly defaultLimits?: boolean;
 }
 
 /** A GPU device with its ledger. All sessions of a device share its pipelines. */
