@@ -205,12 +205,8 @@ class EngineWorker implements protocol.GraftWorker {
   /** The conversation's memory is freed first: training and chat need not fit together. */
   private async openForTraining(ref: protocol.ModelRef) {
     this.answering.release();
-    const [engine, model, modelFiles] = [
-      await this.engine.open(),
-      await this.model(ref),
-      await this.sources.model(ref),
-    ];
-    return { engine, model, modelFiles };
+    const openEngine = () => this.engine.open();
+    return { openEngine, model: await this.model(ref), modelFiles: await this.sources.model(ref) };
   }
 
   private async asked(ref: protocol.ModelRef, runId: string | null) {

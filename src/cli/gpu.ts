@@ -20,9 +20,10 @@ const keepAlive = new Set<GPU>();
  * that one), `VK_DRIVER_FILES` or `VK_ICD_FILENAMES` for a Vulkan driver; `device-options.ts` has more.
  * @throws `no-webgpu` with what to install.
  */
-export async function openNodeEngine(say: (line: string) => void): Promise<Engine> {
+export async function openNodeEngine(say: (line: string) => void, afterLoss = false): Promise<Engine> {
   const gpu = await findGpu(process.env['GRAFT_ADAPTER']);
-  const engine = await openEngine(gpu, deviceOptions(process.env));
+  const softwareMemoryBytes = process.availableMemory();
+  const engine = await openEngine(gpu, { ...deviceOptions(process.env), softwareMemoryBytes, afterLoss });
   const { description, software } = engine.info;
   say(`GPU: ${description}${software ? ' (software: everything works, slowly)' : ''}`);
   return engine;

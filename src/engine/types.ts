@@ -138,14 +138,20 @@ export interface DeviceInfo {
   readonly features: readonly string[];
   readonly maxBufferBytes: number;
   readonly maxBindingBytes: number;
+  /** Bytes that all buffers together may have, where that is known: WebGPU doesn't say it. */
+  readonly memoryBytes?: number;
 }
 
-/** Makes a device less than its adapter could give: what runs so runs on every adapter. */
+/** How a device is opened, and what it keeps to though its adapter could do more. */
 export interface DeviceOptions {
   /** Features that the device goes without, though the adapter has them. */
   readonly withoutFeatures?: readonly string[];
   /** Keep to WebGPU's default limits, which every adapter has. */
   readonly defaultLimits?: boolean;
+  /** Memory that a software adapter may take, in bytes; past it, such a one takes the process down. */
+  readonly softwareMemoryBytes?: number;
+  /** A device was lost before this one: its adapter may need some seconds to come back. */
+  readonly afterLoss?: boolean;
 }
 
 /** A GPU device with its ledger. All sessions of a device share its pipelines. */

@@ -2,7 +2,7 @@ import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainEvent } from '../../core/events';
 import { formatCount } from '../../core/format';
 import { openModel } from '../../formats/model';
-import { CHECKPOINT_SLOTS, finetune, formatBytes } from '../../recipes';
+import { CHECKPOINT_SLOTS, finetune, formatBytes, type Engine } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
@@ -45,10 +45,15 @@ export const train: Command = {
     const dataset = await runDataset(run);
     const adapterPath = args.text('adapter');
     const adapter = adapterPath === undefined ? undefined : await openFolder(adapterPath);
-    const engine = await openNodeEngine((line) => terminal.say(line));
+    const engines: Engine[] = [];
+    const openEngine = async () => {
+      const engine = await openNodeEngine((line) => terminal.say(line), engines.length > 0);
+      engines.push(engine);
+      return engine;
+    };
     try {
       const summary = await finetune(
-        { run, model, modelFiles, dataset, engine, store, adapter, resume },
+        { run, model, modelFiles, dataset, openEngine, store, adapter, resume },
         (event) => show(event, terminal),
         signal,
       );
@@ -57,7 +62,7 @@ export const train: Command = {
       if (summary.stopped === 'cancelled')
         throw new GraftError('cancelled', `Stopped. Go on with --resume --output ${store.name}.`);
     } finally {
-      engine.destroy();
+      for (const engine of engines) engine.destroy();
     }
   },
 };
@@ -92,7 +97,7 @@ function show(event: TrainEvent, terminal: Terminal): void {
       );
     }
     case 'resumed':
-      return terminal.say(`Going on after step ${event.step}`);
+      return event.step > 0 ? terminal.say(`Going on after step ${event.step}`) : undefined;
     case 'step': {
       const { step, loss = NaN, grad_norm = NaN, learning_rate = NaN } = event.row;
       const rate = `${formatCount(Math.round(event.tokensPerSecond))} tokens/s`;

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { deviceOptions } from '../../../src/cli/device-options';
 import { Device } from '../../../src/engine/device';
+import { refusesLargestBuffer } from '../../support/faulty-gpu';
 import { testGpu } from '../../support/gpu';
 import { expectError } from '../recipes/support';
 
@@ -23,6 +24,24 @@ describe('a device', () => {
     expect(device.capabilities).toMatchObject({ subgroups: false, f16: false });
     expect([...device.gpu.features]).not.toContain('subgroups');
     expect([...device.gpu.features]).not.toContain('shader-f16');
+    device.destroy();
+  });
+});
+
+describe('a device that failed where nobody asked', async () => {
+  it.runIf(await refusesLargestBuffer(gpu))('says at the next wait that it ran out of memory, once', async () => {
+    const device = await Device.open(gpu);
+    device.gpu.createBuffer({ size: device.info.maxBufferBytes, usage: GPUBufferUsage.STORAGE });
+    const idle = () => device.gpu.queue.onSubmittedWorkDone();
+    await expectError(() => device.wait(idle()), 'out-of-memory', /ran out of memory \(.+\): use a smaller batch/);
+    await device.wait(idle());
+    device.destroy();
+  });
+
+  it('says at the next wait what was invalid', async () => {
+    const device = await Device.open(gpu);
+    device.gpu.createBuffer({ size: 2 * device.info.maxBufferBytes, usage: GPUBufferUsage.STORAGE });
+    await expect(device.wait(device.gpu.queue.onSubmittedWorkDone())).rejects.toThrow(/exceeds the max buffer size/);
     device.destroy();
   });
 });
