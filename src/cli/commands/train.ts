@@ -8,6 +8,7 @@ import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
+import { withFolderLock } from '../lock';
 import { modelSource, runArgument, runDataset, samePath } from '../sources';
 import { formatSeconds, type Terminal } from '../terminal';
 
@@ -52,11 +53,9 @@ export const train: Command = {
       return engine;
     };
     try {
-      const summary = await finetune(
-        { run, model, modelFiles, dataset, openEngine, store, adapter, resume },
-        (event) => show(event, terminal),
-        signal,
-      );
+      const input = { run, model, modelFiles, dataset, openEngine, store, adapter, resume };
+      const training = () => finetune(input, (event) => show(event, terminal), signal);
+      const summary = await withFolderLock(store.name, training);
       terminal.emit({ kind: 'summary', ...summary, output_dir: store.name });
       terminal.say(closing(summary, store.name));
       if (summary.stopped === 'cancelled')
