@@ -6,6 +6,7 @@ import { parameters } from '../src/core/spec';
 import { openModel, type HubModel } from '../src/formats/model';
 import {
   exampleViews,
+  exportCheckpoint,
   inspectPrepared,
   mergeModel,
   planRun,
@@ -169,6 +170,13 @@ class EngineWorker implements protocol.GraftWorker {
       if (bytes) exported.push({ name, blob: new Blob([bytes]) });
     }
     return exported;
+  }
+
+  async exportCheckpoint(runId: string): Promise<protocol.ExportedFile[]> {
+    const { name, model } = await this.library.get(runId);
+    const openModel = () => this.sources.model(this.sources.again(model));
+    const { files } = await exportCheckpoint(this.library.folder(runId, name), openModel);
+    return files.map((file) => ({ name: file.name, blob: new Blob([file.bytes]) }));
   }
 
   exportMerged(
