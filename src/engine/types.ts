@@ -75,6 +75,11 @@ export interface TrainSession {
   /** Bytes of every GPU buffer alive, by the ledger; equals `plan.totalBytes`. */
   readonly liveBytes: MemoryPlan;
   /**
+   * Builds the pipelines and bind groups of every length, so that no step has to: a step allocates and compiles
+   * nothing, and reads back its loss and norm alone.
+   */
+  compile(): Promise<void>;
+  /**
    * One optimiser step over its micro-batches. `step` counts from 0 and seeds the dropout masks together with
    * `TrainOptions.seed`; AdamW's bias correction uses `step + 1`.
    * Throws `diverged` for a loss or norm that is not finite (the weights then still hold the step before), `bad-data`

@@ -120,6 +120,8 @@ async function sit(
     await markUnfinished(store);
     await writeRunFile(store, run);
 
+    report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
+    await session.compile();
     report({ kind: 'phase', phase: 'training', detail: `Training ${data.totalSteps} steps` });
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
