@@ -12,13 +12,18 @@ export function loseAtSubmit(device: GPUDevice, isNow: () => boolean): void {
 
 /**
  * Takes the room away for some buffers: they are asked for in the largest size that the device allows, which an adapter
- * without that much memory refuses.
+ * without that much memory refuses; where it has it (`refused` false), in one that is not allowed.
  */
-export function crowdedDevice(device: GPUDevice, hasNoRoom: (size: number, label: string) => boolean): void {
+export function crowdedDevice(
+  device: GPUDevice,
+  refused: boolean,
+  hasNoRoom: (size: number, label: string) => boolean,
+): void {
   const create = device.createBuffer.bind(device);
+  const tooLarge = device.limits.maxBufferSize + (refused ? 0 : 4);
   device.createBuffer = (descriptor) => {
     const { size, label = '' } = descriptor;
-    return create(hasNoRoom(size, label) ? { ...descriptor, size: device.limits.maxBufferSize } : descriptor);
+    return create(hasNoRoom(size, label) ? { ...descriptor, size: tooLarge } : descriptor);
   };
 }
 

@@ -155,17 +155,20 @@ const split = (rows: number) => ({
   gradient_accumulation_steps: String(8 / rows),
 });
 
-describe.runIf(await refusesLargestBuffer(gpu))('a device that runs out of memory', async () => {
+const refused = await refusesLargestBuffer(gpu);
+
+describe('a device that runs out of memory', async () => {
   const inTwos = new MemoryStore();
   let room = 0;
   await train(inTwos, run(split(2)), {
     onDevice: (device) =>
-      crowdedDevice(device, (size, label) => {
+      crowdedDevice(device, refused, (size, label) => {
         if (isActivation(label)) room = Math.max(room, size);
         return false;
       }),
   });
-  const crowded = (device: GPUDevice) => crowdedDevice(device, (size, label) => isActivation(label) && size > room);
+  const crowded = (device: GPUDevice) =>
+    crowdedDevice(device, refused, (size, label) => isActivation(label) && size > room);
 
   test('gets smaller micro-batches at the same effective batch, and the run file says so', async () => {
     const store = new MemoryStore();
@@ -202,7 +205,7 @@ describe.runIf(await refusesLargestBuffer(gpu))('a device that runs out of memor
 
   test('for a single row refuses before training, and writes nothing', async () => {
     const store = new MemoryStore();
-    const noRoom = (device: GPUDevice) => crowdedDevice(device, (size) => size > 1000);
+    const noRoom = (device: GPUDevice) => crowdedDevice(device, refused, (size) => size > 1000);
     await expectError(
       () => train(store, run(split(4)), { onDevice: noRoom }),
       'out-of-memory',
@@ -216,7 +219,7 @@ describe.runIf(await refusesLargestBuffer(gpu))('a device that runs out of memor
     let checkpoints = 0;
     const staging = (device: GPUDevice) =>
       // The read of the second checkpoint, once.
-      crowdedDevice(device, (_, label) => label === 'staging' && ++checkpoints === 5);
+      crowdedDevice(device, refused, (_, label) => label === 'staging' && ++checkpoints === 5);
     const { events } = await train(store, run({ ...split(2), val_set_size: '0' }), { onDevice: staging });
     expect(notices(events)).toContainEqual(expect.stringMatching(/^Micro-batches of 2 rows/));
     expect(events).toContainEqual({ kind: 'resumed', step: 2 });
