@@ -178,6 +178,8 @@ export interface GraftWorker {
   deleteRun(runId: string): Promise<void>;
   /** The run's downloadable files, or those named. */
   exportRun(runId: string, names?: string[]): Promise<ExportedFile[]>;
+  /** What an unfinished run had learned by its last checkpoint, as an adapter's (or a model's) folder. */
+  exportCheckpoint(runId: string): Promise<ExportedFile[]>;
   /** The run's model with its adapter merged in: a whole model folder. */
   exportMerged(
     job: JobId,

@@ -11,19 +11,23 @@ import { ensureChromium, ensureGpu } from './support/machine.mjs';
 const results = join(projectFolder, 'test/results');
 const total = { passed: 0, skipped: 0, failed: 0 };
 
-/** Runs an npm package's program. @param {string} program @param {string[]} args */
-function run(program, ...args) {
+/** Runs an npm package's program. @param {string} program @param {string[]} args @param {NodeJS.ProcessEnv} [setting] */
+function run(program, args, setting = {}) {
   const path = join(projectFolder, 'node_modules/.bin', program);
   const shell = process.platform === 'win32';
-  return spawnSync(path, args, { cwd: projectFolder, stdio: 'inherit', shell }).status === 0;
+  const env = { ...process.env, ...setting };
+  return spawnSync(path, args, { cwd: projectFolder, stdio: 'inherit', shell, env }).status === 0;
 }
 
-/** @param {string} project a vitest project of vite.config.ts */
-function vitest(project) {
-  const report = join(results, `${project}.json`);
+/**
+ * @param {string} project a vitest project of vite.config.ts
+ * @param {Record<string, string>} [setting] what its environment adds
+ */
+function vitest(project, setting = {}) {
+  const report = join(results, `${[project, ...Object.values(setting)].join('-')}.json`);
   rmSync(report, { force: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const ok = run('vitest', 'run', '--project', project, ...reporters);
+  const ok = run('vitest', ['run', '--project', project, ...reporters], setting);
   try {
     const { numPassedTests, numPendingTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
     total.passed += numPassedTests;
@@ -43,13 +47,17 @@ const STAGES = {
     console.log(`GPU: ${name}${software ? ' (software)' : ''}`);
     return true;
   },
-  format: () => run('prettier', '--check', '.', '--log-level', 'warn'),
-  lint: () => run('eslint', '.'),
-  types: () => run('tsc'),
-  svelte: () => run('svelte-check', '--tsconfig', './tsconfig.json', '--fail-on-warnings'),
-  build: () => run('vite', 'build') && run('vite', 'build', '--mode', 'cli'),
+  format: () => run('prettier', ['--check', '.', '--log-level', 'warn']),
+  lint: () => run('eslint', ['.']),
+  types: () => run('tsc', []),
+  svelte: () => run('svelte-check', ['--tsconfig', './tsconfig.json', '--fail-on-warnings']),
+  build: () => run('vite', ['build']) && run('vite', ['build', '--mode', 'cli']),
   unit: () => vitest('unit'),
   gpu: () => vitest('gpu'),
+  // The same on lesser adapters than this machine's: every kernel has a plain variant within the default limits.
+  'gpu-default-limits': () => vitest('gpu', { GRAFT_LIMITS: 'default' }),
+  'gpu-without-subgroups': () => vitest('gpu', { GRAFT_WITHOUT: 'subgroups' }),
+  'gpu-without-f16': () => vitest('gpu', { GRAFT_WITHOUT: 'shader-f16' }),
   e2e: () => vitest('e2e'),
 };
 

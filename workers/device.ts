@@ -4,12 +4,13 @@ import type { DeviceReport } from '../src/protocol';
 
 export class EngineHolder {
   private engine: Promise<Engine> | undefined;
+  private afterLoss = false;
   private readonly watched = new WeakSet<Engine>();
   private readonly listeners = new Set<(reason: string) => void>();
 
   /** @throws `no-webgpu` */
   async open(): Promise<Engine> {
-    this.engine ??= openEngine(navigator.gpu);
+    this.engine ??= openEngine(navigator.gpu, { afterLoss: this.afterLoss });
     try {
       const engine = await this.engine;
       this.watch(engine);
@@ -35,6 +36,7 @@ export class EngineHolder {
     this.watched.add(engine);
     void engine.lost.then((reason) => {
       this.engine = undefined;
+      this.afterLoss = true;
       const listeners = [...this.listeners];
       this.listeners.clear();
       for (const listener of listeners) listener(reason);

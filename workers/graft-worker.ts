@@ -6,6 +6,7 @@ import { parameters } from '../src/core/spec';
 import { openModel, type HubModel } from '../src/formats/model';
 import {
   exampleViews,
+  exportCheckpoint,
   inspectPrepared,
   mergeModel,
   planRun,
@@ -171,6 +172,13 @@ class EngineWorker implements protocol.GraftWorker {
     return exported;
   }
 
+  async exportCheckpoint(runId: string): Promise<protocol.ExportedFile[]> {
+    const { name, model } = await this.library.get(runId);
+    const openModel = () => this.sources.model(this.sources.again(model));
+    const { files } = await exportCheckpoint(this.library.folder(runId, name), openModel);
+    return files.map((file) => ({ name: file.name, blob: new Blob([file.bytes]) }));
+  }
+
   exportMerged(
     job: protocol.JobId,
     runId: string,
@@ -205,12 +213,8 @@ class EngineWorker implements protocol.GraftWorker {
   /** The conversation's memory is freed first: training and chat need not fit together. */
   private async openForTraining(ref: protocol.ModelRef) {
     this.answering.release();
-    const [engine, model, modelFiles] = [
-      await this.engine.open(),
-      await this.model(ref),
-      await this.sources.model(ref),
-    ];
-    return { engine, model, modelFiles };
+    const openEngine = () => this.engine.open();
+    return { openEngine, model: await this.model(ref), modelFiles: await this.sources.model(ref) };
   }
 
   private async asked(ref: protocol.ModelRef, runId: string | null) {

@@ -21,7 +21,7 @@ export const INTERNAL_FILES: ReadonlySet<string> = new Set([DATASET_FILE, ...CHE
 const BUSY = 'This run is training in another tab: one writer at a time.';
 
 export interface TrainInput {
-  readonly engine: Engine;
+  readonly openEngine: () => Promise<Engine>;
   readonly model: HubModel;
   readonly modelFiles: FileSource;
 }

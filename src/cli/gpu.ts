@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
 import { openEngine, type Engine } from '../recipes';
+import { deviceOptions } from './device-options';
 
 /** Where Chromium and Chrome keep SwiftShader. */
 const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'];
@@ -16,12 +17,13 @@ const keepAlive = new Set<GPU>();
 
 /**
  * Opens the engine, and says on which GPU. `GRAFT_ADAPTER` asks for an adapter by a part of its name (`swiftshader` for
- * that one), `VK_DRIVER_FILES` or `VK_ICD_FILENAMES` for a Vulkan driver.
+ * that one), `VK_DRIVER_FILES` or `VK_ICD_FILENAMES` for a Vulkan driver; `device-options.ts` has more.
  * @throws `no-webgpu` with what to install.
  */
-export async function openNodeEngine(say: (line: string) => void): Promise<Engine> {
+export async function openNodeEngine(say: (line: string) => void, afterLoss = false): Promise<Engine> {
   const gpu = await findGpu(process.env['GRAFT_ADAPTER']);
-  const engine = await openEngine(gpu);
+  const softwareMemoryBytes = process.availableMemory();
+  const engine = await openEngine(gpu, { ...deviceOptions(process.env), softwareMemoryBytes, afterLoss });
   const { description, software } = engine.info;
   say(`GPU: ${description}${software ? ' (software: everything works, slowly)' : ''}`);
   return engine;

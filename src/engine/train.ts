@@ -122,6 +122,10 @@ export class GpuTrainSession implements TrainSession {
     if (lora.useDora) await this.memory.run('magnitudes');
   }
 
+  async compile(): Promise<void> {
+    await Promise.all(this.planned.programs.programs.map(({ name }) => this.memory.program(name)));
+  }
+
   get plan(): MemoryPlan {
     return this.planned.memory;
   }
@@ -159,8 +163,9 @@ export class GpuTrainSession implements TrainSession {
   async evaluate(batch: Batch): Promise<{ lossSum: number; tokens: number }> {
     this.memory.clear([LEAF.loss]);
     const length = this.writeBatch(batch);
-    await this.memory.run(`eval:${length}`);
-    return { lossSum: await this.readLoss(), tokens: countLabels(batch) };
+    const lossLeaf = this.planned.programs.leaves.get(LEAF.loss)!;
+    const [lossSum] = await this.memory.runAndRead(`eval:${length}`, [lossLeaf]);
+    return { lossSum: lossSum![0]!, tokens: countLabels(batch) };
   }
 
   async forward(batch: Batch, gradients: boolean): Promise<ForwardResult> {

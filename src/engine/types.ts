@@ -101,6 +101,11 @@ export interface TrainSession {
   /** Bytes of every GPU buffer alive, by the ledger; equals `plan.totalBytes`. */
   readonly liveBytes: MemoryPlan;
   /**
+   * Builds the pipelines and bind groups of every length, so that no step has to: a step allocates and compiles
+   * nothing, and reads back its loss and norm alone.
+   */
+  compile(): Promise<void>;
+  /**
    * One optimiser step over its micro-batches. `step` counts from 0 and seeds the dropout masks together with
    * `TrainOptions.seed`; AdamW's bias correction uses `step + 1`.
    * Throws `diverged` for a loss or norm that is not finite (the weights then still hold the step before), `bad-data`
@@ -164,11 +169,20 @@ export interface DeviceInfo {
   readonly features: readonly string[];
   readonly maxBufferBytes: number;
   readonly maxBindingBytes: number;
+  /** Bytes that all buffers together may have, where that is known: WebGPU doesn't say it. */
+  readonly memoryBytes?: number;
 }
 
+/** How a device is opened, and what it keeps to though its adapter could do more. */
 export interface DeviceOptions {
-  /** Pretend that these features are absent (tests). */
+  /** Features that the device goes without, though the adapter has them. */
   readonly withoutFeatures?: readonly string[];
+  /** Keep to WebGPU's default limits, which every adapter has. */
+  readonly defaultLimits?: boolean;
+  /** Memory that a software adapter may take, in bytes; past it, such a one takes the process down. */
+  readonly softwareMemoryBytes?: number;
+  /** A device was lost before this one: its adapter may need some seconds to come back. */
+  readonly afterLoss?: boolean;
 }
 
 /** A GPU device with its ledger. All sessions of a device share its pipelines. */

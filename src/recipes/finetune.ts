@@ -5,14 +5,16 @@ import type { LinearSpec } from '../core/spec';
 import type { FileSource, RunStore } from '../core/store';
 import type { Engine } from '../engine';
 import type { HubModel } from '../formats/model';
-import { readAdapter } from '../formats/peft';
+import { readAdapter, type Adapter } from '../formats/peft';
 import { planRun } from './plan';
 import { Checkpoints } from './steps/checkpoint';
 import { prepareData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from './steps/hash';
 import { watchWeights } from './steps/loading';
+import { withMicroBatchOf } from './steps/micro-batch';
 import { keptIn16Bits, refuseUnsupported, trainOptions } from './steps/options';
 import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
+import { refuseTooLarge, Recovery } from './steps/recovery';
 import { resolveRun } from './steps/resolve';
 import { Trainer, type TrainReport } from './steps/trainer';
 
@@ -22,7 +24,8 @@ export interface FinetuneInput {
   /** The folder that the model was opened from: full training copies its tokenizer beside the new weights. */
   readonly modelFiles: FileSource;
   readonly dataset: DatasetFile;
-  readonly engine: Engine;
+  /** Opens the GPU device, or gives the open one; asked again when that is lost. Whoever gives it closes it. */
+  readonly openEngine: () => Promise<Engine>;
   readonly store: RunStore;
   /** An adapter to go on from, instead of a fresh one. It brings its rank, alpha and target modules. */
   readonly adapter?: FileSource | undefined;
@@ -33,11 +36,14 @@ export interface FinetuneInput {
 /**
  * Trains as the run file says and leaves the adapter (or the model) in the store. When `signal` is aborted, the step
  * under way ends, a checkpoint is written and the summary says `cancelled`; before the first step it throws `cancelled`.
- * @throws `bad-config`, `bad-data`, `unsupported`, `out-of-memory`; `diverged`, `device-lost` and `storage` with the
- *   last checkpoint left in place.
+ *
+ * A device that is lost is opened again, and training goes on from the last checkpoint to the same bytes; where a
+ * micro-batch doesn't fit, a smaller one is tried at the same effective batch. Both are said in a notice.
+ * @throws `bad-config`, `bad-data`, `unsupported`; `out-of-memory` where not even one row fits; `diverged`, `storage`
+ *   and `device-lost`, which is a second loss, with the last checkpoint left in place.
  */
 export async function finetune(input: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
-  const { engine, model, store } = input;
+  const { model, store } = input;
   const finished = input.resume ? await readFinished(store) : undefined;
   if (finished) {
     // It may have been cut off between its last file and tidying up.
@@ -52,6 +58,41 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   const run = resolveRun(input.run, model, adapter);
   const data = prepareData(run, model, input.dataset);
   announce(input.run, run, model, data, report);
+
+  const recovery = new Recovery(input.openEngine, report);
+  const sitting: Sitting = { run, resume: input.resume, data, adapter: adapter?.content };
+  for (;;) {
+    const engine = await recovery.open();
+    try {
+      return await sit(input, sitting, engine, report, signal);
+    } catch (error) {
+      sitting.run = await recovery.after(error, sitting.run);
+    }
+  }
+}
+
+/** What a run on one device begins with. */
+interface Sitting {
+  run: RunConfig;
+  /** Whether the checkpoints in the store are this run's own. */
+  resume: boolean;
+  readonly data: PreparedData;
+  readonly adapter: Adapter | undefined;
+}
+
+/** Plans, loads, and trains from where the run stands to its end. */
+async function sit(
+  input: FinetuneInput,
+  sitting: Sitting,
+  engine: Engine,
+  report: TrainReport,
+  signal: AbortSignal | undefined,
+): Promise<RunSummary> {
+  const { model, store } = input;
+  const { data } = sitting;
+  const found = sitting.resume ? await Checkpoints.find(store) : undefined;
+  if (found?.newest) sitting.run = withMicroBatchOf(sitting.run, found.newest.run);
+  const { run } = sitting;
   const plan = planRun(run, model, data);
   report({
     kind: 'plan',
@@ -61,6 +102,7 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
     trainableParameters: plan.trainableParameters,
     totalParameters: plan.totalParameters,
   });
+  refuseTooLarge(plan.memory.totalBytes, engine);
 
   report({ kind: 'phase', phase: 'loading', detail: `Loading ${model.name}` });
   const loading = (loadedBytes: number, totalBytes: number) => report({ kind: 'loading', loadedBytes, totalBytes });
@@ -68,14 +110,18 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   const session = await engine.createTrainSession(trainOptions(run, model, data.lengths), weights.stream);
   try {
     const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: await weights.digest() };
-    const found = input.resume ? await Checkpoints.find(store) : { slots: await Checkpoints.startAnew(store), torn: 0 };
-    const trainer = new Trainer(run, data, session, report, found.slots, hashes);
-    if (found.torn > 0) report({ kind: 'notice', message: 'A damaged checkpoint was left aside.' });
-    if (found.newest) await trainer.resume(found.newest);
-    else await trainer.start(adapter?.content, input.resume);
+    const slots = found?.slots ?? (await Checkpoints.startAnew(store));
+    const resuming = sitting.resume;
+    sitting.resume = true;
+    const trainer = new Trainer(run, data, session, report, slots, hashes);
+    if (found && found.torn > 0) report({ kind: 'notice', message: 'A damaged checkpoint was left aside.' });
+    if (found?.newest) await trainer.resume(found.newest);
+    else await trainer.start(sitting.adapter, resuming);
     await markUnfinished(store);
     await writeRunFile(store, run);
 
+    report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
+    await session.compile();
     report({ kind: 'phase', phase: 'training', detail: `Training ${data.totalSteps} steps` });
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
@@ -94,7 +140,7 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
       ...hashes,
       device: engine.info,
     });
-    await found.slots.removeAll();
+    await slots.removeAll();
     report({ kind: 'phase', phase: 'done', detail: store.name });
     return summary;
   } finally {

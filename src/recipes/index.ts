@@ -2,6 +2,7 @@
 export { openEngine } from '../engine';
 export type { DeviceInfo, DeviceOptions, Engine, MemoryPlan } from '../engine';
 export { evaluate, questionsOf, type EvaluatedAnswer, type Question, type Scores } from './evaluate';
+export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { contextFor, openGenerator, promptIds, TextGenerator, type GeneratorOptions } from './generate';

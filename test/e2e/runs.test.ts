@@ -1,4 +1,4 @@
-/** Runs in the browser: they survive reloads, crashes and lost devices, and end in the same bytes. */
+/** Runs in the browser: they survive reloads and crashes, and end in the same bytes. */
 import type { BrowserContext } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { Random } from '../../src/core/rng';
@@ -130,21 +130,6 @@ describe('a killed tab', () => {
     expect((await last.download(ADAPTER)).equals(whole)).toBe(true);
     await context.close();
   });
-});
-
-test('a lost device is said, and the run goes on to the same bytes', async ({ browser, site }) => {
-  const context = await browser.newContext();
-  const { graft, whole } = await wholeRun(context, site, 150);
-  await graft.start();
-  await graft.firstStep();
-  const session = await browser.newBrowserCDPSession();
-  session.send('Browser.crashGpuProcess').catch(() => undefined);
-  await graft.state('interrupted');
-  expect(await graft.at('train-error').getAttribute('data-code')).toBe('device-lost');
-  await graft.at('resume').click();
-  await graft.state('finished');
-  expect((await graft.download(ADAPTER)).equals(whole)).toBe(true);
-  await context.close();
 });
 
 async function wholeRun(

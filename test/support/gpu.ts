@@ -1,4 +1,6 @@
+import { deviceOptions } from '../../src/cli/device-options';
 import { openAdapter, openNullBackend } from './adapter.mjs';
+import { wrapGpu } from './wrapped-gpu';
 
 export interface TestGpu {
   /** What a browser has as `navigator.gpu`. */
@@ -10,11 +12,14 @@ export interface TestGpu {
 
 let opened: Promise<TestGpu> | undefined;
 
-/** The GPU that tests run on, one per process: a real one where there is one, else Mesa's lavapipe, else SwiftShader. */
+/**
+ * The GPU that tests run on, one per process: a real one where there is one, else Mesa's lavapipe, else SwiftShader.
+ * It goes without what `GRAFT_LIMITS` and `GRAFT_WITHOUT` say, as the command line's does.
+ */
 export function testGpu(): Promise<TestGpu> {
   opened ??= openAdapter().then((found) => {
     if (!found) throw new Error('No Vulkan driver works here: run `npm test` once, which installs a software one.');
-    return found;
+    return { ...found, gpu: wrapGpu(found.gpu, deviceOptions(process.env)) };
   });
   return opened;
 }

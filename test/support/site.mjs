@@ -21,11 +21,20 @@ export async function serveSite() {
   return { url: `http://localhost:${address.port}/`, close: () => server.close() };
 }
 
+function chromiumPath() {
+  const path = findChromium();
+  if (!path) throw new Error('There is no Chromium here: run `npm test` once, or set CHROMIUM_PATH.');
+  return path;
+}
+
 /** Headless Chromium with WebGPU on SwiftShader. */
 export async function launchBrowser() {
-  const executablePath = findChromium();
-  if (!executablePath) throw new Error('There is no Chromium here: run `npm test` once, or set CHROMIUM_PATH.');
-  return chromium.launch({ executablePath, args: FLAGS });
+  return chromium.launch({ executablePath: chromiumPath(), args: FLAGS });
+}
+
+/** The same with a profile that outlives it. @param {string} folder */
+export async function launchProfile(folder) {
+  return chromium.launchPersistentContext(folder, { executablePath: chromiumPath(), args: FLAGS });
 }
 
 /**

@@ -1,28 +1,33 @@
 import { readdir } from 'node:fs/promises';
 import { GraftError } from '../../core/errors';
 import { openModel } from '../../formats/model';
-import { mergeModel } from '../../recipes';
+import { exportCheckpoint, mergeModel } from '../../recipes';
+import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { modelSource } from '../sources';
+import type { Terminal } from '../terminal';
 
 export const exportModel: Command = {
   name: 'export',
   summary: 'merge an adapter into its model: a model folder that loads anywhere',
-  usage: '--model MODEL --adapter DIR --output DIR',
+  usage: '(--model MODEL --adapter DIR | --checkpoint DIR) --output DIR',
   syntax: {
     positionals: 0,
     runKeys: false,
     flags: {
       model: MODEL_FLAG,
       adapter: ADAPTER_FLAG,
-      output: { value: 'DIR', help: 'a new folder for the merged model' },
+      checkpoint: { value: 'DIR', help: 'the folder of a run that was cut off: writes its adapter, without merging' },
+      output: { value: 'DIR', help: 'a new folder for the merged model, or for the adapter' },
     },
   },
   async run(args, terminal, signal) {
     const output = args.required('output', 'name a new folder for the merged model');
+    const checkpoint = args.text('checkpoint');
+    if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal);
     const adapter = await openFolder(args.required('adapter', 'name the adapter folder'));
     const modelFiles = await modelSource(
       args.required('model', 'name a model folder, or starter for the built-in one'),
@@ -40,6 +45,21 @@ export const exportModel: Command = {
     }
   },
 };
+
+/** The adapter of a run's last checkpoint as a folder of its own; merging it is one more `graft export`. */
+async function writeCheckpoint(run: string, output: string, args: Arguments, terminal: Terminal): Promise<void> {
+  if (args.has('model') || args.has('adapter')) {
+    throw new GraftError('bad-config', '--checkpoint takes neither --model nor --adapter: export the adapter first.');
+  }
+  await openFolder(run);
+  await refuseFilled(output);
+  const { step, files } = await exportCheckpoint(new FolderStore(run), modelSource);
+  const store = new FolderStore(output);
+  for (const { name, bytes } of files) await store.write(name, bytes);
+  const names = files.map(({ name }) => name);
+  terminal.emit({ kind: 'summary', output_dir: output, files: names, step });
+  terminal.say(`What the run had learned by step ${step} is in ${output}: ${names.join(', ')}`);
+}
 
 async function refuseFilled(path: string): Promise<void> {
   const files = await readdir(path).catch(() => []);

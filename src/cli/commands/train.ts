@@ -2,12 +2,13 @@ import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainEvent } from '../../core/events';
 import { formatCount } from '../../core/format';
 import { openModel } from '../../formats/model';
-import { CHECKPOINT_SLOTS, finetune, formatBytes } from '../../recipes';
+import { CHECKPOINT_SLOTS, finetune, formatBytes, type Engine } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
+import { withFolderLock } from '../lock';
 import { modelSource, runArgument, runDataset, samePath } from '../sources';
 import { formatSeconds, type Terminal } from '../terminal';
 
@@ -45,19 +46,22 @@ export const train: Command = {
     const dataset = await runDataset(run);
     const adapterPath = args.text('adapter');
     const adapter = adapterPath === undefined ? undefined : await openFolder(adapterPath);
-    const engine = await openNodeEngine((line) => terminal.say(line));
+    const engines: Engine[] = [];
+    const openEngine = async () => {
+      const engine = await openNodeEngine((line) => terminal.say(line), engines.length > 0);
+      engines.push(engine);
+      return engine;
+    };
     try {
-      const summary = await finetune(
-        { run, model, modelFiles, dataset, engine, store, adapter, resume },
-        (event) => show(event, terminal),
-        signal,
-      );
+      const input = { run, model, modelFiles, dataset, openEngine, store, adapter, resume };
+      const training = () => finetune(input, (event) => show(event, terminal), signal);
+      const summary = await withFolderLock(store.name, training);
       terminal.emit({ kind: 'summary', ...summary, output_dir: store.name });
       terminal.say(closing(summary, store.name));
       if (summary.stopped === 'cancelled')
         throw new GraftError('cancelled', `Stopped. Go on with --resume --output ${store.name}.`);
     } finally {
-      engine.destroy();
+      for (const engine of engines) engine.destroy();
     }
   },
 };
@@ -92,7 +96,7 @@ function show(event: TrainEvent, terminal: Terminal): void {
       );
     }
     case 'resumed':
-      return terminal.say(`Going on after step ${event.step}`);
+      return event.step > 0 ? terminal.say(`Going on after step ${event.step}`) : undefined;
     case 'step': {
       const { step, loss = NaN, grad_norm = NaN, learning_rate = NaN } = event.row;
       const rate = `${formatCount(Math.round(event.tokensPerSecond))} tokens/s`;

@@ -77,12 +77,15 @@ export function refuseUnsupported(run: RunConfig): void {
 
 /** The adapter of a run, or undefined where every parameter is trained. */
 export function loraOf(run: RunConfig, spec: DecoderSpec): LoraSpec | undefined {
-  if (!run.use_peft) return undefined;
+  return run.use_peft ? loraSpec(run, resolveTargetModules(run.lora_target_modules, spec)) : undefined;
+}
+
+export function loraSpec(run: RunConfig, targetModules: readonly string[]): LoraSpec {
   return {
     r: run.lora_r,
     alpha: run.lora_alpha,
     dropout: run.lora_dropout,
-    targetModules: resolveTargetModules(run.lora_target_modules, spec),
+    targetModules,
     useRslora: run.use_rslora,
     useDora: run.use_dora,
   };

@@ -5,6 +5,7 @@ import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
 import { effectiveMaxLength } from './data';
+import { rowsPerStep } from './micro-batch';
 import { chooseWeightDType, type ShapedModel } from './options';
 
 const DTYPE_NAMES: Readonly<Record<FloatDType, RunConfig['dtype']>> = {
@@ -57,10 +58,18 @@ const FREE_KEYS = new Set<RunConfigKey>([
   'save_steps',
 ]);
 
+/** Keys that may differ as long as their product is the same: an optimiser step keeps its rows. */
+const SPLIT_KEYS: ReadonlySet<RunConfigKey> = new Set<RunConfigKey>([
+  'per_device_train_batch_size',
+  'gradient_accumulation_steps',
+]);
+
 /** Throws `bad-config` naming the first key in which a run differs from the one that left the checkpoint. */
 export function checkSameRun(run: RunConfig, started: RunConfig): void {
+  const sameRows = rowsPerStep(run) === rowsPerStep(started);
   for (const key of Object.keys(run) as RunConfigKey[]) {
-    if (FREE_KEYS.has(key) || JSON.stringify(run[key]) === JSON.stringify(started[key])) continue;
+    if (FREE_KEYS.has(key) || (sameRows && SPLIT_KEYS.has(key))) continue;
+    if (JSON.stringify(run[key]) === JSON.stringify(started[key])) continue;
     throw new GraftError(
       'bad-config',
       `${key} is ${quote(run[key])}, but the run to resume was started with ${quote(started[key])}: ` +

@@ -58,7 +58,9 @@ export class Trainer {
 
   async start(adapter: Adapter | undefined, resuming: boolean): Promise<void> {
     if (adapter) await this.session.importParameters(adapter.tensors);
-    if (resuming) this.report({ kind: 'notice', message: 'There is no checkpoint yet: starting from the first step.' });
+    if (!resuming) return;
+    this.report({ kind: 'notice', message: 'There is no checkpoint yet: starting from the first step.' });
+    this.report({ kind: 'resumed', step: 0 });
   }
 
   /** @throws `bad-config` where the checkpoint belongs to other settings, data or weights. */

@@ -2,6 +2,7 @@
 import type { PlainError } from '../../core/events';
 import type { KeptModel, RunDetail, RunRecord } from '../../core/library';
 import { toPlainError } from '../client/errors';
+import { downloadAsZip, fileName } from '../client/files';
 import type { WorkerClient } from '../client/worker-client';
 import { isText, loadSetting, saveSetting } from './persisted';
 
@@ -58,6 +59,14 @@ export class LibraryState {
       await this.client.call((worker) => worker.deleteRun(id));
       if (this.opened?.record.id === id) this.opened = undefined;
       await this.refresh();
+    });
+  }
+
+  /** Downloads what an unfinished run had learned by its last checkpoint. */
+  downloadCheckpoint({ id, name, checkpointStep }: RunRecord): Promise<void> {
+    return this.attempt(async () => {
+      const files = await this.client.call((worker) => worker.exportCheckpoint(id));
+      await downloadAsZip(files, fileName(`${name}-step-${checkpointStep}`));
     });
   }
 

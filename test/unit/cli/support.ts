@@ -18,10 +18,18 @@ export interface Started {
   readonly ended: Promise<Ended>;
 }
 
-/** Starts the built command line; `onLine` gets each whole line of its standard output. */
-export function startGraft(argv: readonly string[], onLine: (line: string) => void = () => undefined): Started {
+/**
+ * Starts the built command line; `onLine` gets each whole line of its standard output, `environment` is added to this
+ * process's.
+ */
+export function startGraft(
+  argv: readonly string[],
+  onLine: (line: string) => void = () => undefined,
+  environment: NodeJS.ProcessEnv = {},
+): Started {
   if (!existsSync(PROGRAM)) throw new Error('There is no dist/cli/graft.js: run `npm run build` first.');
-  const child = spawn(process.execPath, [PROGRAM, ...argv], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const env = { ...process.env, ...environment };
+  const child = spawn(process.execPath, [PROGRAM, ...argv], { stdio: ['pipe', 'pipe', 'pipe'], env });
   let out = '';
   let err = '';
   let rest = '';
