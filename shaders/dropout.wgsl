@@ -8,9 +8,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+// binding 1 is the operand x
 @group(0) @binding(2) var<storage, read> seed: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+// binding 4 is the epilogue's addend
 
 fn pcg(value: u32) -> u32 {
   let state = value * 747796405u + 2891336453u;
@@ -25,5 +26,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let random = f32(pcg(pcg(pcg(seed[0]) + params.stream) + params.offset + i) >> 8u) * exp2(-24.0);
-  y[i] = select(0.0, x[i] / (1.0 - params.probability), random >= params.probability);
+  let kept = select(0.0, operand(i) / (1.0 - params.probability), random >= params.probability);
+  y[i] = epilogue(i, kept);
 }

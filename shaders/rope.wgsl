@@ -9,7 +9,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+// binding 1 is the operand x
 @group(0) @binding(2) var<storage, read> start: array<u32>; // [B], position of the first row of each sequence
 @group(0) @binding(3) var<storage, read> cosines: array<f32>;
 @group(0) @binding(4) var<storage, read> sines: array<f32>;
@@ -29,6 +29,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let sine = params.direction * sines[position * params.half_dim + pair];
   let first = head_row * 2u * params.half_dim + pair;
   let second = first + params.half_dim;
-  y[first] = x[first] * cosine - x[second] * sine;
-  y[second] = x[second] * cosine + x[first] * sine;
+  let a = operand(first);
+  let b = operand(second);
+  y[first] = a * cosine - b * sine;
+  y[second] = b * cosine + a * sine;
 }

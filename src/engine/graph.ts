@@ -55,7 +55,13 @@ export interface Op<A = unknown> {
   readonly cheap?: boolean;
   /** Inputs that the node writes: persistent leaves such as a gradient sum or a KV cache. */
   readonly writes?: readonly number[];
-  kernels(node: Node<A>, capabilities: KernelCapabilities): Kernel[];
+  /**
+   * By output, the input whose place it may take: kernels that read an element only where they write it. The plan does so
+   * where every such input ends here; the kernels are then asked for with `inPlace` and don't bind those inputs, as
+   * WebGPU refuses one buffer bound twice.
+   */
+  readonly inPlace?: readonly number[];
+  kernels(node: Node<A>, capabilities: KernelCapabilities, inPlace?: boolean): Kernel[];
   /** Gradients by input; absent for ops that are never differentiated. */
   backward?(context: BackwardContext<A>): (Tensor | undefined)[];
 }

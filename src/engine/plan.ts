@@ -31,13 +31,16 @@ export interface ProgramsPlan {
   readonly programs: readonly PlannedProgram[];
   readonly slots: readonly Slot[];
   readonly slotOf: ReadonlyMap<Tensor, number>;
+  /** Nodes whose outputs take the place of inputs. */
+  readonly inPlace: ReadonlySet<Node>;
   readonly uniformBytes: number;
   /** Every leaf of every program, once, in its largest shape. */
   readonly leaves: ReadonlyMap<string, Tensor>;
 }
 
 interface Lifetime {
-  readonly tensor: Tensor;
+  /** More than one where one takes the place of another. */
+  readonly tensors: Tensor[];
   readonly bytes: number;
   readonly kind: Slot['kind'];
   readonly start: number;
@@ -80,18 +83,21 @@ class Timeline {
 export function planPrograms(graphs: ReadonlyMap<string, Graph>, capabilities: KernelCapabilities): ProgramsPlan {
   const leaves = new Map<string, Tensor>();
   const lifetimes: Lifetime[] = [];
+  const inPlace = new Set<Node>();
   const lowered: { name: string; kernels: Kernel[] }[] = [];
   let time = 0;
   for (const [name, graph] of graphs) {
     const nodes = graph.liveNodes();
-    lifetimes.push(...programLifetimes(graph, nodes, time));
+    const placed = programLifetimes(graph, nodes, time);
+    lifetimes.push(...placed.lifetimes);
+    placed.inPlace.forEach((node) => inPlace.add(node));
     time += nodes.length + 1;
     for (const leaf of nodes.flatMap((node) => node.inputs.filter((input) => input.leaf))) {
       // Programs of several lengths share an input leaf: its buffer is as large as the largest needs.
       const known = leaves.get(leaf.leaf!.name);
       if (!known || byteSize(known) < byteSize(leaf)) leaves.set(leaf.leaf!.name, leaf);
     }
-    lowered.push({ name, kernels: nodes.flatMap((node) => node.op.kernels(node, capabilities)) });
+    lowered.push({ name, kernels: nodes.flatMap((node) => node.op.kernels(node, capabilities, inPlace.has(node))) });
   }
   const { slots, slotOf } = assignSlots(lifetimes, time);
   let uniformBytes = 0;
@@ -100,30 +106,48 @@ export function planPrograms(graphs: ReadonlyMap<string, Graph>, capabilities: K
     uniformBytes += kernels.length * UNIFORM_ALIGNMENT;
     return { name, kernels, uniformOffset };
   });
-  return { programs, slots, slotOf, uniformBytes, leaves };
+  return { programs, slots, slotOf, inPlace, uniformBytes, leaves };
 }
 
-function programLifetimes(graph: Graph, nodes: readonly Node[], origin: number): Lifetime[] {
+/** When each value of a program is there. Values that take over an input's place share its lifetime. */
+function programLifetimes(
+  graph: Graph,
+  nodes: readonly Node[],
+  origin: number,
+): { lifetimes: Lifetime[]; inPlace: Set<Node> } {
+  const end = origin + nodes.length;
+  const lastUse = new Map<Tensor, number>();
+  nodes.forEach((node, i) => [...node.outputs, ...node.inputs].forEach((tensor) => lastUse.set(tensor, origin + i)));
+  graph.results.forEach((tensor) => lastUse.set(tensor, end));
+
+  const lifetimes = new Set<Lifetime>();
   const alive = new Map<Tensor, Lifetime>();
+  const inPlace = new Set<Node>();
   nodes.forEach((node, i) => {
     const time = origin + i;
+    /** The input's lifetime, where the output may take its place. */
+    const successor = (output: Tensor, input: Tensor | undefined) =>
+      input &&
+      lastUse.get(input) === time &&
+      node.inputs.indexOf(input) === node.inputs.lastIndexOf(input) &&
+      byteSize(input) === byteSize(output)
+        ? alive.get(input)
+        : undefined;
+    const taken = node.op.inPlace?.map((from, k) => successor(node.outputs[k]!, node.inputs[from]));
+    if (taken?.every((lifetime) => lifetime !== undefined)) inPlace.add(node);
+
     node.outputs.forEach((tensor, k) => {
+      const taking = inPlace.has(node) ? taken?.[k] : undefined;
       const scratch = k >= (node.op.scratchFrom ?? Infinity);
-      const end = graph.results.has(tensor) ? origin + nodes.length : time;
-      alive.set(tensor, {
-        tensor,
-        bytes: byteSize(tensor),
-        kind: scratch ? 'workspace' : 'activations',
-        start: time,
-        end,
-      });
+      const kind = scratch ? 'workspace' : 'activations';
+      const lifetime = taking ?? { tensors: [], bytes: byteSize(tensor), kind, start: time, end: time };
+      lifetime.tensors.push(tensor);
+      lifetime.end = lastUse.get(tensor)!;
+      alive.set(tensor, lifetime);
+      lifetimes.add(lifetime);
     });
-    for (const input of node.inputs) {
-      const lifetime = alive.get(input);
-      if (lifetime) lifetime.end = Math.max(lifetime.end, time);
-    }
   });
-  return [...alive.values()];
+  return { lifetimes: [...lifetimes], inPlace };
 }
 
 function assignSlots(lifetimes: readonly Lifetime[], length: number): { slots: Slot[]; slotOf: Map<Tensor, number> } {
@@ -138,7 +162,7 @@ function assignSlots(lifetimes: readonly Lifetime[], length: number): { slots: S
     const slot = slots[best]!;
     slot.busy.occupy(value.start, value.end);
     if (value.kind === 'activations') slot.kind = 'activations';
-    slotOf.set(value.tensor, best);
+    for (const tensor of value.tensors) slotOf.set(tensor, best);
   }
   return { slots: slots.map(({ bytes, kind }) => ({ bytes, kind })), slotOf };
 }

@@ -6,14 +6,19 @@ type KeysOf<T> = { [K in keyof RunConfig]-?: RunConfig[K] extends T ? K : never 
 export type NumberKey = KeysOf<number>;
 export type FlagKey = KeysOf<boolean>;
 
+type ChoiceKey = 'lr_scheduler_type' | 'dtype' | 'optim' | 'checkpoint_dtype' | 'embedding_dtype';
+
 export type Setting =
   | { kind: 'number'; key: NumberKey; label: string }
   | { kind: 'flag'; key: FlagKey; label: string }
-  | { kind: 'choice'; key: 'lr_scheduler_type' | 'dtype'; label: string; options: readonly string[] }
+  | { kind: 'choice'; key: ChoiceKey; label: string; options: readonly string[] }
   | { kind: 'modules'; key: 'lora_target_modules'; label: string };
 
 const number = (key: NumberKey, label: string): Setting => ({ kind: 'number', key, label });
 const flag = (key: FlagKey, label: string): Setting => ({ kind: 'flag', key, label });
+const choice = (key: ChoiceKey, label: string, options: readonly string[]): Setting => {
+  return { kind: 'choice', key, label, options };
+};
 
 /** What most people change. */
 export const BASIC: readonly Setting[] = [
@@ -67,6 +72,17 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
     ],
   },
   {
+    title: 'Memory',
+    settings: [
+      flag('gradient_checkpointing', 'Less memory, more time'),
+      number('checkpoint_layers', 'Layers computed again together'),
+      choice('checkpoint_dtype', 'How their inputs are kept', ['float32', 'bfloat16']),
+      number('mlp_chunk_size', 'Tokens in the widest part at once'),
+      choice('optim', 'What the optimiser remembers, in 32 or 8 bits', ['adamw', 'adamw_8bit']),
+      choice('embedding_dtype', 'How the vocabulary is kept', ['auto', 'q8']),
+    ],
+  },
+  {
     title: 'Bookkeeping',
     settings: [
       number('save_steps', 'Steps between checkpoints'),
@@ -78,7 +94,6 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
         label: 'How the model is kept',
         options: ['auto', 'float32', 'float16', 'bfloat16'],
       },
-      flag('gradient_checkpointing', 'Less memory, more time'),
       flag('assistant_only_loss', 'Learn the answers only'),
       flag('shuffle', 'Shuffle the examples'),
     ],

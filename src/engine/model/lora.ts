@@ -45,12 +45,16 @@ export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec
   const mask = { probability: lora.dropout, stream: parts.stream, offset: parts.firstRow * target.inFeatures };
   const dropped = dropping ? dropout(graph, x, dropoutSeed, mask) : x;
 
-  const update = linear(graph, dropped, a);
-  if (!lora.useDora) return linear(graph, update, b, { alpha: scaling, addend: linear(graph, x, weight) });
+  // The base product stands first, so that its gradient comes last and takes the adapter's as its addend.
+  if (!lora.useDora) {
+    const base = linear(graph, x, weight);
+    return linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
+  }
 
   const magnitude = parts.parameter(`${prefix}.lora_magnitude_vector`, [target.outFeatures]);
   const norm = doraNorm(graph, weight, a, b, scaling);
-  const direction = linear(graph, update, b, { alpha: scaling, addend: linear(graph, dropped, weight) });
+  const base = linear(graph, dropped, weight);
+  const direction = linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
   const scaled = doraScale(graph, direction, magnitude, norm);
   return dropping ? linear(graph, add(graph, x, dropped, -1), weight, { addend: scaled }) : scaled;
 }

@@ -2,6 +2,7 @@ import code from '../../../shaders/add.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, gridFor, u32, type Shader } from '../kernel';
+import { placeModule } from './modules';
 import { sameShape } from './shape';
 
 const shader: Shader = { name: 'add', code };
@@ -12,10 +13,19 @@ export const addOp: Op<{ scale: number }> = {
     sameShape('add', a!, b!);
     return [{ shape: a!.shape, dtype: 'f32' }];
   },
-  kernels({ inputs, outputs, attrs }) {
-    const count = elementCount(outputs[0]!.shape);
-    const params = [u32(count), f32(attrs.scale)];
-    return [{ shader, params, bindings: [...inputs, ...outputs], workgroups: gridFor(count), flops: 2 * count }];
+  inPlace: [1],
+  kernels({ inputs: [a, b], outputs: [y], attrs }, _, inPlace = false) {
+    const count = elementCount(y!.shape);
+    return [
+      {
+        shader,
+        modules: [placeModule(inPlace)],
+        params: [u32(count), f32(attrs.scale)],
+        bindings: [inPlace ? undefined : b, a, y],
+        workgroups: gridFor(count),
+        flops: 2 * count,
+      },
+    ];
   },
   backward({ graph, dOutputs: [dy], attrs, needs }) {
     return [dy, needs(1) ? (attrs.scale === 1 ? dy : scaled(graph, dy!, attrs.scale)) : undefined];

@@ -2,6 +2,7 @@ import code from '../../../shaders/dropout.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, gridFor, u32, type Shader } from '../kernel';
+import { epilogueModule, placeModule } from './modules';
 
 const shader: Shader = { name: 'dropout', code };
 
@@ -13,24 +14,30 @@ export interface DropoutAttrs {
   readonly offset?: number;
 }
 
+/** Inputs x, the seed and an optional addend of x's shape. */
 export const dropoutOp: Op<DropoutAttrs> = {
   name: 'dropout',
   cheap: true,
+  inPlace: [0],
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs }) {
-    const count = elementCount(outputs[0]!.shape);
+  kernels({ inputs: [x, seed, addend], outputs: [y], attrs }, _, inPlace = false) {
+    const count = elementCount(y!.shape);
     return [
       {
         shader,
+        modules: [placeModule(inPlace), epilogueModule(addend)],
         params: [u32(count), u32(attrs.offset ?? 0), u32(attrs.stream), f32(attrs.probability)],
-        bindings: [...inputs, ...outputs],
+        bindings: [inPlace ? undefined : x, seed, y, addend],
         workgroups: gridFor(count),
         flops: 30 * count,
       },
     ];
   },
-  /** The same mask, drawn again from the same seed. */
-  backward: ({ graph, inputs: [, seed], dOutputs: [dy], attrs }) => [graph.apply1(dropoutOp, [dy!, seed!], attrs)],
+  /** The same mask, drawn again from the same seed. Only without an addend. */
+  backward({ graph, inputs: [, seed], dOutputs: [dy], attrs, takePartial }) {
+    const addend = takePartial(0);
+    return [graph.apply1(dropoutOp, [dy!, seed!, ...(addend ? [addend] : [])], attrs)];
+  },
 };
 
 /** Inverted dropout of x with the mask of (seed[1] (u32), stream). */

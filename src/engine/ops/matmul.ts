@@ -50,8 +50,9 @@ export const matmulOp: Op<MatmulAttrs> = {
   backward({ graph, inputs: [x, w], dOutputs: [dy], attrs, needs, takePartial }) {
     if (attrs.transposeA || !attrs.transposeB) throw new Error('matmul: only X · Wᵀ is differentiated');
     const { alpha } = attrs;
-    const dx = needs(0) ? matmul(graph, dy!, w!, { alpha, addend: takePartial(0) }) : undefined;
+    // dW first: X may not be needed after it, before dX is there.
     const dw = needs(1) ? matmul(graph, dy!, x!, { transposeA: true, alpha, addend: takePartial(1) }) : undefined;
+    const dx = needs(0) ? matmul(graph, dy!, w!, { alpha, addend: takePartial(0) }) : undefined;
     return [dx, dw, dy];
   },
 };

@@ -13,6 +13,8 @@ import nf4TreeCode from '../../../shaders/types/nf4_tree.wgsl?raw';
 import q8Code from '../../../shaders/types/q8.wgsl?raw';
 import scaleF32Code from '../../../shaders/types/scale_f32.wgsl?raw';
 import scaleNestedCode from '../../../shaders/types/scale_nested.wgsl?raw';
+import apartCode from '../../../shaders/place/apart.wgsl?raw';
+import sameCode from '../../../shaders/place/same.wgsl?raw';
 import sharedCode from '../../../shaders/reduce/shared.wgsl?raw';
 import subgroupCode from '../../../shaders/reduce/subgroup.wgsl?raw';
 import storeCode from '../../../shaders/epilogue/store.wgsl?raw';
@@ -30,6 +32,8 @@ const NF4_TREE: Shader = { name: 'nf4_tree', code: nf4TreeCode };
 const Q8: Shader = { name: 'q8', code: q8Code };
 const SCALE_F32: Shader = { name: 'scale_f32', code: scaleF32Code };
 const SCALE_NESTED: Shader = { name: 'scale_nested', code: scaleNestedCode };
+const APART: Shader = { name: 'apart', code: apartCode };
+const SAME: Shader = { name: 'same', code: sameCode };
 const SHARED: Shader = { name: 'shared', code: sharedCode };
 const SUBGROUP: Shader = { name: 'subgroup', code: subgroupCode };
 const STORE: Shader = { name: 'store', code: storeCode };
@@ -61,6 +65,11 @@ export function weightModules(weight: Tensor, capabilities: KernelCapabilities):
 /** Blocks of a quantised tensor, by which its scales are found; 0 for other types. */
 export function weightBlocks({ dtype, shape }: Tensor): Param {
   return u32(isQuantized(dtype) ? quantizedLayout(dtype, shape).blocks : 0);
+}
+
+/** `operand(i)`: an element of the tensor bound at binding 1, or, in place, of `y`. */
+export function placeModule(inPlace: boolean): Shader {
+  return inPlace ? SAME : APART;
 }
 
 /** `workgroup_sum` and `workgroup_max` over 64 lanes. */

@@ -1,6 +1,7 @@
 import code from '../../../shaders/rope.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, gridFor, u32, type Shader } from '../kernel';
+import { placeModule } from './modules';
 import { matrix } from './shape';
 
 const shader: Shader = { name: 'rope', code };
@@ -21,14 +22,16 @@ interface RopeAttrs {
 export const ropeOp: Op<RopeAttrs> = {
   name: 'rope',
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs }) {
+  inPlace: [0],
+  kernels({ inputs, outputs, attrs }, _, inPlace = false) {
     const [rows, channels] = matrix('rope', inputs[0]!);
     const halfDim = channels / attrs.heads / 2;
     return [
       {
         shader,
+        modules: [placeModule(inPlace)],
         params: [u32(rows), u32(attrs.length), u32(attrs.heads), u32(halfDim), f32(attrs.direction)],
-        bindings: [...inputs, ...outputs],
+        bindings: [inPlace ? undefined : inputs[0], ...inputs.slice(1), ...outputs],
         workgroups: gridFor((rows * channels) / 2),
         flops: 3 * rows * channels,
       },

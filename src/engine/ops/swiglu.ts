@@ -1,5 +1,6 @@
 import forwardCode from '../../../shaders/swiglu.wgsl?raw';
 import backwardCode from '../../../shaders/swiglu_backward.wgsl?raw';
+import inPlaceCode from '../../../shaders/swiglu_backward_in_place.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
 import { gridFor, u32, type Shader } from '../kernel';
@@ -7,6 +8,7 @@ import { sameShape } from './shape';
 
 const forwardShader: Shader = { name: 'swiglu', code: forwardCode };
 const backwardShader: Shader = { name: 'swiglu_backward', code: backwardCode };
+const inPlaceShader: Shader = { name: 'swiglu_backward_in_place', code: inPlaceCode };
 
 export const swigluOp: Op = {
   name: 'swiglu',
@@ -29,10 +31,15 @@ export const swigluBackwardOp: Op = {
     { shape: gate!.shape, dtype: 'f32' },
     { shape: gate!.shape, dtype: 'f32' },
   ],
-  kernels({ inputs, outputs }) {
-    const count = elementCount(outputs[0]!.shape);
-    const bindings = [...inputs, ...outputs];
-    return [{ shader: backwardShader, params: [u32(count)], bindings, workgroups: gridFor(count), flops: 30 * count }];
+  inPlace: [0, 1],
+  kernels({ inputs: [gate, up, dy], outputs }, _, inPlace = false) {
+    const count = elementCount(dy!.shape);
+    const kernel = { params: [u32(count)], workgroups: gridFor(count), flops: 30 * count };
+    return [
+      inPlace
+        ? { ...kernel, shader: inPlaceShader, bindings: [...outputs, dy] }
+        : { ...kernel, shader: backwardShader, bindings: [gate, up, dy, ...outputs] },
+    ];
   },
 };
 

@@ -6,8 +6,10 @@ import { backward } from '../../../src/engine/autodiff';
 import { byteSize, Graph, type Tensor } from '../../../src/engine/graph';
 import { planInferenceSession } from '../../../src/engine/infer';
 import { PLAIN } from '../../../src/engine/kernel';
+import { add } from '../../../src/engine/ops/add';
 import { crossEntropy } from '../../../src/engine/ops/cross_entropy';
 import { linear } from '../../../src/engine/ops/matmul';
+import { swiglu } from '../../../src/engine/ops/swiglu';
 import { planPrograms, type ProgramsPlan } from '../../../src/engine/plan';
 import { planTrainSession } from '../../../src/engine/train';
 import type { TrainOptions } from '../../../src/engine/types';
@@ -30,7 +32,7 @@ function recipeGraph(recipe: readonly Step[], segments: Segments, kept: number):
 }
 
 /** Runs the plan on paper: every slot remembers the value written last, and every read must find its own. */
-function replay(graph: Graph, { slots, slotOf }: ProgramsPlan): void {
+function replay(graph: Graph, { slots, slotOf, inPlace }: ProgramsPlan): void {
   const held = new Map<number, Tensor>();
   const slot = (tensor: Tensor) => slotOf.get(tensor)!;
   const expectHeld = (tensor: Tensor) => expect(held.get(slot(tensor))).toBe(tensor);
@@ -39,10 +41,12 @@ function replay(graph: Graph, { slots, slotOf }: ProgramsPlan): void {
     read.forEach(expectHeld);
     const written = node.outputs.map(slot);
     expect(new Set(written).size, 'outputs of one node').toBe(written.length);
-    expect(
-      read.map(slot).filter((index) => written.includes(index)),
-      'read and written at once',
-    ).toEqual([]);
+    const both = read.map(slot).filter((index) => written.includes(index));
+    const taken = inPlace.has(node) ? node.op.inPlace! : [];
+    expect(both.toSorted(), 'read and written at once').toEqual(
+      taken.map((from) => slot(node.inputs[from]!)).toSorted(),
+    );
+    taken.forEach((from, k) => expect(slot(node.outputs[k]!)).toBe(slot(node.inputs[from]!)));
     for (const output of node.outputs) {
       expect(slots[slot(output)]!.bytes).toBeGreaterThanOrEqual(byteSize(output));
       held.set(slot(output), output);
@@ -91,6 +95,20 @@ describe('slots', () => {
       { bytes: 4 * 5 * 12, kind: 'activations' },
       { bytes: 4 * 5 * 12, kind: 'activations' },
     ]);
+  });
+
+  it('pass from an input to the output that takes its place, where the input ends', () => {
+    const slots = (build: (graph: Graph, x: Tensor, gated: Tensor) => Tensor) => {
+      const graph = new Graph();
+      const x = graph.leaf('x', { shape: [5, 12], dtype: 'f32' }, 'workspace');
+      graph.keep(build(graph, x, swiglu(graph, x, x)));
+      return planPrograms(new Map([['main', graph]]), PLAIN).slots.length;
+    };
+    expect(slots((graph, x, gated) => add(graph, x, gated))).toBe(1);
+    expect(slots((graph, x, gated) => add(graph, add(graph, x, gated), gated))).toBe(2); // needed once more
+    expect(slots((graph, x, gated) => add(graph, x, graph.keep(gated)))).toBe(2); // read afterwards
+    expect(slots((graph, x, gated) => add(graph, gated, x))).toBe(2); // a leaf stays as it is
+    expect(slots((graph, x, gated) => add(graph, gated, gated))).toBe(2); // both operands
   });
 
   it('of scratch values count as workspace', () => {

@@ -19,6 +19,8 @@ describe('plans of known shapes', () => {
     ['SmolLM2-135M', 134_515_008],
     ['TinyLlama-1.1B', 1_100_048_384],
     ['Llama-3.2-1B', 1_235_814_400],
+    ['Llama-3-8B', 8_030_261_248],
+    ['Llama-3.1-8B', 8_030_261_248],
   ];
   for (const [name, parameters] of cases) {
     test(name, async () => {
@@ -124,6 +126,21 @@ describe('a budget', () => {
     expect(plan.lengths).toEqual([chosen.max_length]);
     const longer = { ...chosen, max_length: chosen.max_length + 64 };
     expect(planRun(longer, model).memory.totalBytes).toBeGreaterThan(budget);
+  });
+
+  // What people are told that these cards train, with rank 16 on all linears and 4-bit weights.
+  const cards: [name: string, length: number, gib: number][] = [['Llama-3.2-1B', 512, 1.5]];
+  test.each(cards)('holds %s at length %i in %d GiB', async (name, length, gib) => {
+    const asked = run({
+      load_in_4bit: 'true',
+      optim: 'adamw_8bit',
+      per_device_train_batch_size: '1',
+      max_length: String(length),
+    });
+    const fitted = fitToBudget(asked, await shape(name), gib * GIB);
+    expect(fitted.plan.memory.totalBytes).toBeLessThanOrEqual(gib * GIB);
+    expect(fitted.plan.lengths).toEqual([length]);
+    expect(parseRunConfig(formatRunConfig(fitted.run))).toEqual(fitted.run);
   });
 
   test('into which nothing fits says what the least would be', async () => {

@@ -110,6 +110,21 @@ function offsetCase(rows: number, channels: number, first: number): OpCase {
   });
 }
 
+/** The other path's gradient is folded into the mask's kernel. */
+const maskedBesideSkip: OpCase = opCase({
+  name: 'dropout beside a gate [7, 37]',
+  inputs: { x: trainable(normal([7, 37])), seed: given([9]) },
+  build: (graph, { x, seed }) => {
+    const masked = dropout(graph, x, seed, { probability: 0.5, stream: 2 });
+    return [add(graph, masked, swiglu(graph, x, x))];
+  },
+  forward: ({ x, seed }) => [sums.add(dropoutReference(x, seed[0]!, 2, 0.5), gated.swiglu(x, x), 1)],
+  backward: ({ x, seed }, dy) => {
+    const { dgate, dup } = gated.swigluBackward(x, x, dy);
+    return { x: sums.add(sums.add(dgate, dup, 1), dropoutReference(dy, seed[0]!, 2, 0.5), 1) };
+  },
+});
+
 const accumulateCase: OpCase = opCase({
   name: 'accumulate [7, 37], twice',
   inputs: { x: normal([7, 37]), total: normal([7, 37]) },
@@ -138,5 +153,6 @@ export const pointwiseCases: readonly OpCase[] = [
   dropoutCase(7, 20, 0.25, 0xfffffff0, 3),
   dropoutCase(33, 65, 0.1, 42, 0),
   offsetCase(7, 20, 3),
+  maskedBesideSkip,
   accumulateCase,
 ];
