@@ -5,6 +5,7 @@
 import type { WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
+import type { Profile } from '../core/profile';
 
 /** Bytes of GPU memory by what they hold. */
 export interface MemoryBytes {
@@ -162,5 +163,7 @@ export interface Engine {
     adapter: readonly WeightTensor[],
     weights: WeightStream,
   ): WeightStream;
+  /** Runs `work` with every kernel timed, which makes it slower; what it computes stays the same. One at a time. */
+  profile<T>(work: () => Promise<T>): Promise<{ value: T; profile: Profile }>;
   destroy(): void;
 }

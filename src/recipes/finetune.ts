@@ -3,7 +3,7 @@ import type { RunConfig } from '../core/config';
 import type { RunSummary } from '../core/events';
 import type { LinearSpec } from '../core/spec';
 import type { FileSource, RunStore } from '../core/store';
-import type { Engine } from '../engine';
+import type { Engine, StepResult } from '../engine';
 import type { HubModel } from '../formats/model';
 import { readAdapter } from '../formats/peft';
 import { planRun } from './plan';
@@ -28,6 +28,8 @@ export interface FinetuneInput {
   readonly adapter?: FileSource | undefined;
   /** Go on from the newest checkpoint in the store; without one, or when false, start anew. */
   readonly resume: boolean;
+  /** Asked before every step, with the steps that are left: whether to report where its time goes. */
+  readonly wantsProfile?: ((stepsLeft: number) => boolean) | undefined;
 }
 
 /**
@@ -69,7 +71,9 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   try {
     const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: await weights.digest() };
     const found = input.resume ? await Checkpoints.find(store) : { slots: await Checkpoints.startAnew(store), torn: 0 };
-    const trainer = new Trainer(run, data, session, report, found.slots, hashes);
+    const stepper = (work: () => Promise<StepResult>, step: number) =>
+      input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
+    const trainer = new Trainer(run, data, session, report, found.slots, hashes, stepper);
     if (found.torn > 0) report({ kind: 'notice', message: 'A damaged checkpoint was left aside.' });
     if (found.newest) await trainer.resume(found.newest);
     else await trainer.start(adapter?.content, input.resume);
@@ -100,6 +104,17 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   } finally {
     session.dispose();
   }
+}
+
+async function profiledStep(
+  engine: Engine,
+  work: () => Promise<StepResult>,
+  step: number,
+  report: TrainReport,
+): Promise<StepResult> {
+  const { value, profile } = await engine.profile(work);
+  report({ kind: 'profile', step: step + 1, profile });
+  return value;
 }
 
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {

@@ -9,16 +9,20 @@ import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { modelSource, runArgument, runDataset, samePath } from '../sources';
+import { profileTable } from '../profile-table';
 import { formatSeconds, type Terminal } from '../terminal';
 
 /** Files that say that a folder holds a run, a model or an adapter. */
 const RESULTS = ['graft.json', 'adapter_model.safetensors', 'model.safetensors', ...CHECKPOINT_SLOTS];
 
+/** Counted from where this command starts training. */
+const PROFILED_STEP = 3;
+
 export const train: Command = {
   name: 'train',
   summary: 'train an adapter (or the model) as the run file says',
   usage:
-    '[RUN.yaml] [--model MODEL] [--data FILE] [--output DIR] [--adapter DIR] [--resume | --overwrite] [--KEY VALUE …]',
+    '[RUN.yaml] [--model MODEL] [--data FILE] [--output DIR] [--adapter DIR] [--resume | --overwrite] [--profile] [--KEY VALUE …]',
   syntax: {
     positionals: 1,
     runKeys: true,
@@ -28,6 +32,7 @@ export const train: Command = {
       output: { value: 'DIR', help: 'the folder to write to' },
       adapter: { ...ADAPTER_FLAG, help: 'an adapter folder to go on from; it brings its rank and target modules' },
       resume: { help: 'go on from the last checkpoint in the output folder' },
+      profile: { help: 'show where the time of the third step goes, kernel by kernel' },
       overwrite: { help: 'start anew in an output folder that holds a run' },
     },
   },
@@ -48,7 +53,17 @@ export const train: Command = {
     const engine = await openNodeEngine((line) => terminal.say(line));
     try {
       const summary = await finetune(
-        { run, model, modelFiles, dataset, engine, store, adapter, resume },
+        {
+          run,
+          model,
+          modelFiles,
+          dataset,
+          engine,
+          store,
+          adapter,
+          resume,
+          wantsProfile: args.has('profile') ? onceWarm() : undefined,
+        },
         (event) => show(event, terminal),
         signal,
       );
@@ -61,6 +76,12 @@ export const train: Command = {
     }
   },
 };
+
+/** True once: for the third step, when everything is compiled, or for the last where there are fewer. */
+function onceWarm(): (stepsLeft: number) => boolean {
+  let asked = 0;
+  return (stepsLeft) => ++asked === PROFILED_STEP || (asked < PROFILED_STEP && stepsLeft === 1);
+}
 
 /** A folder that holds results is only written to when the user says how. */
 async function refuseOverwriting(store: FolderStore, args: Arguments): Promise<void> {
@@ -105,6 +126,8 @@ function show(event: TrainEvent, terminal: Terminal): void {
     }
     case 'eval':
       return terminal.say(`step ${event.row.step}  eval_loss ${event.row.eval_loss?.toFixed(4)}`);
+    case 'profile':
+      return terminal.print(profileTable(event.profile, event.step));
     case 'checkpoint':
       return terminal.log(`checkpoint after step ${event.step}`);
     case 'early-stop':
