@@ -23,13 +23,17 @@ export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions):
     createInferenceSession: (infer, weights) => GpuInferenceSession.create(device, pipelines, pacer, infer, weights),
     mergeAdapter: (spec, lora, adapter, weights) =>
       mergeAdapter(device, pipelines, pacer, spec, lora, adapter, weights),
-    profile: (work) => profiled(device, work),
+    profile: (work, clock) => profiled(device, work, clock),
     destroy: () => device.destroy(),
   };
 }
 
-async function profiled<T>(device: Device, work: () => Promise<T>): Promise<{ value: T; profile: Profile }> {
-  const profiler = new Profiler(device);
+async function profiled<T>(
+  device: Device,
+  work: () => Promise<T>,
+  clock?: () => number,
+): Promise<{ value: T; profile: Profile }> {
+  const profiler = new Profiler(device, clock);
   device.profiler = profiler;
   try {
     const value = await work();

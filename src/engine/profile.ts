@@ -21,11 +21,6 @@ const MAP_MODE_READ = 0x1;
 /** Empty submits that say what a submit costs by itself. */
 const EMPTY_SUBMITS = 5;
 
-export interface ProfilerOptions {
-  /** Milliseconds of another clock, and then submits are timed with it (benches on a busy machine: CPU time). */
-  readonly clock?: () => number;
-}
-
 /** Runs dispatches and remembers what each took. */
 export class Profiler {
   /** Every dispatch in the order of its run. */
@@ -36,9 +31,10 @@ export class Profiler {
   private queries: { set: GPUQuerySet; resolved: GPUBuffer; read: GPUBuffer } | undefined;
   private submitCost: number | undefined;
 
+  /** `clock`: milliseconds of another clock; submits are then timed with it (CPU time, on a machine that is shared). */
   constructor(
     private readonly device: Device,
-    { clock }: ProfilerOptions = {},
+    clock?: () => number,
   ) {
     this.timestamps = !clock && device.gpu.features.has('timestamp-query');
     this.clock = clock ?? (() => performance.now());

@@ -163,7 +163,10 @@ export interface Engine {
     adapter: readonly WeightTensor[],
     weights: WeightStream,
   ): WeightStream;
-  /** Runs `work` with every kernel timed, which makes it slower; what it computes stays the same. One at a time. */
-  profile<T>(work: () => Promise<T>): Promise<{ value: T; profile: Profile }>;
+  /**
+   * Runs `work` with every kernel timed, which makes it slower; what it computes stays the same. One at a time.
+   * `clock` (milliseconds) times kernels from outside, where the device's own clock will not do.
+   */
+  profile<T>(work: () => Promise<T>, clock?: () => number): Promise<{ value: T; profile: Profile }>;
   destroy(): void;
 }
