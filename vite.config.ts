@@ -73,6 +73,8 @@ const commandLine: UserConfig = {
 
 const benches: UserConfig = {
   publicDir: false,
+  // TensorFlow.js keeps its gradients in a module that Node can't load by itself.
+  ssr: { noExternal: [/^@tensorflow\//] },
   build: {
     ssr: fromRoot('test/bench/main.ts'),
     outDir: fromRoot('dist/bench'),

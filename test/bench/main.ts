@@ -10,6 +10,7 @@ import { matmulBenches } from './kernels/matmul';
 import { pointwiseBenches } from './kernels/pointwise';
 import { runKernelBench } from './kernels/types';
 import { MODELS } from './models';
+import { peerBenches } from './peers';
 import { header, line, type Row } from './report';
 import { stepBenches } from './steps';
 
@@ -74,10 +75,10 @@ for (const model of MODELS) {
   const benches = [...matmulBenches(model, ceilings), ...attentionBenches(model, ceilings), ...pointwiseBenches(model)];
   for (const kernels of benches) await runKernelBench(bench, ceilings, kernels);
 }
-await stepBenches(bench, {
+await peerBenches(bench, ceilings);
+await stepBenches(bench, ceilings, {
   layers: Number(args.layers ?? (info.software ? 1 : 4)),
   vocabulary: info.software ? 2048 : Infinity,
-  tokens: info.software ? 128 : 512,
 });
 
 if (args.json) process.stdout.write(`${JSON.stringify({ adapter: info, clock, ceilings, rows }, null, 1)}\n`);

@@ -1,11 +1,12 @@
 /** Whole steps of models with random weights: training, decoding, loading, memory, and what is no product. */
-import { fromFloat32, type QuantizedDType } from '../../src/core/dtypes';
+import { elementCount, fromFloat32, type QuantizedDType } from '../../src/core/dtypes';
 import { byKernel } from '../../src/core/profile';
 import { parameters, type DecoderSpec } from '../../src/core/spec';
 import type { WeightStream, WeightTensor } from '../../src/core/weights';
 import { openEngine, type Batch, type Engine, type TrainOptions } from '../../src/engine';
 import { relativeError } from '../support/compare';
-import { medianOf, timed, type Bench } from './bench';
+import { medianOf, timed, type Bench, type Ceilings } from './bench';
+import { affordable } from './kernels/types';
 import { LLAMA_1B, LORA, MODELS, type BenchModel } from './models';
 import { normal, weight } from './values';
 
@@ -13,8 +14,12 @@ import { normal, weight } from './values';
 export interface StepSize {
   readonly layers: number;
   readonly vocabulary: number;
-  readonly tokens: number;
 }
+
+const TOKENS = [32, 64, 128, 256, 512];
+
+/** A step may take that many times what a run of a kernel may. */
+const STEP_RUNS = 8;
 
 const PROMPT = 16;
 const DECODED = 8;
@@ -23,7 +28,7 @@ const TYPES: readonly (QuantizedDType | undefined)[] = [undefined, 'nf4'];
 /** Part of a layer step's time that may be something else than a product of matrices. */
 const NON_MATMUL_TARGET = 0.35;
 
-export async function stepBenches(bench: Bench, size: StepSize): Promise<void> {
+export async function stepBenches(bench: Bench, ceilings: Ceilings, size: StepSize): Promise<void> {
   const wanted = (names: object) => bench.wanted({ group: 'step', ...names });
   const engine = await openEngine(bench.gpu);
   try {
@@ -33,16 +38,22 @@ export async function stepBenches(bench: Bench, size: StepSize): Promise<void> {
     }
     for (const model of MODELS) {
       const spec = cut(model.spec, size);
+      const tokens = affordable(TOKENS, (count) => count * flopsPerToken(spec), STEP_RUNS * ceilings.matmul);
       for (const quantized of TYPES) {
-        const names = { model: model.name, dtype: quantized ?? 'bf16', shape: sizeName(model, spec, size.tokens) };
+        const names = { model: model.name, dtype: quantized ?? 'bf16', shape: sizeName(model, spec, tokens) };
         if (wanted({ name: 'train load memory', ...names }))
-          await trainBench(bench, engine, names, spec, size, quantized);
+          await trainBench(bench, engine, names, spec, tokens, quantized);
         if (wanted({ name: 'decode', ...names })) await decodeBench(bench, engine, names, spec, quantized);
       }
     }
   } finally {
     engine.destroy();
   }
+}
+
+/** Forward, forward again for the checkpoint, and input gradients, each a multiply-add a weight. */
+function flopsPerToken(spec: DecoderSpec): number {
+  return 3 * 2 * parameters(spec).reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
 function cut(spec: DecoderSpec, { layers, vocabulary }: StepSize): DecoderSpec {
@@ -97,7 +108,7 @@ async function trainBench(
   engine: Engine,
   names: Names,
   spec: DecoderSpec,
-  { tokens }: StepSize,
+  tokens: number,
   quantized?: QuantizedDType,
 ): Promise<void> {
   const tensors = [...generated(spec)];
