@@ -1,18 +1,18 @@
-// y = a + scale · b.
+// y = a + scale · b, four elements a thread. Buffers are whole vectors; what is past the end of a tensor is never read.
 struct Params {
-  count: u32,
+  vectors: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * 64u;
-  if (i < params.count) {
-    y[i] = fma(params.scale, b[i], a[i]);
+  if (i < params.vectors) {
+    y[i] = fma(vec4f(params.scale), b[i], a[i]);
   }
 }

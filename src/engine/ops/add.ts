@@ -1,7 +1,7 @@
 import code from '../../../shaders/add.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, type Shader } from '../kernel';
+import { f32, gridFor, u32, vectors, type Shader } from '../kernel';
 import { sameShape } from './shape';
 
 const shader: Shader = { name: 'add', code };
@@ -14,8 +14,9 @@ export const addOp: Op<{ scale: number }> = {
   },
   kernels({ inputs, outputs, attrs }) {
     const count = elementCount(outputs[0]!.shape);
-    const params = [u32(count), f32(attrs.scale)];
-    return [{ shader, params, bindings: [...inputs, ...outputs], workgroups: gridFor(count), flops: 2 * count }];
+    const params = [u32(vectors(count)), f32(attrs.scale)];
+    const workgroups = gridFor(vectors(count));
+    return [{ shader, params, bindings: [...inputs, ...outputs], workgroups, flops: 2 * count }];
   },
   backward({ graph, dOutputs: [dy], attrs, needs }) {
     return [dy, needs(1) ? (attrs.scale === 1 ? dy : scaled(graph, dy!, attrs.scale)) : undefined];

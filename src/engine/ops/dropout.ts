@@ -1,7 +1,7 @@
 import code from '../../../shaders/dropout.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, type Shader } from '../kernel';
+import { f32, gridFor, u32, vectors, type Shader } from '../kernel';
 
 const shader: Shader = { name: 'dropout', code };
 
@@ -19,9 +19,9 @@ export const dropoutOp: Op<DropoutAttrs> = {
     return [
       {
         shader,
-        params: [u32(count), u32(attrs.stream), f32(attrs.probability)],
+        params: [u32(vectors(count)), u32(attrs.stream), f32(attrs.probability)],
         bindings: [...inputs, ...outputs],
-        workgroups: gridFor(count),
+        workgroups: gridFor(vectors(count)),
         flops: 30 * count,
       },
     ];

@@ -1,6 +1,7 @@
 import code from '../../../shaders/rope.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, gridFor, u32, type Shader } from '../kernel';
+import { lanesModule } from './modules';
 import { matrix } from './shape';
 
 const shader: Shader = { name: 'rope', code };
@@ -24,12 +25,15 @@ export const ropeOp: Op<RopeAttrs> = {
   kernels({ inputs, outputs, attrs }) {
     const [rows, channels] = matrix('rope', inputs[0]!);
     const halfDim = channels / attrs.heads / 2;
+    const width = halfDim % 4 === 0 ? 4 : 1;
+    const threads = (rows * channels) / 2 / width;
     return [
       {
         shader,
-        params: [u32(rows), u32(attrs.length), u32(attrs.heads), u32(halfDim), f32(attrs.direction)],
+        modules: [lanesModule(halfDim)],
+        params: [u32(threads), u32(attrs.length), u32(attrs.heads), u32(halfDim / width), f32(attrs.direction)],
         bindings: [...inputs, ...outputs],
-        workgroups: gridFor((rows * channels) / 2),
+        workgroups: gridFor(threads),
         flops: 3 * rows * channels,
       },
     ];

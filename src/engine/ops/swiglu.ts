@@ -2,7 +2,7 @@ import forwardCode from '../../../shaders/swiglu.wgsl?raw';
 import backwardCode from '../../../shaders/swiglu_backward.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Shader } from '../kernel';
+import { gridFor, u32, vectors, type Shader } from '../kernel';
 import { sameShape } from './shape';
 
 const forwardShader: Shader = { name: 'swiglu', code: forwardCode };
@@ -16,8 +16,15 @@ export const swigluOp: Op = {
   },
   kernels({ inputs, outputs }) {
     const count = elementCount(outputs[0]!.shape);
-    const bindings = [...inputs, ...outputs];
-    return [{ shader: forwardShader, params: [u32(count)], bindings, workgroups: gridFor(count), flops: 20 * count }];
+    return [
+      {
+        shader: forwardShader,
+        params: [u32(vectors(count))],
+        bindings: [...inputs, ...outputs],
+        workgroups: gridFor(vectors(count)),
+        flops: 20 * count,
+      },
+    ];
   },
   backward: ({ graph, inputs, dOutputs: [dy] }) => graph.apply(swigluBackwardOp, [...inputs, dy!], undefined),
 };
@@ -30,8 +37,15 @@ export const swigluBackwardOp: Op = {
   ],
   kernels({ inputs, outputs }) {
     const count = elementCount(outputs[0]!.shape);
-    const bindings = [...inputs, ...outputs];
-    return [{ shader: backwardShader, params: [u32(count)], bindings, workgroups: gridFor(count), flops: 30 * count }];
+    return [
+      {
+        shader: backwardShader,
+        params: [u32(vectors(count))],
+        bindings: [...inputs, ...outputs],
+        workgroups: gridFor(vectors(count)),
+        flops: 30 * count,
+      },
+    ];
   },
 };
 
