@@ -7,9 +7,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Elements>;
 @group(0) @binding(2) var<storage, read> seed: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<Elements>;
+// binding 4 is the epilogue's addend
 
 fn pcg(value: vec4u) -> vec4u {
   let state = value * 747796405u + 2891336453u;
@@ -26,5 +27,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let key = pcg(pcg(vec4u(seed[0])).x + vec4u(params.stream)).x;
   let draw = pcg(key + 4u * i + vec4u(0u, 1u, 2u, 3u));
   let random = vec4f(draw >> vec4u(8u)) * exp2(-24.0);
-  y[i] = select(vec4f(), x[i] / (1.0 - params.probability), random >= vec4f(params.probability));
+  let value = select(vec4f(), x[i] / (1.0 - params.probability), random >= vec4f(params.probability));
+  y[i] = epilogue_lanes(i, value);
 }

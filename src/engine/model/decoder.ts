@@ -4,7 +4,6 @@
  */
 import { layerLinears, type DecoderSpec, type LinearSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph';
-import { add } from '../ops/add';
 import { embedding } from '../ops/embedding';
 import { linear } from '../ops/matmul';
 import { rmsNorm } from '../ops/rms_norm';
@@ -20,8 +19,8 @@ export interface DecoderParts {
   readonly rotary: Rotary;
   /** The leaf of a base parameter, by Hub name. */
   parameter(name: string): Tensor;
-  /** x · Wᵀ of one of the layer linears, with its bias and its adapter. */
-  project(x: Tensor, target: LinearSpec): Tensor;
+  /** x · Wᵀ of one of the layer linears, with its bias and its adapter, plus `residual`. */
+  project(x: Tensor, target: LinearSpec, residual?: Tensor): Tensor;
   /** Attention over q[B·T, H·D] and this layer's k and v. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
   /** Recompute each layer in the backward pass. */
@@ -56,11 +55,11 @@ function block(parts: DecoderParts, layer: number, input: Tensor): Tensor {
   const q = rope(graph, parts.project(h, qProj), rotary, { length, heads: spec.numHeads });
   const k = rope(graph, parts.project(h, kProj), rotary, { length, heads: spec.numKeyValueHeads });
   const v = parts.project(h, vProj);
-  const x = add(graph, input, parts.project(parts.attend(layer, q, k, v), oProj));
+  const x = parts.project(parts.attend(layer, q, k, v), oProj, input);
 
   const g = norm(x, 'post_attention_layernorm');
   const activated = swiglu(graph, parts.project(g, gateProj), parts.project(g, upProj));
-  return add(graph, x, parts.project(activated, downProj));
+  return parts.project(activated, downProj, x);
 }
 
 type SevenLinears = [LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec];

@@ -80,12 +80,12 @@ class GraphLeaves {
     return this.graph.leaf(name, { shape, dtype }, 'workspace');
   }
 
-  project(x: Tensor, target: LinearSpec): Tensor {
+  project(x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
     const weight = this.weight(`${target.name}.weight`);
     const stream = this.streams.get(target.name);
     const y =
       stream === undefined
-        ? linear(this.graph, x, weight)
+        ? linear(this.graph, x, weight, { addend: residual })
         : adaptedLinear(
             {
               graph: this.graph,
@@ -97,6 +97,7 @@ class GraphLeaves {
             },
             x,
             target,
+            residual,
           );
     return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
   }
@@ -114,7 +115,7 @@ class GraphLeaves {
         sin: this.input(LEAF.sin, table, 'f32'),
       },
       parameter: (name) => this.weight(name),
-      project: (x, target) => this.project(x, target),
+      project: (x, target, residual) => this.project(x, target, residual),
       attend,
       checkpoint,
     };

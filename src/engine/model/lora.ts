@@ -31,9 +31,9 @@ export interface AdapterParts {
 /**
  * y = x·Wᵀ + s · (drop(x)·Aᵀ)·Bᵀ (Hu et al. 2021, arXiv:2106.09685); with DoRA the sum is rescaled row by row to the
  * learned magnitude, y = m / ‖W + s·B·A‖ · (…) (arXiv:2402.09353). With DoRA and dropout PEFT lets only the base path
- * see the input undropped.
+ * see the input undropped. `residual` is added to y.
  */
-export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec): Tensor {
+export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
   const { graph, lora, weight, dropoutSeed } = parts;
   const prefix = `base_model.model.${target.name}`;
   const a = parts.parameter(`${prefix}.lora_A.weight`, [lora.r, target.inFeatures]);
@@ -43,13 +43,15 @@ export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec
   const dropped = dropping ? dropout(graph, x, dropoutSeed, { probability: lora.dropout, stream: parts.stream }) : x;
 
   const update = linear(graph, dropped, a);
-  if (!lora.useDora) return linear(graph, update, b, { alpha: scaling, addend: linear(graph, x, weight) });
+  if (!lora.useDora)
+    return linear(graph, update, b, { alpha: scaling, addend: linear(graph, x, weight, { addend: residual }) });
 
   const magnitude = parts.parameter(`${prefix}.lora_magnitude_vector`, [target.outFeatures]);
   const norm = doraNorm(graph, weight, a, b, scaling);
   const direction = linear(graph, update, b, { alpha: scaling, addend: linear(graph, dropped, weight) });
   const scaled = doraScale(graph, direction, magnitude, norm);
-  return dropping ? linear(graph, add(graph, x, dropped, -1), weight, { addend: scaled }) : scaled;
+  const sum = residual ? add(graph, scaled, residual) : scaled;
+  return dropping ? linear(graph, add(graph, x, dropped, -1), weight, { addend: sum }) : sum;
 }
 
 /**

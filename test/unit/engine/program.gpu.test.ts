@@ -1,7 +1,7 @@
 /** Programs: split over submits, folded grids, several on shared buffers. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { backward } from '../../../src/engine/autodiff';
-import { Graph, type Tensor } from '../../../src/engine/graph';
+import { byteSize, Graph, type Tensor } from '../../../src/engine/graph';
 import { leafBuffers, Memory } from '../../../src/engine/memory';
 import { add } from '../../../src/engine/ops/add';
 import { linear } from '../../../src/engine/ops/matmul';
@@ -104,7 +104,7 @@ describe('programs that share leaves and slots', () => {
       runner.capabilities,
     );
     const { device, pipelines, pacer } = runner;
-    const memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), 4 * 9 * 37);
+    const memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), byteSize(long.y));
     memory.write('w', Float32Array.from(w.values));
     memory.write('x', Float32Array.from(x.values));
     const expected = (rows: number) =>
