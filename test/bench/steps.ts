@@ -8,6 +8,7 @@ import { relativeError } from '../support/compare';
 import { medianOf, timed, type Bench, type Ceilings } from './bench';
 import { affordable } from './kernels/types';
 import { LLAMA_1B, LORA, MODELS, type BenchModel } from './models';
+import { peftRows } from './peers/peft';
 import { normal, weight } from './values';
 
 /** How much of a model is run. */
@@ -39,8 +40,11 @@ export async function stepBenches(bench: Bench, ceilings: Ceilings, size: StepSi
     for (const model of MODELS) {
       const spec = cut(model.spec, size);
       const tokens = affordable(TOKENS, (count) => count * flopsPerToken(spec), STEP_RUNS * ceilings.matmul);
+      const shape = sizeName(model, spec, tokens);
+      const sizes = { model: model.name, shape, layers: spec.numLayers, vocabulary: spec.vocabSize, tokens };
+      if (bench.wanted({ group: 'peer', name: 'train PEFT', model: model.name, shape })) peftRows(bench, sizes);
       for (const quantized of TYPES) {
-        const names = { model: model.name, dtype: quantized ?? 'bf16', shape: sizeName(model, spec, tokens) };
+        const names = { model: model.name, dtype: quantized ?? 'bf16', shape };
         if (wanted({ name: 'train load memory', ...names }))
           await trainBench(bench, engine, names, spec, tokens, quantized);
         if (wanted({ name: 'decode', ...names })) await decodeBench(bench, engine, names, spec, quantized);
