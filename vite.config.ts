@@ -71,6 +71,19 @@ const commandLine: UserConfig = {
   },
 };
 
+const benches: UserConfig = {
+  publicDir: false,
+  // TensorFlow.js keeps its gradients in a module that Node can't load by itself.
+  ssr: { noExternal: [/^@tensorflow\//] },
+  build: {
+    ssr: fromRoot('test/bench/main.ts'),
+    outDir: fromRoot('dist/bench'),
+    emptyOutDir: true,
+    target: 'node20',
+    rolldownOptions: { output: { entryFileNames: 'bench.js', chunkFileNames: '[name]-[hash].js' } },
+  },
+};
+
 /** GPU and browser tests share two cores with their own software GPU, and Dawn wants a process of its own. */
 const tests: UserConfig = {
   plugins: [svelte({ configFile: false })],
@@ -102,4 +115,6 @@ const tests: UserConfig = {
   },
 };
 
-export default defineConfig(({ mode }) => (mode === 'cli' ? commandLine : mode === 'test' ? tests : page));
+const MODES: Record<string, UserConfig> = { cli: commandLine, bench: benches, test: tests };
+
+export default defineConfig(({ mode }) => MODES[mode] ?? page);

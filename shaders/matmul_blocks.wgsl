@@ -36,6 +36,16 @@ fn rows_b(i: u32, stride: u32) -> mat4x4f {
   );
 }
 
+// sum + b · a as one chain of fused multiply-adds: CPU adapters don't fuse the operators by themselves.
+fn multiply_add(sum: mat4x4f, b: mat4x4f, a: mat4x4f) -> mat4x4f {
+  return mat4x4f(
+    fma(b[0], vec4f(a[0].x), fma(b[1], vec4f(a[0].y), fma(b[2], vec4f(a[0].z), fma(b[3], vec4f(a[0].w), sum[0])))),
+    fma(b[0], vec4f(a[1].x), fma(b[1], vec4f(a[1].y), fma(b[2], vec4f(a[1].z), fma(b[3], vec4f(a[1].w), sum[1])))),
+    fma(b[0], vec4f(a[2].x), fma(b[1], vec4f(a[2].y), fma(b[2], vec4f(a[2].z), fma(b[3], vec4f(a[2].w), sum[2])))),
+    fma(b[0], vec4f(a[3].x), fma(b[1], vec4f(a[3].y), fma(b[2], vec4f(a[3].z), fma(b[3], vec4f(a[3].w), sum[3])))),
+  );
+}
+
 fn store(row: u32, column: u32, values: vec4f) {
   if (row < params.m && column < params.n) {
     let index = (row * params.n + column) / 4u;

@@ -36,11 +36,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let b0 = block_b(k, column);
     let b1 = block_b(k, column + 4u);
     let a0 = block_a(row, k);
-    sum00 += b0 * a0;
-    sum01 += b1 * a0;
+    sum00 = multiply_add(sum00, b0, a0);
+    sum01 = multiply_add(sum01, b1, a0);
     let a1 = block_a(row + 4u, k);
-    sum10 += b0 * a1;
-    sum11 += b1 * a1;
+    sum10 = multiply_add(sum10, b0, a1);
+    sum11 = multiply_add(sum11, b1, a1);
   }
   for (var i = 0u; i < 4u; i++) {
     store(row + i, column, sum00[i]);

@@ -42,17 +42,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let b0 = block_b(k, column);
     let b1 = block_b(k, column + 4u);
     let a0 = block_a(row, k, quad_lane);
-    sum00 += b0 * a0;
-    sum01 += b1 * a0;
+    sum00 = multiply_add(sum00, b0, a0);
+    sum01 = multiply_add(sum01, b1, a0);
     let a1 = block_a(row + 4u, k, quad_lane);
-    sum10 += b0 * a1;
-    sum11 += b1 * a1;
+    sum10 = multiply_add(sum10, b0, a1);
+    sum11 = multiply_add(sum11, b1, a1);
     let a2 = block_a(row + 8u, k, quad_lane);
-    sum20 += b0 * a2;
-    sum21 += b1 * a2;
+    sum20 = multiply_add(sum20, b0, a2);
+    sum21 = multiply_add(sum21, b1, a2);
     let a3 = block_a(row + 12u, k, quad_lane);
-    sum30 += b0 * a3;
-    sum31 += b1 * a3;
+    sum30 = multiply_add(sum30, b0, a3);
+    sum31 = multiply_add(sum31, b1, a3);
   }
   for (var i = 0u; i < 4u; i++) {
     store(row + i, column, sum00[i]);

@@ -6,9 +6,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> weight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Elements>;
+@group(0) @binding(2) var<storage, read> weight: array<Elements>;
+@group(0) @binding(3) var<storage, read_write> y: array<Elements>;
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
 @compute @workgroup_size(64)
@@ -21,13 +21,15 @@ fn main(
   if (row >= params.rows) {
     return;
   }
-  let base = row * params.channels;
-  var squares = 0.0;
-  for (var c = lane; c < params.channels; c += 64u) {
-    squares = fma(x[base + c], x[base + c], squares);
+  let width = params.channels / WIDTH;
+  let base = row * width;
+  var squares = Elements();
+  for (var c = lane; c < width; c += 64u) {
+    let value = x[base + c];
+    squares = fma(value, value, squares);
   }
-  let scale = 1.0 / sqrt(workgroup_sum(squares, lane) / f32(params.channels) + params.eps);
-  for (var c = lane; c < params.channels; c += 64u) {
+  let scale = 1.0 / sqrt(workgroup_sum(total(squares), lane) / f32(params.channels) + params.eps);
+  for (var c = lane; c < width; c += 64u) {
     y[base + c] = x[base + c] * scale * weight[c];
   }
   if (lane == 0u) {

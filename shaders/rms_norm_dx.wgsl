@@ -5,12 +5,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> weight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Elements>;
+@group(0) @binding(2) var<storage, read> weight: array<Elements>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Elements>;
 // binding 4 is the epilogue's addend
 @group(0) @binding(5) var<storage, read> rstd: array<f32>;
-@group(0) @binding(6) var<storage, read> dy: array<f32>;
+@group(0) @binding(6) var<storage, read> dy: array<Elements>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,15 +22,16 @@ fn main(
   if (row >= params.rows) {
     return;
   }
-  let base = row * params.channels;
+  let width = params.channels / WIDTH;
+  let base = row * width;
   let scale = rstd[row];
-  var partial = 0.0;
-  for (var c = lane; c < params.channels; c += 64u) {
+  var partial = Elements();
+  for (var c = lane; c < width; c += 64u) {
     partial = fma(dy[base + c] * weight[c], x[base + c] * scale, partial);
   }
-  let mean = workgroup_sum(partial, lane) / f32(params.channels);
-  for (var c = lane; c < params.channels; c += 64u) {
+  let mean = workgroup_sum(total(partial), lane) / f32(params.channels);
+  for (var c = lane; c < width; c += 64u) {
     let value = scale * (dy[base + c] * weight[c] - x[base + c] * scale * mean);
-    dx[base + c] = epilogue(base + c, value);
+    dx[base + c] = epilogue_lanes(base + c, value);
   }
 }

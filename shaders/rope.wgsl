@@ -1,36 +1,36 @@
-// Rotary position embedding on x[B·T, H·D], pairs (i, i + D/2) as Transformers pairs them (Su et al. 2021).
-// The tables hold cos and sin of position · inverse frequency, [positions, D/2]. `direction` −1 rotates back.
+// Rotary position embedding on x[B·T, H·D], pairs (i, i + D/2) as Transformers pairs them (Su et al. 2021); WIDTH pairs a
+// thread. The tables hold cos and sin of position · inverse frequency, [positions, D/2]. `direction` −1 rotates back.
 struct Params {
-  rows: u32,
+  threads: u32,
   length: u32,
   heads: u32,
-  half_dim: u32,
+  half_vectors: u32, // D/2 in units of WIDTH
   direction: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 // binding 1 is the operand x
 @group(0) @binding(2) var<storage, read> start: array<u32>; // [B], position of the first row of each sequence
-@group(0) @binding(3) var<storage, read> cosines: array<f32>;
-@group(0) @binding(4) var<storage, read> sines: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> cosines: array<Elements>;
+@group(0) @binding(4) var<storage, read> sines: array<Elements>;
+@group(0) @binding(5) var<storage, read_write> y: array<Elements>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * 64u;
-  if (i >= params.rows * params.heads * params.half_dim) {
+  if (i >= params.threads) {
     return;
   }
-  let pair = i % params.half_dim;
-  let head_row = i / params.half_dim;
+  let pair = i % params.half_vectors;
+  let head_row = i / params.half_vectors;
   let row = head_row / params.heads;
   let position = start[row / params.length] + row % params.length;
-  let cosine = cosines[position * params.half_dim + pair];
-  let sine = params.direction * sines[position * params.half_dim + pair];
-  let first = head_row * 2u * params.half_dim + pair;
-  let second = first + params.half_dim;
-  let a = operand(first);
-  let b = operand(second);
-  y[first] = a * cosine - b * sine;
-  y[second] = b * cosine + a * sine;
+  let cosine = cosines[position * params.half_vectors + pair];
+  let sine = params.direction * sines[position * params.half_vectors + pair];
+  let first = head_row * 2u * params.half_vectors + pair;
+  let second = first + params.half_vectors;
+  let left = operand(first);
+  let right = operand(second);
+  y[first] = left * cosine - right * sine;
+  y[second] = right * cosine + left * sine;
 }

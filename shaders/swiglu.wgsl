@@ -1,18 +1,19 @@
-// y = silu(gate) · up (Shazeer 2020, GLU variants).
+// y = silu(gate) · up (Shazeer 2020, GLU variants), four elements a thread.
 struct Params {
-  count: u32,
+  vectors: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate: array<f32>;
-@group(0) @binding(2) var<storage, read> up: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> gate: array<vec4f>;
+@group(0) @binding(2) var<storage, read> up: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * 64u;
-  if (i >= params.count) {
+  if (i >= params.vectors) {
     return;
   }
-  y[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
+  let g = gate[i];
+  y[i] = g / (1.0 + exp(-g)) * up[i];
 }

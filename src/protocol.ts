@@ -7,6 +7,7 @@ import type { ProxyMarked } from 'comlink';
 import type { RunConfig } from './core/config';
 import type { DataReport, ExampleView, LogRow, RunSummary, TrainEvent } from './core/events';
 import type { KeptModel, RunDetail, RunRecord } from './core/library';
+import type { KernelTime, Profile } from './core/profile';
 import type { Message } from './core/text';
 
 /** Bytes of GPU memory by what they hold. */
@@ -168,6 +169,8 @@ export interface GraftWorker {
   train(job: JobId, request: RunRequest, onEvent: (event: RunEvent) => void): Promise<RunSummary>;
   /** Goes on from the run's last checkpoint. `model` is needed where the run's own was a folder of the disk. */
   resume(job: JobId, runId: string, model: ModelRef | null, onEvent: (event: RunEvent) => void): Promise<RunSummary>;
+  /** The run that is training reports where the time of its next step goes, as a `profile` event. */
+  profileNextStep(): Promise<void>;
   generate(job: JobId, request: GenerateRequest, onText: (piece: string) => void): Promise<GenerateReply>;
   compare(job: JobId, request: CompareRequest, onRow: (row: CompareRow) => void): Promise<CompareSummary>;
   cancel(job: JobId): Promise<void>;
@@ -197,4 +200,15 @@ export interface GraftWorker {
   deleteModel(id: string): Promise<void>;
 }
 
-export type { DataReport, ExampleView, KeptModel, LogRow, RunDetail, RunRecord, RunSummary, TrainEvent };
+export type {
+  DataReport,
+  ExampleView,
+  KeptModel,
+  KernelTime,
+  LogRow,
+  Profile,
+  RunDetail,
+  RunRecord,
+  RunSummary,
+  TrainEvent,
+};

@@ -117,6 +117,11 @@ class EngineWorker implements protocol.GraftWorker {
     });
   }
 
+  profileNextStep(): Promise<void> {
+    this.training.profileNextStep();
+    return Promise.resolve();
+  }
+
   generate(job: protocol.JobId, request: protocol.GenerateRequest, onText: (piece: string) => void) {
     return this.gpuJobs.run(job, async (signal) => {
       const asked = await this.asked(request.model, request.runId);

@@ -27,7 +27,14 @@ export interface TrainInput {
 }
 
 export class Training {
+  private profileAsked = false;
+
   constructor(private readonly library: RunLibrary) {}
+
+  /** For the run under way; one that starts later knows nothing of it. */
+  profileNextStep(): void {
+    this.profileAsked = true;
+  }
 
   async start(
     request: RunRequest,
@@ -95,8 +102,14 @@ export class Training {
       onEvent(event);
     };
     const store = this.library.folder(record.id, record.name);
+    const wantsProfile = () => {
+      const asked = this.profileAsked;
+      this.profileAsked = false;
+      return asked;
+    };
+    this.profileAsked = false;
     try {
-      const summary = await finetune({ run, dataset, store, resume, ...(await open()) }, report, signal);
+      const summary = await finetune({ run, dataset, store, resume, wantsProfile, ...(await open()) }, report, signal);
       await diary.close({
         state: summary.stopped === 'cancelled' ? 'cancelled' : 'finished',
         summary,

@@ -7,10 +7,14 @@ import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
 import { openEngine, type Engine } from '../recipes';
 import { deviceOptions } from './device-options';
+import { dozeWhileWaiting } from './doze.mjs';
 
 /** Where Chromium and Chrome keep SwiftShader. */
 const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'];
 const SWIFTSHADER_MANIFEST = 'vk_swiftshader_icd.json';
+
+/** Browsers round GPU timestamps against fingerprinting; here the program is the user's own. */
+const EXACT_CLOCK = 'disable-dawn-features=timestamp_quantization';
 
 // Dawn's objects must outlive every promise and buffer made from them, up to the end of the process.
 const keepAlive = new Set<GPU>();
@@ -29,7 +33,8 @@ export async function openNodeEngine(say: (line: string) => void, afterLoss = fa
   return engine;
 }
 
-async function findGpu(wanted: string | undefined): Promise<GPU> {
+/** The GPU of this process, by a part of its name; the best there is where none is wanted. */
+export async function findGpu(wanted: string | undefined): Promise<GPU> {
   const chosen = process.env['VK_DRIVER_FILES'] ?? process.env['VK_ICD_FILENAMES'];
   const swiftShader = findSwiftShader();
   if (chosen === undefined && swiftShader && /swiftshader/i.test(wanted ?? '')) useDriver(swiftShader);
@@ -52,7 +57,8 @@ async function findGpu(wanted: string | undefined): Promise<GPU> {
 async function adapterOf(options: string[]): Promise<GPU | undefined> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
-  const gpu = create(options);
+  dozeWhileWaiting(globals);
+  const gpu = create([...options, EXACT_CLOCK]);
   keepAlive.add(gpu);
   // Dawn throws where no adapter has the name that was asked for.
   const adapter = await Promise.resolve(gpu.requestAdapter({ powerPreference: 'high-performance' })).catch(() => null);

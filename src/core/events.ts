@@ -1,5 +1,6 @@
 /** What a long job says while it runs, and what it leaves: plain data that crosses the worker boundary. */
 import type { ErrorCode } from './errors';
+import type { Profile } from './profile';
 
 /** One row of Transformers' `log_history`. */
 export interface LogRow {
@@ -45,6 +46,8 @@ export type TrainEvent =
   | { kind: 'resumed'; step: number }
   | { kind: 'step'; row: LogRow; tokensPerSecond: number; secondsLeft: number; totalSteps: number }
   | { kind: 'eval'; row: LogRow }
+  /** Where the time of one step went. */
+  | { kind: 'profile'; step: number; profile: Profile }
   | { kind: 'checkpoint'; step: number }
   | { kind: 'early-stop'; step: number; bestStep: number }
   | { kind: 'notice'; message: string };

@@ -1,6 +1,7 @@
 /** The GPU device, what it can do, and a ledger of every buffer alive on it. */
 import { GraftError } from '../core/errors';
 import type { KernelCapabilities } from './kernel';
+import type { Profiler } from './profile';
 import { emptyBytes, memoryPlan } from './plan';
 import type { DeviceInfo, DeviceOptions, MemoryBytes, MemoryPlan } from './types';
 
@@ -68,6 +69,8 @@ export class Device {
   private failure: GPUError | undefined;
   /** Resolves with the reason when the device goes away. */
   readonly lost: Promise<string>;
+  /** Programs run through it while it is set. */
+  profiler: Profiler | undefined;
 
   private constructor(
     readonly gpu: GPUDevice,

@@ -1,8 +1,10 @@
 /** The engine's door: devices, plans and sessions. Everything else in this folder is inside. */
+import type { Profile } from '../core/profile';
 import { Device } from './device';
 import { GpuInferenceSession, planInferenceSession } from './infer';
 import { PLAIN } from './kernel';
 import { mergeAdapter } from './merge';
+import { Profiler } from './profile';
 import { PipelineCache, SubmitPacer } from './program';
 import { GpuTrainSession, planTrainSession } from './train';
 import type { DeviceOptions, Engine, InferenceOptions, MemoryPlan, TrainOptions } from './types';
@@ -21,8 +23,25 @@ export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions):
     createInferenceSession: (infer, weights) => GpuInferenceSession.create(device, pipelines, pacer, infer, weights),
     mergeAdapter: (spec, lora, adapter, weights) =>
       mergeAdapter(device, pipelines, pacer, spec, lora, adapter, weights),
+    profile: (work, clock) => profiled(device, work, clock),
     destroy: () => device.destroy(),
   };
+}
+
+async function profiled<T>(
+  device: Device,
+  work: () => Promise<T>,
+  clock?: () => number,
+): Promise<{ value: T; profile: Profile }> {
+  const profiler = new Profiler(device, clock);
+  device.profiler = profiler;
+  try {
+    const value = await work();
+    return { value, profile: profiler.report() };
+  } finally {
+    device.profiler = undefined;
+    profiler.destroy();
+  }
 }
 
 /** Bytes of a training run, exact, without a GPU. */

@@ -55,6 +55,11 @@ export function gridFor(n: number, size = 64): [number, number, number] {
   return grid(Math.ceil(n / size));
 }
 
+/** Vectors of four that `n` elements fill, the last perhaps in part: buffers are whole vectors (`byteSize`). */
+export function vectors(n: number): number {
+  return Math.ceil(n / 4);
+}
+
 /** The whole WGSL text of a kernel: directives, constants, modules, file. */
 export function kernelSource(kernel: Pick<Kernel, 'shader' | 'modules' | 'sizes'>): string {
   const modules = kernel.modules ?? [];

@@ -39,11 +39,24 @@ export class PipelineCache {
   }
 }
 
-interface Dispatch {
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-  readonly workgroups: readonly [number, number, number];
+/** A kernel with its buffers, ready to run. */
+export class Dispatch {
+  /** What the submit budget weighs it by. */
   readonly cost: number;
+
+  constructor(
+    readonly kernel: Kernel,
+    private readonly pipeline: GPUComputePipeline,
+    private readonly bindGroup: GPUBindGroup,
+  ) {
+    this.cost = kernel.flops + DISPATCH_FLOPS;
+  }
+
+  encode(pass: GPUComputePassEncoder): void {
+    pass.setPipeline(this.pipeline);
+    pass.setBindGroup(0, this.bindGroup);
+    pass.dispatchWorkgroups(...this.kernel.workgroups);
+  }
 }
 
 /** Learns how fast the device is from finished submits. */
@@ -79,7 +92,7 @@ export class Program {
   ): Promise<Program> {
     writeUniforms(device, plan, uniforms);
     const compiled = await device.wait(Promise.all(plan.kernels.map((kernel) => pipelines.get(kernel))));
-    const dispatches = plan.kernels.map((kernel, i): Dispatch => {
+    const dispatches = plan.kernels.map((kernel, i) => {
       const pipeline = compiled[i]!;
       const offset = plan.uniformOffset + i * UNIFORM_ALIGNMENT;
       const entries: GPUBindGroupEntry[] = [
@@ -87,7 +100,7 @@ export class Program {
         ...kernel.bindings.flatMap((tensor, k) => (tensor ? [{ binding: k + 1, resource: bufferOf(tensor) }] : [])),
       ];
       const bindGroup = device.gpu.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-      return { pipeline, bindGroup, workgroups: kernel.workgroups, cost: kernel.flops + DISPATCH_FLOPS };
+      return new Dispatch(kernel, pipeline, bindGroup);
     });
     return new Program(device, pacer, dispatches);
   }
@@ -95,6 +108,7 @@ export class Program {
   /** Replays every dispatch. `finish` may add copies to the last submit. Resolves when the last is submitted. */
   async run(finish?: (encoder: GPUCommandEncoder) => void): Promise<void> {
     this.device.assertAlive();
+    if (this.device.profiler) return this.device.profiler.run(this.dispatches, this.pacer.budget, finish);
     let next = 0;
     do {
       const encoder = this.device.gpu.createCommandEncoder();
@@ -103,9 +117,7 @@ export class Program {
       let cost = 0;
       while (next < this.dispatches.length && (cost === 0 || cost + this.dispatches[next]!.cost <= budget)) {
         const dispatch = this.dispatches[next++]!;
-        pass.setPipeline(dispatch.pipeline);
-        pass.setBindGroup(0, dispatch.bindGroup);
-        pass.dispatchWorkgroups(...dispatch.workgroups);
+        dispatch.encode(pass);
         cost += dispatch.cost;
       }
       pass.end();

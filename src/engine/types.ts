@@ -5,6 +5,7 @@
 import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
+import type { Profile } from '../core/profile';
 
 /** Bytes of GPU memory by what they hold. */
 export interface MemoryBytes {
@@ -202,5 +203,10 @@ export interface Engine {
     adapter: readonly WeightTensor[],
     weights: WeightStream,
   ): WeightStream;
+  /**
+   * Runs `work` with every kernel timed, which makes it slower; what it computes stays the same. One at a time.
+   * `clock` (milliseconds) times kernels from outside, where the device's own clock will not do.
+   */
+  profile<T>(work: () => Promise<T>, clock?: () => number): Promise<{ value: T; profile: Profile }>;
   destroy(): void;
 }

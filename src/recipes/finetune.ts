@@ -3,7 +3,7 @@ import type { RunConfig } from '../core/config';
 import type { RunSummary } from '../core/events';
 import type { LinearSpec } from '../core/spec';
 import type { FileSource, RunStore } from '../core/store';
-import type { Engine } from '../engine';
+import type { Engine, StepResult } from '../engine';
 import type { HubModel } from '../formats/model';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { planRun } from './plan';
@@ -31,6 +31,8 @@ export interface FinetuneInput {
   readonly adapter?: FileSource | undefined;
   /** Go on from the newest checkpoint in the store; without one, or when false, start anew. */
   readonly resume: boolean;
+  /** Asked before every step, with the steps that are left: whether to report where its time goes. */
+  readonly wantsProfile?: ((stepsLeft: number) => boolean) | undefined;
 }
 
 /**
@@ -113,7 +115,9 @@ async function sit(
     const slots = found?.slots ?? (await Checkpoints.startAnew(store));
     const resuming = sitting.resume;
     sitting.resume = true;
-    const trainer = new Trainer(run, data, session, report, slots, hashes);
+    const stepper = (work: () => Promise<StepResult>, step: number) =>
+      input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
+    const trainer = new Trainer(run, data, session, report, slots, hashes, stepper);
     if (found && found.torn > 0) report({ kind: 'notice', message: 'A damaged checkpoint was left aside.' });
     if (found?.newest) await trainer.resume(found.newest);
     else await trainer.start(sitting.adapter, resuming);
@@ -146,6 +150,17 @@ async function sit(
   } finally {
     session.dispose();
   }
+}
+
+async function profiledStep(
+  engine: Engine,
+  work: () => Promise<StepResult>,
+  step: number,
+  report: TrainReport,
+): Promise<StepResult> {
+  const { value, profile } = await engine.profile(work);
+  report({ kind: 'profile', step: step + 1, profile });
+  return value;
 }
 
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {

@@ -3,7 +3,7 @@ import type { BrowserContext } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { Random } from '../../src/core/rng';
 import { test } from '../support/browser';
-import { crash, GraftPage, type Site } from '../support/page';
+import { axeViolations, crash, GraftPage, type Site } from '../support/page';
 
 const ADAPTER = 'adapter_model.safetensors';
 const RUN = `learning_rate: 1.0e-2
@@ -74,6 +74,28 @@ describe('a run', () => {
     await graft.at('resume').click();
     await graft.state('finished');
     expect((await graft.download(ADAPTER)).equals(whole)).toBe(true);
+  });
+
+  test('shows where the time of a step goes when asked, on a narrow screen too', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await page.setViewportSize({ width: 360, height: 800 });
+    await tiny(graft, 'max_steps: 500\n');
+    await page.getByText('Where the time goes').click();
+    expect(await graft.at('measure-step').isDisabled()).toBe(true);
+    await graft.start();
+    await graft.firstStep();
+    await graft.at('measure-step').click();
+    const rows = graft.at('step-time').locator('tbody tr');
+    await rows.first().waitFor();
+    await graft.at('cancel').click();
+    await graft.state('cancelled');
+    const names = await rows.locator('code').allInnerTexts();
+    expect(names).toEqual(expect.arrayContaining(['rope', 'swiglu']));
+    const percents = (await rows.locator('td:last-child').allInnerTexts()).map(parseFloat);
+    expect(percents).toEqual(percents.toSorted((a, b) => b - a));
+    expect(Math.abs(percents.reduce((sum, share) => sum + share, 0) - 100)).toBeLessThan(1);
+    expect(await axeViolations(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
   });
 
   test('belongs to one tab at a time', async ({ page, site }) => {

@@ -10,16 +10,20 @@ import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { withFolderLock } from '../lock';
 import { modelSource, runArgument, runDataset, samePath } from '../sources';
+import { profileTable } from '../profile-table';
 import { formatSeconds, type Terminal } from '../terminal';
 
 /** Files that say that a folder holds a run, a model or an adapter. */
 const RESULTS = ['graft.json', 'adapter_model.safetensors', 'model.safetensors', ...CHECKPOINT_SLOTS];
 
+/** Counted from where this command starts training. */
+const PROFILED_STEP = 3;
+
 export const train: Command = {
   name: 'train',
   summary: 'train an adapter (or the model) as the run file says',
   usage:
-    '[RUN.yaml] [--model MODEL] [--data FILE] [--output DIR] [--adapter DIR] [--resume | --overwrite] [--KEY VALUE …]',
+    '[RUN.yaml] [--model MODEL] [--data FILE] [--output DIR] [--adapter DIR] [--resume | --overwrite] [--profile] [--KEY VALUE …]',
   syntax: {
     positionals: 1,
     runKeys: true,
@@ -29,6 +33,7 @@ export const train: Command = {
       output: { value: 'DIR', help: 'the folder to write to' },
       adapter: { ...ADAPTER_FLAG, help: 'an adapter folder to go on from; it brings its rank and target modules' },
       resume: { help: 'go on from the last checkpoint in the output folder' },
+      profile: { help: 'show where the time of the third step goes, kernel by kernel' },
       overwrite: { help: 'start anew in an output folder that holds a run' },
     },
   },
@@ -53,7 +58,8 @@ export const train: Command = {
       return engine;
     };
     try {
-      const input = { run, model, modelFiles, dataset, openEngine, store, adapter, resume };
+      const wantsProfile = args.has('profile') ? onceWarm() : undefined;
+      const input = { run, model, modelFiles, dataset, openEngine, store, adapter, resume, wantsProfile };
       const training = () => finetune(input, (event) => show(event, terminal), signal);
       const summary = await withFolderLock(store.name, training);
       terminal.emit({ kind: 'summary', ...summary, output_dir: store.name });
@@ -65,6 +71,12 @@ export const train: Command = {
     }
   },
 };
+
+/** True once: for the third step, when everything is compiled, or for the last where there are fewer. */
+function onceWarm(): (stepsLeft: number) => boolean {
+  let asked = 0;
+  return (stepsLeft) => ++asked === PROFILED_STEP || (asked < PROFILED_STEP && stepsLeft === 1);
+}
 
 /** A folder that holds results is only written to when the user says how. */
 async function refuseOverwriting(store: FolderStore, args: Arguments): Promise<void> {
@@ -109,6 +121,8 @@ function show(event: TrainEvent, terminal: Terminal): void {
     }
     case 'eval':
       return terminal.say(`step ${event.row.step}  eval_loss ${event.row.eval_loss?.toFixed(4)}`);
+    case 'profile':
+      return terminal.print(profileTable(event.profile, event.step));
     case 'checkpoint':
       return terminal.log(`checkpoint after step ${event.step}`);
     case 'early-stop':

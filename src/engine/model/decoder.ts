@@ -5,7 +5,6 @@
 import { layerLinears, type DecoderSpec, type LinearSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph';
 import type { Checkpointing } from '../types';
-import { add } from '../ops/add';
 import { embedding } from '../ops/embedding';
 import { linear } from '../ops/matmul';
 import { rmsNorm } from '../ops/rms_norm';
@@ -23,8 +22,11 @@ export interface DecoderParts {
   readonly rotary: Rotary;
   /** The leaf of a base parameter, by Hub name. */
   parameter(name: string): Tensor;
-  /** x · Wᵀ of one of the layer linears, with its bias and its adapter; `firstRow` is where x starts in the batch. */
-  project(x: Tensor, target: LinearSpec, firstRow?: number): Tensor;
+  /**
+   * x · Wᵀ of one of the layer linears, with its bias and its adapter, plus `residual`; `firstRow` is where x starts in
+   * the batch.
+   */
+  project(x: Tensor, target: LinearSpec, place?: { residual?: Tensor; firstRow?: number }): Tensor;
   /** Attention over q[B·T, H·D] and this layer's k and v. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
   /** Recompute each layer in the backward pass. */
@@ -85,12 +87,13 @@ function block(parts: DecoderParts, layer: number, input: Tensor): Tensor {
   const q = rope(graph, parts.project(h, qProj), rotary, { length, heads: spec.numHeads });
   const k = rope(graph, parts.project(h, kProj), rotary, { length, heads: spec.numKeyValueHeads });
   const v = parts.project(h, vProj);
-  const x = add(graph, input, parts.project(parts.attend(layer, q, k, v), oProj));
+  const x = parts.project(parts.attend(layer, q, k, v), oProj, { residual: input });
 
-  return inChunks(parts, x, (rows, first) => {
+  return inChunks(parts, x, (rows, firstRow) => {
     const g = norm(rows, 'post_attention_layernorm');
-    const activated = swiglu(graph, parts.project(g, gateProj, first), parts.project(g, upProj, first));
-    return add(graph, rows, parts.project(activated, downProj, first));
+    const place = { firstRow };
+    const activated = swiglu(graph, parts.project(g, gateProj, place), parts.project(g, upProj, place));
+    return parts.project(activated, downProj, { firstRow, residual: rows });
   });
 }
 

@@ -73,12 +73,16 @@ class GraphLeaves {
     return this.graph.leaf(name, { shape, dtype }, 'workspace');
   }
 
-  project(x: Tensor, target: LinearSpec, firstRow: number): Tensor {
+  project(
+    x: Tensor,
+    target: LinearSpec,
+    { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor } = {},
+  ): Tensor {
     const weight = this.weight(`${target.name}.weight`);
     const stream = this.streams.get(target.name);
     const y =
       stream === undefined
-        ? linear(this.graph, x, weight)
+        ? linear(this.graph, x, weight, { addend: residual })
         : adaptedLinear(
             {
               graph: this.graph,
@@ -91,6 +95,7 @@ class GraphLeaves {
             },
             x,
             target,
+            residual,
           );
     return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
   }
@@ -114,7 +119,7 @@ class GraphLeaves {
         sin: this.input(LEAF.sin, table, 'f32'),
       },
       parameter: (name) => this.weight(name),
-      project: (x, target, firstRow = 0) => this.project(x, target, firstRow),
+      project: (x, target, place) => this.project(x, target, place),
       attend,
       checkpoint,
       checkpointing,

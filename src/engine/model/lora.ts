@@ -33,9 +33,9 @@ export interface AdapterParts {
 /**
  * y = x·Wᵀ + s · (drop(x)·Aᵀ)·Bᵀ (Hu et al. 2021, arXiv:2106.09685); with DoRA the sum is rescaled row by row to the
  * learned magnitude, y = m / ‖W + s·B·A‖ · (…) (arXiv:2402.09353). With DoRA and dropout PEFT lets only the base path
- * see the input undropped.
+ * see the input undropped. `residual` is added to y.
  */
-export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec): Tensor {
+export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
   const { graph, lora, weight, dropoutSeed } = parts;
   const prefix = `base_model.model.${target.name}`;
   const a = parts.parameter(`${prefix}.lora_A.weight`, [lora.r, target.inFeatures]);
@@ -47,7 +47,7 @@ export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec
 
   // The base product stands first, so that its gradient comes last and takes the adapter's as its addend.
   if (!lora.useDora) {
-    const base = linear(graph, x, weight);
+    const base = linear(graph, x, weight, { addend: residual });
     return linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
   }
 
@@ -56,7 +56,8 @@ export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec
   const base = linear(graph, dropped, weight);
   const direction = linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
   const scaled = doraScale(graph, direction, magnitude, norm);
-  return dropping ? linear(graph, add(graph, x, dropped, -1), weight, { addend: scaled }) : scaled;
+  const sum = residual ? add(graph, scaled, residual) : scaled;
+  return dropping ? linear(graph, add(graph, x, dropped, -1), weight, { addend: sum }) : sum;
 }
 
 /**

@@ -1,7 +1,7 @@
 import code from '../../../shaders/accumulate.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Shader } from '../kernel';
+import { gridFor, u32, vectors, type Shader } from '../kernel';
 import { sameShape } from './shape';
 
 const shader: Shader = { name: 'accumulate', code };
@@ -15,7 +15,7 @@ export const accumulateOp: Op = {
   },
   kernels({ inputs }) {
     const count = elementCount(inputs[0]!.shape);
-    return [{ shader, params: [u32(count)], bindings: inputs, workgroups: gridFor(count), flops: count }];
+    return [{ shader, params: [u32(count)], bindings: inputs, workgroups: gridFor(vectors(count)), flops: count }];
   },
 };
 

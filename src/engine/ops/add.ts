@@ -1,8 +1,8 @@
 import code from '../../../shaders/add.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, type Shader } from '../kernel';
-import { placeModule } from './modules';
+import { f32, gridFor, u32, vectors, type Shader } from '../kernel';
+import { lanesModule, placeModule } from './modules';
 import { sameShape } from './shape';
 
 const shader: Shader = { name: 'add', code };
@@ -19,10 +19,10 @@ export const addOp: Op<{ scale: number }> = {
     return [
       {
         shader,
-        modules: [placeModule(inPlace)],
-        params: [u32(count), f32(attrs.scale)],
+        modules: [lanesModule(4), placeModule(inPlace)],
+        params: [u32(vectors(count)), f32(attrs.scale)],
         bindings: [inPlace ? undefined : b, a, y],
-        workgroups: gridFor(count),
+        workgroups: gridFor(vectors(count)),
         flops: 2 * count,
       },
     ];

@@ -1,8 +1,8 @@
 import code from '../../../shaders/dropout.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, type Shader } from '../kernel';
-import { epilogueModule, placeModule } from './modules';
+import { f32, gridFor, u32, vectors, type Shader } from '../kernel';
+import { epilogueLanesModule, lanesModule, placeModule } from './modules';
 
 const shader: Shader = { name: 'dropout', code };
 
@@ -14,7 +14,7 @@ export interface DropoutAttrs {
   readonly offset?: number;
 }
 
-/** Inputs x, the seed and an optional addend of x's shape. */
+/** Inputs x, seed and an optional addend of x's shape. */
 export const dropoutOp: Op<DropoutAttrs> = {
   name: 'dropout',
   cheap: true,
@@ -25,15 +25,15 @@ export const dropoutOp: Op<DropoutAttrs> = {
     return [
       {
         shader,
-        modules: [placeModule(inPlace), epilogueModule(addend)],
-        params: [u32(count), u32(attrs.offset ?? 0), u32(attrs.stream), f32(attrs.probability)],
+        modules: [lanesModule(4), placeModule(inPlace), epilogueLanesModule(addend)],
+        params: [u32(vectors(count)), u32(attrs.offset ?? 0), u32(attrs.stream), f32(attrs.probability)],
         bindings: [inPlace ? undefined : x, seed, y, addend],
-        workgroups: gridFor(count),
+        workgroups: gridFor(vectors(count)),
         flops: 30 * count,
       },
     ];
   },
-  /** The same mask, drawn again from the same seed. Only without an addend. */
+  /** The same mask, drawn again from the same seed. */
   backward({ graph, inputs: [, seed], dOutputs: [dy], attrs, takePartial }) {
     const addend = takePartial(0);
     return [graph.apply1(dropoutOp, [dy!, seed!, ...(addend ? [addend] : [])], attrs)];

@@ -19,6 +19,10 @@ import sharedCode from '../../../shaders/reduce/shared.wgsl?raw';
 import subgroupCode from '../../../shaders/reduce/subgroup.wgsl?raw';
 import storeCode from '../../../shaders/epilogue/store.wgsl?raw';
 import addendCode from '../../../shaders/epilogue/addend.wgsl?raw';
+import lanesAddendCode from '../../../shaders/epilogue/lanes_addend.wgsl?raw';
+import lanesStoreCode from '../../../shaders/epilogue/lanes_store.wgsl?raw';
+import oneLaneCode from '../../../shaders/lanes/one.wgsl?raw';
+import fourLanesCode from '../../../shaders/lanes/four.wgsl?raw';
 import storeVec4Code from '../../../shaders/epilogue/store_vec4.wgsl?raw';
 import addendVec4Code from '../../../shaders/epilogue/addend_vec4.wgsl?raw';
 
@@ -40,6 +44,10 @@ const STORE: Shader = { name: 'store', code: storeCode };
 const ADDEND: Shader = { name: 'addend', code: addendCode };
 const STORE_VEC4: Shader = { name: 'store_vec4', code: storeVec4Code };
 const ADDEND_VEC4: Shader = { name: 'addend_vec4', code: addendVec4Code };
+const LANES_STORE: Shader = { name: 'lanes_store', code: lanesStoreCode };
+const LANES_ADDEND: Shader = { name: 'lanes_addend', code: lanesAddendCode };
+const ONE: Shader = { name: 'one', code: oneLaneCode };
+const FOUR: Shader = { name: 'four', code: fourLanesCode };
 
 /**
  * `weight_vec4(i)`: four elements of the tensor bound as `weights`, as f32. The shader's Params have `weight_blocks`,
@@ -85,4 +93,14 @@ export function epilogueModule(addend: Tensor | undefined): Shader {
 /** `epilogue_vec4`: the same for four neighbours at once. */
 export function epilogueVec4Module(addend: Tensor | undefined): Shader {
   return addend ? ADDEND_VEC4 : STORE_VEC4;
+}
+
+/** `Elements`, what a thread takes at once: four where rows of that many elements are whole vectors. */
+export function lanesModule(extent: number): Shader {
+  return extent % 4 === 0 ? FOUR : ONE;
+}
+
+/** `epilogue_lanes`: the same for `Elements`. */
+export function epilogueLanesModule(addend: Tensor | undefined): Shader {
+  return addend ? LANES_ADDEND : LANES_STORE;
 }

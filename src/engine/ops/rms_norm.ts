@@ -1,14 +1,34 @@
 import forwardCode from '../../../shaders/rms_norm.wgsl?raw';
 import dxCode from '../../../shaders/rms_norm_dx.wgsl?raw';
+import rowsCode from '../../../shaders/rms_norm_rows.wgsl?raw';
+import dxRowsCode from '../../../shaders/rms_norm_dx_rows.wgsl?raw';
 import dweightCode from '../../../shaders/rms_norm_dweight.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
-import { f32, grid, gridFor, u32, type Shader } from '../kernel';
-import { epilogueModule, reduceModule } from './modules';
+import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
+import { epilogueLanesModule, lanesModule, reduceModule } from './modules';
 import { expectShape, matrix } from './shape';
 
 const forwardShader: Shader = { name: 'rms_norm', code: forwardCode };
+const rowsShader: Shader = { name: 'rms_norm_rows', code: rowsCode };
+const dxRowsShader: Shader = { name: 'rms_norm_dx_rows', code: dxRowsCode };
 const dxShader: Shader = { name: 'rms_norm_dx', code: dxCode };
 const dweightShader: Shader = { name: 'rms_norm_dweight', code: dweightCode };
+
+/** Threads of a workgroup where a thread has a row. */
+const ROW_THREADS = 16;
+
+/** A workgroup a row on cards; on a CPU, where barriers are dear, a thread a row. */
+function rowKernel(
+  [rows, channels]: readonly [number, number],
+  capabilities: KernelCapabilities,
+  byGroup: Shader,
+  byThread: Shader,
+): Pick<Kernel, 'shader' | 'modules' | 'workgroups'> {
+  const lanes = lanesModule(channels);
+  return capabilities.software
+    ? { shader: byThread, modules: [lanes], workgroups: gridFor(rows, ROW_THREADS) }
+    : { shader: byGroup, modules: [reduceModule(capabilities), lanes], workgroups: grid(rows) };
+}
 
 export const rmsNormOp: Op<{ eps: number }> = {
   name: 'rmsNorm',
@@ -25,11 +45,9 @@ export const rmsNormOp: Op<{ eps: number }> = {
     const [rows, channels] = matrix('rmsNorm', inputs[0]!);
     return [
       {
-        shader: forwardShader,
-        modules: [reduceModule(capabilities)],
+        ...rowKernel([rows, channels], capabilities, forwardShader, rowsShader),
         params: [u32(rows), u32(channels), f32(attrs.eps)],
         bindings: [...inputs, ...outputs],
-        workgroups: grid(rows),
         flops: 4 * rows * channels,
       },
     ];
@@ -50,13 +68,13 @@ export const rmsNormDxOp: Op = {
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
   kernels({ inputs: [x, weight, rstd, dy, addend], outputs: [dx] }, capabilities) {
     const [rows, channels] = matrix('rmsNormDx', x!);
+    const { modules = [], ...kernel } = rowKernel([rows, channels], capabilities, dxShader, dxRowsShader);
     return [
       {
-        shader: dxShader,
-        modules: [reduceModule(capabilities), epilogueModule(addend)],
+        ...kernel,
+        modules: [...modules, epilogueLanesModule(addend)],
         params: [u32(rows), u32(channels)],
         bindings: [x!, weight!, dx!, addend, rstd!, dy!],
-        workgroups: grid(rows),
         flops: 8 * rows * channels,
       },
     ];

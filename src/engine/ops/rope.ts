@@ -1,7 +1,7 @@
 import code from '../../../shaders/rope.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, gridFor, u32, type Shader } from '../kernel';
-import { placeModule } from './modules';
+import { lanesModule, placeModule } from './modules';
 import { matrix } from './shape';
 
 const shader: Shader = { name: 'rope', code };
@@ -26,13 +26,15 @@ export const ropeOp: Op<RopeAttrs> = {
   kernels({ inputs, outputs, attrs }, _, inPlace = false) {
     const [rows, channels] = matrix('rope', inputs[0]!);
     const halfDim = channels / attrs.heads / 2;
+    const width = halfDim % 4 === 0 ? 4 : 1;
+    const threads = (rows * channels) / 2 / width;
     return [
       {
         shader,
-        modules: [placeModule(inPlace)],
-        params: [u32(rows), u32(attrs.length), u32(attrs.heads), u32(halfDim), f32(attrs.direction)],
+        modules: [lanesModule(halfDim), placeModule(inPlace)],
+        params: [u32(threads), u32(attrs.length), u32(attrs.heads), u32(halfDim / width), f32(attrs.direction)],
         bindings: [inPlace ? undefined : inputs[0], ...inputs.slice(1), ...outputs],
-        workgroups: gridFor((rows * channels) / 2),
+        workgroups: gridFor(threads),
         flops: 3 * rows * channels,
       },
     ];

@@ -3,7 +3,7 @@ import backwardCode from '../../../shaders/swiglu_backward.wgsl?raw';
 import inPlaceCode from '../../../shaders/swiglu_backward_in_place.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Shader } from '../kernel';
+import { gridFor, u32, vectors, type Shader } from '../kernel';
 import { sameShape } from './shape';
 
 const forwardShader: Shader = { name: 'swiglu', code: forwardCode };
@@ -19,8 +19,15 @@ export const swigluOp: Op = {
   },
   kernels({ inputs, outputs }) {
     const count = elementCount(outputs[0]!.shape);
-    const bindings = [...inputs, ...outputs];
-    return [{ shader: forwardShader, params: [u32(count)], bindings, workgroups: gridFor(count), flops: 20 * count }];
+    return [
+      {
+        shader: forwardShader,
+        params: [u32(vectors(count))],
+        bindings: [...inputs, ...outputs],
+        workgroups: gridFor(vectors(count)),
+        flops: 20 * count,
+      },
+    ];
   },
   backward: ({ graph, inputs, dOutputs: [dy] }) => graph.apply(swigluBackwardOp, [...inputs, dy!], undefined),
 };
@@ -34,7 +41,7 @@ export const swigluBackwardOp: Op = {
   inPlace: [0, 1],
   kernels({ inputs: [gate, up, dy], outputs }, _, inPlace = false) {
     const count = elementCount(dy!.shape);
-    const kernel = { params: [u32(count)], workgroups: gridFor(count), flops: 30 * count };
+    const kernel = { params: [u32(vectors(count))], workgroups: gridFor(vectors(count)), flops: 30 * count };
     return [
       inPlace
         ? { ...kernel, shader: inPlaceShader, bindings: [...outputs, dy] }

@@ -5,7 +5,7 @@ import { GraftError, type ErrorCode } from '../../core/errors';
 import type { WeightTensor } from '../../core/weights';
 import { chunks, epochSteps } from '../../data/batches';
 import type { TokenizedExample } from '../../data/tokenize';
-import type { Batch, TrainSession } from '../../engine';
+import type { Batch, StepResult, TrainSession } from '../../engine';
 import type { Adapter } from '../../formats/peft';
 import { schedule, type Schedule } from '../schedules';
 import type { Checkpoint, Checkpoints } from './checkpoint';
@@ -25,6 +25,9 @@ const INTERRUPTIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 type Stop = RunSummary['stopped'];
 
 export type TrainReport = (event: TrainEvent) => void;
+
+/** Computes an optimiser step, counted from 0, and may watch it. */
+export type Stepper = (work: () => Promise<StepResult>, step: number) => Promise<StepResult>;
 
 /** What a run's data and base weights were, for a checkpoint to be held against. */
 export type InputHashes = Pick<Checkpoint, 'datasetHash' | 'modelHash'>;
@@ -46,6 +49,7 @@ export class Trainer {
     private readonly report: TrainReport,
     private readonly slots: Checkpoints,
     private readonly hashes: InputHashes,
+    private readonly stepper: Stepper = (work) => work(),
   ) {
     this.shape = {
       stepsPerEpoch: data.stepsPerEpoch,
@@ -108,7 +112,8 @@ export class Trainer {
     const { progress, run } = this;
     const microBatches = this.microBatches(progress.step);
     const learning_rate = this.learningRate(progress.step);
-    const { loss, gradNorm } = await this.session.step(microBatches, progress.step, learning_rate);
+    const work = () => this.session.step(microBatches, progress.step, learning_rate);
+    const { loss, gradNorm } = await this.stepper(work, progress.step);
     const tokens = microBatches.flatMap(({ inputIds }) => inputIds).reduce((sum, ids) => sum + ids.length, 0);
     const seconds = (performance.now() - began) / 1000;
 

@@ -2,7 +2,7 @@
 import { proxy } from 'comlink';
 import type { LogRow, PlainError, RunSummary } from '../../core/events';
 import type { RunDetail, RunRecord } from '../../core/library';
-import type { GraftWorker, JobId, ModelRef, RunEvent, RunRequest } from '../../protocol';
+import type { GraftWorker, JobId, ModelRef, Profile, RunEvent, RunRequest } from '../../protocol';
 import type { Remote } from 'comlink';
 import { isCancelled, toPlainError } from '../client/errors';
 import type { WorkerClient } from '../client/worker-client';
@@ -32,6 +32,11 @@ export class TrainingState {
   secondsLeft = $state<number>();
   notices = $state.raw<readonly string[]>([]);
   error = $state.raw<PlainError>();
+
+  /** Where the time of a step went, and which step it was. */
+  profile = $state.raw<{ step: number; profile: Profile }>();
+  /** A profile was asked for and has not come. */
+  profiling = $state(false);
 
   /** Nothing was trained yet in this sitting: kernels are being built. */
   warmingUp = $state(false);
@@ -64,6 +69,13 @@ export class TrainingState {
     setTimeout(() => (this.stuck = this.stopping), PATIENCE);
   }
 
+  /** Asks the run for a profile of its next step. */
+  async measure(): Promise<void> {
+    if (!this.running || this.profiling) return;
+    this.profiling = true;
+    await this.client.call((worker) => worker.profileNextStep()).catch(() => (this.profiling = false));
+  }
+
   /** Ends the worker in the middle of a step: the run goes on from its last checkpoint when it is resumed. */
   forceStop(): void {
     this.client.stop('Training was stopped in the middle of a step. Resume goes on from the last checkpoint.');
@@ -86,6 +98,7 @@ export class TrainingState {
     this.totalSteps = 0;
     this.notices = [];
     this.error = undefined;
+    this.profile = undefined;
   }
 
   /** The last row with a loss. */
@@ -124,6 +137,7 @@ export class TrainingState {
       this.running = false;
       this.stopping = false;
       this.stuck = false;
+      this.profiling = false;
       this.loading = undefined;
       this.secondsLeft = undefined;
       this.phase = '';
@@ -154,6 +168,9 @@ export class TrainingState {
       this.secondsLeft = event.secondsLeft;
     } else if (event.kind === 'eval') {
       this.add(event.row);
+    } else if (event.kind === 'profile') {
+      this.profile = event;
+      this.profiling = false;
     } else if (event.kind === 'early-stop') {
       this.notices = [
         ...this.notices,

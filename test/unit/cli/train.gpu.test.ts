@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openFolder } from '../../../src/cli/folders';
 import type { RunSummary, TrainEvent, TrainerState } from '../../../src/core/events';
+import { byKernel } from '../../../src/core/profile';
 import { readAdapter } from '../../../src/formats/peft';
 import { toFloat32 } from '../../../src/core/dtypes';
 import { relativeError } from '../../support/compare';
@@ -51,6 +52,20 @@ describe('graft train', () => {
     expect([code, out]).toEqual([0, '']);
     expect(err).toMatch(/GPU: .*\n[^]*Memory: .*12 steps\n[^]*step 12\/12 {2}loss \d+\.\d{4}[^]*the result is in/);
     expect(adapter('person')).toEqual(adapter('whole'));
+  });
+
+  test('shows where the time of a step goes, and trains as ever', async () => {
+    const { code, out } = await graft(...train('profiled', '--profile'));
+    expect(code).toBe(0);
+    const profiles = jsonLines<TrainEvent>(out).filter((event) => event.kind === 'profile');
+    expect(profiles.map(({ step }) => step)).toEqual([3]);
+    const kernels = new Map(byKernel(profiles[0]!.profile).map(({ kernel, calls }) => [kernel, calls]));
+    expect([kernels.get('adamw'), kernels.get('embedding')]).toEqual([1, 2]); // of two micro-batches
+    expect(adapter('profiled')).toEqual(adapter('whole'));
+    const person = await graft(
+      ...train('printed', '--profile', '--max_steps', '2').filter((word) => word !== '--json'),
+    );
+    expect(person.out).toMatch(/^Step 2: [\d.]+ ms in kernels[^]*\nkernel +calls +ms +share[^]*\nadamw +1 /);
   });
 
   test('refuses to write over a run, resumes a finished one at once, and starts anew when told', async () => {
