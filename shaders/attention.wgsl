@@ -1,5 +1,6 @@
 // Causal attention with grouped heads and an online softmax, a thread a query row, keys and values staged in tiles
-// (Dao et al. 2022, FlashAttention). q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys 0 … start[b] + t.
+// (Dao et al. 2022, FlashAttention). q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys first … start[b] + t,
+// from the first row of its document on.
 // Saves the log-sum-exp of each row for the backward pass.
 struct Params {
   length: u32,
@@ -32,6 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let in_range = t < params.length;
   let row = sequence * params.length + min(t, params.length - 1u);
   let position = start[sequence] + t;
+  let first_key = first_row(row);
+  let begin = first_row(sequence * params.length + min(group.x * QUERIES, params.length - 1u));
   let end = min(start[sequence] + min((group.x + 1u) * QUERIES, params.length), params.keys);
 
   var query: array<vec4f, HEAD_VECS>;
@@ -43,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var largest = -3.4e38;
   var total = 0.0;
 
-  for (var base = 0u; base < end; base += TILE_KEYS) {
+  for (var base = begin; base < end; base += TILE_KEYS) {
     for (var i = lane; i < TILE_KEYS * HEAD_VECS; i += QUERIES) {
       let key = base + i / HEAD_VECS;
       if (key < end) {
@@ -55,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
     if (in_range) {
       let visible = min(min(base + TILE_KEYS, end), position + 1u);
-      for (var key = base; key < visible; key++) {
+      for (var key = max(base, first_key); key < visible; key++) {
         let tile_base = (key - base) * HEAD_VECS;
         var score = 0.0;
         for (var d = 0u; d < HEAD_VECS; d++) {

@@ -12,10 +12,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<vec4f>;
 @group(0) @binding(3) var<storage, read> v: array<vec4f>;
 @group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read> lse: array<f32>;
-@group(0) @binding(6) var<storage, read> delta: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dk: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> dv: array<vec4f>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2f>; // (lse, delta)
+@group(0) @binding(6) var<storage, read_write> dk: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> dv: array<vec4f>;
 
 const KEYS: u32 = 64u;
 
@@ -55,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       workgroupBarrier();
       if (in_range) {
-        for (var t = max(base, key); t < end; t++) {
+        for (var t = max(base, key); t < end && first_row(sequence * params.length + t) <= key; t++) {
           let tile_base = (t - base) * HEAD_VECS;
           let head_row = (sequence * params.length + t) * params.heads + head;
           var score = 0.0;
@@ -64,8 +63,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             score += dot(q_tile[tile_base + d], key_row[d]);
             dp += dot(dy_tile[tile_base + d], value_row[d]);
           }
-          let p = exp(score * params.scale - lse[head_row]);
-          let ds = p * (dp - delta[head_row]) * params.scale;
+          let p = exp(score * params.scale - stats[head_row].x);
+          let ds = p * (dp - stats[head_row].y) * params.scale;
           for (var d = 0u; d < HEAD_VECS; d++) {
             dk_sum[d] += ds * q_tile[tile_base + d];
             dv_sum[d] += p * dy_tile[tile_base + d];

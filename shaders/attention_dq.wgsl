@@ -12,9 +12,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<vec4f>;
 @group(0) @binding(3) var<storage, read> v: array<vec4f>;
 @group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read> lse: array<f32>;
-@group(0) @binding(6) var<storage, read> delta: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dq: array<vec4f>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2f>; // (lse, delta)
+@group(0) @binding(6) var<storage, read_write> dq: array<vec4f>;
 
 const QUERIES: u32 = 64u;
 
@@ -30,6 +29,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let in_range = t < params.length;
   let row = sequence * params.length + min(t, params.length - 1u);
   let end = min((group.x + 1u) * QUERIES, params.length);
+  let first_key = first_row(row);
+  let begin = first_row(sequence * params.length + min(group.x * QUERIES, params.length - 1u));
   let head_row = row * params.heads + head;
 
   var query: array<vec4f, HEAD_VECS>;
@@ -39,10 +40,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     query[d] = q[head_row * HEAD_VECS + d] * params.scale;
     dout[d] = dy[head_row * HEAD_VECS + d];
   }
-  let row_lse = lse[head_row];
-  let row_delta = delta[head_row];
+  let row_lse = stats[head_row].x;
+  let row_delta = stats[head_row].y;
 
-  for (var base = 0u; base < end; base += TILE_KEYS) {
+  for (var base = begin; base < end; base += TILE_KEYS) {
     for (var i = lane; i < TILE_KEYS * HEAD_VECS; i += QUERIES) {
       let key = base + i / HEAD_VECS;
       if (key < end) {
@@ -54,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
     if (in_range) {
       let visible = min(min(base + TILE_KEYS, end), t + 1u);
-      for (var key = base; key < visible; key++) {
+      for (var key = max(base, first_key); key < visible; key++) {
         let tile_base = (key - base) * HEAD_VECS;
         var score = 0.0;
         var dp = 0.0;

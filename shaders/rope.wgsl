@@ -1,5 +1,6 @@
 // Rotary position embedding on x[B·T, H·D], pairs (i, i + D/2) as Transformers pairs them (Su et al. 2021).
-// The tables hold cos and sin of position · inverse frequency, [positions, D/2]. `direction` −1 rotates back.
+// The tables hold cos and sin of position · inverse frequency, [positions, D/2]; positions count from the first row of a
+// document. `direction` −1 rotates back.
 struct Params {
   rows: u32,
   length: u32,
@@ -24,11 +25,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let pair = i % params.half_dim;
   let head_row = i / params.half_dim;
   let row = head_row / params.heads;
-  let position = start[row / params.length] + row % params.length;
+  let position = start[row / params.length] + row % params.length - first_row(row);
   let cosine = cosines[position * params.half_dim + pair];
   let sine = params.direction * sines[position * params.half_dim + pair];
-  let first = head_row * 2u * params.half_dim + pair;
-  let second = first + params.half_dim;
-  y[first] = x[first] * cosine - x[second] * sine;
-  y[second] = x[second] * cosine + x[first] * sine;
+  let low = head_row * 2u * params.half_dim + pair;
+  let high = low + params.half_dim;
+  y[low] = x[low] * cosine - x[high] * sine;
+  y[high] = x[high] * cosine + x[low] * sine;
 }

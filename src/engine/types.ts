@@ -40,6 +40,8 @@ export interface TrainOptions {
   /** Rows of a micro-batch, and the padded lengths (tokens) that batches may have, ascending. */
   readonly batchSize: number;
   readonly lengths: readonly number[];
+  /** Whether a row may hold several documents, end to end. */
+  readonly packing?: boolean;
   readonly gradientCheckpointing: boolean;
   readonly adamw: AdamWOptions;
   readonly maxGradNorm: number;
@@ -49,6 +51,11 @@ export interface TrainOptions {
 export interface Batch {
   readonly inputIds: readonly (readonly number[])[];
   readonly labels: readonly (readonly number[])[];
+  /**
+   * Lengths of the documents that stand end to end in each row; absent where every row is one. They don't see each
+   * other, and the first label of each, which has nothing before it to be predicted from, doesn't count.
+   */
+  readonly documents?: readonly (readonly number[])[];
 }
 
 export interface StepResult {

@@ -1,6 +1,7 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
 import type { RunConfig } from '../core/config';
 import type { RunSummary } from '../core/events';
+import { plural } from '../core/format';
 import type { FileSource, RunStore } from '../core/store';
 import type { Engine } from '../engine';
 import type { HubModel } from '../formats/model';
@@ -112,4 +113,8 @@ function announce(asked: RunConfig, run: RunConfig, data: PreparedData, report: 
       `${truncated} of ${data.dataset.examples.length} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   if (skipped > 0) notice(`${skipped} of them are left out: nothing to train on is left after the cut.`);
+  if (run.packing) {
+    const sequences = plural(data.trainRows, 'sequence');
+    notice(`${plural(data.train.length, 'row')} are packed into ${sequences} of up to ${run.max_length} tokens.`);
+  }
 }

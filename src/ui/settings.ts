@@ -81,6 +81,7 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
       flag('gradient_checkpointing', 'Less memory, more time'),
       flag('assistant_only_loss', 'Learn the answers only'),
       flag('shuffle', 'Shuffle the examples'),
+      flag('packing', 'Put short examples together'),
     ],
   },
 ];

@@ -3,6 +3,7 @@ import deltaCode from '../../../shaders/attention_delta.wgsl?raw';
 import dqCode from '../../../shaders/attention_dq.wgsl?raw';
 import dkvCode from '../../../shaders/attention_dkv.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
+import { documents, positionInputs, type Positions } from './positions';
 import { f32, gridFor, u32, type Shader } from '../kernel';
 
 const forwardShader: Shader = { name: 'attention', code: forwardCode };
@@ -40,22 +41,22 @@ export const attentionOp: Op<AttentionSizes> = {
       { shape: [q!.shape[0]!, heads], dtype: 'f32' },
     ];
   },
-  kernels({ inputs, outputs, attrs }) {
+  kernels({ inputs: [q, k, v, start, first], outputs, attrs }) {
     const { batch, length, keys, heads, kvHeads, headDim } = attrs;
     return [
       {
         shader: forwardShader,
+        ...documents(first, [q!, k!, v!, start!, ...outputs]),
         sizes: tileSizes(attrs),
         params: [u32(length), u32(keys), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        bindings: [...inputs, ...outputs],
         workgroups: [Math.ceil(length / ROWS), heads, batch],
         flops: 4 * batch * heads * length * keys * headDim,
       },
     ];
   },
-  backward({ graph, inputs: [q, k, v], outputs: [y, lse], dOutputs: [dy], attrs, needs }) {
-    const delta = graph.apply1(attentionDeltaOp, [y!, dy!], attrs);
-    const saved = [q!, k!, v!, dy!, lse!, delta];
+  backward({ graph, inputs: [q, k, v, , first], outputs: [y, lse], dOutputs: [dy], attrs, needs }) {
+    const stats = graph.apply1(attentionDeltaOp, [y!, dy!, lse!], attrs);
+    const saved = [q!, k!, v!, dy!, stats, ...(first ? [first] : [])];
     const dq = needs(0) ? graph.apply1(attentionDqOp, saved, attrs) : undefined;
     const [dk, dv] = needs(1) || needs(2) ? graph.apply(attentionDkvOp, saved, attrs) : [];
     return [dq, dk, dv];
@@ -64,7 +65,7 @@ export const attentionOp: Op<AttentionSizes> = {
 
 export const attentionDeltaOp: Op<AttentionSizes> = {
   name: 'attentionDelta',
-  outputs: ([y], { heads }) => [{ shape: [y!.shape[0]!, heads], dtype: 'f32' }],
+  outputs: ([y], { heads }) => [{ shape: [y!.shape[0]!, heads, 2], dtype: 'f32' }],
   kernels({ inputs, outputs, attrs }) {
     const count = attrs.batch * attrs.length * attrs.heads;
     return [
@@ -83,14 +84,14 @@ export const attentionDeltaOp: Op<AttentionSizes> = {
 export const attentionDqOp: Op<AttentionSizes> = {
   name: 'attentionDq',
   outputs: ([q]) => [{ shape: q!.shape, dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs }) {
+  kernels({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) {
     const { batch, length, heads, kvHeads, headDim } = attrs;
     return [
       {
         shader: dqShader,
         sizes: tileSizes(attrs),
+        ...documents(first, [q!, k!, v!, dy!, stats!, ...outputs]),
         params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        bindings: [...inputs, ...outputs],
         workgroups: [Math.ceil(length / ROWS), heads, batch],
         flops: 6 * batch * heads * length * length * headDim,
       },
@@ -104,14 +105,14 @@ export const attentionDkvOp: Op<AttentionSizes> = {
     { shape: k!.shape, dtype: 'f32' },
     { shape: v!.shape, dtype: 'f32' },
   ],
-  kernels({ inputs, outputs, attrs }) {
+  kernels({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) {
     const { batch, length, heads, kvHeads, headDim } = attrs;
     return [
       {
         shader: dkvShader,
         sizes: tileSizes(attrs),
+        ...documents(first, [q!, k!, v!, dy!, stats!, ...outputs]),
         params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        bindings: [...inputs, ...outputs],
         workgroups: [Math.ceil(length / ROWS), kvHeads, batch],
         flops: 8 * batch * heads * length * length * headDim,
       },
@@ -120,9 +121,16 @@ export const attentionDkvOp: Op<AttentionSizes> = {
 };
 
 /**
- * Causal grouped-query attention: q[B·T, H·D], k and v [B·S, G·D], `start` [B] (u32) the position of each sequence's
- * first query row; returns [B·T, H·D]. Differentiable where `start` is 0 and S = T.
+ * Causal grouped-query attention: q[B·T, H·D], k and v [B·S, G·D]; a row sees the keys of its document up to its own
+ * position; returns [B·T, H·D]. Differentiable where `start` is 0 and S = T.
  */
-export function attention(graph: Graph, q: Tensor, k: Tensor, v: Tensor, start: Tensor, sizes: AttentionSizes): Tensor {
-  return graph.apply1(attentionOp, [q, k, v, start], sizes);
+export function attention(
+  graph: Graph,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  positions: Positions,
+  sizes: AttentionSizes,
+): Tensor {
+  return graph.apply1(attentionOp, [q, k, v, ...positionInputs(positions)], sizes);
 }

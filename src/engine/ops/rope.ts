@@ -1,13 +1,13 @@
 import code from '../../../shaders/rope.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, gridFor, u32, type Shader } from '../kernel';
+import { documents, positionInputs, type Positions } from './positions';
 import { matrix } from './shape';
 
 const shader: Shader = { name: 'rope', code };
 
-/** Positions of the rows: `start` [B] (u32) and `length` rows a sequence; tables cos, sin [positions, D/2]. */
-export interface Rotary {
-  readonly start: Tensor;
+/** Positions of the rows, `length` a sequence, and tables cos, sin [positions, D/2]. */
+export interface Rotary extends Positions {
   readonly cos: Tensor;
   readonly sin: Tensor;
 }
@@ -22,27 +22,27 @@ export const ropeOp: Op<RopeAttrs> = {
   name: 'rope',
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
   kernels({ inputs, outputs, attrs }) {
-    const [rows, channels] = matrix('rope', inputs[0]!);
+    const [x, cos, sin, start, first] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
+    const [rows, channels] = matrix('rope', x);
     const halfDim = channels / attrs.heads / 2;
     return [
       {
         shader,
         params: [u32(rows), u32(attrs.length), u32(attrs.heads), u32(halfDim), f32(attrs.direction)],
-        bindings: [...inputs, ...outputs],
+        ...documents(first, [x, start, cos, sin, ...outputs]),
         workgroups: gridFor((rows * channels) / 2),
         flops: 3 * rows * channels,
       },
     ];
   },
   /** A rotation's gradient is the rotation back. */
-  backward({ graph, inputs: [, start, cos, sin], dOutputs: [dy], attrs }) {
+  backward({ graph, inputs: [, ...rotary], dOutputs: [dy], attrs }) {
     const direction = attrs.direction === 1 ? -1 : 1;
-    return [graph.apply1(ropeOp, [dy!, start!, cos!, sin!], { ...attrs, direction })];
+    return [graph.apply1(ropeOp, [dy!, ...rotary], { ...attrs, direction })];
   },
 };
 
 /** Rotates each head of x[B·T, H·D] by its position (Su et al. 2021, arXiv:2104.09864). D must be even. */
 export function rope(graph: Graph, x: Tensor, rotary: Rotary, sizes: { length: number; heads: number }): Tensor {
-  const { start, cos, sin } = rotary;
-  return graph.apply1(ropeOp, [x, start, cos, sin], { ...sizes, direction: 1 });
+  return graph.apply1(ropeOp, [x, rotary.cos, rotary.sin, ...positionInputs(rotary)], { ...sizes, direction: 1 });
 }

@@ -43,7 +43,6 @@ export function refuseUnsupported(run: RunConfig): void {
     new GraftError('unsupported', `${setting} is not supported yet: set ${instead}.`);
   if (run.load_in_4bit) throw refuse('load_in_4bit: true', 'load_in_4bit: false');
   if (run.optim === 'adamw_8bit') throw refuse('optim: adamw_8bit', 'optim: adamw');
-  if (run.packing) throw refuse('packing: true', 'packing: false');
 }
 
 /** The adapter of a run, or undefined where every parameter is trained. */
@@ -70,6 +69,7 @@ export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readon
     seed: run.seed,
     batchSize: run.per_device_train_batch_size,
     lengths,
+    packing: run.packing,
     gradientCheckpointing: run.gradient_checkpointing,
     adamw: {
       beta1: run.adam_beta1,

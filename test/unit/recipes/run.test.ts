@@ -26,7 +26,6 @@ describe('a run and a model to options', () => {
   test('what is not there yet is refused by name, with what to set', async () => {
     await expectError(() => refuseUnsupported(run({ load_in_4bit: 'true' })), 'unsupported', /set load_in_4bit: false/);
     await expectError(() => refuseUnsupported(run({ optim: 'adamw_8bit' })), 'unsupported', /set optim: adamw\./);
-    await expectError(() => refuseUnsupported(run({ packing: 'true' })), 'unsupported', /set packing: false/);
   });
 
   test('config.json alone says how weights are stored, under its old and its new key', async () => {
@@ -74,6 +73,19 @@ describe('data of a run', () => {
     expect(data.lengths.at(-1)).toBe(16);
     expect(prepareData(run({ max_steps: '7' }), model, file).totalSteps).toBe(7);
     expect(prepareData(run({ num_train_epochs: '0.5' }), model, file).totalSteps).toBe(1);
+  });
+
+  test('packed rows are what steps and lengths go by', async () => {
+    const model = { ...(await shape()), tokenizer: undefined, template: undefined };
+    const file = { name: 'rows.jsonl', bytes: tokenRows(21) };
+    const data = prepareData(run({ packing: 'true', max_length: '30', val_set_size: '3' }), model, file);
+    const tokens = (examples: readonly { inputIds: readonly number[] }[]) =>
+      examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+    expect([data.train.length, data.eval.flat().length]).toEqual([18, 3]);
+    expect(data.trainRows).toBe(Math.ceil(tokens(data.train) / 30));
+    expect(data.eval).toHaveLength(Math.ceil(tokens(data.eval.flat()) / 30));
+    expect(data.stepsPerEpoch).toBe(Math.ceil(Math.ceil(data.trainRows / 4) / 4));
+    expect(data.lengths.at(-1)).toBe(30);
   });
 });
 
