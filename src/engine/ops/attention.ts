@@ -1,59 +1,30 @@
-import forwardCode from '../../../shaders/attention.wgsl?raw';
+/** Attention: its shapes, its backward rule, and which kernels compute it. */
 import deltaCode from '../../../shaders/attention_delta.wgsl?raw';
-import dqCode from '../../../shaders/attention_dq.wgsl?raw';
-import dkvCode from '../../../shaders/attention_dkv.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
-import { documents, positionInputs, type Positions } from './positions';
-import { f32, gridFor, u32, type Shader } from '../kernel';
+import { gridFor, u32, type KernelCapabilities, type Shader } from '../kernel';
+import { quadDkv, quadDq, quadForward } from './attention_quads';
+import type { AttentionKernel, AttentionSizes } from './attention_sizes';
+import { tileDkv, tileDq, tileForward } from './attention_tiles';
+import { positionInputs, type Positions } from './positions';
 
-const forwardShader: Shader = { name: 'attention', code: forwardCode };
 const deltaShader: Shader = { name: 'attention_delta', code: deltaCode };
-const dqShader: Shader = { name: 'attention_dq', code: dqCode };
-const dkvShader: Shader = { name: 'attention_dkv', code: dkvCode };
 
-/** Rows a workgroup works on, one a thread. */
-const ROWS = 64;
-
-/** Workgroup memory for the two staged tiles: the WebGPU default limit. */
-const TILE_BYTES = 16384;
-
-export interface AttentionSizes {
-  readonly batch: number;
-  /** Query rows a sequence. */
-  readonly length: number;
-  /** Key rows a sequence: `length` in training, the cache's capacity when decoding. */
-  readonly keys: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
+/** CPU adapters pay for barriers: there quads of a subgroup share their loads instead. */
+function choose(capabilities: KernelCapabilities, quads: AttentionKernel, tiles: AttentionKernel): AttentionKernel {
+  return capabilities.software && capabilities.subgroups ? quads : tiles;
 }
 
-function tileSizes({ headDim }: AttentionSizes): Record<string, number> {
-  if (headDim % 4 !== 0) throw new Error(`attention: head size ${headDim} is not a multiple of 4`);
-  return { HEAD_VECS: headDim / 4, TILE_KEYS: Math.min(64, Math.floor(TILE_BYTES / (2 * 4 * headDim))) };
-}
-
+/** Inputs: q, k, v, start, and `first` where sequences are packed. Outputs: y, and log-sum-exp [B·T, H]. */
 export const attentionOp: Op<AttentionSizes> = {
   name: 'attention',
-  outputs([q], { heads }) {
+  outputs([q], { heads, headDim }) {
+    if (headDim % 4 !== 0) throw new Error(`attention: head size ${headDim} is not a multiple of 4`);
     return [
       { shape: q!.shape, dtype: 'f32' },
       { shape: [q!.shape[0]!, heads], dtype: 'f32' },
     ];
   },
-  kernels({ inputs: [q, k, v, start, first], outputs, attrs }) {
-    const { batch, length, keys, heads, kvHeads, headDim } = attrs;
-    return [
-      {
-        shader: forwardShader,
-        ...documents(first, [q!, k!, v!, start!, ...outputs]),
-        sizes: tileSizes(attrs),
-        params: [u32(length), u32(keys), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        workgroups: [Math.ceil(length / ROWS), heads, batch],
-        flops: 4 * batch * heads * length * keys * headDim,
-      },
-    ];
-  },
+  kernels: (node, capabilities) => [choose(capabilities, quadForward, tileForward)(node)],
   backward({ graph, inputs: [q, k, v, , first], outputs: [y, lse], dOutputs: [dy], attrs, needs }) {
     const stats = graph.apply1(attentionDeltaOp, [y!, dy!, lse!], attrs);
     const saved = [q!, k!, v!, dy!, stats, ...(first ? [first] : [])];
@@ -63,6 +34,7 @@ export const attentionOp: Op<AttentionSizes> = {
   },
 };
 
+/** (log-sum-exp, dy · y) of each row and head, [B·T, H, 2]. */
 export const attentionDeltaOp: Op<AttentionSizes> = {
   name: 'attentionDelta',
   outputs: ([y], { heads }) => [{ shape: [y!.shape[0]!, heads, 2], dtype: 'f32' }],
@@ -81,22 +53,11 @@ export const attentionDeltaOp: Op<AttentionSizes> = {
   },
 };
 
+/** Inputs of both gradients: q, k, v, dy, (log-sum-exp, delta), and `first` where sequences are packed. */
 export const attentionDqOp: Op<AttentionSizes> = {
   name: 'attentionDq',
   outputs: ([q]) => [{ shape: q!.shape, dtype: 'f32' }],
-  kernels({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) {
-    const { batch, length, heads, kvHeads, headDim } = attrs;
-    return [
-      {
-        shader: dqShader,
-        sizes: tileSizes(attrs),
-        ...documents(first, [q!, k!, v!, dy!, stats!, ...outputs]),
-        params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        workgroups: [Math.ceil(length / ROWS), heads, batch],
-        flops: 6 * batch * heads * length * length * headDim,
-      },
-    ];
-  },
+  kernels: (node, capabilities) => [choose(capabilities, quadDq, tileDq)(node)],
 };
 
 export const attentionDkvOp: Op<AttentionSizes> = {
@@ -105,19 +66,7 @@ export const attentionDkvOp: Op<AttentionSizes> = {
     { shape: k!.shape, dtype: 'f32' },
     { shape: v!.shape, dtype: 'f32' },
   ],
-  kernels({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) {
-    const { batch, length, heads, kvHeads, headDim } = attrs;
-    return [
-      {
-        shader: dkvShader,
-        sizes: tileSizes(attrs),
-        ...documents(first, [q!, k!, v!, dy!, stats!, ...outputs]),
-        params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        workgroups: [Math.ceil(length / ROWS), kvHeads, batch],
-        flops: 8 * batch * heads * length * length * headDim,
-      },
-    ];
-  },
+  kernels: (node, capabilities) => [choose(capabilities, quadDkv, tileDkv)(node)],
 };
 
 /**

@@ -131,7 +131,7 @@ export const attentionCases: readonly OpCase[] = [
   ropeCase([0], 65, 2, 6),
   ropeCase([0, 0], 7, 2, 8, [[3, 1, 3], [7]]),
   attentionCase(2, 7, grouped),
-  attentionCase(1, 1, { heads: 2, kvHeads: 2, headDim: 12 }),
+  attentionCase(1, 2, { heads: 2, kvHeads: 2, headDim: 12 }),
   attentionCase(2, 65, { heads: 4, kvHeads: 2, headDim: 12 }),
   attentionCase(1, 130, grouped),
   attentionCase(1, 70, { heads: 2, kvHeads: 1, headDim: 36 }), // tiles of fewer keys than a workgroup has threads
@@ -141,6 +141,7 @@ export const attentionCases: readonly OpCase[] = [
     [1, 6],
   ]),
   attentionCase(1, 200, { heads: 2, kvHeads: 1, headDim: 12 }, 1, [[5, 66, 1, 64, 61, 1, 1, 1]]),
+  cachedAttentionCase([0], 1, 1, { heads: 2, kvHeads: 2, headDim: 12 }),
   cachedAttentionCase([0, 5], 1, 7, grouped),
   cachedAttentionCase([0, 62, 129], 1, 131, { heads: 4, kvHeads: 2, headDim: 12 }),
   cachedAttentionCase([3, 0], 65, 70, grouped),
