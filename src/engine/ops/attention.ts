@@ -4,14 +4,20 @@ import type { Graph, Op, Tensor } from '../graph';
 import { gridFor, u32, type KernelCapabilities, type Shader } from '../kernel';
 import { quadDkv, quadDq, quadForward } from './attention_quads';
 import type { AttentionKernel, AttentionSizes } from './attention_sizes';
-import { tileDkv, tileDq, tileForward } from './attention_tiles';
+import { DECODE_MAX_HEAD_DIM, decodeForward, tileDkv, tileDq, tileForward } from './attention_tiles';
 import { positionInputs, type Positions } from './positions';
 
 const deltaShader: Shader = { name: 'attention_delta', code: deltaCode };
 
 /** CPU adapters pay for barriers: there quads of a subgroup share their loads instead. */
-function choose(capabilities: KernelCapabilities, quads: AttentionKernel, tiles: AttentionKernel): AttentionKernel {
-  return capabilities.software && capabilities.subgroups ? quads : tiles;
+const inQuads = (capabilities: KernelCapabilities) => capabilities.software && capabilities.subgroups;
+
+/** Up to this many rows a workgroup for each beats a tile that is mostly padding. */
+const decodeRows = (capabilities: KernelCapabilities) => (inQuads(capabilities) ? 2 : 4);
+
+function forwardKernel({ length, headDim }: AttentionSizes, capabilities: KernelCapabilities): AttentionKernel {
+  if (length <= decodeRows(capabilities) && headDim <= DECODE_MAX_HEAD_DIM) return decodeForward;
+  return inQuads(capabilities) ? quadForward : tileForward;
 }
 
 /** Inputs: q, k, v, start, and `first` where sequences are packed. Outputs: y, and log-sum-exp [B·T, H]. */
@@ -24,7 +30,7 @@ export const attentionOp: Op<AttentionSizes> = {
       { shape: [q!.shape[0]!, heads], dtype: 'f32' },
     ];
   },
-  kernels: (node, capabilities) => [choose(capabilities, quadForward, tileForward)(node)],
+  kernels: (node, capabilities) => [forwardKernel(node.attrs, capabilities)(node, capabilities)],
   backward({ graph, inputs: [q, k, v, , first], outputs: [y, lse], dOutputs: [dy], attrs, needs }) {
     const stats = graph.apply1(attentionDeltaOp, [y!, dy!, lse!], attrs);
     const saved = [q!, k!, v!, dy!, stats, ...(first ? [first] : [])];
@@ -57,7 +63,7 @@ export const attentionDeltaOp: Op<AttentionSizes> = {
 export const attentionDqOp: Op<AttentionSizes> = {
   name: 'attentionDq',
   outputs: ([q]) => [{ shape: q!.shape, dtype: 'f32' }],
-  kernels: (node, capabilities) => [choose(capabilities, quadDq, tileDq)(node)],
+  kernels: (node, capabilities) => [(inQuads(capabilities) ? quadDq : tileDq)(node, capabilities)],
 };
 
 export const attentionDkvOp: Op<AttentionSizes> = {
@@ -66,7 +72,7 @@ export const attentionDkvOp: Op<AttentionSizes> = {
     { shape: k!.shape, dtype: 'f32' },
     { shape: v!.shape, dtype: 'f32' },
   ],
-  kernels: (node, capabilities) => [choose(capabilities, quadDkv, tileDkv)(node)],
+  kernels: (node, capabilities) => [(inQuads(capabilities) ? quadDkv : tileDkv)(node, capabilities)],
 };
 
 /**

@@ -1,6 +1,6 @@
 /** What attention's kernels go by. */
 import type { Node } from '../graph';
-import type { Kernel } from '../kernel';
+import type { Kernel, KernelCapabilities } from '../kernel';
 
 export interface AttentionSizes {
   readonly batch: number;
@@ -13,7 +13,7 @@ export interface AttentionSizes {
   readonly headDim: number;
 }
 
-export type AttentionKernel = (node: Node<AttentionSizes>) => Kernel;
+export type AttentionKernel = (node: Node<AttentionSizes>, capabilities: KernelCapabilities) => Kernel;
 
 /** Multiply-adds times two of so many products of all rows with the keys that they see; half of all, where none is cached. */
 export function attentionFlops({ batch, length, keys, heads, headDim }: AttentionSizes, products: number): number {

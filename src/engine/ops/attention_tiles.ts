@@ -1,57 +1,73 @@
-/** Attention in tiles of workgroup memory, for every other adapter. */
+/** Attention in tiles of workgroup memory (shaders/attention_tiles.wgsl), and of few rows over a cache. */
 import forwardCode from '../../../shaders/attention.wgsl?raw';
+import decodeCode from '../../../shaders/attention_decode.wgsl?raw';
 import dkvCode from '../../../shaders/attention_dkv.wgsl?raw';
 import dqCode from '../../../shaders/attention_dq.wgsl?raw';
-import { f32, u32, type Shader } from '../kernel';
-import { attentionFlops, type AttentionKernel, type AttentionSizes } from './attention_sizes';
+import tilesCode from '../../../shaders/attention_tiles.wgsl?raw';
+import { f32, u32, type Kernel, type Shader } from '../kernel';
+import { attentionFlops, type AttentionKernel } from './attention_sizes';
+import { reduceModule } from './modules';
 import { documents } from './positions';
 
+const tilesModule: Shader = { name: 'attention_tiles', code: tilesCode };
 const forwardShader: Shader = { name: 'attention', code: forwardCode };
+const decodeShader: Shader = { name: 'attention_decode', code: decodeCode };
 const dqShader: Shader = { name: 'attention_dq', code: dqCode };
 const dkvShader: Shader = { name: 'attention_dkv', code: dkvCode };
 
-/** Rows a workgroup works on, one a thread. */
-const ROWS = 64;
+/** Rows a workgroup of tiles works on. */
+const ROWS = 32;
 
-/** Workgroup memory for the two staged tiles: the WebGPU default limit. */
-const TILE_BYTES = 16384;
+/** The decoding kernel keeps four numbers of a head in a lane, of 64. */
+export const DECODE_MAX_HEAD_DIM = 256;
 
-function tileSizes({ headDim }: AttentionSizes): Record<string, number> {
-  return { HEAD_VECS: headDim / 4, TILE_KEYS: Math.min(64, Math.floor(TILE_BYTES / (2 * 4 * headDim))) };
-}
-
-export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
-  const { batch, length, keys, heads, kvHeads, headDim } = attrs;
+/** What both forward kernels bind. */
+function forward({ inputs: [q, k, v, start, first], outputs, attrs }: Parameters<AttentionKernel>[0]) {
+  const { length, keys, heads, kvHeads, headDim } = attrs;
   return {
-    shader: forwardShader,
     ...documents(first, [q!, k!, v!, start!, ...outputs]),
-    sizes: tileSizes(attrs),
-    params: [u32(length), u32(keys), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-    workgroups: [Math.ceil(length / ROWS), heads, batch],
+    sizes: { HEAD_VECS: headDim / 4 },
+    params: [u32(length), u32(keys), u32(heads), u32(kvHeads), u32(headDim / 4), f32(1 / Math.sqrt(headDim))],
     flops: attentionFlops(attrs, 2),
   };
-};
+}
 
-export const tileDq: AttentionKernel = ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
-  const { batch, length, heads, kvHeads, headDim } = attrs;
+/** What both gradients bind. */
+function gradient({ inputs: [q, k, v, dy, stats, first], outputs, attrs }: Parameters<AttentionKernel>[0]) {
+  const { length, heads, kvHeads, headDim } = attrs;
   return {
-    shader: dqShader,
     ...documents(first, [q!, k!, v!, dy!, stats!, ...outputs]),
-    sizes: tileSizes(attrs),
-    params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-    workgroups: [Math.ceil(length / ROWS), heads, batch],
-    flops: attentionFlops(attrs, 3),
+    sizes: { HEAD_VECS: headDim / 4 },
+    params: [u32(length), u32(heads), u32(kvHeads), u32(headDim / 4), f32(1 / Math.sqrt(headDim))],
   };
-};
+}
 
-export const tileDkv: AttentionKernel = ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
-  const { batch, length, heads, kvHeads, headDim } = attrs;
-  return {
-    shader: dkvShader,
-    ...documents(first, [q!, k!, v!, dy!, stats!, ...outputs]),
-    sizes: tileSizes(attrs),
-    params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-    workgroups: [Math.ceil(length / ROWS), kvHeads, batch],
-    flops: attentionFlops(attrs, 4),
-  };
-};
+function withModule<T extends Required<Pick<Kernel, 'modules'>>>(module: Shader, part: T): T {
+  return { ...part, modules: [...part.modules, module] };
+}
+
+export const tileForward: AttentionKernel = (node) => ({
+  ...withModule(tilesModule, forward(node)),
+  shader: forwardShader,
+  workgroups: [Math.ceil(node.attrs.length / ROWS), node.attrs.heads, node.attrs.batch],
+});
+
+export const decodeForward: AttentionKernel = (node, capabilities) => ({
+  ...withModule(reduceModule(capabilities), forward(node)),
+  shader: decodeShader,
+  workgroups: [node.attrs.length, node.attrs.heads, node.attrs.batch],
+});
+
+export const tileDq: AttentionKernel = (node) => ({
+  ...withModule(tilesModule, gradient(node)),
+  shader: dqShader,
+  workgroups: [Math.ceil(node.attrs.length / ROWS), node.attrs.heads, node.attrs.batch],
+  flops: attentionFlops(node.attrs, 3),
+});
+
+export const tileDkv: AttentionKernel = (node) => ({
+  ...withModule(tilesModule, gradient(node)),
+  shader: dkvShader,
+  workgroups: [Math.ceil(node.attrs.length / ROWS), node.attrs.kvHeads, node.attrs.batch],
+  flops: attentionFlops(node.attrs, 4),
+});
