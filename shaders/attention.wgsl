@@ -1,11 +1,12 @@
-// Causal attention with grouped heads and an online softmax, a thread a query row, keys and values staged in tiles
-// (Dao et al. 2022, FlashAttention). q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys 0 … start[b] + t.
-// Saves the log-sum-exp of each row for the backward pass.
+// Causal attention with grouped heads and an online softmax in workgroup tiles (Dao et al. 2022, FlashAttention), on the
+// blocks of attention_tiles.wgsl. q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys up to start[b] + t, from the
+// first row of its document on. Saves the log-sum-exp of each row for the backward pass.
 struct Params {
   length: u32,
   keys: u32,
   heads: u32,
   kv_heads: u32,
+  head_vecs: u32, // HEAD_VECS, for loops that compilers shall not unroll
   scale: f32,
 }
 
@@ -17,67 +18,105 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [B·T, H]
 
-// Sizes from the prelude: HEAD_VECS vectors of four in a head, TILE_KEYS keys in a tile.
-const QUERIES: u32 = 64u;
+const LOWEST: f32 = -3.4e38;
 
-var<workgroup> k_tile: array<vec4f, TILE_KEYS * HEAD_VECS>;
-var<workgroup> v_tile: array<vec4f, TILE_KEYS * HEAD_VECS>;
+// A number of each of a thread's rows, for the eight threads that share them.
+var<workgroup> shares: array<vec4f, THREADS>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let x = lane % 8u;
+  let own = lane / 8u;
   let sequence = group.z;
   let head = group.y;
   let kv_head = head / (params.heads / params.kv_heads);
-  let t = group.x * QUERIES + lane;
-  let in_range = t < params.length;
-  let row = sequence * params.length + min(t, params.length - 1u);
-  let position = start[sequence] + t;
-  let end = min(start[sequence] + min((group.x + 1u) * QUERIES, params.length), params.keys);
+  let tile = group.x * SIDE;
+  let last_row = params.length - 1u;
+  let origin = sequence * params.length;
+  let position = start[sequence];
+  let row_stride = params.heads * HEAD_VECS;
+  let key_stride = params.kv_heads * HEAD_VECS;
+  let queries = Rows((origin * params.heads + head) * HEAD_VECS, row_stride, tile, last_row);
+  let key_origin = (sequence * params.keys * params.kv_heads + kv_head) * HEAD_VECS;
 
-  var query: array<vec4f, HEAD_VECS>;
-  var sum: array<vec4f, HEAD_VECS>;
-  let q_base = (row * params.heads + head) * HEAD_VECS;
-  for (var d = 0u; d < HEAD_VECS; d++) {
-    query[d] = q[q_base + d] * params.scale;
+  var first: array<u32, 4>;
+  var last: array<u32, 4>;
+  for (var i = 0u; i < 4u; i++) {
+    let row = min(tile + own + 8u * i, last_row);
+    first[i] = first_row(origin + row);
+    last[i] = position + row;
   }
-  var largest = -3.4e38;
-  var total = 0.0;
+  let begin = first_row(origin + tile);
+  let end = min(position + min(tile + SIDE, params.length), params.keys);
 
-  for (var base = 0u; base < end; base += TILE_KEYS) {
-    for (var i = lane; i < TILE_KEYS * HEAD_VECS; i += QUERIES) {
-      let key = base + i / HEAD_VECS;
-      if (key < end) {
-        let index = ((sequence * params.keys + key) * params.kv_heads + kv_head) * HEAD_VECS + i % HEAD_VECS;
-        k_tile[i] = k[index];
-        v_tile[i] = v[index];
+  var sums: array<Part, SPANS>;
+  var largest = vec4f(LOWEST);
+  var total = vec4f(); // of the thread's own columns
+  for (var base = begin; base < end; base += SIDE) {
+    let keys = Rows(key_origin, key_stride, base, params.keys - 1u);
+    var s = Part();
+    for (var span = 0u; span < SPANS; span++) {
+      workgroupBarrier();
+      for (var i = lane; i < VECTORS; i += THREADS) {
+        row_tile[in_order(i)] = q[source(queries, span, i)];
+        column_tile[by_thread(i)] = k[source(keys, span, i)];
+      }
+      workgroupBarrier();
+      s = add_products(s, x, own, min(SPAN, params.head_vecs - span * SPAN));
+    }
+
+    let columns = vec4u(0u, 1u, 2u, 3u) + base + 4u * x;
+    var next = largest;
+    for (var i = 0u; i < 4u; i++) {
+      let seen = (columns >= vec4u(first[i])) & (columns <= vec4u(last[i]));
+      s[i] = select(vec4f(LOWEST), s[i] * params.scale, seen);
+      next[i] = max(next[i], max(max(s[i].x, s[i].y), max(s[i].z, s[i].w)));
+    }
+    shares[lane] = next;
+    workgroupBarrier();
+    for (var i = 0u; i < 8u; i++) {
+      next = max(next, shares[own * 8u + i]);
+    }
+    let correction = exp(largest - next);
+    largest = next;
+    for (var i = 0u; i < 4u; i++) {
+      s[i] = exp(s[i] - next[i]);
+      total[i] = total[i] * correction[i] + dot(s[i], vec4f(1.0));
+    }
+    store_weights(s, x, own);
+
+    for (var span = 0u; span < SPANS; span++) {
+      workgroupBarrier();
+      for (var i = lane; i < VECTORS; i += THREADS) {
+        column_tile[in_order(i)] = v[source(keys, span, i)];
+      }
+      workgroupBarrier();
+      for (var i = 0u; i < 4u; i++) {
+        sums[span][i] *= correction[i];
+      }
+      sums[span] = add_weighted(sums[span], x, own, min(SIDE, end - base));
+    }
+  }
+
+  workgroupBarrier();
+  shares[lane] = total;
+  workgroupBarrier();
+  total = vec4f();
+  for (var i = 0u; i < 8u; i++) {
+    total += shares[own * 8u + i];
+  }
+  for (var i = 0u; i < 4u; i++) {
+    let row = tile + own + 8u * i;
+    if (row <= last_row) {
+      for (var span = 0u; span < SPANS; span++) {
+        let d = span * SPAN + x;
+        if (d < HEAD_VECS) {
+          y[queries.origin + row * row_stride + d] = sums[span][i] / total[i];
+        }
+      }
+      if (x == 0u) {
+        lse[(origin + row) * params.heads + head] = largest[i] + log(total[i]);
       }
     }
-    workgroupBarrier();
-    if (in_range) {
-      let visible = min(min(base + TILE_KEYS, end), position + 1u);
-      for (var key = base; key < visible; key++) {
-        let tile_base = (key - base) * HEAD_VECS;
-        var score = 0.0;
-        for (var d = 0u; d < HEAD_VECS; d++) {
-          score += dot(query[d], k_tile[tile_base + d]);
-        }
-        let next = max(largest, score);
-        let correction = exp(largest - next);
-        let weight = exp(score - next);
-        total = total * correction + weight;
-        for (var d = 0u; d < HEAD_VECS; d++) {
-          sum[d] = sum[d] * correction + weight * v_tile[tile_base + d];
-        }
-        largest = next;
-      }
-    }
-    workgroupBarrier();
-  }
-
-  if (in_range) {
-    for (var d = 0u; d < HEAD_VECS; d++) {
-      y[q_base + d] = sum[d] / total;
-    }
-    lse[row * params.heads + head] = largest + log(total);
   }
 }

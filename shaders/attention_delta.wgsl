@@ -1,4 +1,5 @@
-// delta[N, H] = sum over a head of dy · y: the softmax's share of the gradient (FlashAttention-2, algorithm 2).
+// What the backward pass knows of each row and head: (log-sum-exp, delta), delta = dy · y, the softmax's share of the
+// gradient (FlashAttention-2, algorithm 2).
 struct Params {
   count: u32, // N · H
 }
@@ -6,7 +7,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> y: array<vec4f>;
 @group(0) @binding(2) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(3) var<storage, read> lse: array<f32>;
+@group(0) @binding(4) var<storage, read_write> stats: array<vec2f>; // [N, H]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -18,5 +20,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var d = i * HEAD_VECS; d < (i + 1u) * HEAD_VECS; d++) {
     sum += dot(y[d], dy[d]);
   }
-  delta[i] = sum;
+  stats[i] = vec2f(lse[i], sum);
 }

@@ -1,9 +1,11 @@
-// dq of causal attention, a thread a query row: dq = scale · Σ p (dp − delta) k, p = exp(s − lse), dp = dy · v
-// (FlashAttention-2, algorithm 2). Training only, so every sequence starts at position 0 and S = T.
+// dq of causal attention in workgroup tiles, on the blocks of attention_tiles.wgsl: dq = Σ ds · k with
+// ds = scale · p (dp − delta), p = exp(s − lse), dp = dy · v (FlashAttention-2, algorithm 2). Training only, so every sequence
+// starts at position 0 and S = T.
 struct Params {
   length: u32,
   heads: u32,
   kv_heads: u32,
+  head_vecs: u32, // HEAD_VECS, for loops that compilers shall not unroll
   scale: f32,
 }
 
@@ -12,68 +14,81 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<vec4f>;
 @group(0) @binding(3) var<storage, read> v: array<vec4f>;
 @group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read> lse: array<f32>;
-@group(0) @binding(6) var<storage, read> delta: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dq: array<vec4f>;
-
-const QUERIES: u32 = 64u;
-
-var<workgroup> k_tile: array<vec4f, TILE_KEYS * HEAD_VECS>;
-var<workgroup> v_tile: array<vec4f, TILE_KEYS * HEAD_VECS>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2f>; // (lse, delta)
+@group(0) @binding(6) var<storage, read_write> dq: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let sequence = group.z;
+  let x = lane % 8u;
+  let own = lane / 8u;
   let head = group.y;
   let kv_head = head / (params.heads / params.kv_heads);
-  let t = group.x * QUERIES + lane;
-  let in_range = t < params.length;
-  let row = sequence * params.length + min(t, params.length - 1u);
-  let end = min((group.x + 1u) * QUERIES, params.length);
-  let head_row = row * params.heads + head;
+  let tile = group.x * SIDE;
+  let last_row = params.length - 1u;
+  let origin = group.z * params.length;
+  let row_stride = params.heads * HEAD_VECS;
+  let queries = Rows((origin * params.heads + head) * HEAD_VECS, row_stride, tile, last_row);
+  let key_origin = (origin * params.kv_heads + kv_head) * HEAD_VECS;
 
-  var query: array<vec4f, HEAD_VECS>;
-  var dout: array<vec4f, HEAD_VECS>;
-  var sum: array<vec4f, HEAD_VECS>;
-  for (var d = 0u; d < HEAD_VECS; d++) {
-    query[d] = q[head_row * HEAD_VECS + d] * params.scale;
-    dout[d] = dy[head_row * HEAD_VECS + d];
+  var first: array<u32, 4>;
+  var last: array<u32, 4>;
+  var row_stats: array<vec2f, 4>;
+  for (var i = 0u; i < 4u; i++) {
+    let row = min(tile + own + 8u * i, last_row);
+    first[i] = first_row(origin + row);
+    last[i] = row;
+    row_stats[i] = stats[(origin + row) * params.heads + head];
   }
-  let row_lse = lse[head_row];
-  let row_delta = delta[head_row];
+  let begin = first_row(origin + tile);
+  let end = min(tile + SIDE, params.length);
 
-  for (var base = 0u; base < end; base += TILE_KEYS) {
-    for (var i = lane; i < TILE_KEYS * HEAD_VECS; i += QUERIES) {
-      let key = base + i / HEAD_VECS;
-      if (key < end) {
-        let index = ((sequence * params.length + key) * params.kv_heads + kv_head) * HEAD_VECS + i % HEAD_VECS;
-        k_tile[i] = k[index];
-        v_tile[i] = v[index];
+  var sums: array<Part, SPANS>;
+  for (var base = begin; base < end; base += SIDE) {
+    let keys = Rows(key_origin, params.kv_heads * HEAD_VECS, base, last_row);
+    var s = Part();
+    var dp = Part();
+    for (var span = 0u; span < SPANS; span++) {
+      workgroupBarrier();
+      for (var i = lane; i < VECTORS; i += THREADS) {
+        row_tile[in_order(i)] = q[source(queries, span, i)];
+        column_tile[by_thread(i)] = k[source(keys, span, i)];
       }
-    }
-    workgroupBarrier();
-    if (in_range) {
-      let visible = min(min(base + TILE_KEYS, end), t + 1u);
-      for (var key = base; key < visible; key++) {
-        let tile_base = (key - base) * HEAD_VECS;
-        var score = 0.0;
-        var dp = 0.0;
-        for (var d = 0u; d < HEAD_VECS; d++) {
-          score += dot(query[d], k_tile[tile_base + d]);
-          dp += dot(dout[d], v_tile[tile_base + d]);
-        }
-        let ds = exp(score - row_lse) * (dp - row_delta) * params.scale;
-        for (var d = 0u; d < HEAD_VECS; d++) {
-          sum[d] += ds * k_tile[tile_base + d];
-        }
+      workgroupBarrier();
+      s = add_products(s, x, own, min(SPAN, params.head_vecs - span * SPAN));
+      workgroupBarrier();
+      for (var i = lane; i < VECTORS; i += THREADS) {
+        row_tile[in_order(i)] = dy[source(queries, span, i)];
+        column_tile[by_thread(i)] = v[source(keys, span, i)];
       }
+      workgroupBarrier();
+      dp = add_products(dp, x, own, min(SPAN, params.head_vecs - span * SPAN));
     }
-    workgroupBarrier();
+
+    let columns = vec4u(0u, 1u, 2u, 3u) + base + 4u * x;
+    for (var i = 0u; i < 4u; i++) {
+      let p = exp(s[i] * params.scale - row_stats[i].x);
+      let seen = (columns >= vec4u(first[i])) & (columns <= vec4u(last[i]));
+      s[i] = select(vec4f(), p * (dp[i] - row_stats[i].y) * params.scale, seen);
+    }
+    store_weights(s, x, own);
+
+    for (var span = 0u; span < SPANS; span++) {
+      workgroupBarrier();
+      for (var i = lane; i < VECTORS; i += THREADS) {
+        column_tile[in_order(i)] = k[source(keys, span, i)];
+      }
+      workgroupBarrier();
+      sums[span] = add_weighted(sums[span], x, own, min(SIDE, end - base));
+    }
   }
 
-  if (in_range) {
-    for (var d = 0u; d < HEAD_VECS; d++) {
-      dq[head_row * HEAD_VECS + d] = sum[d];
+  for (var i = 0u; i < 4u; i++) {
+    let row = tile + own + 8u * i;
+    for (var span = 0u; span < SPANS; span++) {
+      let d = span * SPAN + x;
+      if (row <= last_row && d < HEAD_VECS) {
+        dq[queries.origin + row * row_stride + d] = sums[span][i];
+      }
     }
   }
 }

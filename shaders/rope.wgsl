@@ -1,5 +1,6 @@
 // Rotary position embedding on x[B·T, H·D], pairs (i, i + D/2) as Transformers pairs them (Su et al. 2021); WIDTH pairs a
-// thread. The tables hold cos and sin of position · inverse frequency, [positions, D/2]. `direction` −1 rotates back.
+// thread. The tables hold cos and sin of position · inverse frequency, [positions, D/2]; positions count from the first
+// row of a document. `direction` −1 rotates back.
 struct Params {
   threads: u32,
   length: u32,
@@ -24,13 +25,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let pair = i % params.half_vectors;
   let head_row = i / params.half_vectors;
   let row = head_row / params.heads;
-  let position = start[row / params.length] + row % params.length;
+  let position = start[row / params.length] + row % params.length - first_row(row);
   let cosine = cosines[position * params.half_vectors + pair];
   let sine = params.direction * sines[position * params.half_vectors + pair];
-  let first = head_row * 2u * params.half_vectors + pair;
-  let second = first + params.half_vectors;
-  let left = operand(first);
-  let right = operand(second);
-  y[first] = left * cosine - right * sine;
-  y[second] = right * cosine + left * sine;
+  let low = head_row * 2u * params.half_vectors + pair;
+  let high = low + params.half_vectors;
+  let left = operand(low);
+  let right = operand(high);
+  y[low] = left * cosine - right * sine;
+  y[high] = right * cosine + left * sine;
 }

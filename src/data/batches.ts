@@ -1,10 +1,16 @@
 /** Rows to optimiser steps: which rows, in which order. All of it follows from the seed, so that a run can be resumed. */
 import { GraftError } from '../core/errors';
 import { Random } from '../core/rng';
+import { packRows } from './packing';
+import type { TokenizedExample } from './tokenize';
 
 /** Streams of the counter-based generator, apart from those of the engine (adapter, dropout). */
 const SPLIT_STREAM = 0x5350_0000;
 const SHUFFLE_STREAM = 0x5348_0000;
+const PACK_STREAM = 0x5041_0000;
+
+/** What stands end to end in one sequence: one document, or several that were packed. */
+export type Row = readonly TokenizedExample[];
 
 export interface BatchingOptions {
   /** Rows of a micro-batch. */
@@ -13,6 +19,22 @@ export interface BatchingOptions {
   readonly gradientAccumulationSteps: number;
   readonly shuffle: boolean;
   readonly seed: number;
+  /** Tokens that documents are packed into; absent gives each a row of its own. */
+  readonly packTo?: number | undefined;
+}
+
+/**
+ * The rows of one epoch (counted from 0), as many in each. Which documents share a row depends on seed and epoch where
+ * rows are shuffled.
+ */
+export function epochRows(documents: readonly TokenizedExample[], epoch: number, options: BatchingOptions): Row[] {
+  if (options.packTo === undefined) return documents.map((document) => [document]);
+  const order = options.shuffle ? shuffled(documents, options.seed, PACK_STREAM + epoch) : documents;
+  return packRows(order, options.packTo);
+}
+
+function shuffled<T>(items: readonly T[], seed: number, stream: number): T[] {
+  return new Random(seed, stream).permutation(items.length).map((i) => items[i]!);
 }
 
 /** Optimiser steps of one epoch; a last partial one counts, as in Transformers' Trainer. */
@@ -25,9 +47,7 @@ export function stepsPerEpoch(rows: number, options: BatchingOptions): number {
  * alone; the last micro-batch and the last step may be smaller.
  */
 export function epochSteps<T>(rows: readonly T[], epoch: number, options: BatchingOptions): T[][][] {
-  const order = options.shuffle
-    ? new Random(options.seed, SHUFFLE_STREAM + epoch).permutation(rows.length).map((i) => rows[i]!)
-    : rows;
+  const order = options.shuffle ? shuffled(rows, options.seed, SHUFFLE_STREAM + epoch) : rows;
   return chunks(chunks(order, options.batchSize), options.gradientAccumulationSteps);
 }
 

@@ -5,6 +5,7 @@ import { dynamicMap } from '../core/dynamic-map';
 import { hash } from '../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
+import { batchLeaves, countLabels } from './batch';
 import type { Device } from './device';
 import { byteSize, type Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
@@ -17,9 +18,7 @@ import { quantizeGraphs } from './model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from './types';
-import { checkTensors, converted, refuseUnknownIds } from './upload';
-
-const IGNORED = -100;
+import { checkTensors, converted } from './upload';
 
 /** The most that is read back at once. A step reads its loss and gradient norm, a whole vector each. */
 const READBACK_BYTES = 4 * 1024 * 1024;
@@ -54,7 +53,7 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
 
   const graphs = quantizeGraphs(model);
   for (const length of options.lengths) {
-    const shared = { ...model, batch: options.batchSize, length };
+    const shared = { ...model, batch: options.batchSize, length, packed: options.packing ?? false };
     const { gradientCheckpointing: checkpoint, checkpointing } = options;
     const dropout = lora !== undefined && lora.dropout > 0;
     graphs.set(`train:${length}`, lossGraph({ ...shared, gradients: true, dropout, checkpoint, checkpointing }).graph);
@@ -176,6 +175,7 @@ export class GpuTrainSession implements TrainSession {
       ...this.planned.model,
       batch: this.options.batchSize,
       length,
+      packed: this.options.packing ?? false,
       gradients,
       dropout: false,
       checkpoint: this.options.gradientCheckpointing,
@@ -246,23 +246,15 @@ export class GpuTrainSession implements TrainSession {
     return length;
   }
 
-  /** Writes ids and labels, right-padded; the label of a position is the token after it. Returns the length. */
+  /** Writes a batch's leaves. Returns its padded length. */
   private writeBatch(batch: Batch): number {
+    const { batchSize, packing, spec } = this.options;
+    if (batch.documents && !packing) throw new Error('rows of several documents were not planned for');
     const length = this.lengthFor(batch);
-    const ids = new Uint32Array(this.options.batchSize * length);
-    const labels = new Int32Array(ids.length).fill(IGNORED);
-    batch.inputIds.forEach((row, b) => {
-      ids.set(row, b * length);
-      labels.set(batch.labels[b]!.slice(1), b * length);
-    });
-    const { vocabSize } = this.options.spec;
-    refuseUnknownIds(ids, vocabSize);
-    refuseUnknownIds(
-      labels.filter((label) => label !== IGNORED),
-      vocabSize,
-    );
+    const { ids, labels, first } = batchLeaves(batch, batchSize, length, spec.vocabSize);
     this.memory.write(LEAF.ids, ids);
     this.memory.write(LEAF.labels, labels);
+    if (packing) this.memory.write(LEAF.first, first);
     return length;
   }
 
@@ -301,11 +293,6 @@ function stateBytes(tensor: StateTensor, dtype: StateTensor['dtype']): Uint8Arra
     'bad-file',
     `The tensor ${tensor.name} is stored as ${tensor.dtype}, and this run keeps ${dtype}.`,
   );
-}
-
-/** Labels that count: the first of a row has nothing before it to be predicted from. */
-function countLabels(batch: Batch): number {
-  return batch.labels.reduce((sum, row) => sum + row.slice(1).filter((label) => label !== IGNORED).length, 0);
 }
 
 function refuseUnlabelled(tokens: number): void {

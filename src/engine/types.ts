@@ -71,6 +71,8 @@ export interface TrainOptions {
   /** Rows of a micro-batch, and the padded lengths (tokens) that batches may have, ascending. */
   readonly batchSize: number;
   readonly lengths: readonly number[];
+  /** Whether a row may hold several documents, end to end. */
+  readonly packing?: boolean;
   /** Compute layers again in the backward pass rather than keep their activations. */
   readonly gradientCheckpointing: boolean;
   readonly checkpointing?: Checkpointing | undefined;
@@ -82,6 +84,11 @@ export interface TrainOptions {
 export interface Batch {
   readonly inputIds: readonly (readonly number[])[];
   readonly labels: readonly (readonly number[])[];
+  /**
+   * Lengths of the documents that stand end to end in each row; absent where every row is one. They don't see each
+   * other, and the first label of each, which has nothing before it to be predicted from, doesn't count.
+   */
+  readonly documents?: readonly (readonly number[])[];
 }
 
 export interface StepResult {

@@ -1,6 +1,7 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
 import type { RunConfig } from '../core/config';
 import type { RunSummary } from '../core/events';
+import { plural } from '../core/format';
 import type { LinearSpec } from '../core/spec';
 import type { FileSource, RunStore } from '../core/store';
 import type { Engine, StepResult } from '../engine';
@@ -12,7 +13,7 @@ import { prepareData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from './steps/hash';
 import { watchWeights } from './steps/loading';
 import { withMicroBatchOf } from './steps/micro-batch';
-import { keptIn16Bits, refuseUnsupported, trainOptions } from './steps/options';
+import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
 import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
 import { resolveRun } from './steps/resolve';
@@ -55,7 +56,7 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   }
 
   report({ kind: 'phase', phase: 'planning', detail: 'Reading the data' });
-  refuseUnsupported(input.run);
+  refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const run = resolveRun(input.run, model, adapter);
   const data = prepareData(run, model, input.dataset);
@@ -181,4 +182,8 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${truncated} of ${data.dataset.examples.length} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   if (skipped > 0) notice(`${skipped} of them are left out: nothing to train on is left after the cut.`);
+  if (run.packing) {
+    const sequences = plural(data.trainRows, 'sequence');
+    notice(`${plural(data.train.length, 'row')} are packed into ${sequences} of up to ${run.max_length} tokens.`);
+  }
 }

@@ -74,6 +74,8 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
   {
     title: 'Memory',
     settings: [
+      flag('load_in_4bit', 'Keep the model in 4 bits'),
+      flag('use_bnb_nested_quant', 'Quantise the scales of 4 bits, too'),
       flag('gradient_checkpointing', 'Less memory, more time'),
       number('checkpoint_layers', 'Layers computed again together'),
       choice('checkpoint_dtype', 'How their inputs are kept', ['float32', 'bfloat16']),
@@ -96,6 +98,7 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
       },
       flag('assistant_only_loss', 'Learn the answers only'),
       flag('shuffle', 'Shuffle the examples'),
+      flag('packing', 'Put short examples together'),
     ],
   },
 ];

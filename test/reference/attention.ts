@@ -10,26 +10,35 @@ export interface AttentionSizes {
   readonly headDim: number;
 }
 
-/** One query row: where it and its keys stand in the flat arrays, and how far it sees. */
+/** Where the rows stand: `start` [B], the position of each sequence's first row, and for packed sequences `first` [B·T]. */
+export interface Positions {
+  readonly start: Values;
+  /** The index within its sequence of the first row of each row's document; absent where a sequence is one document. */
+  readonly first?: Values | undefined;
+}
+
+/** One query row: where it and its keys stand in the flat arrays, and what it sees. */
 interface QueryRow {
   /** Offset of the row in q[B·T, H·D]. */
   readonly q: number;
   /** Offset of key or value s in k, v[B·S, G·D]. */
   kv(s: number): number;
-  /** Row t sees keys 0 … start + t. */
-  readonly visible: number;
+  /** Row t sees keys first[t] … start + t. */
+  readonly visible: readonly number[];
 }
 
-function* queryRows(start: Values, sizes: AttentionSizes): Generator<QueryRow> {
+function* queryRows({ start, first }: Positions, sizes: AttentionSizes): Generator<QueryRow> {
   const { batch, length, keys, heads, kvHeads, headDim } = sizes;
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < length; t++) {
+      const from = first?.[b * length + t] ?? 0;
+      const count = Math.min(keys, start[b]! + t + 1) - from;
       for (let h = 0; h < heads; h++) {
         const kvHead = Math.floor(h / (heads / kvHeads));
         yield {
           q: ((b * length + t) * heads + h) * headDim,
           kv: (s) => ((b * keys + s) * kvHeads + kvHead) * headDim,
-          visible: Math.min(keys, start[b]! + t + 1),
+          visible: Array.from({ length: count }, (_, i) => from + i),
         };
       }
     }
@@ -50,16 +59,17 @@ function softmax(scores: readonly number[]): number[] {
 }
 
 function probabilities(row: QueryRow, q: Values, k: Values, D: number): number[] {
-  return softmax(Array.from({ length: row.visible }, (_, s) => dot(q, row.q, k, row.kv(s), D) / Math.sqrt(D)));
+  return softmax(row.visible.map((s) => dot(q, row.q, k, row.kv(s), D) / Math.sqrt(D)));
 }
 
 /** Causal attention, y = softmax(q · kᵀ / √D) · v, where H / G query heads share a key-value head. */
-export function attention(q: Values, k: Values, v: Values, start: Values, sizes: AttentionSizes): Float64Array {
+export function attention(q: Values, k: Values, v: Values, positions: Positions, sizes: AttentionSizes): Float64Array {
   const D = sizes.headDim;
   const y = new Float64Array(q.length);
-  for (const row of queryRows(start, sizes)) {
-    probabilities(row, q, k, D).forEach((p, s) => {
-      for (let d = 0; d < D; d++) y[row.q + d]! += p * v[row.kv(s) + d]!;
+  for (const row of queryRows(positions, sizes)) {
+    probabilities(row, q, k, D).forEach((p, i) => {
+      const kv = row.kv(row.visible[i]!);
+      for (let d = 0; d < D; d++) y[row.q + d]! += p * v[kv + d]!;
     });
   }
   return y;
@@ -70,7 +80,7 @@ export function attentionBackward(
   q: Values,
   k: Values,
   v: Values,
-  start: Values,
+  positions: Positions,
   dy: Values,
   sizes: AttentionSizes,
 ): { dq: Float64Array; dk: Float64Array; dv: Float64Array } {
@@ -78,16 +88,17 @@ export function attentionBackward(
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);
   const dv = new Float64Array(v.length);
-  for (const row of queryRows(start, sizes)) {
+  for (const row of queryRows(positions, sizes)) {
     const p = probabilities(row, q, k, D);
-    const dp = p.map((_, s) => dot(dy, row.q, v, row.kv(s), D));
-    const mean = p.reduce((sum, probability, s) => sum + probability * dp[s]!, 0);
-    p.forEach((probability, s) => {
-      const ds = (probability * (dp[s]! - mean)) / Math.sqrt(D);
+    const dp = row.visible.map((s) => dot(dy, row.q, v, row.kv(s), D));
+    const mean = p.reduce((sum, probability, i) => sum + probability * dp[i]!, 0);
+    p.forEach((probability, i) => {
+      const kv = row.kv(row.visible[i]!);
+      const ds = (probability * (dp[i]! - mean)) / Math.sqrt(D);
       for (let d = 0; d < D; d++) {
-        dq[row.q + d]! += ds * k[row.kv(s) + d]!;
-        dk[row.kv(s) + d]! += ds * q[row.q + d]!;
-        dv[row.kv(s) + d]! += probability * dy[row.q + d]!;
+        dq[row.q + d]! += ds * k[kv + d]!;
+        dk[kv + d]! += ds * q[row.q + d]!;
+        dv[kv + d]! += probability * dy[row.q + d]!;
       }
     });
   }

@@ -1,3 +1,4 @@
+import type { Positions } from './attention';
 import type { Values } from './values';
 
 export interface RopeSizes {
@@ -8,11 +9,11 @@ export interface RopeSizes {
 
 /**
  * Turns the pair (x[i], x[i + D/2]) of each head by the angle whose cosine and sine stand in the tables
- * [positions, D/2] at the row's position: start of its sequence + row in it. `direction` −1 turns back.
+ * [positions, D/2] at the row's position: start of its sequence + row in its document. `direction` −1 turns back.
  */
 export function rope(
   x: Values,
-  start: Values,
+  { start, first }: Positions,
   cos: Values,
   sin: Values,
   { length, heads, headDim }: RopeSizes,
@@ -21,7 +22,7 @@ export function rope(
   const half = headDim / 2;
   const y = new Float64Array(x.length);
   for (let row = 0; row < x.length / (heads * headDim); row++) {
-    const position = start[Math.floor(row / length)]! + (row % length);
+    const position = start[Math.floor(row / length)]! + (row % length) - (first?.[row] ?? 0);
     for (let head = 0; head < heads; head++) {
       for (let i = 0; i < half; i++) {
         const first = (row * heads + head) * headDim + i;
@@ -36,6 +37,12 @@ export function rope(
 }
 
 /** The transpose of a rotation is the rotation back. */
-export function ropeBackward(start: Values, cos: Values, sin: Values, dy: Values, sizes: RopeSizes): Float64Array {
-  return rope(dy, start, cos, sin, sizes, -1);
+export function ropeBackward(
+  positions: Positions,
+  cos: Values,
+  sin: Values,
+  dy: Values,
+  sizes: RopeSizes,
+): Float64Array {
+  return rope(dy, positions, cos, sin, sizes, -1);
 }

@@ -12,6 +12,7 @@ import { gatherRows, kvAppend } from '../ops/cache';
 import { crossEntropy } from '../ops/cross_entropy';
 import { linear } from '../ops/matmul';
 import { adamw8bitOp, adamwOp, globalNorm } from '../ops/optimizer';
+import type { Positions } from '../ops/positions';
 import type { AdamWOptions, Checkpointing, MemoryBytes } from '../types';
 import { decoder, head, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
@@ -25,6 +26,7 @@ export const LEAF = {
   dLoss: 'dloss',
   loss: 'loss',
   start: 'start',
+  first: 'first',
   lastRows: 'last-rows',
   cos: 'rope-cos',
   sin: 'rope-sin',
@@ -100,9 +102,15 @@ class GraphLeaves {
     return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
   }
 
+  /** Where the rows of `batch` sequences stand; `packed` where one may hold several documents. */
+  positions(batch: number, length: number, packed = false): Positions {
+    const start = this.input(LEAF.start, [batch], 'u32');
+    return packed ? { start, first: this.input(LEAF.first, [batch * length], 'u32') } : { start };
+  }
+
   parts(
     length: number,
-    batch: number,
+    rows: Positions,
     attend: DecoderParts['attend'],
     checkpoint: boolean,
     checkpointing: Checkpointing = {},
@@ -114,7 +122,7 @@ class GraphLeaves {
       spec,
       length,
       rotary: {
-        start: this.input(LEAF.start, [batch], 'u32'),
+        ...rows,
         cos: this.input(LEAF.cos, table, 'f32'),
         sin: this.input(LEAF.sin, table, 'f32'),
       },
@@ -130,6 +138,8 @@ class GraphLeaves {
 export interface LossGraphOptions extends ModelOptions {
   readonly batch: number;
   readonly length: number;
+  /** Whether a sequence may hold several documents; absent, it holds one. */
+  readonly packed?: boolean;
   /** `loss` alone, or with the gradients added to their leaves. */
   readonly gradients: boolean;
   readonly dropout: boolean;
@@ -144,9 +154,9 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const seed = options.dropout ? graph.leaf(LEAF.dropoutSeed, { shape: [1], dtype: 'u32' }, 'workspace') : undefined;
   const leaves = new GraphLeaves(graph, options, seed);
   const sizes = attentionSizes(spec, batch, length, length);
-  const start = leaves.input(LEAF.start, [batch], 'u32');
-  const attend = (_: number, q: Tensor, k: Tensor, v: Tensor) => attention(graph, q, k, v, start, sizes);
-  const parts = leaves.parts(length, batch, attend, options.checkpoint, options.checkpointing);
+  const rows = leaves.positions(batch, length, options.packed);
+  const attend = (_: number, q: Tensor, k: Tensor, v: Tensor) => attention(graph, q, k, v, rows, sizes);
+  const parts = leaves.parts(length, rows, attend, options.checkpoint, options.checkpointing);
   const logits = head(parts, decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32')));
   const loss = crossEntropy(graph, logits, leaves.input(LEAF.labels, [batch * length], 'i32'));
   if (options.gradients) {
@@ -226,16 +236,16 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
   const graph = new Graph();
   const leaves = new GraphLeaves(graph, options);
   const sizes = attentionSizes(spec, batch, length, capacity);
-  const start = leaves.input(LEAF.start, [batch], 'u32');
+  const rows = leaves.positions(batch, length);
   const cache = [batch, capacity, spec.numKeyValueHeads * spec.headDim];
   const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => {
     const keys = leaves.input(`cache:${layer}:keys`, cache, 'f32');
     const values = leaves.input(`cache:${layer}:values`, cache, 'f32');
-    kvAppend(graph, k, start, keys, length);
-    kvAppend(graph, v, start, values, length);
-    return attention(graph, q, keys, values, start, sizes);
+    kvAppend(graph, k, rows.start, keys, length);
+    kvAppend(graph, v, rows.start, values, length);
+    return attention(graph, q, keys, values, rows, sizes);
   };
-  const parts = leaves.parts(length, batch, attend, false);
+  const parts = leaves.parts(length, rows, attend, false);
   const hidden = decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32'));
   const last = gatherRows(graph, hidden, leaves.input(LEAF.lastRows, [batch], 'u32'));
   const logits = graph.keep(head(parts, last));

@@ -1,70 +1,49 @@
-import forwardCode from '../../../shaders/attention.wgsl?raw';
+/** Attention: its shapes, its backward rule, and which kernels compute it. */
 import deltaCode from '../../../shaders/attention_delta.wgsl?raw';
-import dqCode from '../../../shaders/attention_dq.wgsl?raw';
-import dkvCode from '../../../shaders/attention_dkv.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, type Shader } from '../kernel';
+import { gridFor, u32, type KernelCapabilities, type Shader } from '../kernel';
+import { quadDkv, quadDq, quadForward } from './attention_quads';
+import type { AttentionKernel, AttentionSizes } from './attention_sizes';
+import { DECODE_MAX_HEAD_DIM, decodeForward, tileDkv, tileDq, tileForward } from './attention_tiles';
+import { positionInputs, type Positions } from './positions';
 
-const forwardShader: Shader = { name: 'attention', code: forwardCode };
 const deltaShader: Shader = { name: 'attention_delta', code: deltaCode };
-const dqShader: Shader = { name: 'attention_dq', code: dqCode };
-const dkvShader: Shader = { name: 'attention_dkv', code: dkvCode };
 
-/** Rows a workgroup works on, one a thread. */
-const ROWS = 64;
+/** CPU adapters pay for barriers: there quads of a subgroup share their loads instead. */
+const inQuads = (capabilities: KernelCapabilities) => capabilities.software && capabilities.subgroups;
 
-/** Workgroup memory for the two staged tiles: the WebGPU default limit. */
-const TILE_BYTES = 16384;
+/** Up to this many rows a workgroup for each beats a tile that is mostly padding. */
+const decodeRows = (capabilities: KernelCapabilities) => (inQuads(capabilities) ? 2 : 4);
 
-export interface AttentionSizes {
-  readonly batch: number;
-  /** Query rows a sequence. */
-  readonly length: number;
-  /** Key rows a sequence: `length` in training, the cache's capacity when decoding. */
-  readonly keys: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
+function forwardKernel({ length, headDim }: AttentionSizes, capabilities: KernelCapabilities): AttentionKernel {
+  if (length <= decodeRows(capabilities) && headDim <= DECODE_MAX_HEAD_DIM) return decodeForward;
+  return inQuads(capabilities) ? quadForward : tileForward;
 }
 
-function tileSizes({ headDim }: AttentionSizes): Record<string, number> {
-  if (headDim % 4 !== 0) throw new Error(`attention: head size ${headDim} is not a multiple of 4`);
-  return { HEAD_VECS: headDim / 4, TILE_KEYS: Math.min(64, Math.floor(TILE_BYTES / (2 * 4 * headDim))) };
-}
-
+/** Inputs: q, k, v, start, and `first` where sequences are packed. Outputs: y, and log-sum-exp [B·T, H]. */
 export const attentionOp: Op<AttentionSizes> = {
   name: 'attention',
-  outputs([q], { heads }) {
+  outputs([q], { heads, headDim }) {
+    if (headDim % 4 !== 0) throw new Error(`attention: head size ${headDim} is not a multiple of 4`);
     return [
       { shape: q!.shape, dtype: 'f32' },
       { shape: [q!.shape[0]!, heads], dtype: 'f32' },
     ];
   },
-  kernels({ inputs, outputs, attrs }) {
-    const { batch, length, keys, heads, kvHeads, headDim } = attrs;
-    return [
-      {
-        shader: forwardShader,
-        sizes: tileSizes(attrs),
-        params: [u32(length), u32(keys), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        bindings: [...inputs, ...outputs],
-        workgroups: [Math.ceil(length / ROWS), heads, batch],
-        flops: 4 * batch * heads * length * keys * headDim,
-      },
-    ];
-  },
-  backward({ graph, inputs: [q, k, v], outputs: [y, lse], dOutputs: [dy], attrs, needs }) {
-    const delta = graph.apply1(attentionDeltaOp, [y!, dy!], attrs);
-    const saved = [q!, k!, v!, dy!, lse!, delta];
+  kernels: (node, capabilities) => [forwardKernel(node.attrs, capabilities)(node, capabilities)],
+  backward({ graph, inputs: [q, k, v, , first], outputs: [y, lse], dOutputs: [dy], attrs, needs }) {
+    const stats = graph.apply1(attentionDeltaOp, [y!, dy!, lse!], attrs);
+    const saved = [q!, k!, v!, dy!, stats, ...(first ? [first] : [])];
     const dq = needs(0) ? graph.apply1(attentionDqOp, saved, attrs) : undefined;
     const [dk, dv] = needs(1) || needs(2) ? graph.apply(attentionDkvOp, saved, attrs) : [];
     return [dq, dk, dv];
   },
 };
 
+/** (log-sum-exp, dy · y) of each row and head, [B·T, H, 2]. */
 export const attentionDeltaOp: Op<AttentionSizes> = {
   name: 'attentionDelta',
-  outputs: ([y], { heads }) => [{ shape: [y!.shape[0]!, heads], dtype: 'f32' }],
+  outputs: ([y], { heads }) => [{ shape: [y!.shape[0]!, heads, 2], dtype: 'f32' }],
   kernels({ inputs, outputs, attrs }) {
     const count = attrs.batch * attrs.length * attrs.heads;
     return [
@@ -80,22 +59,11 @@ export const attentionDeltaOp: Op<AttentionSizes> = {
   },
 };
 
+/** Inputs of both gradients: q, k, v, dy, (log-sum-exp, delta), and `first` where sequences are packed. */
 export const attentionDqOp: Op<AttentionSizes> = {
   name: 'attentionDq',
   outputs: ([q]) => [{ shape: q!.shape, dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs }) {
-    const { batch, length, heads, kvHeads, headDim } = attrs;
-    return [
-      {
-        shader: dqShader,
-        sizes: tileSizes(attrs),
-        params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        bindings: [...inputs, ...outputs],
-        workgroups: [Math.ceil(length / ROWS), heads, batch],
-        flops: 6 * batch * heads * length * length * headDim,
-      },
-    ];
-  },
+  kernels: (node, capabilities) => [(inQuads(capabilities) ? quadDq : tileDq)(node, capabilities)],
 };
 
 export const attentionDkvOp: Op<AttentionSizes> = {
@@ -104,25 +72,20 @@ export const attentionDkvOp: Op<AttentionSizes> = {
     { shape: k!.shape, dtype: 'f32' },
     { shape: v!.shape, dtype: 'f32' },
   ],
-  kernels({ inputs, outputs, attrs }) {
-    const { batch, length, heads, kvHeads, headDim } = attrs;
-    return [
-      {
-        shader: dkvShader,
-        sizes: tileSizes(attrs),
-        params: [u32(length), u32(heads), u32(kvHeads), f32(1 / Math.sqrt(headDim))],
-        bindings: [...inputs, ...outputs],
-        workgroups: [Math.ceil(length / ROWS), kvHeads, batch],
-        flops: 8 * batch * heads * length * length * headDim,
-      },
-    ];
-  },
+  kernels: (node, capabilities) => [(inQuads(capabilities) ? quadDkv : tileDkv)(node, capabilities)],
 };
 
 /**
- * Causal grouped-query attention: q[B·T, H·D], k and v [B·S, G·D], `start` [B] (u32) the position of each sequence's
- * first query row; returns [B·T, H·D]. Differentiable where `start` is 0 and S = T.
+ * Causal grouped-query attention: q[B·T, H·D], k and v [B·S, G·D]; a row sees the keys of its document up to its own
+ * position; returns [B·T, H·D]. Differentiable where `start` is 0 and S = T.
  */
-export function attention(graph: Graph, q: Tensor, k: Tensor, v: Tensor, start: Tensor, sizes: AttentionSizes): Tensor {
-  return graph.apply1(attentionOp, [q, k, v, start], sizes);
+export function attention(
+  graph: Graph,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  positions: Positions,
+  sizes: AttentionSizes,
+): Tensor {
+  return graph.apply1(attentionOp, [q, k, v, ...positionInputs(positions)], sizes);
 }

@@ -2,7 +2,7 @@
 import type { RunConfig } from '../../core/config';
 import type { DecoderSpec } from '../../core/spec';
 import type { ChatTemplate, Tokenizer } from '../../core/text';
-import { stepsPerEpoch, trainEvalSplit, type BatchingOptions } from '../../data/batches';
+import { epochRows, stepsPerEpoch, trainEvalSplit, type BatchingOptions, type Row } from '../../data/batches';
 import { bucketLengths } from '../../data/buckets';
 import { parseDataset, type Dataset } from '../../data/dataset';
 import { tokenizeDataset, type TokenizedDataset, type TokenizedExample } from '../../data/tokenize';
@@ -24,7 +24,9 @@ export interface PreparedData {
   readonly dataset: Dataset;
   readonly tokenized: TokenizedDataset;
   readonly train: readonly TokenizedExample[];
-  readonly eval: readonly TokenizedExample[];
+  /** Rows that the training examples make in each epoch: one an example, or fewer where they are packed. */
+  readonly trainRows: number;
+  readonly eval: readonly Row[];
   /** Padded lengths that batches may have, in tokens, ascending. */
   readonly lengths: readonly number[];
   /** Optimiser steps of one epoch, and of the whole run. */
@@ -44,19 +46,25 @@ export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile)
     assistantOnlyLoss: run.assistant_only_loss,
   });
   const { train, eval: held } = trainEvalSplit(tokenized.examples, run.val_set_size, run.seed);
-  const perEpoch = stepsPerEpoch(train.length, batching(run));
+  const batches = batching(run, maxLength);
+  const trainRows = epochRows(train, 0, batches);
+  const evalRows = epochRows(held, 0, { ...batches, shuffle: false });
+  const perEpoch = stepsPerEpoch(trainRows.length, batches);
   return {
     dataset,
     tokenized,
     train,
-    eval: held,
-    lengths: bucketLengths(
-      tokenized.examples.map(({ inputIds }) => inputIds.length),
-      maxLength,
-    ),
+    trainRows: trainRows.length,
+    eval: evalRows,
+    lengths: bucketLengths([...trainRows, ...evalRows].map(rowLength), maxLength),
     stepsPerEpoch: perEpoch,
     totalSteps: run.max_steps > 0 ? run.max_steps : Math.ceil(run.num_train_epochs * perEpoch),
   };
+}
+
+/** Tokens of a row. */
+export function rowLength(row: Row): number {
+  return row.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
 }
 
 function firstRows(dataset: Dataset, count: number | undefined): Dataset {
@@ -68,11 +76,13 @@ export function effectiveMaxLength(run: RunConfig, spec: DecoderSpec): number {
   return Math.min(run.max_length, spec.maxPositions);
 }
 
-export function batching(run: RunConfig): BatchingOptions {
+/** `maxLength` as `effectiveMaxLength` gives it. */
+export function batching(run: RunConfig, maxLength: number): BatchingOptions {
   return {
     batchSize: run.per_device_train_batch_size,
     gradientAccumulationSteps: run.gradient_accumulation_steps,
     shuffle: run.shuffle,
     seed: run.seed,
+    packTo: run.packing ? maxLength : undefined,
   };
 }

@@ -56,10 +56,8 @@ export function keptIn16Bits(run: RunConfig, spec: DecoderSpec): LinearSpec[] {
     .filter(({ outFeatures, inFeatures }) => !canQuantize([outFeatures, inFeatures]));
 }
 
-/** Throws `bad-config` for settings that exclude each other, `unsupported` for what Graft doesn't do yet. */
-export function refuseUnsupported(run: RunConfig): void {
-  const refuse = (setting: string, instead: string) =>
-    new GraftError('unsupported', `${setting} is not supported yet: set ${instead}.`);
+/** Throws `bad-config` for settings that exclude each other. */
+export function refuseContradictions(run: RunConfig): void {
   if (run.load_in_4bit && !run.use_peft) {
     throw new GraftError(
       'bad-config',
@@ -72,7 +70,6 @@ export function refuseUnsupported(run: RunConfig): void {
       "embedding_dtype: q8 keeps weights in 8 bits, which can't be trained themselves: set use_peft: true, or embedding_dtype: auto.",
     );
   }
-  if (run.packing) throw refuse('packing: true', 'packing: false');
 }
 
 /** The adapter of a run, or undefined where every parameter is trained. */
@@ -93,7 +90,7 @@ export function loraSpec(run: RunConfig, targetModules: readonly string[]): Lora
 
 /** `lengths` are the padded lengths that batches may have, ascending. */
 export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readonly number[]): TrainOptions {
-  refuseUnsupported(run);
+  refuseContradictions(run);
   const lora = loraOf(run, model.spec);
   return {
     spec: model.spec,
@@ -103,6 +100,7 @@ export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readon
     seed: run.seed,
     batchSize: run.per_device_train_batch_size,
     lengths,
+    packing: run.packing,
     gradientCheckpointing: run.gradient_checkpointing,
     checkpointing: {
       layersPerSegment: run.checkpoint_layers,

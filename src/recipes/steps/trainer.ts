@@ -3,8 +3,7 @@ import type { RunConfig } from '../../core/config';
 import type { LogRow, RunSummary, TrainEvent, TrainerState } from '../../core/events';
 import { GraftError, type ErrorCode } from '../../core/errors';
 import type { WeightTensor } from '../../core/weights';
-import { chunks, epochSteps } from '../../data/batches';
-import type { TokenizedExample } from '../../data/tokenize';
+import { chunks, epochRows, epochSteps, type Row } from '../../data/batches';
 import type { Batch, StepResult, TrainSession } from '../../engine';
 import type { Adapter } from '../../formats/peft';
 import { schedule, type Schedule } from '../schedules';
@@ -37,7 +36,7 @@ export class Trainer {
   private progress = startOfRun();
   /** The trained tensors at the lowest evaluation loss; kept where early stopping will want them back. */
   private best: readonly WeightTensor[] | undefined;
-  private epoch: { index: number; steps: TokenizedExample[][][] } | undefined;
+  private epoch: { index: number; steps: Row[][][] } | undefined;
   private readonly pace = new Pace();
   private readonly shape: EpochShape;
   private readonly learningRate: Schedule;
@@ -54,7 +53,7 @@ export class Trainer {
     this.shape = {
       stepsPerEpoch: data.stepsPerEpoch,
       totalSteps: data.totalSteps,
-      microBatchesPerEpoch: Math.ceil(data.train.length / run.per_device_train_batch_size),
+      microBatchesPerEpoch: Math.ceil(data.trainRows / run.per_device_train_batch_size),
       gradientAccumulationSteps: run.gradient_accumulation_steps,
     };
     this.learningRate = schedule(run, data.totalSteps);
@@ -137,14 +136,20 @@ export class Trainer {
   /** The micro-batches of an optimiser step, counted from 0. */
   private microBatches(step: number): Batch[] {
     const index = Math.floor(step / this.shape.stepsPerEpoch);
-    if (this.epoch?.index !== index)
-      this.epoch = { index, steps: epochSteps(this.data.train, index, batching(this.run)) };
+    if (this.epoch?.index !== index) {
+      const options = batching(this.run, this.run.max_length);
+      this.epoch = { index, steps: epochSteps(epochRows(this.data.train, index, options), index, options) };
+    }
     return this.epoch.steps[step % this.shape.stepsPerEpoch]!.map(toBatch);
   }
 
   /** Mean loss of all trained tokens of the held-out rows. Stops without a result when the signal is aborted. */
   private async evaluate(signal?: AbortSignal): Promise<void> {
-    this.report({ kind: 'phase', phase: 'evaluating', detail: `Evaluating ${this.data.eval.length} held-out rows` });
+    this.report({
+      kind: 'phase',
+      phase: 'evaluating',
+      detail: `Evaluating ${this.data.eval.flat().length} held-out rows`,
+    });
     const began = performance.now();
     let lossSum = 0;
     let tokens = 0;
@@ -232,6 +237,11 @@ export class Trainer {
   }
 }
 
-function toBatch(rows: readonly TokenizedExample[]): Batch {
-  return { inputIds: rows.map(({ inputIds }) => inputIds), labels: rows.map(({ labels }) => labels) };
+function toBatch(rows: readonly Row[]): Batch {
+  const joined = {
+    inputIds: rows.map((row) => row.flatMap(({ inputIds }) => inputIds)),
+    labels: rows.map((row) => row.flatMap(({ labels }) => labels)),
+  };
+  if (rows.every((row) => row.length === 1)) return joined;
+  return { ...joined, documents: rows.map((row) => row.map(({ inputIds }) => inputIds.length)) };
 }

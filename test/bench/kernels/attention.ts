@@ -33,7 +33,7 @@ export function attentionBenches({ name: model, spec }: BenchModel, { matmul: ra
         start: { shape: [1], dtype: 'u32', values: [0] },
       }),
       build: (graph, { q, k, v, dy, start }) => {
-        const y = attention(graph, q, k, v, start, sizes);
+        const y = attention(graph, q, k, v, { start }, sizes);
         const gradients = backward(graph, new Map([[y, dy]]));
         return [y, ...[q, k, v].map((input) => gradients.get(input)!)];
       },
@@ -55,9 +55,9 @@ function groupError(
   const ofHeads = (values: ArrayLike<number>) => firstColumns(values, length, heads * headDim);
   const ofGroup = (values: ArrayLike<number>) => firstColumns(values, length, headDim);
   const [q, k, v] = [ofHeads(inputs.q.values), ofGroup(inputs.k.values), ofGroup(inputs.v.values)];
-  const gradients = reference.attentionBackward(q, k, v, [0], ofHeads(inputs.dy.values), sizes);
+  const gradients = reference.attentionBackward(q, k, v, { start: [0] }, ofHeads(inputs.dy.values), sizes);
   return Math.max(
-    relativeError(ofHeads(y!), reference.attention(q, k, v, [0], sizes)),
+    relativeError(ofHeads(y!), reference.attention(q, k, v, { start: [0] }, sizes)),
     relativeError(ofHeads(dq!), gradients.dq),
     relativeError(ofGroup(dk!), gradients.dk),
     relativeError(ofGroup(dv!), gradients.dv),

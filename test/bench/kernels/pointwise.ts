@@ -70,7 +70,7 @@ function ropeBench({ name: model, spec: { numHeads: heads, headDim } }: BenchMod
     }),
     build: (graph, { x, start, cos, sin }) => [rope(graph, x, { start, cos, sin }, sizes)],
     check: ({ x, start, cos, sin }, results) =>
-      worst(results, [rotation.rope(x.values, start.values, cos.values, sin.values, sizes)]),
+      worst(results, [rotation.rope(x.values, { start: start.values }, cos.values, sin.values, sizes)]),
   });
 }
 

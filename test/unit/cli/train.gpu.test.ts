@@ -104,6 +104,21 @@ describe('graft train', () => {
     }
   });
 
+  test('packs short rows, and goes on after a kill as if there had been none', async () => {
+    const packing = ['--packing', 'true', '--max_length', '32', '--num_train_epochs', '10'];
+    const whole = await graft(...train('packed', ...packing));
+    expect(whole.code, whole.err).toBe(0);
+    expect(whole.out).toMatch(/24 rows are packed into \d sequences of up to 32 tokens/);
+    const started = startGraft(train('packed-killed', ...packing), (line) => {
+      const event = JSON.parse(line) as TrainEvent;
+      if (event.kind === 'step' && event.row.step === 2) started.child.kill('SIGKILL');
+    });
+    expect((await started.ended).killedBy).toBe('SIGKILL');
+    const { code, err } = await graft('train', '--resume', '--output', path('packed-killed'), '--json');
+    expect(code, err).toBe(0);
+    expect(adapter('packed-killed')).toEqual(adapter('packed'));
+  });
+
   test('stopped by Ctrl-C writes a checkpoint, exits with 130 and goes on when told', async () => {
     const started = startGraft(train('stopped', '--save_steps', '100'), (line) => {
       const event = JSON.parse(line) as TrainEvent;

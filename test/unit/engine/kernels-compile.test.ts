@@ -83,7 +83,7 @@ function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
 
 /** Attention at every head size from 8 to 256. */
 const headSizes = Array.from({ length: 63 }, (_, i) =>
-  attentionCase(1, 2, { heads: 1, kvHeads: 1, headDim: 8 + 4 * i }),
+  attentionCase(1, 5, { heads: 1, kvHeads: 1, headDim: 8 + 4 * i }),
 );
 
 /** Complaints of the compiler and of pipeline creation; empty for a sound kernel. */

@@ -299,6 +299,41 @@ describe('faults', () => {
   });
 });
 
+describe('a packed run', () => {
+  const packed = { ...settings, packing: 'true', max_length: '32', num_train_epochs: '4' };
+
+  test('says how many rows went into how many sequences, and resumes to the same bytes', async () => {
+    const whole = new MemoryStore();
+    const { events, summary } = await train(whole, run(packed));
+    const message = expect.stringMatching(/^18 rows are packed into 6 sequences of up to 32 tokens\.$/) as string;
+    expect(events).toContainEqual({ kind: 'notice', message });
+    // 6 sequences: 2 micro-batches of 3, one step an epoch.
+    expect(summary).toMatchObject({ steps: 4, epochs: 4, stopped: 'finished' });
+    for (const step of [1, 3]) {
+      const store = new MemoryStore();
+      await train(store, run(packed), { cancelAt: (event) => event.kind === 'step' && event.row.step === step });
+      await train(store, run(packed), { resume: true });
+      expect(store.files.get(ADAPTER)).toEqual(whole.files.get(ADAPTER));
+      expect(log(store)).toEqual(log(whole));
+    }
+  });
+
+  test('evaluates and steps as the same rows unpacked do, where a step takes all of them', async () => {
+    const all = { ...packed, lora_dropout: '0', num_train_epochs: '3', per_device_train_batch_size: '18' };
+    const [together, apart] = [new MemoryStore(), new MemoryStore()];
+    await train(together, run(all));
+    await train(apart, run({ ...all, packing: 'false' }));
+    const [a, b] = [log(together), log(apart)];
+    expect(a).toHaveLength(b.length);
+    a.forEach((row, i) => {
+      for (const key of ['loss', 'grad_norm', 'eval_loss'] as const) {
+        expect(row[key] === undefined).toBe(b[i]![key] === undefined);
+        if (row[key] !== undefined) expect(Math.abs(row[key] / b[i]![key]! - 1)).toBeLessThan(1e-4);
+      }
+    });
+  });
+});
+
 test('training every parameter leaves a model folder that opens', async () => {
   const store = new MemoryStore();
   const { events } = await train(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readSpec } from '../../../src/formats/model';
 import { prepareData } from '../../../src/recipes/steps/data';
-import { chooseWeightDType, openShape, refuseUnsupported, trainOptions } from '../../../src/recipes/steps/options';
+import { chooseWeightDType, openShape, refuseContradictions, trainOptions } from '../../../src/recipes/steps/options';
 import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
 import { epochsAt, evaluationIsDue, roundEpoch, startOfRun } from '../../../src/recipes/steps/trainer-state';
 import { Pace } from '../../../src/recipes/steps/pace';
@@ -23,13 +23,15 @@ describe('a run and a model to options', () => {
     expect(options.lora).toBeUndefined();
   });
 
-  test('what is not there yet is refused by name, with what to set', async () => {
-    await expectError(
-      () => refuseUnsupported(run({ load_in_4bit: 'true', use_peft: 'false' })),
-      'bad-config',
-      /set use_peft: true/,
-    );
-    await expectError(() => refuseUnsupported(run({ packing: 'true' })), 'unsupported', /set packing: false/);
+  test('settings that exclude each other are refused by name, with what to set', async () => {
+    for (const key of ['load_in_4bit: true', 'embedding_dtype: q8']) {
+      const [name, value] = key.split(': ') as [string, string];
+      await expectError(
+        () => refuseContradictions(run({ [name]: value, use_peft: 'false' })),
+        'bad-config',
+        /set use_peft: true/,
+      );
+    }
   });
 
   test('config.json alone says how weights are stored, under its old and its new key', async () => {
@@ -77,6 +79,19 @@ describe('data of a run', () => {
     expect(data.lengths.at(-1)).toBe(16);
     expect(prepareData(run({ max_steps: '7' }), model, file).totalSteps).toBe(7);
     expect(prepareData(run({ num_train_epochs: '0.5' }), model, file).totalSteps).toBe(1);
+  });
+
+  test('packed rows are what steps and lengths go by', async () => {
+    const model = { ...(await shape()), tokenizer: undefined, template: undefined };
+    const file = { name: 'rows.jsonl', bytes: tokenRows(21) };
+    const data = prepareData(run({ packing: 'true', max_length: '30', val_set_size: '3' }), model, file);
+    const tokens = (examples: readonly { inputIds: readonly number[] }[]) =>
+      examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+    expect([data.train.length, data.eval.flat().length]).toEqual([18, 3]);
+    expect(data.trainRows).toBe(Math.ceil(tokens(data.train) / 30));
+    expect(data.eval).toHaveLength(Math.ceil(tokens(data.eval.flat()) / 30));
+    expect(data.stepsPerEpoch).toBe(Math.ceil(Math.ceil(data.trainRows / 4) / 4));
+    expect(data.lengths.at(-1)).toBe(30);
   });
 });
 

@@ -5,24 +5,48 @@ import { rope } from '../../../../src/engine/ops/rope';
 import * as reference from '../../../reference/attention';
 import * as cache from '../../../reference/cache';
 import * as rotation from '../../../reference/rope';
+import type { LeafInput } from '../../../support/graph-runner';
 import { given, normal, opCase, trainable, type OpCase } from './types';
 
-function ropeCase(starts: readonly number[], length: number, heads: number, headDim: number): OpCase {
+/** `first` of a sequence of documents of these lengths, end to end. */
+const firstRows = (documents: readonly number[]) =>
+  documents.flatMap((length, i) => {
+    const begin = documents.slice(0, i).reduce((sum, before) => sum + before, 0);
+    return Array.from({ length }, () => begin);
+  });
+
+/** How the documents of packed sequences are named. */
+const packing = (documents: readonly (readonly number[])[]) =>
+  documents.length > 0 ? `, documents of ${documents.map((lengths) => lengths.join(' + ')).join(' and ')}` : '';
+
+/** The leaf `start`; for packed sequences `first` too, which the rest of the leaves then carries along. */
+function rowLeaves(starts: readonly number[], documents: readonly (readonly number[])[]): Record<'start', LeafInput> {
+  const start = given(starts);
+  return documents.length > 0 ? { start, ...{ first: given(documents.flatMap(firstRows)) } } : { start };
+}
+
+function ropeCase(
+  starts: readonly number[],
+  length: number,
+  heads: number,
+  headDim: number,
+  documents: readonly (readonly number[])[] = [],
+): OpCase {
   const sizes = { length, heads, headDim };
   const half = headDim / 2;
   const positions = Math.max(...starts) + length;
   const angles = Array.from({ length: positions * half }, (_, i) => Math.floor(i / half) * 10 ** (-(i % half) / half));
   return opCase({
-    name: `rope B ${starts.length} from ${starts.join(' and ')}, T ${length}, H ${heads}, D ${headDim}`,
+    name: `rope B ${starts.length} from ${starts.join(' and ')}, T ${length}, H ${heads}, D ${headDim}${packing(documents)}`,
     inputs: {
       x: trainable(normal([starts.length * length, heads * headDim])),
-      start: given(starts),
+      ...rowLeaves(starts, documents),
       cos: given(angles.map(Math.cos), 'f32', [positions, half]),
       sin: given(angles.map(Math.sin), 'f32', [positions, half]),
     },
-    build: (graph, { x, start, cos, sin }) => [rope(graph, x, { start, cos, sin }, sizes)],
-    forward: ({ x, start, cos, sin }) => [rotation.rope(x, start, cos, sin, sizes)],
-    backward: ({ start, cos, sin }, dy) => ({ x: rotation.ropeBackward(start, cos, sin, dy, sizes) }),
+    build: (graph, { x, ...rotary }) => [rope(graph, x, rotary, sizes)],
+    forward: ({ x, cos, sin, ...rows }) => [rotation.rope(x, rows, cos, sin, sizes)],
+    backward: ({ cos, sin, ...rows }, dy) => ({ x: rotation.ropeBackward(rows, cos, sin, dy, sizes) }),
   });
 }
 
@@ -33,20 +57,26 @@ interface Heads {
 }
 
 /** As in training: every sequence from position 0, as many keys as queries. `scale` sharpens the softmax. */
-export function attentionCase(batch: number, length: number, { heads, kvHeads, headDim }: Heads, scale = 1): OpCase {
+export function attentionCase(
+  batch: number,
+  length: number,
+  { heads, kvHeads, headDim }: Heads,
+  scale = 1,
+  documents: readonly (readonly number[])[] = [],
+): OpCase {
   const sizes = { batch, length, keys: length, heads, kvHeads, headDim };
   return opCase({
-    name: `attention B ${batch}, T ${length}, H ${heads}/${kvHeads}, D ${headDim}${scale === 1 ? '' : `, scores × ${scale}`}`,
+    name: `attention B ${batch}, T ${length}, H ${heads}/${kvHeads}, D ${headDim}${scale === 1 ? '' : `, scores × ${scale}`}${packing(documents)}`,
     inputs: {
       q: trainable(normal([batch * length, heads * headDim], scale)),
       k: trainable(normal([batch * length, kvHeads * headDim])),
       v: trainable(normal([batch * length, kvHeads * headDim])),
-      start: given(Array.from({ length: batch }, () => 0)),
+      ...rowLeaves(new Array<number>(batch).fill(0), documents),
     },
-    build: (graph, { q, k, v, start }) => [attention(graph, q, k, v, start, sizes)],
-    forward: ({ q, k, v, start }) => [reference.attention(q, k, v, start, sizes)],
-    backward: ({ q, k, v, start }, dy) => {
-      const { dq, dk, dv } = reference.attentionBackward(q, k, v, start, dy, sizes);
+    build: (graph, { q, k, v, ...rows }) => [attention(graph, q, k, v, rows, sizes)],
+    forward: ({ q, k, v, ...rows }) => [reference.attention(q, k, v, rows, sizes)],
+    backward: ({ q, k, v, ...rows }, dy) => {
+      const { dq, dk, dv } = reference.attentionBackward(q, k, v, rows, dy, sizes);
       return { q: dq, k: dk, v: dv };
     },
   });
@@ -64,8 +94,8 @@ function cachedAttentionCase(starts: readonly number[], length: number, keys: nu
       v: normal([batch, keys, heads.kvHeads * heads.headDim]),
       start: given(starts),
     },
-    build: (graph, { q, k, v, start }) => [attention(graph, q, k, v, start, sizes)],
-    forward: ({ q, k, v, start }) => [reference.attention(q, k, v, start, sizes)],
+    build: (graph, { q, k, v, start }) => [attention(graph, q, k, v, { start }, sizes)],
+    forward: ({ q, k, v, start }) => [reference.attention(q, k, v, { start }, sizes)],
   });
 }
 
@@ -99,15 +129,23 @@ export const attentionCases: readonly OpCase[] = [
   ropeCase([0, 0], 7, 3, 8),
   ropeCase([5, 0, 2], 3, 1, 12),
   ropeCase([0], 65, 2, 6),
+  ropeCase([0, 0], 7, 2, 8, [[3, 1, 3], [7]]),
   attentionCase(2, 7, grouped),
-  attentionCase(1, 1, { heads: 2, kvHeads: 2, headDim: 12 }),
-  attentionCase(2, 65, { heads: 4, kvHeads: 2, headDim: 12 }),
+  attentionCase(1, 2, { heads: 2, kvHeads: 2, headDim: 8 }),
+  attentionCase(2, 65, { heads: 4, kvHeads: 2, headDim: 8 }),
   attentionCase(1, 130, grouped),
-  attentionCase(1, 70, { heads: 2, kvHeads: 1, headDim: 36 }), // tiles of fewer keys than a workgroup has threads
+  attentionCase(1, 70, { heads: 2, kvHeads: 1, headDim: 36 }), // a head of more than one span
   attentionCase(1, 67, grouped, 20),
+  attentionCase(2, 7, grouped, 1, [
+    [3, 1, 3],
+    [1, 6],
+  ]),
+  attentionCase(1, 200, { heads: 2, kvHeads: 1, headDim: 8 }, 1, [[5, 66, 1, 64, 61, 1, 1, 1]]),
+  cachedAttentionCase([0], 1, 1, { heads: 2, kvHeads: 2, headDim: 12 }),
   cachedAttentionCase([0, 5], 1, 7, grouped),
-  cachedAttentionCase([0, 62, 129], 1, 131, { heads: 4, kvHeads: 2, headDim: 12 }),
+  cachedAttentionCase([0, 62, 129], 1, 131, { heads: 4, kvHeads: 2, headDim: 8 }),
   cachedAttentionCase([3, 0], 65, 70, grouped),
+  cachedAttentionCase([400], 2, 403, { heads: 2, kvHeads: 1, headDim: 256 }),
   cachedAttentionCase([66], 3, 69, { heads: 2, kvHeads: 1, headDim: 64 }),
   kvAppendCase([0, 3], 3, 7, 20),
   kvAppendCase([5, 2, 6], 3, 7, 65),
