@@ -6,6 +6,7 @@ struct Params {
   keys: u32,
   heads: u32,
   kv_heads: u32,
+  first_tile: u32, // of those that this dispatch computes
   head_vecs: u32, // HEAD_VECS, for loops that compilers shall not unroll
   scale: f32,
 }
@@ -30,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let sequence = group.z;
   let head = group.y;
   let kv_head = head / (params.heads / params.kv_heads);
-  let tile = group.x * SIDE;
+  let tile = (params.first_tile + group.x) * SIDE;
   let last_row = params.length - 1u;
   let origin = sequence * params.length;
   let position = start[sequence];

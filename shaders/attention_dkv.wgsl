@@ -5,6 +5,7 @@ struct Params {
   length: u32,
   heads: u32,
   kv_heads: u32,
+  first_tile: u32, // of those that this dispatch computes
   head_vecs: u32, // HEAD_VECS, for loops that compilers shall not unroll
   scale: f32,
 }
@@ -24,7 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let own = lane / 8u;
   let kv_head = group.y;
   let group_size = params.heads / params.kv_heads;
-  let tile = group.x * SIDE;
+  let tile = (params.first_tile + group.x) * SIDE;
   let last_row = params.length - 1u;
   let last_key = min(tile + SIDE - 1u, last_row);
   let origin = group.z * params.length;

@@ -6,6 +6,7 @@ struct Params {
   length: u32,
   heads: u32,
   kv_heads: u32,
+  first_tile: u32, // of those that this dispatch computes; a workgroup's quads share one
   head_vecs: u32, // vectors of four in a head; no constant, or compilers unroll its loops and take a minute
   quad_heads: u32, // heads that a workgroup's four quads share: 4, 2 or 1
   scale: f32,
@@ -105,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let group_size = params.heads / params.kv_heads;
   let last_row = params.length - 1u;
   let tiles = 4u / params.quad_heads;
-  let group_first = group.x * tiles * BLOCK_ROWS;
+  let group_first = (params.first_tile + group.x) * tiles * BLOCK_ROWS;
   let group_last = group_first + tiles * BLOCK_ROWS - 1u;
   let tile = group_first + quad / params.quad_heads * BLOCK_ROWS;
 

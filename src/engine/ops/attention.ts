@@ -30,7 +30,7 @@ export const attentionOp: Op<AttentionSizes> = {
       { shape: [q!.shape[0]!, heads], dtype: 'f32' },
     ];
   },
-  kernels: (node, capabilities) => [forwardKernel(node.attrs, capabilities)(node, capabilities)],
+  kernels: (node, capabilities) => forwardKernel(node.attrs, capabilities)(node, capabilities),
   backward({ graph, inputs: [q, k, v, , first], outputs: [y, lse], dOutputs: [dy], attrs, needs }) {
     const stats = graph.apply1(attentionDeltaOp, [y!, dy!, lse!], attrs);
     const saved = [q!, k!, v!, dy!, stats, ...(first ? [first] : [])];
@@ -63,7 +63,7 @@ export const attentionDeltaOp: Op<AttentionSizes> = {
 export const attentionDqOp: Op<AttentionSizes> = {
   name: 'attentionDq',
   outputs: ([q]) => [{ shape: q!.shape, dtype: 'f32' }],
-  kernels: (node, capabilities) => [(inQuads(capabilities) ? quadDq : tileDq)(node, capabilities)],
+  kernels: (node, capabilities) => (inQuads(capabilities) ? quadDq : tileDq)(node, capabilities),
 };
 
 export const attentionDkvOp: Op<AttentionSizes> = {
@@ -72,7 +72,7 @@ export const attentionDkvOp: Op<AttentionSizes> = {
     { shape: k!.shape, dtype: 'f32' },
     { shape: v!.shape, dtype: 'f32' },
   ],
-  kernels: (node, capabilities) => [(inQuads(capabilities) ? quadDkv : tileDkv)(node, capabilities)],
+  kernels: (node, capabilities) => (inQuads(capabilities) ? quadDkv : tileDkv)(node, capabilities),
 };
 
 /**

@@ -5,7 +5,7 @@ import forwardCode from '../../../shaders/attention_quad.wgsl?raw';
 import blocksCode from '../../../shaders/quad_blocks.wgsl?raw';
 import type { Tensor } from '../graph';
 import { f32, u32, type Param, type Shader } from '../kernel';
-import { attentionFlops, type AttentionKernel, type AttentionSizes } from './attention_sizes';
+import { inParts, type AttentionKernel, type AttentionSizes } from './attention_sizes';
 import { documents } from './positions';
 
 const blocksModule: Shader = { name: 'quad_blocks', code: blocksCode };
@@ -24,48 +24,37 @@ function quadGrid({ batch, length }: AttentionSizes, heads: number) {
   return { quadHeads, workgroups: [tiles, heads / quadHeads, batch] as const };
 }
 
-/** The last words of the kernels' uniform block. */
-function lastParams({ headDim }: AttentionSizes, quadHeads: number): Param[] {
-  return [u32(headDim / 4), u32(quadHeads), f32(1 / Math.sqrt(headDim))];
-}
-
 function withBlocks(first: Tensor | undefined, bindings: readonly Tensor[]) {
   const { modules, ...rest } = documents(first, bindings);
   return { ...rest, modules: [...modules, blocksModule] };
 }
 
+/** Params from `heads` on, which all three kernels have. */
+function params({ heads, kvHeads, headDim }: AttentionSizes, firstTile: number, quadHeads: number): Param[] {
+  const scale = f32(1 / Math.sqrt(headDim));
+  return [u32(heads), u32(kvHeads), u32(firstTile), u32(headDim / 4), u32(quadHeads), scale];
+}
+
 export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
-  const { length, keys, heads, kvHeads } = attrs;
-  const { quadHeads, workgroups } = quadGrid(attrs, heads);
-  return {
+  const { quadHeads, workgroups } = quadGrid(attrs, attrs.heads);
+  return inParts(attrs, 2, workgroups, (firstTile) => ({
     shader: forwardShader,
     ...withBlocks(first, [q!, k!, v!, start!, ...outputs]),
-    params: [u32(length), u32(keys), u32(heads), u32(kvHeads), ...lastParams(attrs, quadHeads)],
-    workgroups,
-    flops: attentionFlops(attrs, 2),
-  };
+    params: [u32(attrs.length), u32(attrs.keys), ...params(attrs, firstTile, quadHeads)],
+  }));
 };
 
-export const quadDq: AttentionKernel = ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
-  const { length, heads, kvHeads } = attrs;
-  const { quadHeads, workgroups } = quadGrid(attrs, heads);
-  return {
-    shader: dqShader,
-    ...withBlocks(first, [q!, k!, v!, dy!, stats!, ...outputs]),
-    params: [u32(length), u32(heads), u32(kvHeads), ...lastParams(attrs, quadHeads)],
-    workgroups,
-    flops: attentionFlops(attrs, 3),
+/** Both gradients bind the same; a quad's sums belong to one of the heads that `headsOf` counts. */
+function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
+  return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
+    const { quadHeads, workgroups } = quadGrid(attrs, headsOf(attrs));
+    return inParts(attrs, products, workgroups, (firstTile) => ({
+      shader,
+      ...withBlocks(first, [q!, k!, v!, dy!, stats!, ...outputs]),
+      params: [u32(attrs.length), ...params(attrs, firstTile, quadHeads)],
+    }));
   };
-};
+}
 
-export const quadDkv: AttentionKernel = ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
-  const { length, heads, kvHeads } = attrs;
-  const { quadHeads, workgroups } = quadGrid(attrs, kvHeads);
-  return {
-    shader: dkvShader,
-    ...withBlocks(first, [q!, k!, v!, dy!, stats!, ...outputs]),
-    params: [u32(length), u32(heads), u32(kvHeads), ...lastParams(attrs, quadHeads)],
-    workgroups,
-    flops: attentionFlops(attrs, 4),
-  };
-};
+export const quadDq = gradient(dqShader, 3, ({ heads }) => heads);
+export const quadDkv = gradient(dkvShader, 4, ({ kvHeads }) => kvHeads);

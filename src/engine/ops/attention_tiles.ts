@@ -4,8 +4,9 @@ import decodeCode from '../../../shaders/attention_decode.wgsl?raw';
 import dkvCode from '../../../shaders/attention_dkv.wgsl?raw';
 import dqCode from '../../../shaders/attention_dq.wgsl?raw';
 import tilesCode from '../../../shaders/attention_tiles.wgsl?raw';
-import { f32, u32, type Kernel, type Shader } from '../kernel';
-import { attentionFlops, type AttentionKernel } from './attention_sizes';
+import type { Tensor } from '../graph';
+import { f32, u32, type Param, type Shader } from '../kernel';
+import { attentionFlops, inParts, type AttentionKernel, type AttentionSizes } from './attention_sizes';
 import { reduceModule } from './modules';
 import { documents } from './positions';
 
@@ -21,53 +22,52 @@ const ROWS = 32;
 /** The decoding kernel keeps four numbers of a head in a lane, of 64. */
 export const DECODE_MAX_HEAD_DIM = 256;
 
-/** What both forward kernels bind. */
-function forward({ inputs: [q, k, v, start, first], outputs, attrs }: Parameters<AttentionKernel>[0]) {
-  const { length, keys, heads, kvHeads, headDim } = attrs;
-  return {
-    ...documents(first, [q!, k!, v!, start!, ...outputs]),
+function withModule(module: Shader, first: Tensor | undefined, bindings: readonly Tensor[]) {
+  const { modules, ...rest } = documents(first, bindings);
+  return { ...rest, modules: [...modules, module] };
+}
+
+/** Params behind `kv_heads`, which all kernels have. */
+function lastParams({ headDim }: AttentionSizes): Param[] {
+  return [u32(headDim / 4), f32(1 / Math.sqrt(headDim))];
+}
+
+export const decodeForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }, capabilities) => {
+  const { batch, length, keys, heads, kvHeads, headDim } = attrs;
+  return [
+    {
+      shader: decodeShader,
+      ...withModule(reduceModule(capabilities), first, [q!, k!, v!, start!, ...outputs]),
+      sizes: { HEAD_VECS: headDim / 4 },
+      params: [u32(length), u32(keys), u32(heads), u32(kvHeads), ...lastParams(attrs)],
+      workgroups: [length, heads, batch],
+      flops: attentionFlops(attrs, 2),
+    },
+  ];
+};
+
+export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
+  const { batch, length, keys, heads, kvHeads, headDim } = attrs;
+  return inParts(attrs, 2, [Math.ceil(length / ROWS), heads, batch], (firstTile) => ({
+    shader: forwardShader,
+    ...withModule(tilesModule, first, [q!, k!, v!, start!, ...outputs]),
     sizes: { HEAD_VECS: headDim / 4 },
-    params: [u32(length), u32(keys), u32(heads), u32(kvHeads), u32(headDim / 4), f32(1 / Math.sqrt(headDim))],
-    flops: attentionFlops(attrs, 2),
+    params: [u32(length), u32(keys), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
+  }));
+};
+
+/** Both gradients bind the same; a workgroup's sums belong to one of the heads that `headsOf` counts. */
+function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
+  return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
+    const { batch, length, heads, kvHeads, headDim } = attrs;
+    return inParts(attrs, products, [Math.ceil(length / ROWS), headsOf(attrs), batch], (firstTile) => ({
+      shader,
+      ...withModule(tilesModule, first, [q!, k!, v!, dy!, stats!, ...outputs]),
+      sizes: { HEAD_VECS: headDim / 4 },
+      params: [u32(length), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
+    }));
   };
 }
 
-/** What both gradients bind. */
-function gradient({ inputs: [q, k, v, dy, stats, first], outputs, attrs }: Parameters<AttentionKernel>[0]) {
-  const { length, heads, kvHeads, headDim } = attrs;
-  return {
-    ...documents(first, [q!, k!, v!, dy!, stats!, ...outputs]),
-    sizes: { HEAD_VECS: headDim / 4 },
-    params: [u32(length), u32(heads), u32(kvHeads), u32(headDim / 4), f32(1 / Math.sqrt(headDim))],
-  };
-}
-
-function withModule<T extends Required<Pick<Kernel, 'modules'>>>(module: Shader, part: T): T {
-  return { ...part, modules: [...part.modules, module] };
-}
-
-export const tileForward: AttentionKernel = (node) => ({
-  ...withModule(tilesModule, forward(node)),
-  shader: forwardShader,
-  workgroups: [Math.ceil(node.attrs.length / ROWS), node.attrs.heads, node.attrs.batch],
-});
-
-export const decodeForward: AttentionKernel = (node, capabilities) => ({
-  ...withModule(reduceModule(capabilities), forward(node)),
-  shader: decodeShader,
-  workgroups: [node.attrs.length, node.attrs.heads, node.attrs.batch],
-});
-
-export const tileDq: AttentionKernel = (node) => ({
-  ...withModule(tilesModule, gradient(node)),
-  shader: dqShader,
-  workgroups: [Math.ceil(node.attrs.length / ROWS), node.attrs.heads, node.attrs.batch],
-  flops: attentionFlops(node.attrs, 3),
-});
-
-export const tileDkv: AttentionKernel = (node) => ({
-  ...withModule(tilesModule, gradient(node)),
-  shader: dkvShader,
-  workgroups: [Math.ceil(node.attrs.length / ROWS), node.attrs.kvHeads, node.attrs.batch],
-  flops: attentionFlops(node.attrs, 4),
-});
+export const tileDq = gradient(dqShader, 3, ({ heads }) => heads);
+export const tileDkv = gradient(dkvShader, 4, ({ kvHeads }) => kvHeads);

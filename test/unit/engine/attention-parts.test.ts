@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { backward } from '../../../src/engine/autodiff';
+import { Graph } from '../../../src/engine/graph';
+import { PLAIN, type Kernel, type KernelCapabilities } from '../../../src/engine/kernel';
+import { attention } from '../../../src/engine/ops/attention';
+
+const SOFTWARE: KernelCapabilities = { subgroups: true, f16: true, software: true };
+
+/** Kernels of attention forward and back over one sequence, as Llama-3-8B has it. */
+function kernels(length: number, capabilities: KernelCapabilities): Kernel[] {
+  const sizes = { batch: 1, length, keys: length, heads: 32, kvHeads: 8, headDim: 128 };
+  const graph = new Graph();
+  const leaf = (name: string, heads: number) =>
+    graph.leaf(name, { shape: [length, heads * sizes.headDim], dtype: 'f32' }, 'adapter', true);
+  const [q, k, v] = [leaf('q', 32), leaf('k', 8), leaf('v', 8)];
+  const start = graph.leaf('start', { shape: [1], dtype: 'u32' }, 'workspace');
+  const y = attention(graph, q, k, v, { start }, sizes);
+  backward(graph, new Map([[y, leaf('dy', 32)]])).forEach((gradient) => graph.keep(gradient));
+  return graph.liveNodes().flatMap((node) => node.op.kernels(node, capabilities));
+}
+
+const tilesOf = (parts: readonly Kernel[]) => parts.reduce((sum, { workgroups }) => sum + workgroups[0], 0);
+
+describe('attention over long sequences', () => {
+  it('takes many dispatches, none of which holds the GPU for long', () => {
+    const all = kernels(22_000, PLAIN);
+    expect(Math.max(...all.map(({ flops }) => flops))).toBeLessThanOrEqual(2.5e10);
+    for (const name of ['attention', 'attention_dq', 'attention_dkv']) {
+      expect(tilesOf(all.filter(({ shader }) => shader.name === name)), name).toBe(Math.ceil(22_000 / 32));
+    }
+  });
+
+  it('takes as many whatever the adapter can do, so that the plan is the same', () => {
+    for (const length of [1, 3, 5, 64, 65, 1000, 4096]) {
+      expect(kernels(length, SOFTWARE), `length ${length}`).toHaveLength(kernels(length, PLAIN).length);
+    }
+  });
+
+  it('takes one dispatch each where that is quick', () => {
+    expect(kernels(512, PLAIN)).toHaveLength(4);
+  });
+});
