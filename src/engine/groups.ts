@@ -7,9 +7,7 @@ import { DYNAMIC_BLOCK } from '../core/dynamic-map';
 import type { ParameterSpec } from '../core/spec';
 import type { StateTensor } from '../core/weights';
 import type { LeafBuffer } from './memory';
-
-/** Storage binding offsets are multiples of WebGPU's default `minStorageBufferOffsetAlignment`. */
-const STORAGE_ALIGNMENT = 256;
+import { STORAGE_ALIGNMENT } from './tensor';
 
 /** A group stays below WebGPU's default `maxStorageBufferBindingSize`, so that the optimiser can bind all of it. */
 const GROUP_BYTES = 128 * 1024 * 1024;

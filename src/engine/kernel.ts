@@ -1,5 +1,5 @@
 /** A kernel: WGSL with its specialisation, the tensors it binds, and its grid. Data only; `program.ts` runs it. */
-import type { Tensor } from './tensor';
+import type { Operand } from './tensor';
 
 /** What kernels may be chosen by. */
 export interface KernelCapabilities {
@@ -29,7 +29,7 @@ export interface Kernel {
   /** Uniform words at binding 0, in the order of the shader's `Params`. */
   readonly params: readonly Param[];
   /** Storage buffers at bindings 1, 2, …; undefined where this specialisation leaves a binding out. */
-  readonly bindings: readonly (Tensor | undefined)[];
+  readonly bindings: readonly (Operand | undefined)[];
   readonly workgroups: readonly [number, number, number];
   /** Multiply-adds times two; what the submit budget weighs a kernel by. */
   readonly flops: number;

@@ -6,7 +6,7 @@ import { elementCount } from '../core/dtypes';
 import { GraftError } from '../core/errors';
 import type { Device } from './device';
 import { Ledger } from './device';
-import { byteSize, type Tensor } from './tensor';
+import { byteSize, type Operand, type Tensor } from './tensor';
 import { addBytes, emptyBytes, programBytes, UNIFORM_ALIGNMENT, type ProgramsPlan } from './plan';
 import { allocating, Program, type PipelineCache, type SubmitPacer } from './program';
 import type { MemoryBytes } from './types';
@@ -106,10 +106,15 @@ export class Memory {
     this.readback = this.ledger.create('workspace', readbackBytes, readbackUsage, 'read-back');
   }
 
-  binding(tensor: Tensor): Required<GPUBufferBinding> {
-    const size = byteSize(tensor);
-    if (!tensor.leaf) return { buffer: this.slots[this.plan.slotOf.get(tensor)!]!, offset: 0, size };
-    return { ...this.leaf(tensor.leaf.name), size };
+  binding(operand: Operand): Required<GPUBufferBinding> {
+    if ('tensor' in operand) {
+      const { buffer, offset, size } = this.binding(operand.tensor);
+      const { offset: start } = operand;
+      return { buffer, offset: offset + start, size: Math.min(byteSize(operand), size - start) };
+    }
+    const size = byteSize(operand);
+    if (!operand.leaf) return { buffer: this.slots[this.plan.slotOf.get(operand)!]!, offset: 0, size };
+    return { ...this.leaf(operand.leaf.name), size };
   }
 
   private leaf(name: string): { buffer: GPUBuffer; offset: number } {
@@ -143,7 +148,7 @@ export class Memory {
     if (!program) {
       const planned = this.plan.programs.find((candidate) => candidate.name === name);
       if (!planned) throw new Error(`no program ${name}`);
-      const bindingOf = (tensor: Tensor) => this.binding(tensor);
+      const bindingOf = (operand: Operand) => this.binding(operand);
       program = Program.build(this.device, this.pipelines, this.pacer, planned, this.uniforms, bindingOf);
       this.programs.set(name, program);
     }

@@ -7,7 +7,7 @@ import type { KernelTime, Profile } from '../core/profile';
 import type { Device } from './device';
 import type { Kernel } from './kernel';
 import type { Dispatch } from './program';
-import { byteSize, type Tensor } from './tensor';
+import { byteSize, type Operand } from './tensor';
 
 /** WebGPU's limit on the queries of a set (spec, section 20.1). */
 const MAX_QUERIES = 4096;
@@ -182,15 +182,15 @@ function variantName({ modules = [], constants = {} }: Kernel): string {
   ].join(' ');
 }
 
-function boundTensors(kernel: Kernel): Tensor[] {
-  return [...new Set(kernel.bindings.filter((tensor) => tensor !== undefined))];
+function boundOperands(kernel: Kernel): Operand[] {
+  return [...new Set(kernel.bindings.filter((operand) => operand !== undefined))];
 }
 
 function shapeClass(kernel: Kernel): string {
-  const shapes = boundTensors(kernel).map(({ shape }) => shape.join('×'));
+  const shapes = boundOperands(kernel).map(({ shape }) => shape.join('×'));
   return [...new Set(shapes)].filter((shape) => shape !== '1').join(' ');
 }
 
 function boundBytes(kernel: Kernel): number {
-  return boundTensors(kernel).reduce((sum, tensor) => sum + byteSize(tensor), 0);
+  return boundOperands(kernel).reduce((sum, operand) => sum + byteSize(operand), 0);
 }

@@ -4,9 +4,9 @@
  */
 import { GraftError } from '../core/errors';
 import type { Device } from './device';
-import type { Tensor } from './graph';
 import { kernelSource, pipelineKey, type Kernel } from './kernel';
 import { UNIFORM_ALIGNMENT, type PlannedProgram } from './plan';
+import type { Operand } from './tensor';
 
 /** Longest time that one submit may hold the GPU, in milliseconds; drivers reset after two seconds or more. */
 const SUBMIT_BUDGET_MS = 200;
@@ -88,7 +88,7 @@ export class Program {
     pacer: SubmitPacer,
     plan: PlannedProgram,
     uniforms: GPUBuffer,
-    bufferOf: (tensor: Tensor) => GPUBufferBinding,
+    bufferOf: (operand: Operand) => GPUBufferBinding,
   ): Promise<Program> {
     writeUniforms(device, plan, uniforms);
     const compiled = await device.wait(Promise.all(plan.kernels.map((kernel) => pipelines.get(kernel))));
@@ -97,7 +97,7 @@ export class Program {
       const offset = plan.uniformOffset + i * UNIFORM_ALIGNMENT;
       const entries: GPUBindGroupEntry[] = [
         { binding: 0, resource: { buffer: uniforms, offset, size: UNIFORM_ALIGNMENT } },
-        ...kernel.bindings.flatMap((tensor, k) => (tensor ? [{ binding: k + 1, resource: bufferOf(tensor) }] : [])),
+        ...kernel.bindings.flatMap((operand, k) => (operand ? [{ binding: k + 1, resource: bufferOf(operand) }] : [])),
       ];
       const bindGroup = device.gpu.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
       return new Dispatch(kernel, pipeline, bindGroup);

@@ -21,6 +21,30 @@ export interface Leaf {
   readonly trainable: boolean;
 }
 
+/** Whole rows of a tensor, as a kernel binds them: a range of its buffer. */
+export interface TensorView extends TensorType {
+  readonly tensor: Tensor;
+  /** Bytes from the start of the tensor. */
+  readonly offset: number;
+}
+
+/** What a kernel binds. */
+export type Operand = Tensor | TensorView;
+
+/** Storage binding offsets are multiples of WebGPU's default `minStorageBufferOffsetAlignment`. */
+export const STORAGE_ALIGNMENT = 256;
+
+/** Rows `first` to `first + count` of a tensor of a plain type. They must start on a multiple of `STORAGE_ALIGNMENT`. */
+export function rowsOf(tensor: Tensor, first: number, count: number): Operand {
+  const [rows, ...rest] = tensor.shape;
+  if (first === 0 && count === rows) return tensor;
+  const { dtype } = tensor;
+  if (isQuantized(dtype)) throw new Error(`rows of a ${dtype} tensor have their scales elsewhere`);
+  const offset = first * BYTES_PER_ELEMENT[dtype] * elementCount(rest);
+  if (offset % STORAGE_ALIGNMENT !== 0) throw new Error(`a binding can't start ${offset} bytes into its tensor`);
+  return { tensor, offset, dtype, shape: [count, ...rest] };
+}
+
 export function isQuantized(dtype: DType): dtype is QuantizedDType {
   return dtype in BLOCK_SIZE;
 }

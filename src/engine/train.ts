@@ -180,8 +180,8 @@ export class GpuTrainSession implements TrainSession {
       dropout: false,
       checkpoint: this.options.gradientCheckpointing,
       checkpointing: this.options.checkpointing,
+      logits: true,
     });
-    graph.keep(logits);
     const programs = planPrograms(new Map([['forward', graph]]), this.device.capabilities);
     const memory = await Memory.allocate(
       this.device,
@@ -189,14 +189,14 @@ export class GpuTrainSession implements TrainSession {
       this.pacer,
       programs,
       [],
-      byteSize(logits),
+      byteSize(logits!),
       this.memory,
     );
     try {
       this.clearGradients();
       this.memory.write(LEAF.dLoss, Float32Array.of(1 / Math.max(1, tokens)));
       this.writeBatch(batch);
-      const [values] = await memory.runAndRead('forward', [logits]);
+      const [values] = await memory.runAndRead('forward', [logits!]);
       const lossSum = await this.readLoss();
       return {
         logits: values!.subarray(0, batch.inputIds.length * length * this.options.spec.vocabSize),

@@ -70,10 +70,14 @@ function layers(parts: DecoderParts, input: Tensor): Tensor {
   return x;
 }
 
-/** Logits [N, V] of hidden states [N, C]; a tied head is the embedding table. */
+/** The head's weight; a tied head is the embedding table. */
+export function headName(spec: DecoderSpec): string {
+  return spec.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+}
+
+/** Logits [N, V] of hidden states [N, C]. */
 export function head(parts: Pick<DecoderParts, 'graph' | 'spec' | 'parameter'>, hidden: Tensor): Tensor {
-  const name = parts.spec.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-  return linear(parts.graph, hidden, parts.parameter(name));
+  return linear(parts.graph, hidden, parts.parameter(headName(parts.spec)));
 }
 
 /** One pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)). */

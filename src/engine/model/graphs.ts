@@ -9,12 +9,12 @@ import { accumulate } from '../ops/accumulate';
 import { attention } from '../ops/attention';
 import { addBias } from '../ops/bias';
 import { gatherRows, kvAppend } from '../ops/cache';
-import { crossEntropy } from '../ops/cross_entropy';
+import { headLoss, headLossGradients } from '../ops/head_loss';
 import { linear } from '../ops/matmul';
 import { adamw8bitOp, adamwOp, globalNorm } from '../ops/optimizer';
 import type { Positions } from '../ops/positions';
 import type { AdamWOptions, Checkpointing, MemoryBytes } from '../types';
-import { decoder, head, type DecoderParts } from './decoder';
+import { decoder, head, headName, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
 import { storedDTypes, type StorageOptions } from './weights';
 
@@ -145,10 +145,12 @@ export interface LossGraphOptions extends ModelOptions {
   readonly dropout: boolean;
   readonly checkpoint: boolean;
   readonly checkpointing?: Checkpointing | undefined;
+  /** Keep the logits too, [B·T, V], which training never has as a whole. */
+  readonly logits?: boolean;
 }
 
-/** Adds the summed loss of a batch to the loss leaf and, if asked, its gradients to theirs. Returns the logits [B·T, V]. */
-export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Tensor } {
+/** Adds the summed loss of a batch to the loss leaf and, if asked, its gradients to theirs. */
+export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Tensor | undefined } {
   const { spec, batch, length } = options;
   const graph = new Graph();
   const seed = options.dropout ? graph.leaf(LEAF.dropoutSeed, { shape: [1], dtype: 'u32' }, 'workspace') : undefined;
@@ -157,20 +159,24 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const rows = leaves.positions(batch, length, options.packed);
   const attend = (_: number, q: Tensor, k: Tensor, v: Tensor) => attention(graph, q, k, v, rows, sizes);
   const parts = leaves.parts(length, rows, attend, options.checkpoint, options.checkpointing);
-  const logits = head(parts, decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32')));
-  const loss = crossEntropy(graph, logits, leaves.input(LEAF.labels, [batch * length], 'i32'));
-  if (options.gradients) {
-    const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
-    for (const [parameter, gradient] of eachGradient(graph, new Map([[loss, dLoss]]))) {
-      const { name } = parameter.leaf!;
-      accumulate(
-        graph,
-        gradient,
-        graph.leaf(gradientLeaf(name), { shape: parameter.shape, dtype: 'f32' }, 'gradients'),
-      );
-    }
+  const hidden = decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32'));
+  const logits = options.logits ? graph.keep(head(parts, hidden)) : undefined;
+  const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
+  const total = leaves.input(LEAF.loss, [1], 'f32');
+  const table = [parts.parameter(headName(spec))];
+  if (!options.gradients) {
+    accumulate(graph, headLoss(graph, hidden, table, labels), total);
+    return { graph, logits };
   }
-  accumulate(graph, loss, leaves.input(LEAF.loss, [1], 'f32'));
+  const gradientOf = ({ leaf, shape }: Tensor) =>
+    graph.leaf(gradientLeaf(leaf!.name), { shape, dtype: 'f32' }, 'gradients');
+  const dTable = options.trainable === 'all' ? table.map(gradientOf) : [];
+  const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
+  const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable);
+  for (const [parameter, gradient] of eachGradient(graph, new Map([[hidden, dHidden]]))) {
+    accumulate(graph, gradient, gradientOf(parameter));
+  }
+  accumulate(graph, loss, total);
   return { graph, logits };
 }
 

@@ -3,9 +3,10 @@ import directCode from '../../../shaders/matmul_direct.wgsl?raw';
 import blocksCode from '../../../shaders/matmul_blocks.wgsl?raw';
 import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
 import matvecCode from '../../../shaders/matvec.wgsl?raw';
-import type { Graph, Node, Op, Tensor } from '../graph';
+import type { Graph, Op, Tensor } from '../graph';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
 import { epilogueModule, epilogueVec4Module, reduceModule, weightBlocks, weightModules } from './modules';
+import type { Operand } from '../tensor';
 import { expectShape, matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
@@ -35,6 +36,16 @@ interface MatmulAttrs {
   readonly alpha: number;
 }
 
+/** A product as kernels see it: tensors or rows of them. */
+interface Product {
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly attrs: MatmulAttrs & {
+    /** C += instead of C =; there is no addend then. */
+    readonly accumulate?: boolean;
+  };
+}
+
 /** C = addend + alpha · op(A) · op(B). Inputs: A f32, B f32 or a weight type, and an optional f32 addend. */
 export const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',
@@ -44,7 +55,7 @@ export const matmulOp: Op<MatmulAttrs> = {
     return [{ shape: [m, n], dtype: 'f32' }];
   },
   kernels(node, capabilities) {
-    return [variant(node, capabilities)(node, capabilities)];
+    return [matmulKernel(node, capabilities)];
   },
   /** Only for C = addend + alpha · X · Wᵀ, a linear: dX = alpha · dY · W, dW = alpha · dYᵀ · X. */
   backward({ graph, inputs: [x, w], dOutputs: [dy], attrs, needs, takePartial }) {
@@ -57,9 +68,14 @@ export const matmulOp: Op<MatmulAttrs> = {
   },
 };
 
-type Variant = (node: Node<MatmulAttrs>, capabilities: KernelCapabilities) => Kernel;
+/** The kernel of a product, for ops that are made of several. */
+export function matmulKernel(product: Product, capabilities: KernelCapabilities): Kernel {
+  return variant(product, capabilities)(product, capabilities);
+}
 
-function variant({ inputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapabilities): Variant {
+type Variant = (product: Product, capabilities: KernelCapabilities) => Kernel;
+
+function variant({ inputs, attrs }: Product, capabilities: KernelCapabilities): Variant {
   const { m, n, k } = extents(inputs, attrs);
   const { transposeA, transposeB } = attrs;
   const wholeVectors = n % 4 === 0 && k % 4 === 0 && (m % 4 === 0 || !transposeA);
@@ -67,10 +83,10 @@ function variant({ inputs, attrs }: Node<MatmulAttrs>, capabilities: KernelCapab
     const large = m >= QUAD_LEAST.m && n >= QUAD_LEAST.n && k >= QUAD_LEAST.k;
     return capabilities.subgroups && large ? quadKernel : directKernel;
   }
-  return m <= MATVEC_ROWS && transposeB && !transposeA ? matvecKernel : matmulKernel;
+  return m <= MATVEC_ROWS && transposeB && !transposeA ? matvecKernel : tileKernel;
 }
 
-function extents([a, b]: readonly Tensor[], attrs: MatmulAttrs): { m: number; n: number; k: number } {
+function extents([a, b]: readonly Operand[], attrs: MatmulAttrs): { m: number; n: number; k: number } {
   const [aRows, aColumns] = matrix('matmul', a!);
   const [bRows, bColumns] = matrix('matmul', b!);
   const [m, k] = attrs.transposeA ? [aColumns, aRows] : [aRows, aColumns];
@@ -80,7 +96,7 @@ function extents([a, b]: readonly Tensor[], attrs: MatmulAttrs): { m: number; n:
 }
 
 /** What all kernels of a product have in common. */
-function product({ inputs: [a, b, addend], outputs: [c], attrs }: Node<MatmulAttrs>) {
+function product({ inputs: [a, b, addend], outputs: [c], attrs }: Product) {
   const { m, n, k } = extents([a!, b!], attrs);
   return {
     params: [u32(m), u32(n), u32(k), f32(attrs.alpha), weightBlocks(b!)],
@@ -90,12 +106,12 @@ function product({ inputs: [a, b, addend], outputs: [c], attrs }: Node<MatmulAtt
   };
 }
 
-const matmulKernel: Variant = (node, capabilities) => {
+const tileKernel: Variant = (node, capabilities) => {
   const [m, n] = node.outputs[0]!.shape as [number, number];
   return {
     ...product(node),
     shader: matmulShader,
-    modules: [...weightModules(node.inputs[1]!, capabilities), epilogueModule(node.inputs[2])],
+    modules: [...weightModules(node.inputs[1]!, capabilities), epilogueModule(node.inputs[2], node.attrs.accumulate)],
     workgroups: [Math.ceil(n / TILE), Math.ceil(m / TILE), 1],
   };
 };
@@ -105,7 +121,11 @@ const directKernel: Variant = (node, capabilities) => {
   return {
     ...product(node),
     shader: directShader,
-    modules: [...weightModules(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
+    modules: [
+      ...weightModules(node.inputs[1]!, capabilities),
+      epilogueVec4Module(node.inputs[2], node.attrs.accumulate),
+      blocksModule,
+    ],
     workgroups: gridFor(Math.ceil(m / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE), DIRECT_THREADS),
   };
 };
@@ -115,7 +135,11 @@ const quadKernel: Variant = (node, capabilities) => {
   return {
     ...product(node),
     shader: quadShader,
-    modules: [...weightModules(node.inputs[1]!, capabilities), epilogueVec4Module(node.inputs[2]), blocksModule],
+    modules: [
+      ...weightModules(node.inputs[1]!, capabilities),
+      epilogueVec4Module(node.inputs[2], node.attrs.accumulate),
+      blocksModule,
+    ],
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
   };
 };
@@ -131,7 +155,7 @@ const matvecKernel: Variant = (node, capabilities) => {
     modules: [
       ...weightModules(node.inputs[1]!, capabilities),
       reduceModule(capabilities),
-      epilogueModule(node.inputs[2]),
+      epilogueModule(node.inputs[2], node.attrs.accumulate),
     ],
     workgroups: grid(node.outputs[0]!.shape[1]!),
   };

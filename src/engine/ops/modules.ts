@@ -2,7 +2,7 @@
 import type { WeightDType } from '../../core/dtypes';
 import { quantizedLayout } from '../../core/quantization';
 import { u32, type KernelCapabilities, type Param, type Shader } from '../kernel';
-import { isQuantized, type Tensor } from '../tensor';
+import { isQuantized, type Operand, type TensorType } from '../tensor';
 import f32Code from '../../../shaders/types/f32.wgsl?raw';
 import f16Code from '../../../shaders/types/f16.wgsl?raw';
 import f16WordsCode from '../../../shaders/types/f16_words.wgsl?raw';
@@ -25,6 +25,8 @@ import oneLaneCode from '../../../shaders/lanes/one.wgsl?raw';
 import fourLanesCode from '../../../shaders/lanes/four.wgsl?raw';
 import storeVec4Code from '../../../shaders/epilogue/store_vec4.wgsl?raw';
 import addendVec4Code from '../../../shaders/epilogue/addend_vec4.wgsl?raw';
+import addToCode from '../../../shaders/epilogue/add_to.wgsl?raw';
+import addToVec4Code from '../../../shaders/epilogue/add_to_vec4.wgsl?raw';
 
 const F32: Shader = { name: 'f32', code: f32Code };
 const F16: Shader = { name: 'f16', code: f16Code };
@@ -48,12 +50,14 @@ const LANES_STORE: Shader = { name: 'lanes_store', code: lanesStoreCode };
 const LANES_ADDEND: Shader = { name: 'lanes_addend', code: lanesAddendCode };
 const ONE: Shader = { name: 'one', code: oneLaneCode };
 const FOUR: Shader = { name: 'four', code: fourLanesCode };
+const ADD_TO: Shader = { name: 'add_to', code: addToCode };
+const ADD_TO_VEC4: Shader = { name: 'add_to_vec4', code: addToVec4Code };
 
 /**
  * `weight_vec4(i)`: four elements of the tensor bound as `weights`, as f32. The shader's Params have `weight_blocks`,
  * from `weightBlocks`.
  */
-export function weightModules(weight: Tensor, capabilities: KernelCapabilities): Shader[] {
+export function weightModules(weight: TensorType, capabilities: KernelCapabilities): Shader[] {
   switch (weight.dtype as WeightDType) {
     case 'f32':
       return [F32];
@@ -71,7 +75,7 @@ export function weightModules(weight: Tensor, capabilities: KernelCapabilities):
 }
 
 /** Blocks of a quantised tensor, by which its scales are found; 0 for other types. */
-export function weightBlocks({ dtype, shape }: Tensor): Param {
+export function weightBlocks({ dtype, shape }: TensorType): Param {
   return u32(isQuantized(dtype) ? quantizedLayout(dtype, shape).blocks : 0);
 }
 
@@ -85,14 +89,14 @@ export function reduceModule(capabilities: KernelCapabilities): Shader {
   return capabilities.subgroups ? SUBGROUP : SHARED;
 }
 
-/** `epilogue`: stores the value, or adds it to a tensor bound at binding 4. */
-export function epilogueModule(addend: Tensor | undefined): Shader {
-  return addend ? ADDEND : STORE;
+/** `epilogue`: stores the value, or adds it to a tensor bound at binding 4, or to what is in its place. */
+export function epilogueModule(addend: Operand | undefined, accumulate = false): Shader {
+  return accumulate ? ADD_TO : addend ? ADDEND : STORE;
 }
 
 /** `epilogue_vec4`: the same for four neighbours at once. */
-export function epilogueVec4Module(addend: Tensor | undefined): Shader {
-  return addend ? ADDEND_VEC4 : STORE_VEC4;
+export function epilogueVec4Module(addend: Operand | undefined, accumulate = false): Shader {
+  return accumulate ? ADD_TO_VEC4 : addend ? ADDEND_VEC4 : STORE_VEC4;
 }
 
 /** `Elements`, what a thread takes at once: four where rows of that many elements are whole vectors. */
@@ -101,6 +105,6 @@ export function lanesModule(extent: number): Shader {
 }
 
 /** `epilogue_lanes`: the same for `Elements`. */
-export function epilogueLanesModule(addend: Tensor | undefined): Shader {
+export function epilogueLanesModule(addend: Operand | undefined): Shader {
   return addend ? LANES_ADDEND : LANES_STORE;
 }

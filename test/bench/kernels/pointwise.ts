@@ -3,12 +3,12 @@ import { adapterParameters } from '../../../src/core/spec';
 import { elementCount } from '../../../src/core/dtypes';
 import { backward } from '../../../src/engine/autodiff';
 import { add } from '../../../src/engine/ops/add';
-import { crossEntropy } from '../../../src/engine/ops/cross_entropy';
+import { headLossGradients } from '../../../src/engine/ops/head_loss';
 import { adamwOp, globalNorm } from '../../../src/engine/ops/optimizer';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm';
 import { rope } from '../../../src/engine/ops/rope';
 import { swiglu } from '../../../src/engine/ops/swiglu';
-import * as loss from '../../reference/cross_entropy';
+import * as loss from '../../reference/head_loss';
 import * as norms from '../../reference/rms_norm';
 import * as optimizer from '../../reference/optimizer';
 import * as rotation from '../../reference/rope';
@@ -21,8 +21,8 @@ import { kernelBench, type KernelBench } from './types';
 
 const TOKENS = 256;
 
-/** Rows of logits: at a vocabulary of 128k they are 32 MiB. */
-const LOGIT_ROWS = 64;
+const LOSS_ROWS = 64;
+const LOSS_CHANNELS = 64;
 
 const trainable = (input: LeafInput): LeafInput => ({ ...input, trainable: true });
 const given = (values: readonly number[], dtype: 'u32' | 'i32' | 'f32', shape = [values.length]): LeafInput => ({
@@ -101,30 +101,32 @@ function addBench({ name: model, spec: { hiddenSize } }: BenchModel): KernelBenc
   });
 }
 
+/** The head with its loss at a narrow hidden size: what it costs beside its products. */
 function lossBench({ name: model, spec: { vocabSize } }: BenchModel): KernelBench {
+  const products = 6 * LOSS_ROWS * LOSS_CHANNELS * vocabSize;
   return kernelBench({
-    names: { name: 'cross entropy', model, dtype: 'f32', shape: `${LOGIT_ROWS} × ${vocabSize}` },
+    names: { name: 'head and loss', model, dtype: 'f32', shape: `${LOSS_ROWS} × ${LOSS_CHANNELS} to ${vocabSize}` },
     inputs: () => ({
-      logits: trainable(normal([LOGIT_ROWS, vocabSize])),
+      hidden: normal([LOSS_ROWS, LOSS_CHANNELS]),
+      table: normal([vocabSize, LOSS_CHANNELS]),
       labels: given(
-        Array.from({ length: LOGIT_ROWS }, (_, i) => (i * 7919) % vocabSize),
+        Array.from({ length: LOSS_ROWS }, (_, i) => (i * 7919) % vocabSize),
         'i32',
       ),
       dloss: given([0.5], 'f32'),
     }),
-    build: (graph, { logits, labels, dloss }) => {
-      const sum = crossEntropy(graph, logits, labels);
-      return [sum, backward(graph, new Map([[sum, dloss]])).get(logits)!];
+    build: (graph, { hidden, table, labels, dloss }) => {
+      const { loss, dHidden } = headLossGradients(graph, hidden, [table], labels, dloss);
+      return [loss, dHidden];
     },
-    check: ({ logits, labels }, results) =>
-      worst(results, [
-        [loss.crossEntropy(logits.values, labels.values)],
-        loss.crossEntropyBackward(logits.values, labels.values, 0.5),
-      ]),
+    check: ({ hidden, table, labels }, results) => {
+      const [h, w, l] = [hidden.values, table.values, labels.values];
+      return worst(results, [[loss.headLoss(h, w, l)], loss.headLossBackward(h, w, l, 0.5).dHidden]);
+    },
+    flops: { headLossGradients: products },
   });
 }
 
-/** Gradient norm and update of one layer's adapter, rank 16 on every linear. */
 function adamwBench({ name: model, spec }: BenchModel): KernelBench {
   const layer = adapterParameters({ ...spec, numLayers: 1 }, LORA);
   const count = layer.reduce((sum, { shape }) => sum + elementCount(shape), 0);

@@ -7,7 +7,7 @@ import { byteSize, Graph, type Tensor } from '../../../src/engine/graph';
 import { planInferenceSession } from '../../../src/engine/infer';
 import { PLAIN } from '../../../src/engine/kernel';
 import { add } from '../../../src/engine/ops/add';
-import { crossEntropy } from '../../../src/engine/ops/cross_entropy';
+import { headLoss } from '../../../src/engine/ops/head_loss';
 import { linear } from '../../../src/engine/ops/matmul';
 import { swiglu } from '../../../src/engine/ops/swiglu';
 import { planPrograms, type ProgramsPlan } from '../../../src/engine/plan';
@@ -113,13 +113,17 @@ describe('slots', () => {
 
   it('of scratch values count as workspace', () => {
     const graph = new Graph();
-    const logits = graph.leaf('logits', { shape: [5, 9], dtype: 'f32' }, 'workspace');
-    graph.keep(crossEntropy(graph, logits, graph.leaf('labels', { shape: [5], dtype: 'i32' }, 'workspace')));
+    const leaf = (name: string, shape: number[], dtype: 'f32' | 'i32' = 'f32') =>
+      graph.leaf(name, { shape, dtype }, 'workspace');
+    graph.keep(headLoss(graph, leaf('hidden', [5, 3]), [leaf('table', [9, 3])], leaf('labels', [5], 'i32')));
     const { slots } = planPrograms(new Map([['main', graph]]), PLAIN);
     expect(slots.map(({ bytes, kind }) => `${kind} ${bytes}`).toSorted()).toEqual([
-      'activations 16',
-      'activations 32',
+      'activations 16', // the loss
+      'workspace 192', // logits
+      'workspace 32', // of every row: its loss, its log-sum-exp, the logit of its label
       'workspace 32',
+      'workspace 32',
+      'workspace 48', // maximum and sum of its one slice
     ]);
   });
 });

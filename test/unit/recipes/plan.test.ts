@@ -64,14 +64,14 @@ describe('a budget', () => {
 
   test('gets the largest micro-batch that fits, at the same rows an optimiser step', async () => {
     const model = await shape('SmolLM2-135M');
-    const { run: chosen, plan } = fitToBudget(written, model, 2 * GIB);
-    expect(plan.memory.totalBytes).toBeLessThanOrEqual(2 * GIB);
+    const { run: chosen, plan } = fitToBudget(written, model, 1.5 * GIB);
+    expect(plan.memory.totalBytes).toBeLessThanOrEqual(1.5 * GIB);
     const { per_device_train_batch_size: size, gradient_accumulation_steps: steps } = chosen;
     expect(size * steps).toBe(24);
     expect(size).toBeLessThan(8);
     const next = [2, 3, 4, 6, 8].find((divisor) => divisor > size)!;
     const larger = { ...chosen, per_device_train_batch_size: next };
-    expect(planRun(larger, model).memory.totalBytes).toBeGreaterThan(2 * GIB);
+    expect(planRun(larger, model).memory.totalBytes).toBeGreaterThan(1.5 * GIB);
   });
 
   test('switches checkpointing on only where nothing fits without it', async () => {
@@ -108,14 +108,15 @@ describe('a budget', () => {
       const rows = ['per_device_train_batch_size', 'gradient_accumulation_steps'];
       expect(await keysAt(1)).toEqual([]);
       expect(await keysAt(0.6)).toEqual(rows);
-      expect(await keysAt(0.4)).toEqual([...rows, 'gradient_checkpointing']);
+      expect(await keysAt(0.4)).toEqual(['gradient_checkpointing']);
+      expect(await keysAt(0.2)).toEqual([...rows, 'gradient_checkpointing']);
     });
   });
 
   test('cuts rows only where that is allowed, and no more than needed', async () => {
     const model = await shape('SmolLM2-135M');
     const asked = run({ per_device_train_batch_size: '1', max_length: '1024', dtype: 'bfloat16' });
-    const budget = 0.4 * GIB;
+    const budget = 0.36 * GIB;
     await expectError(
       () => fitToBudget(asked, model, budget),
       'out-of-memory',

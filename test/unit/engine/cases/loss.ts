@@ -1,44 +1,87 @@
 /** The loss, the gradient norm and the optimiser. */
 import { dynamicMap } from '../../../../src/core/dynamic-map';
-import { crossEntropy } from '../../../../src/engine/ops/cross_entropy';
+import type { WeightDType } from '../../../../src/core/dtypes';
+import type { Tensor } from '../../../../src/engine/graph';
+import { headLoss, headLossGradients } from '../../../../src/engine/ops/head_loss';
 import { adamw8bitOp, adamwOp, globalNorm } from '../../../../src/engine/ops/optimizer';
-import * as loss from '../../../reference/cross_entropy';
+import * as head from '../../../reference/head_loss';
 import * as optimizer from '../../../reference/optimizer';
+import type { Values } from '../../../reference/values';
+import type { LeafInput } from '../../../support/graph-runner';
 import { given, integers, normal, opCase, trainable, type OpCase } from './types';
 
 const IGNORED = -100;
 
-/** Every third row has no label. `scale` makes the model sure of itself, rightly or wrongly. */
-function crossEntropyCase(rows: number, vocab: number, scale = 1): OpCase {
-  const labels = Array.from(integers(rows, vocab, 'i32').values, (label, row) => (row % 3 === 1 ? IGNORED : label));
+/** Labels of which every third is masked. */
+function someLabels(rows: number, vocab: number): number[] {
+  return Array.from(integers(rows, vocab, 'i32').values, (label, row) => (row % 3 === 1 ? IGNORED : label));
+}
+
+interface HeadSizes {
+  readonly rows: number;
+  readonly channels: number;
+  /** Rows of each part of the table. */
+  readonly parts: readonly number[];
+  /** A table of f32 is trained. */
+  readonly dtype?: WeightDType;
+  /** Of the hidden states; large ones make the model sure of itself, rightly or wrongly. */
+  readonly scale?: number;
+  /** Defaults to some, of which every third is masked. */
+  readonly labels?: readonly number[];
+}
+
+/** The loss alone, the loss beside its gradients, and those. What a trained table's gradients are added to is not 0. */
+function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, labels }: HeadSizes): OpCase {
+  const vocab = parts.reduce((sum, part) => sum + part, 0);
+  const table = (kind: string) => parts.map((_, i) => `${kind}${i}`);
+  const trained = dtype === 'f32';
+  const many = (kind: string, type: WeightDType) =>
+    Object.fromEntries(table(kind).map((name, i) => [name, normal([parts[i]!, channels], 1, type)]));
+  const inputs: Record<string, LeafInput> = {
+    hidden: normal([rows, channels], scale),
+    labels: given(labels ?? someLabels(rows, vocab), 'i32'),
+    dLoss: given([Math.fround(0.3)], 'f32'),
+    ...many('w', dtype),
+    ...(trained ? many('total', 'f32') : {}),
+  };
   return opCase({
-    name: `crossEntropy [${rows}, ${vocab}]${scale === 1 ? '' : `, logits × ${scale}`}`,
-    inputs: { logits: trainable(normal([rows, vocab], scale)), labels: given(labels, 'i32') },
-    build: (graph, { logits, labels }) => [crossEntropy(graph, logits, labels)],
-    forward: ({ logits, labels }) => [Float64Array.of(loss.crossEntropy(logits, labels))],
-    backward: ({ logits, labels }, dy) => ({ logits: loss.crossEntropyBackward(logits, labels, dy[0]!) }),
+    name: `headLoss ${dtype} [${rows}, ${channels}] to ${parts.join(' and ')}${scale === 1 ? '' : `, hidden × ${scale}`}`,
+    inputs,
+    build: (graph, leaves) => {
+      const { hidden, labels, dLoss } = leaves as Record<'hidden' | 'labels' | 'dLoss', Tensor>;
+      const w = table('w').map((name) => leaves[name]!);
+      const totals = trained ? table('total').map((name) => leaves[name]!) : [];
+      const { loss, dHidden } = headLossGradients(graph, hidden, w, labels, dLoss, totals);
+      return [headLoss(graph, hidden, w, labels), loss, dHidden, ...totals];
+    },
+    forward: (values) => {
+      const { hidden, labels, dLoss } = values as Record<'hidden' | 'labels' | 'dLoss', Values>;
+      const w = Float64Array.from(table('w').flatMap((name) => Array.from(values[name]!)));
+      const loss = Float64Array.of(head.headLoss(hidden, w, labels));
+      const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dLoss[0]!);
+      if (!trained) return [loss, loss, dHidden];
+      let start = 0;
+      const totals = table('total').map((name) => Array.from(values[name]!, (value) => value + dW[start++]!));
+      return [loss, loss, dHidden, ...totals];
+    },
   });
 }
 
-/** One logit of every row leads by `margin`: of the label in even rows, of a wrong token in odd ones. */
-function leadCase(rows: number, vocab: number, margin: number): OpCase {
-  const leaders = Array.from(integers(rows, vocab, 'i32').values);
-  const { values, ...logits } = normal([rows, vocab]);
-  const lead = (i: number) => (leaders[Math.floor(i / vocab)] === i % vocab ? margin : 0);
-  return opCase({
-    name: `crossEntropy [${rows}, ${vocab}], one logit ahead by ${margin}`,
-    inputs: {
-      logits: trainable({ ...logits, values: Float32Array.from(values, (value, i) => value + lead(i)) }),
-      labels: given(
-        leaders.map((token, row) => (row % 2 === 0 ? token : (token + 1) % vocab)),
-        'i32',
-      ),
-    },
-    build: (graph, { logits, labels }) => [crossEntropy(graph, logits, labels)],
-    forward: ({ logits, labels }) => [Float64Array.of(loss.crossEntropy(logits, labels))],
-    backward: ({ logits, labels }, dy) => ({ logits: loss.crossEntropyBackward(logits, labels, dy[0]!) }),
-  });
-}
+/** For the reference's own gradients: the op's are no matter of autodiff. */
+export const headLossReference: OpCase = opCase({
+  name: 'headLoss [7, 20] to 37',
+  inputs: {
+    hidden: trainable(normal([7, 20])),
+    w: trainable(normal([37, 20])),
+    labels: given(someLabels(7, 37), 'i32'),
+  },
+  build: (graph, { hidden, w, labels }) => [headLoss(graph, hidden, [w], labels)],
+  forward: ({ hidden, w, labels }) => [Float64Array.of(head.headLoss(hidden, w, labels))],
+  backward: ({ hidden, w, labels }, dy) => {
+    const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dy[0]!);
+    return { hidden: dHidden, w: dW };
+  },
+});
 
 const normCase: OpCase = opCase({
   name: 'globalNorm of [7, 20], [3] and [131, 130]',
@@ -148,11 +191,15 @@ function adamw8bitCase(norm: number, maxNorm: number, weightDecay: number): OpCa
 }
 
 export const lossCases: readonly OpCase[] = [
-  crossEntropyCase(7, 37),
-  crossEntropyCase(65, 130),
-  crossEntropyCase(7, 130, 30),
-  leadCase(7, 37, 6),
-  leadCase(33, 130, 100), // its exponential overflows in f32
+  headLossCase({ rows: 7, channels: 20, parts: [37] }),
+  headLossCase({ rows: 65, channels: 33, parts: [130] }),
+  headLossCase({ rows: 68, channels: 64, parts: [64, 128, 44] }),
+  headLossCase({ rows: 7, channels: 20, parts: [64, 66], scale: 7 }),
+  headLossCase({ rows: 33, channels: 20, parts: [130], scale: 30 }), // exponentials of some logits overflow in f32
+  headLossCase({ rows: 5, channels: 20, parts: [37], labels: [-100, -100, -100, -100, -100] }),
+  headLossCase({ rows: 70, channels: 8, parts: [5000, 65001] }), // rows in two chunks, in slices that are not whole
+  headLossCase({ rows: 72, channels: 12, parts: [66000, 4096], dtype: 'bf16' }),
+  ...(['f16', 'bf16', 'q8'] as const).map((dtype) => headLossCase({ rows: 9, channels: 32, parts: [64, 36], dtype })),
   normCase,
   adamwCase(0.1, 5, 1, 0.01, 1),
   adamwCase(0.1, 0.5, 1, 0, 7),

@@ -2,7 +2,9 @@
 import type { WeightDType } from '../../../../src/core/dtypes';
 import { doraNorm, doraScale } from '../../../../src/engine/ops/dora';
 import { embedding } from '../../../../src/engine/ops/embedding';
-import { linear, matmul } from '../../../../src/engine/ops/matmul';
+import type { Op } from '../../../../src/engine/graph';
+import { linear, matmul, matmulKernel } from '../../../../src/engine/ops/matmul';
+import { rowsOf } from '../../../../src/engine/tensor';
 import * as dora from '../../../reference/dora';
 import * as lookup from '../../../reference/embedding';
 import * as product from '../../../reference/matmul';
@@ -104,6 +106,32 @@ const squareProduct: OpCase = opCase({
   },
 });
 
+/** C = A · op(B) by ranges of 64 rows, and the same again added to it: how ops are made of products of views. */
+const productOfRows: Op<{ readonly transposeB: boolean }> = {
+  name: 'productOfRows',
+  outputs: ([a, b], { transposeB }) => [{ shape: [a!.shape[0]!, b!.shape[transposeB ? 0 : 1]!], dtype: 'f32' }],
+  kernels({ inputs: [a, b], outputs: [c], attrs: { transposeB } }, capabilities) {
+    const rows = a!.shape[0]!;
+    return [false, true].flatMap((accumulate) =>
+      Array.from({ length: Math.ceil(rows / 64) }, (_, i) => {
+        const [first, count] = [64 * i, Math.min(64, rows - 64 * i)];
+        const attrs = { transposeA: false, transposeB, alpha: 1, accumulate };
+        const views = { inputs: [rowsOf(a!, first, count), b!], outputs: [rowsOf(c!, first, count)] };
+        return matmulKernel({ ...views, attrs }, capabilities);
+      }),
+    );
+  },
+};
+
+function productOfRowsCase(m: number, n: number, k: number, transposeB = false): OpCase {
+  return opCase({
+    name: `product of 64 rows at a time, ${m} × ${n} × ${k}${transposeB ? ', Bᵀ' : ''}`,
+    inputs: { a: normal([m, k]), b: normal(transposeB ? [n, k] : [k, n]) },
+    build: (graph, { a, b }) => [graph.apply1(productOfRows, [a, b], { transposeB })],
+    forward: ({ a, b }) => [product.matmul(a, b, { m, n, k, transposeB, alpha: 2 })],
+  });
+}
+
 function doraNormCase(out: number, columns: number, rank: number, dtype: WeightDType): OpCase {
   const sizes = { out, in: columns, rank, scaling: Math.fround(1.7) };
   return opCase({
@@ -167,6 +195,10 @@ export const projectionCases: readonly OpCase[] = [
     linearCase(33, 132, 192, dtype),
     doraNormCase(32, 20, 3, dtype),
   ]),
+  productOfRowsCase(130, 37, 21),
+  productOfRowsCase(67, 5, 9, true), // the last rows are few
+  productOfRowsCase(132, 20, 36),
+  productOfRowsCase(144, 36, 68),
   sharedInput(7, 37, 20),
   sharedInput(3, 5, 33),
   squareProduct,
