@@ -2,7 +2,7 @@
 import type { FileSource } from '../src/core/store';
 import { openModel, type HubModel } from '../src/formats/model';
 import { readAdapter } from '../src/formats/peft';
-import { evaluate, openGenerator, type Engine, type Question, type TextGenerator } from '../src/recipes';
+import { evaluate, openGenerator, weightStorage, type Engine, type Question, type TextGenerator } from '../src/recipes';
 import type { CompareRequest, CompareRow, CompareSummary, GenerateReply, GenerateRequest } from '../src/protocol';
 
 /** Questions of a comparison that are answered at once. */
@@ -106,7 +106,8 @@ async function openVoices({ engine, model, run }: Asked, batchSize: number, sign
     }
   }
   const adapter = run && { name: run.name, content: await readAdapter(run) };
-  const generator = await openGenerator({ engine, model, adapter, batchSize }, undefined, signal);
+  const storage = run ? await weightStorage(run) : {};
+  const generator = await openGenerator({ engine, model, adapter, storage, batchSize }, undefined, signal);
   return { base: generator, tuned: generator };
 }
 

@@ -7,7 +7,7 @@ import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import { readAdapter, type Adapter } from '../formats/peft';
-import type { DatasetFile } from '../recipes';
+import { weightStorage, type DatasetFile, type WeightStorage } from '../recipes';
 import type { Arguments } from './arguments';
 import { openFolder } from './folders';
 
@@ -59,6 +59,13 @@ export async function readInput(path: string, what: string): Promise<Uint8Array>
 export async function adapterArgument(args: Arguments): Promise<{ name: string; content: Adapter } | undefined> {
   const path = args.text('adapter');
   return path === undefined ? undefined : { name: path, content: await readAdapter(await openFolder(path)) };
+}
+
+/** How the base is kept beside an adapter: as the run that trained it did, or in 4 bits where the flag says so. */
+export async function storageArgument(args: Arguments): Promise<WeightStorage> {
+  const path = args.text('adapter');
+  const storage = path === undefined ? {} : await weightStorage(await openFolder(path));
+  return args.has('load-in-4bit') ? { use_bnb_nested_quant: true, ...storage, load_in_4bit: true } : storage;
 }
 
 /** Flags that stand for keys of the run file. */

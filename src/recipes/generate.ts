@@ -1,5 +1,4 @@
 /** Text from a model: greedy or sampled, one prompt or many, streamed as it comes. */
-import type { RunConfig } from '../core/config';
 import { GraftError, throwIfCancelled } from '../core/errors';
 import { Random } from '../core/rng';
 import type { Message } from '../core/text';
@@ -7,7 +6,7 @@ import type { Engine, InferenceSession } from '../engine';
 import type { HubModel } from '../formats/model';
 import { checkAdapter, type Adapter } from '../formats/peft';
 import { watchWeights, type LoadingReport } from './steps/loading';
-import { chooseWeightDType } from './steps/options';
+import { chooseWeightDType, quantizationOf, type WeightStorage } from './steps/options';
 import { sample, type SamplingOptions } from './steps/sampling';
 import { TextStream } from './steps/text-stream';
 
@@ -40,8 +39,8 @@ export interface GeneratorOptions {
   readonly model: HubModel;
   readonly engine: Engine;
   readonly adapter?: { readonly name: string; readonly content: Adapter } | undefined;
-  /** How base weights are kept: `auto` is as they are stored. */
-  readonly dtype?: RunConfig['dtype'];
+  /** How base weights are kept; by default as they are stored. An adapter is at home on what it was trained on. */
+  readonly storage?: WeightStorage;
   /** Prompts answered at once; 1 by default. */
   readonly batchSize?: number;
   /** Tokens of prompt and answer together; by default what the model can read, at most 2048. */
@@ -57,12 +56,13 @@ export async function openGenerator(
   report: LoadingReport = () => undefined,
   signal?: AbortSignal,
 ): Promise<TextGenerator> {
-  const { model, engine, adapter, dtype = 'auto', batchSize = 1 } = options;
+  const { model, engine, adapter, storage = {}, batchSize = 1 } = options;
   if (adapter) checkAdapter(adapter.name, adapter.content, model.spec);
   const maxLength = Math.min(options.contextLength ?? DEFAULT_CONTEXT, model.spec.maxPositions);
   const shape = {
     spec: model.spec,
-    weightDType: chooseWeightDType(dtype, model.weightDType),
+    weightDType: chooseWeightDType(storage.dtype ?? 'auto', model.weightDType),
+    quantization: quantizationOf(storage),
     ...(adapter && { lora: adapter.content.lora }),
     batchSize,
     maxLength,

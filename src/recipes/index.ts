@@ -13,6 +13,6 @@ export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { formatBytes, parseBytes, planRun, type RunPlan } from './plan';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
-export { openShape, type ShapedModel } from './steps/options';
+export { openShape, weightStorage, type ShapedModel, type WeightStorage } from './steps/options';
 export { readFinished } from './steps/outputs';
 export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';

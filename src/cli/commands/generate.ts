@@ -16,7 +16,7 @@ import type { Command } from '../command';
 import { FolderStore } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
-import { adapterArgument, readInput } from '../sources';
+import { adapterArgument, storageArgument, readInput } from '../sources';
 import type { Terminal } from '../terminal';
 
 const DEFAULT_NEW_TOKENS = 256;
@@ -30,6 +30,7 @@ export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
   seed: { value: 'S', help: 'seed of the draws (0)' },
   stop: { value: 'TEXT', help: 'end the answer before this text; may be given more than once', multiple: true },
   context: { value: 'N', help: 'tokens of prompt and answer together' },
+  'load-in-4bit': { help: 'keep base weights in 4 bits, as a run that trained so does by itself' },
 };
 
 /** The flags, else what the model's generation_config.json suggests, else greedy. */
@@ -71,6 +72,7 @@ export const generate: Command = {
     const prompts = rows.map(({ prompt }) => prompt);
     const model = await modelArgument(args);
     const adapter = await adapterArgument(args);
+    const storage = await storageArgument(args);
     const options = generationOptions(args, model);
     const contextLength =
       args.number('context', { least: 2, whole: true }) ?? contextFor(model, prompts, options.maxNewTokens);
@@ -79,7 +81,7 @@ export const generate: Command = {
     const engine = await openNodeEngine((line) => terminal.say(line));
     try {
       const generator = await openGenerator(
-        { model, engine, adapter, batchSize, contextLength },
+        { model, engine, adapter, storage, batchSize, contextLength },
         loadingBar(terminal),
         signal,
       );

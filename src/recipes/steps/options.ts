@@ -1,5 +1,5 @@
 /** A run file and a model to the engine's options. */
-import type { RunConfig } from '../../core/config';
+import { parseRunConfig, type RunConfig } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
@@ -38,10 +38,22 @@ export function chooseWeightDType(dtype: RunConfig['dtype'], stored: FloatDType)
   return dtype === 'auto' ? stored : DTYPES[dtype];
 }
 
+/** The keys of a run that say how base weights are kept. */
+export type WeightStorage = Partial<
+  Pick<RunConfig, 'dtype' | 'load_in_4bit' | 'use_bnb_nested_quant' | 'embedding_dtype'>
+>;
+
+/** How the run whose folder this is kept its base weights; nothing where the folder is another program's. */
+export async function weightStorage(folder: FileSource): Promise<WeightStorage> {
+  if ((await folder.size('graft.json')) === undefined) return {};
+  const { dtype, load_in_4bit, use_bnb_nested_quant, embedding_dtype } = parseRunConfig(
+    decodeUtf8(await folder.read('run.yaml')),
+  );
+  return { dtype, load_in_4bit, use_bnb_nested_quant, embedding_dtype };
+}
+
 /** Which base weights a run quantises: with `load_in_4bit` every linear of the layers, as QLoRA does. */
-export function quantizationOf(
-  run: Pick<RunConfig, 'load_in_4bit' | 'use_bnb_nested_quant'> & Partial<Pick<RunConfig, 'embedding_dtype'>>,
-): Quantization {
+export function quantizationOf(run: WeightStorage): Quantization {
   return {
     ...(run.load_in_4bit && { linears: run.use_bnb_nested_quant ? 'nf4_nested' : 'nf4' }),
     ...(run.embedding_dtype === 'q8' && { embeddings: 'q8' }),

@@ -130,7 +130,11 @@ describe('a budget', () => {
   });
 
   // What people are told that these cards train, with rank 16 on all linears and 4-bit weights.
-  const cards: [name: string, length: number, gib: number][] = [['Llama-3.2-1B', 512, 1.5]];
+  const cards: [name: string, length: number, gib: number][] = [
+    ['Llama-3.2-1B', 512, 1.5],
+    ['Llama-3-8B', 3000, 8],
+    ['Llama-3.1-8B', 22_000, 12],
+  ];
   test.each(cards)('holds %s at length %i in %d GiB', async (name, length, gib) => {
     const asked = run({
       load_in_4bit: 'true',

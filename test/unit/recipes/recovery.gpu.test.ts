@@ -213,18 +213,6 @@ describe('a device that runs out of memory', async () => {
     );
     expect(store.files.size).toBe(0);
   });
-
-  test('in the middle of the run goes on from the last checkpoint', async () => {
-    const store = new MemoryStore();
-    let checkpoints = 0;
-    const staging = (device: GPUDevice) =>
-      // The read of the second checkpoint, once.
-      crowdedDevice(device, refused, (_, label) => label === 'staging' && ++checkpoints === 5);
-    const { events } = await train(store, run({ ...split(2), val_set_size: '0' }), { onDevice: staging });
-    expect(notices(events)).toContainEqual(expect.stringMatching(/^Micro-batches of 2 rows/));
-    expect(events).toContainEqual({ kind: 'resumed', step: 2 });
-    expect(runFile(store).per_device_train_batch_size).toBe(1);
-  });
 });
 
 describe('a software adapter', async () => {
