@@ -1,7 +1,8 @@
-// dtable[V, C] = sum of dy[N, C] over the tokens whose id is the row. A workgroup owns a row and reads the tokens in
-// order, so no atomics are needed and the sum is always the same.
+// dtable[rows, C], a part of the table's gradient from first_row on: the sum of dy[N, C] over the tokens whose id is the
+// row. A workgroup owns a row and reads the tokens in order, so no atomics are needed and the sum is always the same.
 struct Params {
-  vocab: u32,
+  rows: u32,
+  first_row: u32,
   tokens: u32,
   channels: u32,
 }
@@ -18,13 +19,13 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let row = group.x + group.y * groups.x;
-  if (row >= params.vocab) {
+  if (row >= params.rows) {
     return;
   }
   for (var channel = lane; channel < params.channels; channel += 64u) {
     var sum = 0.0;
     for (var token = 0u; token < params.tokens; token++) {
-      if (ids[token] == row) {
+      if (ids[token] == params.first_row + row) {
         sum += dy[token * params.channels + channel];
       }
     }

@@ -54,7 +54,7 @@ export interface ModelReport {
   /** How most of its weights are stored, and their bytes. */
   weightDType: string;
   weightBytes: number;
-  /** The largest single weight, against the largest buffer of the device. */
+  /** The largest weight that is held in one piece, against the largest buffer of the device. */
   largestWeight: { name: string; bytes: number };
   /** Where the chat template comes from; null without a tokenizer. */
   templateSource: string | null;

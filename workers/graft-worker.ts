@@ -2,7 +2,7 @@
 import { formatRunConfig } from '../src/core/config';
 import { BYTES_PER_ELEMENT, elementCount } from '../src/core/dtypes';
 import { errorCode } from '../src/core/errors';
-import { parameters } from '../src/core/spec';
+import { EMBEDDING, HEAD, parameters } from '../src/core/spec';
 import { openModel, type HubModel } from '../src/formats/model';
 import {
   exampleViews,
@@ -245,7 +245,8 @@ class EngineWorker implements protocol.GraftWorker {
 function modelReport(model: HubModel, ref: protocol.ModelRef, notKept: string | null): protocol.ModelReport {
   const { spec, weightDType, weightBytes } = model;
   const weights = parameters(spec).map(({ name, shape }) => ({ name, elements: elementCount(shape) }));
-  const largest = weights.reduce((most, weight) => (weight.elements > most.elements ? weight : most));
+  const whole = weights.filter(({ name }) => name !== EMBEDDING && name !== HEAD);
+  const largest = whole.reduce((most, weight) => (weight.elements > most.elements ? weight : most));
   return {
     ref,
     name: model.name,

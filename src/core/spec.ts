@@ -75,9 +75,13 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
 }
 
+/** Names of the tables, one row a token of the vocabulary. They are so large that the GPU holds them in parts. */
+export const EMBEDDING = 'model.embed_tokens.weight';
+export const HEAD = 'lm_head.weight';
+
 /** Every parameter of the model, in the order of the forward pass. Tied heads have no `lm_head.weight`. */
 export function parameters(spec: DecoderSpec): ParameterSpec[] {
-  const list: ParameterSpec[] = [{ name: 'model.embed_tokens.weight', shape: [spec.vocabSize, spec.hiddenSize] }];
+  const list: ParameterSpec[] = [{ name: EMBEDDING, shape: [spec.vocabSize, spec.hiddenSize] }];
   for (let layer = 0; layer < spec.numLayers; layer++) {
     const norm = (name: string) => ({ name: `model.layers.${layer}.${name}.weight`, shape: [spec.hiddenSize] });
     const linears = layerLinears(spec, layer).flatMap((linear) => [
@@ -87,7 +91,7 @@ export function parameters(spec: DecoderSpec): ParameterSpec[] {
     list.push(norm('input_layernorm'), ...linears, norm('post_attention_layernorm'));
   }
   list.push({ name: 'model.norm.weight', shape: [spec.hiddenSize] });
-  if (!spec.tieWordEmbeddings) list.push({ name: 'lm_head.weight', shape: [spec.vocabSize, spec.hiddenSize] });
+  if (!spec.tieWordEmbeddings) list.push({ name: HEAD, shape: [spec.vocabSize, spec.hiddenSize] });
   return list;
 }
 

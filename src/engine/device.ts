@@ -2,6 +2,7 @@
 import { GraftError } from '../core/errors';
 import type { KernelCapabilities } from './kernel';
 import type { Profiler } from './profile';
+import { BINDING_BYTES } from './parts';
 import { emptyBytes, memoryPlan } from './plan';
 import type { DeviceInfo, DeviceOptions, MemoryBytes, MemoryPlan } from './types';
 
@@ -100,6 +101,7 @@ export class Device {
       : Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
     const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
     const info = adapter.info;
+    const pretended = options.maxBindingBytes ?? Infinity;
     const software =
       info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.description} ${info.device}`);
     const description = info.description || info.device || info.architecture || info.vendor || 'unknown adapter';
@@ -111,12 +113,17 @@ export class Device {
         description,
         software,
         features: requiredFeatures,
-        maxBufferBytes: device.limits.maxBufferSize,
-        maxBindingBytes: device.limits.maxStorageBufferBindingSize,
+        maxBufferBytes: Math.min(device.limits.maxBufferSize, pretended),
+        maxBindingBytes: Math.min(device.limits.maxStorageBufferBindingSize, pretended),
         ...(software && options.softwareMemoryBytes !== undefined && { memoryBytes: options.softwareMemoryBytes }),
       },
       { subgroups: requiredFeatures.includes('subgroups'), f16: requiredFeatures.includes('shader-f16'), software },
     );
+  }
+
+  /** The most bytes of a leaf before a table is cut into parts: the same on every device, but where tests pretend. */
+  get partBytes(): number {
+    return Math.min(BINDING_BYTES, this.info.maxBufferBytes, this.info.maxBindingBytes);
   }
 
   /** Throws `device-lost` once the device is gone, and `out-of-memory` once after work that failed for want of it. */

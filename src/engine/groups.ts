@@ -7,10 +7,8 @@ import { DYNAMIC_BLOCK } from '../core/dynamic-map';
 import type { ParameterSpec } from '../core/spec';
 import type { StateTensor } from '../core/weights';
 import type { LeafBuffer } from './memory';
+import { BINDING_BYTES } from './parts';
 import { STORAGE_ALIGNMENT } from './tensor';
-
-/** A group stays below WebGPU's default `maxStorageBufferBindingSize`, so that the optimiser can bind all of it. */
-const GROUP_BYTES = 128 * 1024 * 1024;
 
 /** Smaller tensors keep their moments in f32, as in bitsandbytes: they save little and are the most sensitive. */
 const LEAST_8BIT_ELEMENTS = 4096;
@@ -30,11 +28,15 @@ export interface FlatGroup {
   readonly bytes: number;
 }
 
-/** Lays parameters end to end, those with weight decay apart from those without, and 8-bit moments from f32 ones. */
+/**
+ * Lays parameters end to end, those with weight decay apart from those without, and 8-bit moments from f32 ones. A
+ * group stays within `groupBytes`, so that the optimiser can bind all of it.
+ */
 export function flatGroups(
   parameters: readonly ParameterSpec[],
   decays: (name: string) => boolean,
   moments: FlatGroup['moments'],
+  groupBytes = BINDING_BYTES,
 ): FlatGroup[] {
   const groups: { decay: boolean; moments: FlatGroup['moments']; entries: FlatEntry[]; bytes: number }[] = [];
   for (const parameter of parameters) {
@@ -46,7 +48,7 @@ export function flatGroups(
     const alignment = alike.moments === '8bit' ? 4 * DYNAMIC_BLOCK : STORAGE_ALIGNMENT;
     const size = Math.ceil((4 * elements) / alignment) * alignment;
     let group = groups.findLast(({ decay, moments }) => decay === alike.decay && moments === alike.moments);
-    if (!group || group.bytes + size > GROUP_BYTES) {
+    if (!group || group.bytes + size > groupBytes) {
       group = { ...alike, entries: [], bytes: 0 };
       groups.push(group);
     }

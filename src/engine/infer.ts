@@ -27,10 +27,16 @@ interface InferencePlan {
   readonly memory: MemoryPlan;
 }
 
-export function planInferenceSession(options: InferenceOptions, capabilities: KernelCapabilities): InferencePlan {
+/** `partBytes`: see `StorageOptions`. */
+export function planInferenceSession(
+  options: InferenceOptions,
+  capabilities: KernelCapabilities,
+  partBytes?: number,
+): InferencePlan {
   const { spec, lora, batchSize: batch, maxLength: capacity } = options;
   const { weightDType, quantization } = options;
-  const model: ModelOptions = { spec, weightDType, quantization, lora, trainable: 'none', positions: capacity };
+  const positions = capacity;
+  const model: ModelOptions = { spec, weightDType, quantization, lora, trainable: 'none', positions, partBytes };
   const promptLengths = doublings(SHORTEST_PROMPT, capacity);
   const graphs = quantizeGraphs(model);
   const logits = new Map<string, Tensor>();
@@ -77,7 +83,7 @@ export class GpuInferenceSession implements InferenceSession {
     options: InferenceOptions,
     weights: WeightStream,
   ): Promise<GpuInferenceSession> {
-    const planned = planInferenceSession(options, device.capabilities);
+    const planned = planInferenceSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuInferenceSession(device, options, planned, memory);

@@ -206,13 +206,19 @@ export class Memory {
   }
 }
 
+/** What can't be cut into parts must fit a binding. */
 function refuseOversized(device: Device, plan: ProgramsPlan, buffers: readonly LeafBuffer[]): void {
   const limit = Math.min(device.info.maxBufferBytes, device.info.maxBindingBytes);
-  const all = [...buffers, ...plan.slots.map((slot, i) => ({ label: `activation slot ${i}`, bytes: slot.bytes }))];
-  const tooLarge = all.find((buffer) => buffer.bytes > limit);
-  if (!tooLarge) return;
-  throw new GraftError(
-    'out-of-memory',
-    `${tooLarge.label} needs a buffer of ${tooLarge.bytes.toLocaleString('en')} bytes and this device allows ${limit.toLocaleString('en')}: use a smaller batch or max_length, or a smaller model.`,
-  );
+  const refuse = (what: string, bytes: number, instead: string) => {
+    if (bytes <= limit) return;
+    const sizes = `${bytes.toLocaleString('en')} bytes in one buffer, and this device allows ${limit.toLocaleString('en')}`;
+    throw new GraftError('out-of-memory', `${what} takes ${sizes}: ${instead}.`);
+  };
+  for (const { label, kind, bytes } of buffers) {
+    if (kind === 'workspace') refuse(`The context (${label})`, bytes, 'allow a shorter one, or fewer at once');
+    else refuse(label, bytes, 'keep the weights in 16 or 4 bits (dtype, load_in_4bit), or take a smaller model');
+  }
+  const largest = Math.max(0, ...plan.slots.map(({ bytes }) => bytes));
+  const fewer = 'take fewer or shorter rows at once (per_device_train_batch_size, max_length), or set mlp_chunk_size';
+  refuse('The largest activation of this run', largest, fewer);
 }

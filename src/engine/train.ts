@@ -14,7 +14,8 @@ import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
 import { loadModel } from './model/load';
 import { initialAdapter } from './model/lora';
 import { initialMagnitudes, LEAF, lossGraph, updateGraph, type ModelOptions } from './model/graphs';
-import { quantizeGraphs } from './model/weights';
+import { quantizeGraphs, storedParts } from './model/weights';
+import { byWhole, joinParts, splitParts, wholeShape } from './parts';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from './types';
@@ -37,7 +38,12 @@ interface TrainPlan {
   readonly memory: MemoryPlan;
 }
 
-export function planTrainSession(options: TrainOptions, capabilities: KernelCapabilities): TrainPlan {
+/** `partBytes`: see `StorageOptions`. */
+export function planTrainSession(
+  options: TrainOptions,
+  capabilities: KernelCapabilities,
+  partBytes?: number,
+): TrainPlan {
   const { spec, lora } = options;
   const positions = Math.max(...options.lengths);
   const model: ModelOptions = {
@@ -47,9 +53,12 @@ export function planTrainSession(options: TrainOptions, capabilities: KernelCapa
     lora,
     trainable: lora ? 'adapter' : 'all',
     positions,
+    partBytes,
   };
   const trained = lora ? adapterParameters(spec, lora) : parameters(spec);
-  const groups = flatGroups(trained, lora ? () => true : decaysInTransformers, options.adamw.moments ?? '32bit');
+  const leaves = lora ? trained : [...storedParts(model).values()].flat();
+  const moments = options.adamw.moments ?? '32bit';
+  const groups = flatGroups(leaves, lora ? () => true : decaysInTransformers, moments, partBytes);
 
   const graphs = quantizeGraphs(model);
   for (const length of options.lengths) {
@@ -97,7 +106,7 @@ export class GpuTrainSession implements TrainSession {
     options: TrainOptions,
     weights: WeightStream,
   ): Promise<GpuTrainSession> {
-    const planned = planTrainSession(options, device.capabilities);
+    const planned = planTrainSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuTrainSession(device, pipelines, pacer, options, planned, memory);
@@ -214,7 +223,10 @@ export class GpuTrainSession implements TrainSession {
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
     checkTensors(tensors, this.planned.trained);
-    for (const tensor of tensors) this.memory.write(tensor.name, converted(tensor, 'f32'));
+    const leaves = byWhole(this.planned.groups.flatMap(({ entries }) => entries));
+    for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
+      this.memory.write(part.name, converted(part, 'f32'));
+    }
   }
 
   async exportState(): Promise<TrainState> {
@@ -223,9 +235,13 @@ export class GpuTrainSession implements TrainSession {
 
   async importState(state: TrainState): Promise<void> {
     const kept = this.planned.groupBuffers.filter(({ role }) => role !== 'gradients').flatMap(({ tensors }) => tensors);
-    checkTensors(state, kept);
+    const leaves = byWhole(kept);
+    const expected = [...leaves].map(([name, parts]) => ({ name, shape: wholeShape(parts) }));
+    checkTensors(state, expected);
     const dtypes = new Map(kept.map(({ name, dtype }) => [name, dtype]));
-    for (const tensor of state) this.memory.write(tensor.name, stateBytes(tensor, dtypes.get(tensor.name)!));
+    for (const part of state.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
+      this.memory.write(part.name, stateBytes(part, dtypes.get(part.name)!));
+    }
   }
 
   dispose(): void {
@@ -270,7 +286,7 @@ export class GpuTrainSession implements TrainSession {
     return tensors.sort((a, b) => order.get(a.name)! - order.get(b.name)!);
   }
 
-  /** Reads whole buffers and takes their tensors out of them. */
+  /** Reads whole buffers, takes their tensors out of them, and puts the parts of tables together again. */
   private async readTensors(role: GroupBuffer['role']): Promise<StateTensor[]> {
     const read: StateTensor[] = [];
     for (const { label, bytes, tensors, role: found } of this.planned.groupBuffers) {
@@ -281,7 +297,7 @@ export class GpuTrainSession implements TrainSession {
         read.push({ name, dtype, shape, bytes: values.slice(offset, end) });
       }
     }
-    return read;
+    return joinParts(read);
   }
 }
 

@@ -187,6 +187,8 @@ export interface DeviceOptions {
   readonly withoutFeatures?: readonly string[];
   /** Keep to WebGPU's default limits, which every adapter has. */
   readonly defaultLimits?: boolean;
+  /** Pretend that no buffer and no binding may be larger, in bytes (tests). */
+  readonly maxBindingBytes?: number;
   /** Memory that a software adapter may take, in bytes; past it, such a one takes the process down. */
   readonly softwareMemoryBytes?: number;
   /** A device was lost before this one: its adapter may need some seconds to come back. */

@@ -2,9 +2,10 @@
  * The one decoder-only transformer (Llama: Touvron et al. 2023, arXiv:2302.13971), written once and configured by a
  * spec. B batch, T tokens a sequence, C hidden size, H heads, D head size, V vocabulary; activations are [B·T, ·].
  */
-import { layerLinears, type DecoderSpec, type LinearSpec } from '../../core/spec';
+import { EMBEDDING, HEAD, layerLinears, type DecoderSpec, type LinearSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph';
 import type { Checkpointing } from '../types';
+import { concatColumns } from '../ops/columns';
 import { embedding } from '../ops/embedding';
 import { linear } from '../ops/matmul';
 import { rmsNorm } from '../ops/rms_norm';
@@ -22,6 +23,8 @@ export interface DecoderParts {
   readonly rotary: Rotary;
   /** The leaf of a base parameter, by Hub name. */
   parameter(name: string): Tensor;
+  /** The leaves of the embedding table or the head, which may be stored in parts of whole rows. */
+  table(name: string): readonly Tensor[];
   /**
    * x · Wᵀ of one of the layer linears, with its bias and its adapter, plus `residual`; `firstRow` is where x starts in
    * the batch.
@@ -37,7 +40,7 @@ export interface DecoderParts {
 /** Hidden states after the last norm, [B·T, C], for ids[B·T] (u32). */
 export function decoder(parts: DecoderParts, ids: Tensor): Tensor {
   const { graph, spec } = parts;
-  const x = layers(parts, embedding(graph, ids, parts.parameter('model.embed_tokens.weight')));
+  const x = layers(parts, embedding(graph, ids, parts.table(EMBEDDING)));
   return rmsNorm(graph, x, parts.parameter('model.norm.weight'), spec.rmsNormEps);
 }
 
@@ -71,13 +74,14 @@ function layers(parts: DecoderParts, input: Tensor): Tensor {
 }
 
 /** The head's weight; a tied head is the embedding table. */
-export function headName(spec: DecoderSpec): string {
-  return spec.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+export function headTable({ spec, table }: Pick<DecoderParts, 'spec' | 'table'>): readonly Tensor[] {
+  return table(spec.tieWordEmbeddings ? EMBEDDING : HEAD);
 }
 
 /** Logits [N, V] of hidden states [N, C]. */
-export function head(parts: Pick<DecoderParts, 'graph' | 'spec' | 'parameter'>, hidden: Tensor): Tensor {
-  return linear(parts.graph, hidden, parts.parameter(headName(parts.spec)));
+export function head(parts: Pick<DecoderParts, 'graph' | 'spec' | 'table'>, hidden: Tensor): Tensor {
+  const logits = headTable(parts).map((part) => linear(parts.graph, hidden, part));
+  return logits.length === 1 ? logits[0]! : concatColumns(parts.graph, logits);
 }
 
 /** One pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)). */

@@ -1,5 +1,5 @@
 /** The graphs of a run: what a micro-batch, an evaluation, an update, a prefill and a decoding step compute. */
-import { parameters, targetedLinears, type LinearSpec, type LoraSpec } from '../../core/spec';
+import { targetedLinears, type LinearSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
 import type { WeightDType } from '../../core/dtypes';
 import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
 import { eachGradient } from '../autodiff';
@@ -14,9 +14,9 @@ import { linear } from '../ops/matmul';
 import { adamw8bitOp, adamwOp, globalNorm } from '../ops/optimizer';
 import type { Positions } from '../ops/positions';
 import type { AdamWOptions, Checkpointing, MemoryBytes } from '../types';
-import { decoder, head, headName, type DecoderParts } from './decoder';
+import { decoder, head, headTable, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
-import { storedDTypes, type StorageOptions } from './weights';
+import { storedDTypes, storedParts, type StorageOptions } from './weights';
 
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
 export const LEAF = {
@@ -46,7 +46,7 @@ export interface ModelOptions extends StorageOptions {
 
 /** Leaves of one graph, and the linears on them. */
 class GraphLeaves {
-  private readonly shapes: Map<string, readonly number[]>;
+  private readonly stored: Map<string, readonly ParameterSpec[]>;
   private readonly dtypes: Map<string, WeightDType>;
   private readonly streams: Map<string, number>;
 
@@ -55,16 +55,23 @@ class GraphLeaves {
     readonly options: ModelOptions,
     private readonly dropoutSeed?: Tensor,
   ) {
-    this.shapes = new Map(parameters(options.spec).map(({ name, shape }) => [name, shape]));
+    this.stored = storedParts(options);
     this.dtypes = storedDTypes(options);
     const targets = options.lora ? targetedLinears(options.spec, options.lora) : [];
     this.streams = new Map(targets.map((target, i) => [target.name, i]));
   }
 
   weight(name: string): Tensor {
-    const shape = this.shapes.get(name);
-    if (!shape) throw new Error(`the model has no parameter ${name}`);
-    return this.graph.leaf(name, { shape, dtype: this.dtypes.get(name)! }, 'weights', this.options.trainable === 'all');
+    return this.table(name)[0]!;
+  }
+
+  /** The leaves of a parameter that may be stored in parts. */
+  table(name: string): Tensor[] {
+    const parts = this.stored.get(name);
+    if (!parts) throw new Error(`the model has no parameter ${name}`);
+    const dtype = this.dtypes.get(name)!;
+    const trainable = this.options.trainable === 'all';
+    return parts.map(({ name, shape }) => this.graph.leaf(name, { shape, dtype }, 'weights', trainable));
   }
 
   adapter(name: string, shape: readonly number[]): Tensor {
@@ -127,6 +134,7 @@ class GraphLeaves {
         sin: this.input(LEAF.sin, table, 'f32'),
       },
       parameter: (name) => this.weight(name),
+      table: (name) => this.table(name),
       project: (x, target, place) => this.project(x, target, place),
       attend,
       checkpoint,
@@ -163,7 +171,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const logits = options.logits ? graph.keep(head(parts, hidden)) : undefined;
   const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
   const total = leaves.input(LEAF.loss, [1], 'f32');
-  const table = [parts.parameter(headName(spec))];
+  const table = headTable(parts);
   if (!options.gradients) {
     accumulate(graph, headLoss(graph, hidden, table, labels), total);
     return { graph, logits };

@@ -7,11 +7,12 @@ import type { WeightStream, WeightTensor } from '../../core/weights';
 import type { Device } from '../device';
 import type { Memory } from '../memory';
 import { QUANTIZE_UNIT } from '../ops/quantize';
+import { splitParts } from '../parts';
 import { isQuantized } from '../tensor';
 import { converted, uploadWeights } from '../upload';
 import { LEAF, type ModelOptions } from './graphs';
 import { rotaryTables } from './rotary';
-import { chunkElements, quantizeProgram, QUANTIZE_LEAF, storedDTypes } from './weights';
+import { chunkElements, quantizeProgram, QUANTIZE_LEAF, storedDTypes, storedParts } from './weights';
 
 /** Throws `bad-file` where the stream is not this model's weights, `device-lost` where the device goes away. */
 export async function loadModel(
@@ -22,19 +23,22 @@ export async function loadModel(
 ): Promise<void> {
   const { spec, positions } = model;
   const dtypes = storedDTypes(model);
+  const parts = storedParts(model);
   const elements = chunkElements(model);
   await uploadWeights(weights, parameters(spec), async (tensor) => {
     device.assertAlive();
     const dtype = dtypes.get(tensor.name)!;
-    if (isQuantized(dtype)) await quantizeTensor(memory, tensor, dtype, model.weightDType, elements);
-    else memory.write(tensor.name, converted(tensor, dtype));
+    for (const part of splitParts(tensor, parts.get(tensor.name)!)) {
+      if (isQuantized(dtype)) await quantizeTensor(memory, part, dtype, model.weightDType, elements);
+      else memory.write(part.name, converted(part, dtype));
+    }
   });
   const { cos, sin } = rotaryTables(spec.rope, spec.headDim, positions);
   memory.write(LEAF.cos, cos);
   memory.write(LEAF.sin, sin);
 }
 
-/** Quantises a tensor chunk by chunk: the queue keeps the order, so one staging leaf serves all chunks. */
+/** Quantises what a leaf holds chunk by chunk: the queue keeps the order, so one staging leaf serves all chunks. */
 async function quantizeTensor(
   memory: Memory,
   tensor: WeightTensor,
@@ -42,12 +46,12 @@ async function quantizeTensor(
   sourceDType: FloatDType,
   chunk: number,
 ): Promise<void> {
-  const source = converted(tensor, sourceDType);
-  const elementBytes = BYTES_PER_ELEMENT[sourceDType];
+  const elementBytes = BYTES_PER_ELEMENT[tensor.dtype];
   const count = elementCount(tensor.shape);
   for (let start = 0; start < count; start += chunk) {
     const elements = Math.min(chunk, count - start);
-    memory.write(QUANTIZE_LEAF.source, source.subarray(start * elementBytes, (start + elements) * elementBytes));
+    const bytes = tensor.bytes.subarray(start * elementBytes, (start + elements) * elementBytes);
+    memory.write(QUANTIZE_LEAF.source, converted({ ...tensor, bytes }, sourceDType));
     memory.write(QUANTIZE_LEAF.chunk, Uint32Array.of(start / QUANTIZE_UNIT, elements / QUANTIZE_UNIT));
     await memory.run(quantizeProgram(tensor.name));
   }

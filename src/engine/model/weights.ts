@@ -1,9 +1,10 @@
 /** How the base weights of a session are kept on the GPU, and the programs that quantise them as they stream in. */
 import { elementCount, type FloatDType, type WeightDType } from '../../core/dtypes';
 import { canQuantize, quantizedLayout } from '../../core/quantization';
-import { layerLinears, parameters, type DecoderSpec, type ParameterSpec } from '../../core/spec';
+import { EMBEDDING, HEAD, layerLinears, parameters, type DecoderSpec, type ParameterSpec } from '../../core/spec';
 import { Graph } from '../graph';
 import { quantize, QUANTIZE_UNIT } from '../ops/quantize';
+import { partsOf } from '../parts';
 import { isQuantized } from '../tensor';
 import type { Quantization } from '../types';
 
@@ -14,6 +15,8 @@ export interface StorageOptions {
   readonly quantization?: Quantization | undefined;
   /** `adapter` trains the adapter, `all` every parameter, `none` nothing (decoding). */
   readonly trainable: 'adapter' | 'all' | 'none';
+  /** The most bytes of a leaf before a table is cut into parts; what every device can bind, where absent. */
+  readonly partBytes?: number | undefined;
 }
 
 /** Names of the leaves that quantising goes through. */
@@ -22,7 +25,7 @@ export const QUANTIZE_LEAF = { source: 'quantize-source', chunk: 'quantize-chunk
 /** Most elements that are quantised at once: what is staged stays below 16 MiB. */
 const CHUNK_ELEMENTS = 4 * 1024 * 1024;
 
-const EMBEDDINGS = new Set(['model.embed_tokens.weight', 'lm_head.weight']);
+const TABLES = new Set([EMBEDDING, HEAD]);
 
 /** Element type of every parameter. Norms and biases are small and summed into: they stay f32. Trained weights too. */
 export function storedDTypes(options: StorageOptions): Map<string, WeightDType> {
@@ -34,35 +37,42 @@ export function storedDTypes(options: StorageOptions): Map<string, WeightDType> 
   );
   const dtypeOf = ({ name, shape }: ParameterSpec): WeightDType => {
     if (shape.length === 1 || options.trainable === 'all') return 'f32';
-    const wanted = linears.has(name)
-      ? quantization.linears
-      : EMBEDDINGS.has(name)
-        ? quantization.embeddings
-        : undefined;
+    const wanted = linears.has(name) ? quantization.linears : TABLES.has(name) ? quantization.embeddings : undefined;
     return wanted && canQuantize(shape) ? wanted : options.weightDType;
   };
   return new Map(parameters(spec).map((parameter) => [parameter.name, dtypeOf(parameter)]));
 }
 
-export const quantizeProgram = (name: string) => `quantize:${name}`;
-
-/** Elements of a chunk: what the session's largest quantised tensor needs, up to the limit; 0 where there is none. */
-export function chunkElements(options: StorageOptions): number {
-  const sizes = quantizedParameters(options).map(({ shape }) => elementCount(shape));
-  return Math.min(CHUNK_ELEMENTS, Math.max(0, ...sizes));
+/** The leaves that every parameter is stored in, by its name: one, or the parts of a table. */
+export function storedParts(options: StorageOptions): Map<string, readonly ParameterSpec[]> {
+  const dtypes = storedDTypes(options);
+  return new Map(
+    parameters(options.spec).map((parameter) => {
+      const { name } = parameter;
+      return [name, TABLES.has(name) ? partsOf(parameter, dtypes.get(name)!, options.partBytes) : [parameter]];
+    }),
+  );
 }
 
-/** One program a quantised parameter, by name: it writes a chunk of the parameter. */
+/** By the name of a quantised leaf. */
+export const quantizeProgram = (name: string) => `quantize:${name}`;
+
+/** Elements of a chunk: what the session's largest quantised leaf needs, up to the limit; 0 where there is none. */
+export function chunkElements(options: StorageOptions): number {
+  const sizes = quantizedLeaves(options).map(({ shape }) => elementCount(shape));
+  const stagedUnits = Math.floor((options.partBytes ?? Infinity) / 4 / QUANTIZE_UNIT);
+  return Math.min(CHUNK_ELEMENTS, QUANTIZE_UNIT * stagedUnits, Math.max(0, ...sizes));
+}
+
+/** One program a quantised leaf, by name: it writes a chunk of the leaf. */
 export function quantizeGraphs(options: StorageOptions): Map<string, Graph> {
-  const dtypes = storedDTypes(options);
-  const quantized = quantizedParameters(options);
+  const quantized = quantizedLeaves(options);
   const elements = chunkElements(options);
-  const nested = quantized.filter(({ name }) => dtypes.get(name) === 'nf4_nested');
+  const nested = quantized.filter(({ dtype }) => dtype === 'nf4_nested');
   const mostBlocks = Math.max(0, ...nested.map(({ shape }) => quantizedLayout('nf4_nested', shape).blocks));
   return new Map(
-    quantized.map(({ name, shape }) => {
+    quantized.map(({ name, shape, dtype }) => {
       const graph = new Graph();
-      const dtype = dtypes.get(name)!;
       const source = graph.leaf(
         QUANTIZE_LEAF.source,
         { shape: [elements / QUANTIZE_UNIT, QUANTIZE_UNIT], dtype: options.weightDType },
@@ -80,7 +90,10 @@ export function quantizeGraphs(options: StorageOptions): Map<string, Graph> {
   );
 }
 
-function quantizedParameters(options: StorageOptions): ParameterSpec[] {
+function quantizedLeaves(options: StorageOptions): (ParameterSpec & { readonly dtype: WeightDType })[] {
   const dtypes = storedDTypes(options);
-  return parameters(options.spec).filter(({ name }) => isQuantized(dtypes.get(name)!));
+  return [...storedParts(options)].flatMap(([name, parts]) => {
+    const dtype = dtypes.get(name)!;
+    return isQuantized(dtype) ? parts.map((part) => ({ ...part, dtype })) : [];
+  });
 }

@@ -2,55 +2,71 @@ import forwardCode from '../../../shaders/embedding.wgsl?raw';
 import backwardCode from '../../../shaders/embedding_backward.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { grid, gridFor, u32, type Shader } from '../kernel';
+import { grid, gridFor, u32, type Kernel, type Shader } from '../kernel';
 import { weightBlocks, weightModules } from './modules';
 import { matrix } from './shape';
 
 const forwardShader: Shader = { name: 'embedding', code: forwardCode };
 const backwardShader: Shader = { name: 'embedding_backward', code: backwardCode };
 
+/** Rows of the table that come before each of its parts. */
+function firstRows(parts: readonly Tensor[]): number[] {
+  let rows = 0;
+  return parts.map((part) => {
+    rows += part.shape[0]!;
+    return rows - part.shape[0]!;
+  });
+}
+
+/** Inputs: ids, and the parts of the table. */
 export const embeddingOp: Op = {
   name: 'embedding',
-  outputs([ids, table]) {
-    return [{ shape: [elementCount(ids!.shape), matrix('embedding', table!)[1]], dtype: 'f32' }];
+  outputs([ids, part]) {
+    return [{ shape: [elementCount(ids!.shape), matrix('embedding', part!)[1]], dtype: 'f32' }];
   },
-  kernels({ inputs: [ids, table], outputs: [y] }, capabilities) {
+  kernels({ inputs: [ids, ...parts], outputs: [y] }, capabilities) {
     const [tokens, channels] = matrix('embedding', y!);
-    return [
-      {
-        shader: forwardShader,
-        modules: weightModules(table!, capabilities),
-        params: [u32(tokens), u32(channels), weightBlocks(table!)],
-        bindings: [ids!, table!, y!],
-        workgroups: gridFor(tokens * channels),
-        flops: tokens * channels,
-      },
-    ];
+    const firsts = firstRows(parts);
+    return parts.map((part, i): Kernel => ({
+      shader: forwardShader,
+      modules: weightModules(part, capabilities),
+      params: [u32(tokens), u32(channels), u32(firsts[i]!), u32(part.shape[0]!), weightBlocks(part)],
+      bindings: [ids!, part, y!],
+      workgroups: gridFor(tokens * channels),
+      flops: tokens * channels,
+    }));
   },
-  backward({ graph, inputs: [ids, table], dOutputs: [dy], needs }) {
-    const attrs = { vocab: table!.shape[0]! };
-    return [undefined, needs(1) ? graph.apply1(embeddingBackwardOp, [ids!, dy!], attrs) : undefined];
+  backward({ graph, inputs: [ids, ...parts], dOutputs: [dy], needs }) {
+    const firsts = firstRows(parts);
+    const gradients = parts.map((part, i) => {
+      const attrs = { firstRow: firsts[i]!, rows: part.shape[0]! };
+      return needs(i + 1) ? graph.apply1(embeddingBackwardOp, [ids!, dy!], attrs) : undefined;
+    });
+    return [undefined, ...gradients];
   },
 };
 
-export const embeddingBackwardOp: Op<{ vocab: number }> = {
+export const embeddingBackwardOp: Op<{ readonly firstRow: number; readonly rows: number }> = {
   name: 'embeddingBackward',
-  outputs: ([, dy], { vocab }) => [{ shape: [vocab, dy!.shape[1]!], dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs: { vocab } }) {
+  outputs: ([, dy], { rows }) => [{ shape: [rows, dy!.shape[1]!], dtype: 'f32' }],
+  kernels({ inputs, outputs, attrs: { firstRow, rows } }) {
     const [tokens, channels] = matrix('embeddingBackward', inputs[1]!);
     return [
       {
         shader: backwardShader,
-        params: [u32(vocab), u32(tokens), u32(channels)],
+        params: [u32(rows), u32(firstRow), u32(tokens), u32(channels)],
         bindings: [...inputs, ...outputs],
-        workgroups: grid(vocab),
-        flops: vocab * tokens * Math.ceil(channels / 64) * 8,
+        workgroups: grid(rows),
+        flops: rows * tokens * Math.ceil(channels / 64) * 8,
       },
     ];
   },
 };
 
-/** Rows of table[V, C] (of any weight type) at ids[N] (u32): f32 [N, C]. Ids must be below V. */
-export function embedding(graph: Graph, ids: Tensor, table: Tensor): Tensor {
-  return graph.apply1(embeddingOp, [ids, table], undefined);
+/**
+ * Rows of table[V, C] at ids[N] (u32): f32 [N, C]. `table` is of any weight type, in parts of whole rows; ids must be
+ * below V.
+ */
+export function embedding(graph: Graph, ids: Tensor, table: readonly Tensor[]): Tensor {
+  return graph.apply1(embeddingOp, [ids, ...table], undefined);
 }

@@ -4,6 +4,9 @@ import { encodeUtf8 } from '../../../src/core/store';
 import { memorySource } from '../../../src/formats/sources';
 import { formatRunConfig, parseRunConfig } from '../../../src/core/config';
 import { fitToBudget, formatBytes, openShape, parseBytes, planRun, readPrompts } from '../../../src/recipes';
+import { PLAIN } from '../../../src/engine/kernel';
+import { planTrainSession } from '../../../src/engine/train';
+import { trainOptions } from '../../../src/recipes/steps/options';
 import { expectError, run } from './support';
 
 const GIB = 2 ** 30;
@@ -47,6 +50,42 @@ describe('plans of known shapes', () => {
     expect(trainableParameters).toBe(134_515_008);
     expect(memory.bytes.gradients).toBeGreaterThanOrEqual(4 * trainableParameters);
     expect(memory.bytes.optimizer).toBeGreaterThanOrEqual(8 * trainableParameters);
+  });
+});
+
+describe('what grows with the length', () => {
+  const lengths = [512, 1024, 2048, 4096, 8192];
+  const options = (length: number) =>
+    run({ load_in_4bit: 'true', per_device_train_batch_size: '1', max_length: String(length) });
+
+  test('grows in proportion to it, and never holds the logits of all tokens', async () => {
+    const model = await shape('Llama-3.2-1B');
+    const bytes = lengths.map((length) => {
+      const { activations, workspace } = planRun(options(length), model).memory.bytes;
+      return activations + workspace;
+    });
+    // Bytes a further token, between one length and the next: a quadratic term would double them each time.
+    const slopes = bytes.slice(1).map((more, i) => (more - bytes[i]!) / (lengths[i + 1]! - lengths[i]!));
+    for (const slope of slopes) expect(slope / slopes[0]!).toBeCloseTo(1, 1);
+    lengths.forEach((length, i) => {
+      if (length >= 1024) expect(bytes[i]).toBeLessThan(4 * length * model.spec.vocabSize);
+    });
+    expect(slopes.at(-1)).toBeLessThan(4 * model.spec.vocabSize);
+  });
+
+  test('fits the bindings that every device has, tables in parts', async () => {
+    const model = await shape('Llama-3.2-1B');
+    const small = { load_in_4bit: 'true', per_device_train_batch_size: '1', max_length: '512' };
+    const others: Record<string, string>[] = [
+      {},
+      { embedding_dtype: 'q8' },
+      { use_peft: 'false', load_in_4bit: 'false' },
+    ];
+    for (const other of others) {
+      const planned = planTrainSession(trainOptions(run({ ...small, ...other }), model, [512]), PLAIN);
+      const sizes = [...planned.buffers, ...planned.programs.slots].map(({ bytes }) => bytes);
+      expect(Math.max(...sizes)).toBeLessThanOrEqual(128 * 2 ** 20);
+    }
   });
 });
 

@@ -1,6 +1,7 @@
 /** Embedding, matrix products and their folded sums, DoRA. */
 import type { WeightDType } from '../../../../src/core/dtypes';
 import { doraNorm, doraScale } from '../../../../src/engine/ops/dora';
+import { concatColumns } from '../../../../src/engine/ops/columns';
 import { embedding } from '../../../../src/engine/ops/embedding';
 import type { Op } from '../../../../src/engine/graph';
 import { linear, matmul, matmulKernel } from '../../../../src/engine/ops/matmul';
@@ -8,18 +9,68 @@ import { rowsOf } from '../../../../src/engine/tensor';
 import * as dora from '../../../reference/dora';
 import * as lookup from '../../../reference/embedding';
 import * as product from '../../../reference/matmul';
+import type { LeafInput } from '../../../support/graph-runner';
 import { integers, normal, opCase, trainable, type OpCase } from './types';
 
 const WEIGHT_TYPES: readonly WeightDType[] = ['f32', 'f16', 'bf16'];
 
-function embeddingCase(N: number, V: number, C: number, dtype: WeightDType): OpCase {
-  const table = normal([V, C], 1, dtype);
+/** `parts`: rows of each part of the table. */
+function embeddingCase(N: number, parts: readonly number[], C: number, dtype: WeightDType): OpCase {
+  const V = parts.reduce((sum, rows) => sum + rows, 0);
+  const names = parts.map((_, i) => `table${i}`);
+  const trained = dtype === 'f32';
+  const tables = names.map((name, i) => {
+    const table = normal([parts[i]!, C], 1, dtype);
+    return [name, trained ? trainable(table) : table] as const;
+  });
+  const inputs: Record<string, LeafInput> = { ids: integers(N, V), ...Object.fromEntries(tables) };
   return opCase({
-    name: `embedding ${dtype} [${N}] of [${V}, ${C}]`,
-    inputs: { ids: integers(N, V), table: dtype === 'f32' ? trainable(table) : table },
-    build: (graph, { ids, table }) => [embedding(graph, ids, table)],
-    forward: ({ ids, table }) => [lookup.embedding(ids, table, C)],
-    backward: dtype === 'f32' ? ({ ids }, dy) => ({ table: lookup.embeddingBackward(ids, dy, V, C) }) : undefined,
+    name: `embedding ${dtype} [${N}] of [${parts.join(' + ')}, ${C}]`,
+    inputs,
+    build: (graph, leaves) => [
+      embedding(
+        graph,
+        leaves['ids']!,
+        names.map((name) => leaves[name]!),
+      ),
+    ],
+    forward: (values) => {
+      const table = names.flatMap((name) => Array.from(values[name]!));
+      return [lookup.embedding(values['ids']!, table, C)];
+    },
+    backward: trained
+      ? ({ ids }, dy) => {
+          const dtable = lookup.embeddingBackward(ids!, dy, V, C);
+          let start = 0;
+          return Object.fromEntries(
+            names.map((name, i) => [name, dtable.slice(start, (start += parts[i]! * C))] as const),
+          );
+        }
+      : undefined,
+  });
+}
+
+function concatColumnsCase(rows: number, columns: readonly number[]): OpCase {
+  const names = columns.map((_, i) => `x${i}`);
+  const inputs: Record<string, LeafInput> = Object.fromEntries(
+    names.map((name, i) => [name, normal([rows, columns[i]!])] as const),
+  );
+  return opCase({
+    name: `concatColumns ${rows} × ${columns.join(' + ')}`,
+    inputs,
+    build: (graph, leaves) => [
+      concatColumns(
+        graph,
+        names.map((name) => leaves[name]!),
+      ),
+    ],
+    forward: (values) => [
+      Float64Array.from(
+        Array.from({ length: rows }, (_, row) =>
+          names.flatMap((name, i) => Array.from(values[name]!).slice(row * columns[i]!, (row + 1) * columns[i]!)),
+        ).flat(),
+      ),
+    ],
   });
 }
 
@@ -165,8 +216,9 @@ const QUANTIZED_TYPES: readonly WeightDType[] = ['nf4', 'nf4_nested', 'q8'];
 
 export const projectionCases: readonly OpCase[] = [
   ...WEIGHT_TYPES.flatMap((dtype) => [
-    embeddingCase(7, 37, 20, dtype),
-    embeddingCase(70, 33, 65, dtype),
+    embeddingCase(7, [37], 20, dtype),
+    embeddingCase(70, [33], 65, dtype),
+    embeddingCase(70, [64, 64, 37], 20, dtype),
     linearCase(7, 37, 20, dtype),
     linearCase(65, 33, 130, dtype),
     linearCase(3, 37, 21, dtype), // few rows: a workgroup an output
@@ -188,7 +240,8 @@ export const projectionCases: readonly OpCase[] = [
   ...HALF_TYPES.flatMap((dtype) => [frozenLinearCase(9, 36, 20, dtype), frozenLinearCase(33, 68, 64, dtype)]),
   // Quantised weights: blocks within a row and across rows, few rows and many.
   ...QUANTIZED_TYPES.flatMap((dtype) => [
-    embeddingCase(7, 32, 20, dtype),
+    embeddingCase(7, [32], 20, dtype),
+    embeddingCase(33, [64, 32], 20, dtype),
     linearCase(7, 32, 20, dtype),
     linearCase(3, 32, 20, dtype),
     linearCase(65, 36, 128, dtype),
@@ -199,6 +252,7 @@ export const projectionCases: readonly OpCase[] = [
   productOfRowsCase(67, 5, 9, true), // the last rows are few
   productOfRowsCase(132, 20, 36),
   productOfRowsCase(144, 36, 68),
+  concatColumnsCase(3, [37, 64, 5]),
   sharedInput(7, 37, 20),
   sharedInput(3, 5, 33),
   squareProduct,
