@@ -7,6 +7,7 @@ import { GraftError } from '../core/errors';
 import { planRun, type RunPlan } from './plan';
 import { formatBytes } from './steps/bytes';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
+import { rowsPerStep, withMicroBatch } from './steps/micro-batch';
 import type { ShapedModel } from './steps/options';
 
 /** A setting that was changed, as it would stand in the run file, and why in a sentence. */
@@ -135,7 +136,7 @@ class Fit {
     private readonly budgetBytes: number,
     private readonly data: PreparedData | undefined,
   ) {
-    this.run = withRows(asked, 1);
+    this.run = withMicroBatch(asked, 1);
   }
 
   asGiven(): FittedRun | undefined {
@@ -227,11 +228,11 @@ class Fit {
     while (tooLarge - fits > 1) {
       // The largest is tried first: it often fits.
       const middle = tooLarge === sizes.length ? tooLarge - 1 : (fits + tooLarge) >> 1;
-      const tried = this.planOf(withRows(this.run, sizes[middle]!));
+      const tried = this.planOf(withMicroBatch(this.run, sizes[middle]!));
       if (this.fits(tried)) [fits, plan] = [middle, tried];
       else tooLarge = middle;
     }
-    const run = withRows(this.run, sizes[fits]!);
+    const run = withMicroBatch(this.run, sizes[fits]!);
     return { run, plan, choices: [...microBatchChoices(this.asked, run), ...this.taken.map(({ choice }) => choice)] };
   }
 
@@ -266,15 +267,6 @@ function microBatchChoices(asked: RunConfig, run: RunConfig): Choice[] {
     { key: 'per_device_train_batch_size', value: size, why },
     { key: 'gradient_accumulation_steps', value: steps, why: `A step keeps its ${rowsPerStep(asked)} rows.` },
   ];
-}
-
-function rowsPerStep(run: RunConfig): number {
-  return run.per_device_train_batch_size * run.gradient_accumulation_steps;
-}
-
-/** The run in micro-batches of `rows`, at the same rows an optimiser step. */
-function withRows(run: RunConfig, rows: number): RunConfig {
-  return { ...run, per_device_train_batch_size: rows, gradient_accumulation_steps: rowsPerStep(run) / rows };
 }
 
 function withChoice(run: RunConfig, key: RunConfigKey, value: RunConfig[RunConfigKey]): RunConfig {

@@ -9,13 +9,17 @@ export function rowsPerStep(run: RunConfig): number {
   return run.per_device_train_batch_size * run.gradient_accumulation_steps;
 }
 
+/** The run in micro-batches of `size` rows, which divides the rows of a step, at the same effective batch. */
+export function withMicroBatch(run: RunConfig, size: number): RunConfig {
+  return { ...run, per_device_train_batch_size: size, gradient_accumulation_steps: rowsPerStep(run) / size };
+}
+
 /** The run with micro-batches of half the rows or less at the same effective batch; undefined below one row. */
 export function withSmallerMicroBatch(run: RunConfig): RunConfig | undefined {
   const rows = rowsPerStep(run);
   let size = Math.floor(run.per_device_train_batch_size / 2);
   while (size > 0 && rows % size !== 0) size--;
-  if (size === 0) return undefined;
-  return { ...run, per_device_train_batch_size: size, gradient_accumulation_steps: rows / size };
+  return size === 0 ? undefined : withMicroBatch(run, size);
 }
 
 /** The run in the micro-batches that it was started with, where those are smaller: larger ones may not have fitted. */
