@@ -12,7 +12,7 @@ import { modelFolderFiles } from './model-folder';
 import { loraOf, type ShapedModel } from './options';
 
 const SIDECAR = 'graft.json';
-const RUN_FILE = 'run.yaml';
+export const RUN_FILE = 'run.yaml';
 const STATE_FILE = 'trainer_state.json';
 
 export interface OutputOptions {
