@@ -1,7 +1,7 @@
 /** An inference session: weights, an optional adapter, and a KV cache over several sequences. */
 import { GraftError } from '../core/errors';
 import { adapterParameters } from '../core/spec';
-import type { WeightStream, WeightTensor } from '../core/weights';
+import type { KeepParameter, LoadStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
 import { byteSize, type Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
@@ -81,14 +81,15 @@ export class GpuInferenceSession implements InferenceSession {
     pipelines: PipelineCache,
     pacer: SubmitPacer,
     options: InferenceOptions,
-    weights: WeightStream,
+    weights: LoadStream,
+    keep?: KeepParameter,
   ): Promise<GpuInferenceSession> {
     const planned = planInferenceSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuInferenceSession(device, options, planned, memory);
     try {
-      await loadModel(device, memory, planned.model, weights);
+      await loadModel(device, memory, planned.model, weights, keep);
     } catch (error) {
       session.dispose();
       throw error;

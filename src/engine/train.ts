@@ -4,7 +4,7 @@ import { GraftError } from '../core/errors';
 import { dynamicMap } from '../core/dynamic-map';
 import { hash } from '../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
-import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
+import type { KeepParameter, LoadStream, StateTensor, WeightTensor } from '../core/weights';
 import { batchLeaves, countLabels } from './batch';
 import type { Device } from './device';
 import { byteSize, type Tensor } from './graph';
@@ -104,14 +104,15 @@ export class GpuTrainSession implements TrainSession {
     pipelines: PipelineCache,
     pacer: SubmitPacer,
     options: TrainOptions,
-    weights: WeightStream,
+    weights: LoadStream,
+    keep?: KeepParameter,
   ): Promise<GpuTrainSession> {
     const planned = planTrainSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuTrainSession(device, pipelines, pacer, options, planned, memory);
     try {
-      await session.load(weights);
+      await session.load(weights, keep);
     } catch (error) {
       session.dispose();
       throw error;
@@ -119,9 +120,9 @@ export class GpuTrainSession implements TrainSession {
     return session;
   }
 
-  private async load(weights: WeightStream): Promise<void> {
+  private async load(weights: LoadStream, keep?: KeepParameter): Promise<void> {
     const { spec, lora } = this.options;
-    await loadModel(this.device, this.memory, this.planned.model, weights);
+    await loadModel(this.device, this.memory, this.planned.model, weights, keep);
     if (this.planned.groups.some(({ moments }) => moments === '8bit')) {
       this.memory.write(LEAF.dynamicMaps, Float32Array.of(...dynamicMap(true), ...dynamicMap(false)));
     }

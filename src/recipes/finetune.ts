@@ -10,8 +10,8 @@ import { readAdapter, type Adapter } from '../formats/peft';
 import { planRun } from './plan';
 import { Checkpoints } from './steps/checkpoint';
 import { prepareData, type DatasetFile, type PreparedData } from './steps/data';
-import { sha256 } from './steps/hash';
-import { watchWeights } from './steps/loading';
+import { sha256 } from '../core/hash';
+import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
 import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
 import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
@@ -29,6 +29,7 @@ export interface FinetuneInput {
   /** Opens the GPU device, or gives the open one; asked again when that is lost. Whoever gives it closes it. */
   readonly openEngine: () => Promise<Engine>;
   readonly store: RunStore;
+  readonly cache?: ModelCache | undefined;
   /** An adapter to go on from, instead of a fresh one. It brings its rank, alpha and target modules. */
   readonly adapter?: FileSource | undefined;
   /** Go on from the newest checkpoint in the store; without one, or when false, start anew. */
@@ -111,10 +112,16 @@ async function sit(
 
   report({ kind: 'phase', phase: 'loading', detail: `Loading ${model.name}` });
   const loading = (loadedBytes: number, totalBytes: number) => report({ kind: 'loading', loadedBytes, totalBytes });
-  const weights = watchWeights(model, loading, signal);
-  const session = await engine.createTrainSession(trainOptions(run, model, data.lengths), weights.stream);
+  const options = trainOptions(run, model, data.lengths);
+  const onNotKept = (message: string) => report({ kind: 'notice', message });
+  const { session, digest } = await loadSession(
+    { model, storage: weightStorageKey(options), cache: input.cache && { onNotKept, ...input.cache } },
+    (weights, keep) => engine.createTrainSession(options, weights, keep),
+    loading,
+    signal,
+  );
   try {
-    const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: await weights.digest() };
+    const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: digest };
     const slots = found?.slots ?? (await Checkpoints.startAnew(store));
     const resuming = sitting.resume;
     sitting.resume = true;
