@@ -1,6 +1,13 @@
 /** The graphs of a run: what a micro-batch, an evaluation, an update, a prefill and a decoding step compute. */
-import { targetedLinears, type LinearSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
-import type { WeightDType } from '../../core/dtypes';
+import {
+  layerSpec,
+  targetedLinears,
+  type LinearSpec,
+  type LoraSpec,
+  type ParameterSpec,
+  type RopeKind,
+} from '../../core/spec';
+import { fromFloat32, toFloat32, type FloatDType, type WeightDType } from '../../core/dtypes';
 import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
 import { eachGradient } from '../autodiff';
 import { Graph, type Tensor } from '../graph';
@@ -16,6 +23,7 @@ import type { Positions } from '../ops/positions';
 import type { AdamWOptions, Checkpointing, MemoryBytes } from '../types';
 import { decoder, head, headTable, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
+import { rotatedPairs } from './rotary';
 import { storedDTypes, storedParts, type StorageOptions } from './weights';
 
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
@@ -28,12 +36,16 @@ export const LEAF = {
   start: 'start',
   first: 'first',
   lastRows: 'last-rows',
-  cos: 'rope-cos',
-  sin: 'rope-sin',
   dropoutSeed: 'dropout-seed',
   schedule: 'schedule',
   /** The signed and the unsigned dynamic map, where moments are kept in 8 bits. */
   dynamicMaps: 'dynamic-maps',
+} as const;
+
+/** The leaves of the rotary tables of the layers of a kind. */
+export const rotaryLeaf = {
+  cos: (kind: RopeKind) => `rope-cos:${kind}`,
+  sin: (kind: RopeKind) => `rope-sin:${kind}`,
 } as const;
 
 /** What all graphs of a session agree on. */
@@ -85,7 +97,7 @@ class GraphLeaves {
   project(
     x: Tensor,
     target: LinearSpec,
-    { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor } = {},
+    { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor | undefined } = {},
   ): Tensor {
     const weight = this.weight(`${target.name}.weight`);
     const stream = this.streams.get(target.name);
@@ -122,17 +134,22 @@ class GraphLeaves {
     checkpoint: boolean,
     checkpointing: Checkpointing = {},
   ): DecoderParts {
-    const { spec, positions } = this.options;
-    const table = [positions, spec.headDim / 2];
+    const { spec, positions, weightDType } = this.options;
     return {
       graph: this.graph,
       spec,
       length,
-      rotary: {
-        ...rows,
-        cos: this.input(LEAF.cos, table, 'f32'),
-        sin: this.input(LEAF.sin, table, 'f32'),
+      rotary: (layer) => {
+        const { rope: kind } = layerSpec(spec, layer);
+        if (kind === 'none') return undefined;
+        const table = [positions, rotatedPairs(spec, kind)];
+        return {
+          ...rows,
+          cos: this.input(rotaryLeaf.cos(kind), table, 'f32'),
+          sin: this.input(rotaryLeaf.sin(kind), table, 'f32'),
+        };
       },
+      embeddingScale: rounded(spec.embeddingScale ?? 1, weightDType),
       parameter: (name) => this.weight(name),
       table: (name) => this.table(name),
       project: (x, target, place) => this.project(x, target, place),
@@ -268,4 +285,9 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
 
 function attentionSizes(spec: ModelOptions['spec'], batch: number, length: number, keys: number) {
   return { batch, length, keys, heads: spec.numHeads, kvHeads: spec.numKeyValueHeads, headDim: spec.headDim };
+}
+
+/** As a constant of the model becomes in PyTorch, which keeps it in the type of the weights. */
+function rounded(value: number, dtype: FloatDType): number {
+  return toFloat32(fromFloat32(Float32Array.of(value), dtype), dtype)[0]!;
 }

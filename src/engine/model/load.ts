@@ -10,8 +10,8 @@ import { QUANTIZE_UNIT } from '../ops/quantize';
 import { splitParts } from '../parts';
 import { isQuantized } from '../tensor';
 import { converted, uploadWeights } from '../upload';
-import { LEAF, type ModelOptions } from './graphs';
-import { rotaryTables } from './rotary';
+import { rotaryLeaf, type ModelOptions } from './graphs';
+import { isLong, ropeKinds, rotaryTables } from './rotary';
 import { chunkElements, quantizeProgram, QUANTIZE_LEAF, storedDTypes, storedParts } from './weights';
 
 /** Throws `bad-file` where the stream is not this model's weights, `device-lost` where the device goes away. */
@@ -21,7 +21,7 @@ export async function loadModel(
   model: ModelOptions,
   weights: WeightStream,
 ): Promise<void> {
-  const { spec, positions } = model;
+  const { spec } = model;
   const dtypes = storedDTypes(model);
   const parts = storedParts(model);
   const elements = chunkElements(model);
@@ -33,9 +33,35 @@ export async function loadModel(
       else memory.write(part.name, converted(part, dtype));
     }
   });
-  const { cos, sin } = rotaryTables(spec.rope, spec.headDim, positions);
-  memory.write(LEAF.cos, cos);
-  memory.write(LEAF.sin, sin);
+}
+
+/** The rotary tables of a session, which differ for long sequences where the model has LongRoPE. */
+export class RotaryLeaves {
+  private length = 0;
+
+  constructor(
+    private readonly memory: Memory,
+    private readonly model: ModelOptions,
+  ) {
+    this.write();
+  }
+
+  /** Makes the tables those of sequences of which the longest has that many tokens, for the programs that run next. */
+  useFor(length: number): void {
+    const { spec } = this.model;
+    const same = isLong(spec, length) === isLong(spec, this.length);
+    this.length = length;
+    if (!same) this.write();
+  }
+
+  private write(): void {
+    const { spec, positions } = this.model;
+    for (const kind of ropeKinds(spec)) {
+      const { cos, sin } = rotaryTables(spec, kind, positions, this.length);
+      this.memory.write(rotaryLeaf.cos(kind), cos);
+      this.memory.write(rotaryLeaf.sin(kind), sin);
+    }
+  }
 }
 
 /** Quantises what a leaf holds chunk by chunk: the queue keeps the order, so one staging leaf serves all chunks. */

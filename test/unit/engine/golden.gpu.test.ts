@@ -64,7 +64,9 @@ describe.skipIf(!hasReference)('the decoder against Transformers', () => {
 
   const cases = [
     ['stories260K', () => stories(), 'models/stories260K'],
-    ...['llama2', 'llama3', 'tinyllama'].map((name) => [name, () => family(name), `golden/families/${name}`] as const),
+    ...['llama2', 'llama3', 'tinyllama', 'qwen2', 'qwen3', 'phi3', 'smollm3'].map(
+      (name) => [name, () => family(name), `golden/families/${name}`] as const,
+    ),
   ] as const;
 
   for (const [name, load, path] of cases) {
