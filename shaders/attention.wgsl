@@ -9,6 +9,8 @@ struct Params {
   first_tile: u32, // of those that this dispatch computes
   head_vecs: u32, // HEAD_VECS, for loops that compilers shall not unroll
   scale: f32,
+  window: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,10 +46,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var last: array<u32, 4>;
   for (var i = 0u; i < 4u; i++) {
     let row = min(tile + own + 8u * i, last_row);
-    first[i] = first_row(origin + row);
     last[i] = position + row;
+    first[i] = first_key(origin + row, last[i]);
   }
-  let begin = first_row(origin + tile);
+  let begin = first_key(origin + tile, position + tile);
   let end = min(position + min(tile + SIDE, params.length), params.keys);
 
   var sums: array<Part, SPANS>;
@@ -70,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var next = largest;
     for (var i = 0u; i < 4u; i++) {
       let seen = (columns >= vec4u(first[i])) & (columns <= vec4u(last[i]));
-      s[i] = select(vec4f(LOWEST), s[i] * params.scale, seen);
+      s[i] = select(vec4f(LOWEST), capped(s[i] * params.scale), seen);
       next[i] = max(next[i], max(max(s[i].x, s[i].y), max(s[i].z, s[i].w)));
     }
     shares[lane] = next;

@@ -8,6 +8,8 @@ struct Params {
   kv_heads: u32,
   head_vecs: u32,
   scale: f32,
+  window: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,8 +37,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let head = group.y;
   let kv_head = head / (params.heads / params.kv_heads);
   let row = sequence * params.length + group.x;
-  let begin = first_row(row);
-  let end = min(start[sequence] + group.x + 1u, params.keys);
+  let position = start[sequence] + group.x;
+  let begin = first_key(row, position);
+  let end = min(position + 1u, params.keys);
   let q_at = (row * params.heads + head) * HEAD_VECS;
   let key_stride = params.kv_heads * HEAD_VECS;
   let key_origin = (sequence * params.keys * params.kv_heads + kv_head) * HEAD_VECS;
@@ -65,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         dot(part_of_q, k[at.w + c]),
       );
     }
-    scores = select(vec4f(LOWEST), scores, keys < vec4u(end));
+    scores = select(vec4f(LOWEST), capped(scores), keys < vec4u(end));
     let own = max(max(scores.x, scores.y), max(scores.z, scores.w));
     let next = max(largest, workgroup_max(own, lane));
     let correction = exp(largest - next);

@@ -8,6 +8,8 @@ struct Params {
   first_tile: u32, // of those that this dispatch computes
   head_vecs: u32, // HEAD_VECS, for loops that compilers shall not unroll
   scale: f32,
+  window: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,8 +39,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var h = 0u; h < group_size; h++) {
     let head = kv_head * group_size + h;
     let row_origin = (origin * params.heads + head) * HEAD_VECS;
-    // Documents follow each other: once a block begins after those of the keys, nothing sees them any more.
-    for (var base = tile; base <= last_row && first_row(origin + base) <= last_key; base += SIDE) {
+    // Documents follow each other, and windows move along: once a block's begin after the keys, nothing sees them any more.
+    for (var base = tile; base <= last_row && first_key(origin + base, base) <= last_key; base += SIDE) {
       let queries = Rows(row_origin, params.heads * HEAD_VECS, base, last_row);
       var s = Part();
       var dp = Part();
@@ -65,17 +67,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       var row_lse: vec4f;
       var delta: vec4f;
       for (var j = 0u; j < 4u; j++) {
-        let row = origin + min(columns[j], last_row);
+        let position = min(columns[j], last_row);
+        let row = origin + position;
         let row_stats = stats[row * params.heads + head];
-        first[j] = select(params.length, first_row(row), columns[j] <= last_row);
+        first[j] = select(params.length, first_key(row, position), columns[j] <= last_row);
         row_lse[j] = row_stats.x;
         delta[j] = row_stats.y;
       }
       for (var i = 0u; i < 4u; i++) {
         let key = tile + own + 8u * i;
         let seen = (first <= vec4u(key)) & (vec4u(key) <= columns);
-        s[i] = select(vec4f(), exp(s[i] * params.scale - row_lse), seen);
-        dp[i] = s[i] * (dp[i] - delta) * params.scale;
+        let score = s[i] * params.scale;
+        s[i] = select(vec4f(), exp(capped(score) - row_lse), seen);
+        dp[i] = cap_gradient(s[i] * (dp[i] - delta), score) * params.scale;
       }
 
       store_weights(s, x, own);

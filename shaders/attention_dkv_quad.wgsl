@@ -10,6 +10,8 @@ struct Params {
   head_vecs: u32, // vectors of four in a head; no constant, or compilers unroll its loops and take a minute
   quad_heads: u32, // heads that a workgroup's four quads share: 4, 2 or 1
   scale: f32,
+  window: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -57,12 +59,18 @@ struct Queries {
 
 fn load_stats(origin: u32, head: u32, query: u32) -> Queries {
   let queries = vec4u(query, query + 1u, query + 2u, query + 3u);
-  let rows = origin + min(queries, vec4u(params.length - 1u));
+  let positions = min(queries, vec4u(params.length - 1u));
+  let rows = origin + positions;
   let s0 = stats[rows.x * params.heads + head];
   let s1 = stats[rows.y * params.heads + head];
   let s2 = stats[rows.z * params.heads + head];
   let s3 = stats[rows.w * params.heads + head];
-  let first = vec4u(first_row(rows.x), first_row(rows.y), first_row(rows.z), first_row(rows.w));
+  let first = vec4u(
+    first_key(rows.x, positions.x),
+    first_key(rows.y, positions.y),
+    first_key(rows.z, positions.z),
+    first_key(rows.w, positions.w),
+  );
   let none = vec4u(params.length);
   return Queries(
     select(none, first, queries < none),
@@ -84,16 +92,20 @@ fn weights(s: mat4x4f, key: u32, queries: Queries) -> mat4x4f {
 
 fn key_weights(s: vec4f, key: u32, queries: Queries) -> vec4f {
   let seen = (queries.first <= vec4u(key)) & (vec4u(key) <= queries.last);
-  return select(vec4f(), exp(s * params.scale - queries.lse), seen);
+  return select(vec4f(), exp(capped(s * params.scale) - queries.lse), seen);
 }
 
-fn score_gradient(p: mat4x4f, dp: mat4x4f, queries: Queries) -> mat4x4f {
+fn score_gradient(s: mat4x4f, p: mat4x4f, dp: mat4x4f, queries: Queries) -> mat4x4f {
   return mat4x4f(
-    p[0] * (dp[0] - queries.delta) * params.scale,
-    p[1] * (dp[1] - queries.delta) * params.scale,
-    p[2] * (dp[2] - queries.delta) * params.scale,
-    p[3] * (dp[3] - queries.delta) * params.scale,
+    key_gradient(s[0], p[0], dp[0], queries),
+    key_gradient(s[1], p[1], dp[1], queries),
+    key_gradient(s[2], p[2], dp[2], queries),
+    key_gradient(s[3], p[3], dp[3], queries),
   );
+}
+
+fn key_gradient(s: vec4f, p: vec4f, dp: vec4f, queries: Queries) -> vec4f {
+  return cap_gradient(p * (dp - queries.delta), s * params.scale) * params.scale;
 }
 
 // A workgroup's quads share `quad_heads` key-value heads and go through the same blocks of queries, whatever of them sees
@@ -126,8 +138,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   for (var h = 0u; h < group_size; h++) {
     let head = kv_head * group_size + h;
     let row_origin = (origin * params.heads + head) * params.head_vecs;
-    // Documents follow each other: once a block begins after those of the keys, nothing sees them any more.
-    for (var base = group_first; base <= last_row && first_row(origin + base) <= group_last; base += BLOCK_COLUMNS) {
+    // Documents follow each other, and windows move along: once a block's begin after the keys, nothing sees them any more.
+    for (var base = group_first; base <= last_row && first_key(origin + base, base) <= group_last; base += BLOCK_COLUMNS) {
       let at = row_offsets(row_origin, row_stride, base + 8u * lane, last_row);
       var s = Block();
       for (var d = 0u; d < params.head_vecs; d++) {
@@ -150,14 +162,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
         weights(s.b7, tile + 12u, high),
       );
       let ds = Block(
-        score_gradient(p.b0, dp.b0, low),
-        score_gradient(p.b1, dp.b1, high),
-        score_gradient(p.b2, dp.b2, low),
-        score_gradient(p.b3, dp.b3, high),
-        score_gradient(p.b4, dp.b4, low),
-        score_gradient(p.b5, dp.b5, high),
-        score_gradient(p.b6, dp.b6, low),
-        score_gradient(p.b7, dp.b7, high),
+        score_gradient(s.b0, p.b0, dp.b0, low),
+        score_gradient(s.b1, p.b1, dp.b1, high),
+        score_gradient(s.b2, p.b2, dp.b2, low),
+        score_gradient(s.b3, p.b3, dp.b3, high),
+        score_gradient(s.b4, p.b4, dp.b4, low),
+        score_gradient(s.b5, p.b5, dp.b5, high),
+        score_gradient(s.b6, p.b6, dp.b6, low),
+        score_gradient(s.b7, p.b7, dp.b7, high),
       );
       let by_query = rows_by_lane(p, lane);
       let by_score = rows_by_lane(ds, lane);

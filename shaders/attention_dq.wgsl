@@ -8,6 +8,8 @@ struct Params {
   first_tile: u32, // of those that this dispatch computes
   head_vecs: u32, // HEAD_VECS, for loops that compilers shall not unroll
   scale: f32,
+  window: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -36,11 +38,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var row_stats: array<vec2f, 4>;
   for (var i = 0u; i < 4u; i++) {
     let row = min(tile + own + 8u * i, last_row);
-    first[i] = first_row(origin + row);
+    first[i] = first_key(origin + row, row);
     last[i] = row;
     row_stats[i] = stats[(origin + row) * params.heads + head];
   }
-  let begin = first_row(origin + tile);
+  let begin = first_key(origin + tile, tile);
   let end = min(tile + SIDE, params.length);
 
   var sums: array<Part, SPANS>;
@@ -67,9 +69,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
     let columns = vec4u(0u, 1u, 2u, 3u) + base + 4u * x;
     for (var i = 0u; i < 4u; i++) {
-      let p = exp(s[i] * params.scale - row_stats[i].x);
+      let score = s[i] * params.scale;
+      let p = exp(capped(score) - row_stats[i].x);
       let seen = (columns >= vec4u(first[i])) & (columns <= vec4u(last[i]));
-      s[i] = select(vec4f(), p * (dp[i] - row_stats[i].y) * params.scale, seen);
+      let ds = cap_gradient(p * (dp[i] - row_stats[i].y), score) * params.scale;
+      s[i] = select(vec4f(), ds, seen);
     }
     store_weights(s, x, own);
 

@@ -9,6 +9,8 @@ struct Params {
   head_vecs: u32, // vectors of four in a head; no constant, or compilers unroll its loops and take a minute
   quad_heads: u32, // heads that a workgroup's four quads share: 4, 2 or 1
   scale: f32,
+  window: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -64,8 +66,10 @@ fn score_gradient(s: mat4x4f, dp: mat4x4f, key: u32, rows: Rows) -> mat4x4f {
 
 fn row_gradient(s: vec4f, dp: vec4f, key: u32, first: u32, last: u32, lse: f32, delta: f32) -> vec4f {
   let keys = vec4u(key, key + 1u, key + 2u, key + 3u);
-  let p = exp(s * params.scale - lse);
-  return select(vec4f(), p * (dp - delta) * params.scale, (keys >= vec4u(first)) & (keys <= vec4u(last)));
+  let score = s * params.scale;
+  let p = exp(capped(score) - lse);
+  let ds = cap_gradient(p * (dp - delta), score) * params.scale;
+  return select(vec4f(), ds, (keys >= vec4u(first)) & (keys <= vec4u(last)));
 }
 
 // A workgroup's quads share `quad_heads` heads and go through the same blocks of keys, whatever each of them sees.
@@ -99,16 +103,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let s2 = stats[stats_at.z];
   let s3 = stats[stats_at.w];
   let first = vec4u(
-    first_row(origin + inside.x),
-    first_row(origin + inside.y),
-    first_row(origin + inside.z),
-    first_row(origin + inside.w),
+    first_key(origin + inside.x, inside.x),
+    first_key(origin + inside.y, inside.y),
+    first_key(origin + inside.z, inside.z),
+    first_key(origin + inside.w, inside.w),
   );
   let rows = Rows(first, inside, vec4f(s0.x, s1.x, s2.x, s3.x), vec4f(s0.y, s1.y, s2.y, s3.y));
 
   let key_stride = params.kv_heads * params.head_vecs;
   let key_origin = (origin * params.kv_heads + kv_head) * params.head_vecs;
-  let begin = first_row(origin + group_first);
+  let begin = first_key(origin + group_first, group_first);
   for (var base = begin; base <= group_last; base += BLOCK_COLUMNS) {
     let at = row_offsets(key_origin, key_stride, base + 8u * lane, last_row);
     var scores = Block();

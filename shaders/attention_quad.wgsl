@@ -11,6 +11,8 @@ struct Params {
   head_vecs: u32, // vectors of four in a head; no constant, or compilers unroll its loops and take a minute
   quad_heads: u32, // heads that a workgroup's four quads share: 4, 2 or 1
   scale: f32,
+  window: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -46,6 +48,15 @@ fn load_values(at: Offsets, d: u32) -> Columns {
     v[at.o5 + d],
     v[at.o6 + d],
     v[at.o7 + d],
+  );
+}
+
+fn scores(products: mat4x4f) -> mat4x4f {
+  return mat4x4f(
+    capped(products[0] * params.scale),
+    capped(products[1] * params.scale),
+    capped(products[2] * params.scale),
+    capped(products[3] * params.scale),
   );
 }
 
@@ -113,12 +124,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let position = start[sequence];
   let last = position + inside;
   let first = vec4u(
-    first_row(origin + inside.x),
-    first_row(origin + inside.y),
-    first_row(origin + inside.z),
-    first_row(origin + inside.w),
+    first_key(origin + inside.x, last.x),
+    first_key(origin + inside.y, last.y),
+    first_key(origin + inside.z, last.z),
+    first_key(origin + inside.w, last.w),
   );
-  let begin = first_row(origin + group_first);
+  let begin = first_key(origin + group_first, position + group_first);
   let end = min(position + group_last + 1u, params.keys);
 
   var largest = vec4f(LOWEST);
@@ -131,14 +142,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     }
 
     var p = rows_by_lane(products, lane);
-    p.b0 *= params.scale;
-    p.b1 *= params.scale;
-    p.b2 *= params.scale;
-    p.b3 *= params.scale;
-    p.b4 *= params.scale;
-    p.b5 *= params.scale;
-    p.b6 *= params.scale;
-    p.b7 *= params.scale;
+    p.b0 = scores(p.b0);
+    p.b1 = scores(p.b1);
+    p.b2 = scores(p.b2);
+    p.b3 = scores(p.b3);
+    p.b4 = scores(p.b4);
+    p.b5 = scores(p.b5);
+    p.b6 = scores(p.b6);
+    p.b7 = scores(p.b7);
     if (base < first.w || base + BLOCK_COLUMNS > last.x + 1u) {
       p.b0 = masked(p.b0, base, first, last);
       p.b1 = masked(p.b1, base + 4u, first, last);

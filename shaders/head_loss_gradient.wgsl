@@ -1,11 +1,12 @@
-// logits = (softmax(logits) − onehot(label)) · dloss in rows with a label, else 0, in place; a workgroup a slice of a
-// row of logits[rows, columns].
+// logits = (softmax(logits) − onehot(label)) · dloss in rows with a label, else 0, and through the cap if they are capped,
+// in place; a workgroup a slice of a row of logits[rows, columns].
 struct Params {
   columns: u32,
   first_column: u32, // of the whole vocabulary
   first_row: u32, // of the labels
   slices: u32,
   rows: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,6 +34,8 @@ fn main(
   let row_lse = lse[row];
   for (var column = start + lane; column < end; column += 64u) {
     let i = row * params.columns + column;
-    logits[i] = (exp(logits[i] - row_lse) - select(0.0, 1.0, i32(column) == hit)) * scale;
+    let logit = logits[i];
+    let gradient = (exp(capped(logit) - row_lse) - select(0.0, 1.0, i32(column) == hit)) * scale;
+    logits[i] = cap_gradient(gradient, logit);
   }
 }

@@ -1,5 +1,5 @@
-// Softmax statistics of logits[rows, columns], a workgroup a slice of a row: its maximum and its sum of
-// exp(logit − maximum). The slice that the row's label is in also notes that logit.
+// Softmax statistics of logits[rows, columns], capped if they are, a workgroup a slice of a row: its maximum and its sum
+// of exp(logit − maximum). The slice that the row's label is in also notes that logit.
 struct Params {
   columns: u32,
   first_column: u32, // of the whole vocabulary
@@ -8,6 +8,7 @@ struct Params {
   first_slice: u32, // of a row of the whole vocabulary
   all_slices: u32,
   rows: u32,
+  softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,12 +34,12 @@ fn main(
   let end = min(start + SLICE, params.columns);
   var largest = -3.4e38;
   for (var column = start + lane; column < end; column += 64u) {
-    largest = max(largest, logits[base + column]);
+    largest = max(largest, capped(logits[base + column]));
   }
   let slice_max = workgroup_max(largest, lane);
   var partial = 0.0;
   for (var column = start + lane; column < end; column += 64u) {
-    partial += exp(logits[base + column] - slice_max);
+    partial += exp(capped(logits[base + column]) - slice_max);
   }
   let slice_sum = workgroup_sum(partial, lane);
   if (lane != 0u) {
@@ -47,6 +48,6 @@ fn main(
   statistics[row * params.all_slices + params.first_slice + slice] = vec2f(slice_max, slice_sum);
   let label = labels[params.first_row + row] - i32(params.first_column);
   if (label >= i32(start) && label < i32(end)) {
-    label_logit[row] = logits[base + u32(label)];
+    label_logit[row] = capped(logits[base + u32(label)]);
   }
 }

@@ -1,3 +1,4 @@
+import { softcap, softcapBackward } from './softcap';
 import type { Values } from './values';
 
 export interface AttentionSizes {
@@ -8,6 +9,11 @@ export interface AttentionSizes {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** 1/√D unless given. */
+  readonly scale?: number | undefined;
+  /** Row t sees key s only if t − s is less, as positions of the keys. */
+  readonly window?: number | undefined;
+  readonly softcap?: number | undefined;
 }
 
 /** Where the rows stand: `start` [B], the position of each sequence's first row, and for packed sequences `first` [B·T]. */
@@ -23,22 +29,24 @@ interface QueryRow {
   readonly q: number;
   /** Offset of key or value s in k, v[B·S, G·D]. */
   kv(s: number): number;
-  /** Row t sees keys first[t] … start + t. */
+  /** Of the keys first[t] … start + t those in the row's window. */
   readonly visible: readonly number[];
 }
 
 function* queryRows({ start, first }: Positions, sizes: AttentionSizes): Generator<QueryRow> {
-  const { batch, length, keys, heads, kvHeads, headDim } = sizes;
+  const { batch, length, keys, heads, kvHeads, headDim, window = Infinity } = sizes;
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < length; t++) {
-      const from = first?.[b * length + t] ?? 0;
-      const count = Math.min(keys, start[b]! + t + 1) - from;
+      const position = start[b]! + t;
+      const document = first?.[b * length + t] ?? 0;
+      const visible: number[] = [];
+      for (let s = document; s <= position && s < keys; s++) if (position - s < window) visible.push(s);
       for (let h = 0; h < heads; h++) {
         const kvHead = Math.floor(h / (heads / kvHeads));
         yield {
           q: ((b * length + t) * heads + h) * headDim,
           kv: (s) => ((b * keys + s) * kvHeads + kvHead) * headDim,
-          visible: Array.from({ length: count }, (_, i) => from + i),
+          visible,
         };
       }
     }
@@ -51,23 +59,25 @@ function dot(a: Values, aOffset: number, b: Values, bOffset: number, count: numb
   return sum;
 }
 
-function softmax(scores: readonly number[]): number[] {
-  const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const weights = scores.map((score) => Math.exp(score - largest));
+function softmax(scores: Values): number[] {
+  const largest = Math.max(...Array.from(scores));
+  const weights = Array.from(scores, (score) => Math.exp(score - largest));
   const total = weights.reduce((a, b) => a + b, 0);
   return weights.map((weight) => weight / total);
 }
 
-function probabilities(row: QueryRow, q: Values, k: Values, D: number): number[] {
-  return softmax(row.visible.map((s) => dot(q, row.q, k, row.kv(s), D) / Math.sqrt(D)));
+const scaleOf = ({ scale, headDim }: AttentionSizes) => scale ?? 1 / Math.sqrt(headDim);
+
+function scores(row: QueryRow, q: Values, k: Values, sizes: AttentionSizes): number[] {
+  return row.visible.map((s) => dot(q, row.q, k, row.kv(s), sizes.headDim) * scaleOf(sizes));
 }
 
-/** Causal attention, y = softmax(q · kᵀ / √D) · v, where H / G query heads share a key-value head. */
+/** Causal attention, y = softmax(cap(scale · q · kᵀ)) · v, where H / G query heads share a key-value head. */
 export function attention(q: Values, k: Values, v: Values, positions: Positions, sizes: AttentionSizes): Float64Array {
   const D = sizes.headDim;
   const y = new Float64Array(q.length);
   for (const row of queryRows(positions, sizes)) {
-    probabilities(row, q, k, D).forEach((p, i) => {
+    softmax(softcap(scores(row, q, k, sizes), sizes.softcap)).forEach((p, i) => {
       const kv = row.kv(row.visible[i]!);
       for (let d = 0; d < D; d++) y[row.q + d]! += p * v[kv + d]!;
     });
@@ -75,7 +85,7 @@ export function attention(q: Values, k: Values, v: Values, positions: Positions,
   return y;
 }
 
-/** dv = Σ p · dy; with dp = dy · v the softmax gives ds = p · (dp − Σ p · dp), and the scores send ds / √D on. */
+/** dv = Σ p · dy; with dp = dy · v the softmax gives p · (dp − Σ p · dp), the cap what is left of that, the scores scale it. */
 export function attentionBackward(
   q: Values,
   k: Values,
@@ -89,12 +99,15 @@ export function attentionBackward(
   const dk = new Float64Array(k.length);
   const dv = new Float64Array(v.length);
   for (const row of queryRows(positions, sizes)) {
-    const p = probabilities(row, q, k, D);
+    const uncapped = scores(row, q, k, sizes);
+    const p = softmax(softcap(uncapped, sizes.softcap));
     const dp = row.visible.map((s) => dot(dy, row.q, v, row.kv(s), D));
     const mean = p.reduce((sum, probability, i) => sum + probability * dp[i]!, 0);
+    const dcapped = p.map((probability, i) => probability * (dp[i]! - mean));
+    const dscores = softcapBackward(uncapped, sizes.softcap, dcapped);
     p.forEach((probability, i) => {
       const kv = row.kv(row.visible[i]!);
-      const ds = (probability * (dp[i]! - mean)) / Math.sqrt(D);
+      const ds = dscores[i]! * scaleOf(sizes);
       for (let d = 0; d < D; d++) {
         dq[row.q + d]! += ds * k[kv + d]!;
         dk[kv + d]! += ds * q[row.q + d]!;

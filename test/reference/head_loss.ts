@@ -1,5 +1,6 @@
 import { crossEntropy, crossEntropyBackward } from './cross_entropy';
 import { linearBackward, matmul } from './matmul';
+import { softcap, softcapBackward } from './softcap';
 import type { Values } from './values';
 
 const sizesOf = (hidden: Values, w: Values, labels: Values) => {
@@ -7,9 +8,9 @@ const sizesOf = (hidden: Values, w: Values, labels: Values) => {
   return { m: labels.length, n: w.length / k, k, transposeB: true };
 };
 
-/** Cross entropy of the logits hidden[N, C] · W[V, C]ᵀ, all of them at once. */
-export function headLoss(hidden: Values, w: Values, labels: Values): number {
-  return crossEntropy(matmul(hidden, w, sizesOf(hidden, w, labels)), labels);
+/** Cross entropy of the logits hidden[N, C] · W[V, C]ᵀ, capped if there is a cap, all of them at once. */
+export function headLoss(hidden: Values, w: Values, labels: Values, cap?: number): number {
+  return crossEntropy(softcap(matmul(hidden, w, sizesOf(hidden, w, labels)), cap), labels);
 }
 
 export function headLossBackward(
@@ -17,9 +18,11 @@ export function headLossBackward(
   w: Values,
   labels: Values,
   dloss: number,
+  cap?: number,
 ): { dHidden: Float64Array; dW: Float64Array } {
   const sizes = sizesOf(hidden, w, labels);
-  const dlogits = crossEntropyBackward(matmul(hidden, w, sizes), labels, dloss);
-  const { dx, dw } = linearBackward(hidden, w, dlogits, sizes);
+  const logits = matmul(hidden, w, sizes);
+  const dlogits = crossEntropyBackward(softcap(logits, cap), labels, dloss);
+  const { dx, dw } = linearBackward(hidden, w, softcapBackward(logits, cap, dlogits), sizes);
   return { dHidden: dx, dW: dw };
 }

@@ -3,7 +3,7 @@ import deltaCode from '../../../shaders/attention_delta.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
 import { gridFor, u32, type KernelCapabilities, type Shader } from '../kernel';
 import { quadDkv, quadDq, quadForward } from './attention_quads';
-import type { AttentionKernel, AttentionSizes } from './attention_sizes';
+import { expectSizes, type AttentionKernel, type AttentionSizes } from './attention_sizes';
 import { DECODE_MAX_HEAD_DIM, decodeForward, tileDkv, tileDq, tileForward } from './attention_tiles';
 import { positionInputs, type Positions } from './positions';
 
@@ -23,11 +23,11 @@ function forwardKernel({ length, headDim }: AttentionSizes, capabilities: Kernel
 /** Inputs: q, k, v, start, and `first` where sequences are packed. Outputs: y, and log-sum-exp [B·T, H]. */
 export const attentionOp: Op<AttentionSizes> = {
   name: 'attention',
-  outputs([q], { heads, headDim }) {
-    if (headDim % 4 !== 0) throw new Error(`attention: head size ${headDim} is not a multiple of 4`);
+  outputs([q], attrs) {
+    expectSizes(attrs);
     return [
       { shape: q!.shape, dtype: 'f32' },
-      { shape: [q!.shape[0]!, heads], dtype: 'f32' },
+      { shape: [q!.shape[0]!, attrs.heads], dtype: 'f32' },
     ];
   },
   kernels: (node, capabilities) => forwardKernel(node.attrs, capabilities)(node, capabilities),
@@ -76,8 +76,8 @@ export const attentionDkvOp: Op<AttentionSizes> = {
 };
 
 /**
- * Causal grouped-query attention: q[B·T, H·D], k and v [B·S, G·D]; a row sees the keys of its document up to its own
- * position; returns [B·T, H·D]. Differentiable where `start` is 0 and S = T.
+ * Causal grouped-query attention: q[B·T, H·D], k and v [B·S, G·D]; a row sees the keys of its document and window up to
+ * its own position; returns [B·T, H·D]. Differentiable where `start` is 0 and S = T.
  */
 export function attention(
   graph: Graph,

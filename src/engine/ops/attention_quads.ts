@@ -4,9 +4,8 @@ import dqCode from '../../../shaders/attention_dq_quad.wgsl?raw';
 import forwardCode from '../../../shaders/attention_quad.wgsl?raw';
 import blocksCode from '../../../shaders/quad_blocks.wgsl?raw';
 import type { Tensor } from '../graph';
-import { f32, u32, type Param, type Shader } from '../kernel';
-import { inParts, type AttentionKernel, type AttentionSizes } from './attention_sizes';
-import { documents } from './positions';
+import { u32, type Param, type Shader } from '../kernel';
+import { inParts, scoreParams, scoring, type AttentionKernel, type AttentionSizes } from './attention_sizes';
 
 const blocksModule: Shader = { name: 'quad_blocks', code: blocksCode };
 const forwardShader: Shader = { name: 'attention_quad', code: forwardCode };
@@ -24,22 +23,22 @@ function quadGrid({ batch, length }: AttentionSizes, heads: number) {
   return { quadHeads, workgroups: [tiles, heads / quadHeads, batch] as const };
 }
 
-function withBlocks(first: Tensor | undefined, bindings: readonly Tensor[]) {
-  const { modules, ...rest } = documents(first, bindings);
+function withBlocks(sizes: AttentionSizes, first: Tensor | undefined, bindings: readonly Tensor[]) {
+  const { modules, ...rest } = scoring(sizes, first, bindings);
   return { ...rest, modules: [...modules, blocksModule] };
 }
 
 /** Params from `heads` on, which all three kernels have. */
-function params({ heads, kvHeads, headDim }: AttentionSizes, firstTile: number, quadHeads: number): Param[] {
-  const scale = f32(1 / Math.sqrt(headDim));
-  return [u32(heads), u32(kvHeads), u32(firstTile), u32(headDim / 4), u32(quadHeads), scale];
+function params(sizes: AttentionSizes, firstTile: number, quadHeads: number): Param[] {
+  const { heads, kvHeads, headDim } = sizes;
+  return [...[heads, kvHeads, firstTile, headDim / 4, quadHeads].map(u32), ...scoreParams(sizes)];
 }
 
 export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
   const { quadHeads, workgroups } = quadGrid(attrs, attrs.heads);
   return inParts(attrs, 2, workgroups, (firstTile) => ({
     shader: forwardShader,
-    ...withBlocks(first, [q!, k!, v!, start!, ...outputs]),
+    ...withBlocks(attrs, first, [q!, k!, v!, start!, ...outputs]),
     params: [u32(attrs.length), u32(attrs.keys), ...params(attrs, firstTile, quadHeads)],
   }));
 };
@@ -50,7 +49,7 @@ function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSi
     const { quadHeads, workgroups } = quadGrid(attrs, headsOf(attrs));
     return inParts(attrs, products, workgroups, (firstTile) => ({
       shader,
-      ...withBlocks(first, [q!, k!, v!, dy!, stats!, ...outputs]),
+      ...withBlocks(attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
       params: [u32(attrs.length), ...params(attrs, firstTile, quadHeads)],
     }));
   };

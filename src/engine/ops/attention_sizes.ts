@@ -1,6 +1,9 @@
 /** What attention's kernels go by. */
-import type { Node } from '../graph';
-import type { Kernel, KernelCapabilities } from '../kernel';
+import windowCode from '../../../shaders/documents/window.wgsl?raw';
+import type { Node, Tensor } from '../graph';
+import { f32, u32, type Kernel, type KernelCapabilities, type Param, type Shader } from '../kernel';
+import { documents } from './positions';
+import { capModules, capParam, expectCap } from './softcap';
 
 export interface AttentionSizes {
   readonly batch: number;
@@ -11,15 +14,50 @@ export interface AttentionSizes {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** What products of queries and keys are multiplied by; 1/√headDim unless given. */
+  readonly scale?: number | undefined;
+  /** Tokens that a query sees, itself and those just before it (Transformers' `sliding_window`); all unless given. */
+  readonly window?: number | undefined;
+  /** Scores are capped at this, softly: cap · tanh(score / cap), before the softmax; not at all unless given. */
+  readonly softcap?: number | undefined;
 }
 
 export type AttentionKernel = (node: Node<AttentionSizes>, capabilities: KernelCapabilities) => Kernel[];
+
+const windowModule: Shader = { name: 'window', code: windowCode };
+
+/** The window where there is none. */
+const EVERYTHING = 2 ** 32 - 1;
 
 /** Most that one dispatch computes, in flops: a fifth of a second on a slow card. Drivers reset one that is held for two. */
 const DISPATCH_FLOPS = 1e10;
 
 /** Least rows of a part: whole tiles of every kernel. */
 const PART_ROWS = 64;
+
+/** Sizes that no kernel computes are a programming error. */
+export function expectSizes({ headDim, window, softcap }: AttentionSizes): void {
+  if (headDim % 4 !== 0) throw new Error(`attention: head size ${headDim} is not a multiple of 4`);
+  if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
+    throw new Error(`attention: a window of ${window} tokens`);
+  }
+  expectCap('attention', softcap);
+}
+
+/** The last of every kernel's Params: `scale`, `window` and `softcap`. */
+export function scoreParams({ headDim, scale, window, softcap }: AttentionSizes): Param[] {
+  return [f32(scale ?? 1 / Math.sqrt(headDim)), u32(Math.min(window ?? EVERYTHING, EVERYTHING)), capParam(softcap)];
+}
+
+/** The part of a kernel that tells what rows see, `first_key(row, position)`, and what becomes of their scores. */
+export function scoring(
+  { softcap }: AttentionSizes,
+  first: Tensor | undefined,
+  bindings: Kernel['bindings'],
+): Required<Pick<Kernel, 'modules' | 'bindings'>> {
+  const { modules, ...rest } = documents(first, bindings);
+  return { ...rest, modules: [...modules, windowModule, ...capModules(softcap, 4)] };
+}
 
 /**
  * A kernel whose cost grows with the square of the length, in as many dispatches as it takes. How many there are follows
@@ -41,7 +79,10 @@ export function inParts(
 }
 
 /** Multiply-adds times two of so many products of all rows with the keys that they see; half of all, where none is cached. */
-export function attentionFlops({ batch, length, keys, heads, headDim }: AttentionSizes, products: number): number {
-  const pairs = length === keys ? (length * (length + 1)) / 2 : length * keys;
-  return 2 * products * batch * heads * headDim * pairs;
+export function attentionFlops(sizes: AttentionSizes, products: number): number {
+  const { batch, length, keys, heads, headDim, window = keys } = sizes;
+  const seen = Math.min(window, keys);
+  // Without a cache the first rows see fewer keys than their window holds.
+  const missing = length === keys ? (seen * (seen - 1)) / 2 : 0;
+  return 2 * products * batch * heads * headDim * (length * seen - missing);
 }

@@ -5,10 +5,16 @@ import dkvCode from '../../../shaders/attention_dkv.wgsl?raw';
 import dqCode from '../../../shaders/attention_dq.wgsl?raw';
 import tilesCode from '../../../shaders/attention_tiles.wgsl?raw';
 import type { Tensor } from '../graph';
-import { f32, u32, type Param, type Shader } from '../kernel';
-import { attentionFlops, inParts, type AttentionKernel, type AttentionSizes } from './attention_sizes';
+import { u32, type Param, type Shader } from '../kernel';
+import {
+  attentionFlops,
+  inParts,
+  scoreParams,
+  scoring,
+  type AttentionKernel,
+  type AttentionSizes,
+} from './attention_sizes';
 import { reduceModule } from './modules';
-import { documents } from './positions';
 
 const tilesModule: Shader = { name: 'attention_tiles', code: tilesCode };
 const forwardShader: Shader = { name: 'attention', code: forwardCode };
@@ -22,14 +28,14 @@ const ROWS = 32;
 /** The decoding kernel keeps four numbers of a head in a lane, of 64. */
 export const DECODE_MAX_HEAD_DIM = 256;
 
-function withModule(module: Shader, first: Tensor | undefined, bindings: readonly Tensor[]) {
-  const { modules, ...rest } = documents(first, bindings);
+function withModule(module: Shader, sizes: AttentionSizes, first: Tensor | undefined, bindings: readonly Tensor[]) {
+  const { modules, ...rest } = scoring(sizes, first, bindings);
   return { ...rest, modules: [...modules, module] };
 }
 
 /** Params behind `kv_heads`, which all kernels have. */
-function lastParams({ headDim }: AttentionSizes): Param[] {
-  return [u32(headDim / 4), f32(1 / Math.sqrt(headDim))];
+function lastParams(sizes: AttentionSizes): Param[] {
+  return [u32(sizes.headDim / 4), ...scoreParams(sizes)];
 }
 
 export const decodeForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }, capabilities) => {
@@ -37,7 +43,7 @@ export const decodeForward: AttentionKernel = ({ inputs: [q, k, v, start, first]
   return [
     {
       shader: decodeShader,
-      ...withModule(reduceModule(capabilities), first, [q!, k!, v!, start!, ...outputs]),
+      ...withModule(reduceModule(capabilities), attrs, first, [q!, k!, v!, start!, ...outputs]),
       sizes: { HEAD_VECS: headDim / 4 },
       params: [u32(length), u32(keys), u32(heads), u32(kvHeads), ...lastParams(attrs)],
       workgroups: [length, heads, batch],
@@ -50,7 +56,7 @@ export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], 
   const { batch, length, keys, heads, kvHeads, headDim } = attrs;
   return inParts(attrs, 2, [Math.ceil(length / ROWS), heads, batch], (firstTile) => ({
     shader: forwardShader,
-    ...withModule(tilesModule, first, [q!, k!, v!, start!, ...outputs]),
+    ...withModule(tilesModule, attrs, first, [q!, k!, v!, start!, ...outputs]),
     sizes: { HEAD_VECS: headDim / 4 },
     params: [u32(length), u32(keys), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
   }));
@@ -62,7 +68,7 @@ function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSi
     const { batch, length, heads, kvHeads, headDim } = attrs;
     return inParts(attrs, products, [Math.ceil(length / ROWS), headsOf(attrs), batch], (firstTile) => ({
       shader,
-      ...withModule(tilesModule, first, [q!, k!, v!, dy!, stats!, ...outputs]),
+      ...withModule(tilesModule, attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
       sizes: { HEAD_VECS: headDim / 4 },
       params: [u32(length), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
     }));

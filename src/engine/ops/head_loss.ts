@@ -8,6 +8,7 @@ import { isQuantized, rowsOf, type Operand, type TensorType } from '../tensor';
 import { matmulKernel } from './matmul';
 import { reduceModule } from './modules';
 import { expectShape, matrix } from './shape';
+import { capModules, capParam, expectCap } from './softcap';
 
 const slicesShader: Shader = { name: 'head_loss_slices', code: slicesCode };
 const rowsShader: Shader = { name: 'head_loss_rows', code: rowsCode };
@@ -25,6 +26,11 @@ const TILE_ROWS = 16384;
 
 /** Logits of a row that a workgroup takes. */
 const SLICE = 4096;
+
+export interface HeadLossOptions {
+  /** Logits are capped at this, softly: cap · tanh(logit / cap) (Transformers' `final_logit_softcapping`). */
+  readonly softcap?: number | undefined;
+}
 
 /** The inputs of a node by name; `table` is W in parts of whole rows. */
 interface Inputs {
@@ -47,7 +53,7 @@ interface Inputs {
  * Inputs: hidden, labels, `parts` parts of W; with gradients dLoss, and the gradients' leaves where W is trained.
  * Outputs: the loss, with gradients dHidden, and scratch.
  */
-function headLossOp(parts: number, gradients: boolean, trained: boolean): Op {
+function headLossOp(parts: number, gradients: boolean, trained: boolean): Op<HeadLossOptions> {
   const named = (inputs: readonly Tensor[]): Inputs => {
     const [hidden, labels, ...rest] = inputs as [Tensor, Tensor, ...Tensor[]];
     const [dLoss, ...dTable] = rest.slice(parts);
@@ -57,8 +63,11 @@ function headLossOp(parts: number, gradients: boolean, trained: boolean): Op {
     name: gradients ? 'headLossGradients' : 'headLoss',
     scratchFrom: gradients ? 2 : 1,
     ...(trained && { writes: Array.from({ length: parts }, (_, i) => 3 + parts + i) }),
-    outputs: (inputs) => outputs(named(inputs)),
-    kernels: (node, capabilities) => kernels(named(node.inputs), node.outputs, capabilities),
+    outputs(inputs, { softcap }) {
+      expectCap('headLoss', softcap);
+      return outputs(named(inputs));
+    },
+    kernels: (node, capabilities) => kernels({ ...named(node.inputs), ...node.attrs }, node.outputs, capabilities),
   };
 }
 
@@ -122,7 +131,7 @@ function outputs(inputs: Inputs): TensorType[] {
 
 /** What an evaluation of a chunk of rows works on. */
 interface Chunk {
-  readonly inputs: Inputs;
+  readonly inputs: Inputs & HeadLossOptions;
   /** Its first row, and how many it has. */
   readonly first: number;
   readonly rows: number;
@@ -134,7 +143,7 @@ interface Chunk {
   readonly statistics: Tensor;
 }
 
-function kernels(inputs: Inputs, outputs: readonly Tensor[], capabilities: KernelCapabilities): Kernel[] {
+function kernels(inputs: Chunk['inputs'], outputs: readonly Tensor[], capabilities: KernelCapabilities): Kernel[] {
   const { hidden, dLoss } = inputs;
   const [loss, ...rest] = outputs as [Tensor, ...Tensor[]];
   const dHidden = dLoss && rest.shift();
@@ -164,15 +173,15 @@ function kernels(inputs: Inputs, outputs: readonly Tensor[], capabilities: Kerne
 /** The logits of a chunk, their log-sum-exp, and the token losses. */
 function lossKernels(chunk: Chunk, capabilities: KernelCapabilities): Kernel[] {
   const { inputs, first, rows, hidden, tiles, tokenLoss, lse, labelLogit, statistics } = chunk;
-  const { labels } = inputs;
+  const { labels, softcap } = inputs;
   const allSlices = statistics.shape[1]! / 2;
   const ofTiles = tiles.flatMap(({ weights, logits, columns, firstColumn, slices, firstSlice }): Kernel[] => [
     matmulKernel({ inputs: [hidden, weights], outputs: [logits], attrs: LOGITS }, capabilities),
     {
       shader: slicesShader,
-      modules: [reduceModule(capabilities)],
+      modules: [reduceModule(capabilities), ...capModules(softcap, 1)],
       sizes: { SLICE },
-      params: [columns, firstColumn, first, slices, firstSlice, allSlices, rows].map(u32),
+      params: [...[columns, firstColumn, first, slices, firstSlice, allSlices, rows].map(u32), capParam(softcap)],
       bindings: [logits, labels, statistics, labelLogit],
       workgroups: grid(rows * slices),
       flops: 12 * rows * columns,
@@ -197,8 +206,9 @@ function gradientKernels(chunk: Chunk, dHidden: Operand, capabilities: KernelCap
     return [
       {
         shader: gradientShader,
+        modules: capModules(inputs.softcap, 1),
         sizes: { SLICE },
-        params: [columns, firstColumn, first, slices, rows].map(u32),
+        params: [...[columns, firstColumn, first, slices, rows].map(u32), capParam(inputs.softcap)],
         bindings: [logits, inputs.labels, lse, inputs.dLoss],
         workgroups: grid(rows * slices),
         flops: 10 * rows * columns,
@@ -218,8 +228,14 @@ const D_WEIGHTS = { transposeA: true, transposeB: false, alpha: 1, accumulate: t
  * Sum of −log softmax(hidden[N, C] · W[V, C]ᵀ)[label] over the rows whose label (i32 [N]) is not negative: f32 [1].
  * `table` is W, of any weight type, in parts of whole rows.
  */
-export function headLoss(graph: Graph, hidden: Tensor, table: readonly Tensor[], labels: Tensor): Tensor {
-  return graph.apply1(headLossOp(table.length, false, false), [hidden, labels, ...table], undefined);
+export function headLoss(
+  graph: Graph,
+  hidden: Tensor,
+  table: readonly Tensor[],
+  labels: Tensor,
+  options: HeadLossOptions = {},
+): Tensor {
+  return graph.apply1(headLossOp(table.length, false, false), [hidden, labels, ...table], options);
 }
 
 /**
@@ -233,8 +249,9 @@ export function headLossGradients(
   labels: Tensor,
   dLoss: Tensor,
   dTable: readonly Tensor[] = [],
+  options: HeadLossOptions = {},
 ): { loss: Tensor; dHidden: Tensor } {
   const op = headLossOp(table.length, true, dTable.length > 0);
-  const [loss, dHidden] = graph.apply(op, [hidden, labels, ...table, dLoss, ...dTable], undefined);
+  const [loss, dHidden] = graph.apply(op, [hidden, labels, ...table, dLoss, ...dTable], options);
   return { loss: loss!, dHidden: dHidden! };
 }

@@ -4,7 +4,7 @@ import { Random } from '../../../src/core/rng';
 import { relativeError } from '../../support/compare';
 import type { Values } from '../../reference/values';
 import { caseInputs, expectedOf, opCases, type OpCase } from './cases';
-import { headLossReference } from './cases/loss';
+import { headLossReferences } from './cases/loss';
 
 const STEP = 1e-4;
 const TOLERANCE = 1e-6;
@@ -40,7 +40,7 @@ function directions(count: number): Float64Array[] {
 
 const dot = (a: Values, b: Values) => Array.from(a).reduce((sum, value, i) => sum + value * b[i]!, 0);
 
-const differentiated = [...opCases, headLossReference]
+const differentiated = [...opCases, ...headLossReferences]
   .filter((opCase) => opCase.backward)
   .flatMap((opCase) => {
     const trainable = Object.keys(opCase.inputs).filter((name) => opCase.inputs[name]!.trainable);

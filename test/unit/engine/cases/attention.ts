@@ -1,5 +1,6 @@
 /** Rotary embedding, attention and the KV cache. */
 import { attention } from '../../../../src/engine/ops/attention';
+import type { AttentionSizes } from '../../../../src/engine/ops/attention_sizes';
 import { gatherRows, kvAppend } from '../../../../src/engine/ops/cache';
 import { rope } from '../../../../src/engine/ops/rope';
 import * as reference from '../../../reference/attention';
@@ -51,25 +52,29 @@ function ropeCase(
   });
 }
 
-interface Heads {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-}
+type Heads = Omit<AttentionSizes, 'batch' | 'length' | 'keys'>;
 
-/** As in training: every sequence from position 0, as many keys as queries. `scale` sharpens the softmax. */
+/** What of the scores is not as usual. */
+const scoring = ({ scale, window, softcap }: Heads) =>
+  Object.entries({ scale, window, softcap })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `, ${name} ${value}`)
+    .join('');
+
+/** As in training: every sequence from position 0, as many keys as queries. Large queries sharpen the softmax. */
 export function attentionCase(
   batch: number,
   length: number,
-  { heads, kvHeads, headDim }: Heads,
-  scale = 1,
+  options: Heads,
+  size = 1,
   documents: readonly (readonly number[])[] = [],
 ): OpCase {
-  const sizes = { batch, length, keys: length, heads, kvHeads, headDim };
+  const sizes = { batch, length, keys: length, ...options };
+  const { heads, kvHeads, headDim } = sizes;
   return opCase({
-    name: `attention B ${batch}, T ${length}, H ${heads}/${kvHeads}, D ${headDim}${scale === 1 ? '' : `, scores × ${scale}`}${packing(documents)}`,
+    name: `attention B ${batch}, T ${length}, H ${heads}/${kvHeads}, D ${headDim}${scoring(options)}${size === 1 ? '' : `, scores × ${size}`}${packing(documents)}`,
     inputs: {
-      q: trainable(normal([batch * length, heads * headDim], scale)),
+      q: trainable(normal([batch * length, heads * headDim], size)),
       k: trainable(normal([batch * length, kvHeads * headDim])),
       v: trainable(normal([batch * length, kvHeads * headDim])),
       ...rowLeaves(new Array<number>(batch).fill(0), documents),
@@ -88,7 +93,7 @@ function cachedAttentionCase(starts: readonly number[], length: number, keys: nu
   const batch = starts.length;
   const sizes = { batch, length, keys, ...heads };
   return opCase({
-    name: `attention over a cache of ${keys} from ${starts.join(' and ')}, T ${length}, D ${heads.headDim}`,
+    name: `attention over a cache of ${keys} from ${starts.join(' and ')}, T ${length}, D ${heads.headDim}${scoring(heads)}`,
     inputs: {
       q: normal([batch * length, heads.heads * heads.headDim]),
       k: normal([batch, keys, heads.kvHeads * heads.headDim]),
@@ -145,12 +150,30 @@ export const attentionCases: readonly OpCase[] = [
     [1, 6],
   ]),
   attentionCase(1, 200, { heads: 2, kvHeads: 1, headDim: 8 }, 1, [[5, 66, 1, 64, 61, 1, 1, 1]]),
+  attentionCase(1, 9, { ...grouped, scale: 1 }),
+  attentionCase(2, 7, { ...grouped, window: 3 }),
+  attentionCase(1, 40, { ...grouped, window: 2 }),
+  ...[31, 32, 33, 64, 97].map((window) => attentionCase(1, 130, { ...grouped, window })), // around the edges of tiles
+  attentionCase(2, 65, { heads: 4, kvHeads: 2, headDim: 8, window: 65 }), // all that there is
+  attentionCase(1, 40, { ...grouped, window: 4096 }),
+  attentionCase(1, 200, { heads: 2, kvHeads: 1, headDim: 8, window: 20 }, 1, [[5, 66, 1, 64, 61, 1, 1, 1]]),
+  attentionCase(1, 130, { heads: 4, kvHeads: 4, headDim: 8, window: 48 }, 1, [[100, 30]]),
+  attentionCase(2, 33, { ...grouped, softcap: 50 }),
+  attentionCase(1, 67, { ...grouped, softcap: 2 }, 3), // from all but linear to all but flat
+  attentionCase(1, 67, { heads: 2, kvHeads: 2, headDim: 8, softcap: 5 }, 100), // where exp(2 x) overflows
+  attentionCase(1, 70, { heads: 4, kvHeads: 2, headDim: 16, scale: 0.1, window: 33, softcap: 3 }, 8, [[9, 61]]),
+  attentionCase(1, 37, { heads: 2, kvHeads: 1, headDim: 96 }),
+  attentionCase(1, 37, { heads: 2, kvHeads: 1, headDim: 256, scale: 1 / 16, window: 17, softcap: 2 }, 4),
   cachedAttentionCase([0], 1, 1, { heads: 2, kvHeads: 2, headDim: 12 }),
   cachedAttentionCase([0, 5], 1, 7, grouped),
   cachedAttentionCase([0, 62, 129], 1, 131, { heads: 4, kvHeads: 2, headDim: 8 }),
   cachedAttentionCase([3, 0], 65, 70, grouped),
   cachedAttentionCase([400], 2, 403, { heads: 2, kvHeads: 1, headDim: 256 }),
   cachedAttentionCase([66], 3, 69, { heads: 2, kvHeads: 1, headDim: 64 }),
+  cachedAttentionCase([40], 1, 70, { ...grouped, window: 1 }),
+  cachedAttentionCase([5, 129, 400], 1, 403, { ...grouped, window: 64 }),
+  cachedAttentionCase([0, 300], 2, 303, { heads: 4, kvHeads: 2, headDim: 96, window: 7, softcap: 1, scale: 0.5 }),
+  cachedAttentionCase([100, 0], 65, 170, { ...grouped, window: 40, softcap: 1 }),
   kvAppendCase([0, 3], 3, 7, 20),
   kvAppendCase([5, 2, 6], 3, 7, 65),
   gatherCase,

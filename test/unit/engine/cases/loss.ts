@@ -4,8 +4,10 @@ import type { WeightDType } from '../../../../src/core/dtypes';
 import type { Tensor } from '../../../../src/engine/graph';
 import { headLoss, headLossGradients } from '../../../../src/engine/ops/head_loss';
 import { adamw8bitOp, adamwOp, globalNorm } from '../../../../src/engine/ops/optimizer';
+import { softcap } from '../../../../src/engine/ops/softcap';
 import * as head from '../../../reference/head_loss';
 import * as optimizer from '../../../reference/optimizer';
+import * as caps from '../../../reference/softcap';
 import type { Values } from '../../../reference/values';
 import type { LeafInput } from '../../../support/graph-runner';
 import { given, integers, normal, opCase, trainable, type OpCase } from './types';
@@ -26,12 +28,13 @@ interface HeadSizes {
   readonly dtype?: WeightDType;
   /** Of the hidden states; large ones make the model sure of itself, rightly or wrongly. */
   readonly scale?: number;
+  readonly softcap?: number;
   /** Defaults to some, of which every third is masked. */
   readonly labels?: readonly number[];
 }
 
 /** The loss alone, the loss beside its gradients, and those. What a trained table's gradients are added to is not 0. */
-function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, labels }: HeadSizes): OpCase {
+function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, softcap, labels }: HeadSizes): OpCase {
   const vocab = parts.reduce((sum, part) => sum + part, 0);
   const table = (kind: string) => parts.map((_, i) => `${kind}${i}`);
   const trained = dtype === 'f32';
@@ -45,20 +48,20 @@ function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, labels 
     ...(trained ? many('total', 'f32') : {}),
   };
   return opCase({
-    name: `headLoss ${dtype} [${rows}, ${channels}] to ${parts.join(' and ')}${scale === 1 ? '' : `, hidden × ${scale}`}`,
+    name: `headLoss ${dtype} [${rows}, ${channels}] to ${parts.join(' and ')}${scale === 1 ? '' : `, hidden × ${scale}`}${softcap ? `, capped at ${softcap}` : ''}`,
     inputs,
     build: (graph, leaves) => {
       const { hidden, labels, dLoss } = leaves as Record<'hidden' | 'labels' | 'dLoss', Tensor>;
       const w = table('w').map((name) => leaves[name]!);
       const totals = trained ? table('total').map((name) => leaves[name]!) : [];
-      const { loss, dHidden } = headLossGradients(graph, hidden, w, labels, dLoss, totals);
-      return [headLoss(graph, hidden, w, labels), loss, dHidden, ...totals];
+      const { loss, dHidden } = headLossGradients(graph, hidden, w, labels, dLoss, totals, { softcap });
+      return [headLoss(graph, hidden, w, labels, { softcap }), loss, dHidden, ...totals];
     },
     forward: (values) => {
       const { hidden, labels, dLoss } = values as Record<'hidden' | 'labels' | 'dLoss', Values>;
       const w = Float64Array.from(table('w').flatMap((name) => Array.from(values[name]!)));
-      const loss = Float64Array.of(head.headLoss(hidden, w, labels));
-      const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dLoss[0]!);
+      const loss = Float64Array.of(head.headLoss(hidden, w, labels, softcap));
+      const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dLoss[0]!, softcap);
       if (!trained) return [loss, loss, dHidden];
       let start = 0;
       const totals = table('total').map((name) => Array.from(values[name]!, (value) => value + dW[start++]!));
@@ -68,20 +71,32 @@ function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, labels 
 }
 
 /** For the reference's own gradients: the op's are no matter of autodiff. */
-export const headLossReference: OpCase = opCase({
-  name: 'headLoss [7, 20] to 37',
-  inputs: {
-    hidden: trainable(normal([7, 20])),
-    w: trainable(normal([37, 20])),
-    labels: given(someLabels(7, 37), 'i32'),
-  },
-  build: (graph, { hidden, w, labels }) => [headLoss(graph, hidden, [w], labels)],
-  forward: ({ hidden, w, labels }) => [Float64Array.of(head.headLoss(hidden, w, labels))],
-  backward: ({ hidden, w, labels }, dy) => {
-    const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dy[0]!);
-    return { hidden: dHidden, w: dW };
-  },
-});
+export const headLossReferences: readonly OpCase[] = [undefined, 4].map((softcap) =>
+  opCase({
+    name: `headLoss [7, 20] to 37, cap ${softcap}`,
+    inputs: {
+      hidden: trainable(normal([7, 20])),
+      w: trainable(normal([37, 20])),
+      labels: given(someLabels(7, 37), 'i32'),
+    },
+    build: (graph, { hidden, w, labels }) => [headLoss(graph, hidden, [w], labels, { softcap })],
+    forward: ({ hidden, w, labels }) => [Float64Array.of(head.headLoss(hidden, w, labels, softcap))],
+    backward: ({ hidden, w, labels }, dy) => {
+      const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dy[0]!, softcap);
+      return { hidden: dHidden, w: dW };
+    },
+  }),
+);
+
+/** Logits as they are handed out. */
+function softcapCase(rows: number, vocab: number, cap: number, scale: number): OpCase {
+  return opCase({
+    name: `softcap ${cap} of [${rows}, ${vocab}] of size ${scale}`,
+    inputs: { x: normal([rows, vocab], scale) },
+    build: (graph, { x }) => [softcap(graph, x, cap)],
+    forward: ({ x }) => [caps.softcap(x, cap)],
+  });
+}
 
 const normCase: OpCase = opCase({
   name: 'globalNorm of [7, 20], [3] and [131, 130]',
@@ -200,6 +215,13 @@ export const lossCases: readonly OpCase[] = [
   headLossCase({ rows: 70, channels: 8, parts: [5000, 65001] }), // rows in two chunks, in slices that are not whole
   headLossCase({ rows: 72, channels: 12, parts: [66000, 4096], dtype: 'bf16' }),
   ...(['f16', 'bf16', 'q8'] as const).map((dtype) => headLossCase({ rows: 9, channels: 32, parts: [64, 36], dtype })),
+  headLossCase({ rows: 68, channels: 64, parts: [64, 128, 44], softcap: 30 }),
+  headLossCase({ rows: 7, channels: 20, parts: [64, 66], scale: 7, softcap: 10 }), // from linear to all but flat
+  headLossCase({ rows: 33, channels: 20, parts: [130], scale: 300, softcap: 20 }), // where exp(2 x) overflows
+  headLossCase({ rows: 9, channels: 32, parts: [64, 36], dtype: 'q8', softcap: 30 }),
+  softcapCase(7, 37, 30, 1),
+  softcapCase(33, 65, 30, 40),
+  softcapCase(5, 9, 0.5, 1000),
   normCase,
   adamwCase(0.1, 5, 1, 0.01, 1),
   adamwCase(0.1, 0.5, 1, 0, 7),
