@@ -14,6 +14,7 @@ import { rmsNorm } from '../ops/rms_norm';
 import { rope, type Rotary } from '../ops/rope';
 import { expand, round } from '../ops/round';
 import { concatRows, splitRows } from '../ops/rows';
+import { softcap } from '../ops/softcap';
 
 /** What differs between training and decoding, with and without an adapter. */
 export interface DecoderParts {
@@ -87,8 +88,10 @@ export function headTable({ spec, table }: Pick<DecoderParts, 'spec' | 'table'>)
 
 /** Logits [N, V] of hidden states [N, C]. */
 export function head(parts: Pick<DecoderParts, 'graph' | 'spec' | 'table'>, hidden: Tensor): Tensor {
-  const logits = headTable(parts).map((part) => linear(parts.graph, hidden, part));
-  return logits.length === 1 ? logits[0]! : concatColumns(parts.graph, logits);
+  const { graph, spec } = parts;
+  const products = headTable(parts).map((part) => linear(graph, hidden, part));
+  const logits = products.length === 1 ? products[0]! : concatColumns(graph, products);
+  return spec.logitSoftcap === undefined ? logits : softcap(graph, logits, spec.logitSoftcap);
 }
 
 /**

@@ -2,6 +2,7 @@
 import {
   layerSpec,
   targetedLinears,
+  type DecoderSpec,
   type LinearSpec,
   type LoraSpec,
   type ParameterSpec,
@@ -14,6 +15,7 @@ import { Graph, type Tensor } from '../graph';
 import { gradientLeaf, groupLeaf, type FlatGroup } from '../groups';
 import { accumulate } from '../ops/accumulate';
 import { attention } from '../ops/attention';
+import type { AttentionSizes } from '../ops/attention_sizes';
 import { addBias } from '../ops/bias';
 import { gatherRows, kvAppend } from '../ops/cache';
 import { headLoss, headLossGradients } from '../ops/head_loss';
@@ -180,24 +182,25 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const graph = new Graph();
   const seed = options.dropout ? graph.leaf(LEAF.dropoutSeed, { shape: [1], dtype: 'u32' }, 'workspace') : undefined;
   const leaves = new GraphLeaves(graph, options, seed);
-  const sizes = attentionSizes(spec, batch, length, length);
   const rows = leaves.positions(batch, length, options.packed);
-  const attend = (_: number, q: Tensor, k: Tensor, v: Tensor) => attention(graph, q, k, v, rows, sizes);
+  const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) =>
+    attention(graph, q, k, v, rows, attentionSizes(spec, layer, { batch, length, keys: length }));
   const parts = leaves.parts(length, rows, attend, options.checkpoint, options.checkpointing);
   const hidden = decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32'));
   const logits = options.logits ? graph.keep(head(parts, hidden)) : undefined;
   const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
   const total = leaves.input(LEAF.loss, [1], 'f32');
   const table = headTable(parts);
+  const cap = { softcap: spec.logitSoftcap };
   if (!options.gradients) {
-    accumulate(graph, headLoss(graph, hidden, table, labels), total);
+    accumulate(graph, headLoss(graph, hidden, table, labels, cap), total);
     return { graph, logits };
   }
   const gradientOf = ({ leaf, shape }: Tensor) =>
     graph.leaf(gradientLeaf(leaf!.name), { shape, dtype: 'f32' }, 'gradients');
   const dTable = options.trainable === 'all' ? table.map(gradientOf) : [];
   const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
-  const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable);
+  const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable, cap);
   for (const [parameter, gradient] of eachGradient(graph, new Map([[hidden, dHidden]]))) {
     accumulate(graph, gradient, gradientOf(parameter));
   }
@@ -266,7 +269,6 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
   const { spec, batch, length, capacity } = options;
   const graph = new Graph();
   const leaves = new GraphLeaves(graph, options);
-  const sizes = attentionSizes(spec, batch, length, capacity);
   const rows = leaves.positions(batch, length);
   const cache = [batch, capacity, spec.numKeyValueHeads * spec.headDim];
   const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => {
@@ -274,7 +276,7 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
     const values = leaves.input(`cache:${layer}:values`, cache, 'f32');
     kvAppend(graph, k, rows.start, keys, length);
     kvAppend(graph, v, rows.start, values, length);
-    return attention(graph, q, keys, values, rows, sizes);
+    return attention(graph, q, keys, values, rows, attentionSizes(spec, layer, { batch, length, keys: capacity }));
   };
   const parts = leaves.parts(length, rows, attend, false);
   const hidden = decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32'));
@@ -283,8 +285,21 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
   return { graph, logits };
 }
 
-function attentionSizes(spec: ModelOptions['spec'], batch: number, length: number, keys: number) {
-  return { batch, length, keys, heads: spec.numHeads, kvHeads: spec.numKeyValueHeads, headDim: spec.headDim };
+/** What attention of a layer computes over `keys` rows of keys a sequence. */
+function attentionSizes(
+  spec: DecoderSpec,
+  layer: number,
+  rows: Pick<AttentionSizes, 'batch' | 'length' | 'keys'>,
+): AttentionSizes {
+  return {
+    ...rows,
+    heads: spec.numHeads,
+    kvHeads: spec.numKeyValueHeads,
+    headDim: spec.headDim,
+    scale: spec.attentionScale,
+    window: layerSpec(spec, layer).window,
+    softcap: spec.attentionSoftcap,
+  };
 }
 
 /** As a constant of the model becomes in PyTorch, which keeps it in the type of the weights. */
