@@ -1,10 +1,12 @@
-// y[N, C] = table[ids[N], C] for the ids in a part of the table, rows first_row … first_row + rows − 1 of the whole.
+// y[N, C] = scale · table[ids[N], C] for the ids in a part of the table, rows first_row … first_row + rows − 1 of the
+// whole.
 struct Params {
   tokens: u32,
   channels: u32,
   first_row: u32,
   rows: u32,
   weight_blocks: u32,
+  scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -23,5 +25,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let index = row * params.channels + i % params.channels;
-  y[i] = weight_vec4(index / 4u)[index % 4u];
+  y[i] = params.scale * weight_vec4(index / 4u)[index % 4u];
 }

@@ -1,10 +1,12 @@
-// dtable[rows, C], a part of the table's gradient from first_row on: the sum of dy[N, C] over the tokens whose id is the
-// row. A workgroup owns a row and reads the tokens in order, so no atomics are needed and the sum is always the same.
+// dtable[rows, C], a part of the table's gradient from first_row on: scale times the sum of dy[N, C] over the tokens
+// whose id is the row. A workgroup owns a row and reads the tokens in order, so no atomics are needed and the sum is
+// always the same.
 struct Params {
   rows: u32,
   first_row: u32,
   tokens: u32,
   channels: u32,
+  scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -29,6 +31,6 @@ fn main(
         sum += dy[token * params.channels + channel];
       }
     }
-    dtable[row * params.channels + channel] = sum;
+    dtable[row * params.channels + channel] = params.scale * sum;
   }
 }

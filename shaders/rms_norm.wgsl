@@ -1,8 +1,10 @@
-// y = x · rstd · weight, rstd = 1 / sqrt(mean(x²) + eps), a workgroup a row (Zhang and Sennrich 2019, RMSNorm).
+// y = x · rstd · (weight + offset), rstd = 1 / sqrt(mean(x²) + eps), a workgroup a row (Zhang and Sennrich 2019,
+// RMSNorm).
 struct Params {
   rows: u32,
   channels: u32,
   eps: f32,
+  offset: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -30,7 +32,7 @@ fn main(
   }
   let scale = 1.0 / sqrt(workgroup_sum(total(squares), lane) / f32(params.channels) + params.eps);
   for (var c = lane; c < width; c += 64u) {
-    y[base + c] = x[base + c] * scale * weight[c];
+    y[base + c] = x[base + c] * scale * (weight[c] + params.offset);
   }
   if (lane == 0u) {
     rstd[row] = scale;

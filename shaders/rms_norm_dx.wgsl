@@ -1,7 +1,8 @@
-// dx = rstd · (g − x̂ · mean(g · x̂)), g = dy · weight, x̂ = x · rstd; a workgroup a row.
+// dx = rstd · (g − x̂ · mean(g · x̂)), g = dy · (weight + offset), x̂ = x · rstd; a workgroup a row.
 struct Params {
   rows: u32,
   channels: u32,
+  offset: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,11 +28,11 @@ fn main(
   let scale = rstd[row];
   var partial = Elements();
   for (var c = lane; c < width; c += 64u) {
-    partial = fma(dy[base + c] * weight[c], x[base + c] * scale, partial);
+    partial = fma(dy[base + c] * (weight[c] + params.offset), x[base + c] * scale, partial);
   }
   let mean = workgroup_sum(total(partial), lane) / f32(params.channels);
   for (var c = lane; c < width; c += 64u) {
-    let value = scale * (dy[base + c] * weight[c] - x[base + c] * scale * mean);
+    let value = scale * (dy[base + c] * (weight[c] + params.offset) - x[base + c] * scale * mean);
     dx[base + c] = epilogue_lanes(base + c, value);
   }
 }

@@ -2,6 +2,7 @@
 struct Params {
   rows: u32,
   channels: u32,
+  offset: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -23,11 +24,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let scale = rstd[row];
   var partial = Elements();
   for (var c = 0u; c < width; c++) {
-    partial = fma(dy[base + c] * weight[c], x[base + c] * scale, partial);
+    partial = fma(dy[base + c] * (weight[c] + params.offset), x[base + c] * scale, partial);
   }
   let mean = total(partial) / f32(params.channels);
   for (var c = 0u; c < width; c++) {
-    let value = scale * (dy[base + c] * weight[c] - x[base + c] * scale * mean);
+    let value = scale * (dy[base + c] * (weight[c] + params.offset) - x[base + c] * scale * mean);
     dx[base + c] = epilogue_lanes(base + c, value);
   }
 }

@@ -4,6 +4,7 @@ struct Params {
   rows: u32,
   channels: u32,
   eps: f32,
+  offset: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
   let scale = 1.0 / sqrt(total(squares) / f32(params.channels) + params.eps);
   for (var c = 0u; c < width; c++) {
-    y[base + c] = x[base + c] * scale * weight[c];
+    y[base + c] = x[base + c] * scale * (weight[c] + params.offset);
   }
   rstd[row] = scale;
 }

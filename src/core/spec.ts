@@ -1,9 +1,10 @@
 /**
  * The one decoder-only transformer, as data. A family (src/formats/families) reads a Hub config.json into this spec;
- * the engine builds the graph from it and knows nothing of families.
+ * the engine builds the graph from it and knows nothing of families. Fields that may be absent are what some families
+ * add to Llama.
  */
 export interface DecoderSpec {
-  /** `model_type` of the config, for messages. */
+  /** `model_type` of the config. */
   readonly family: string;
   readonly vocabSize: number;
   readonly hiddenSize: number;
@@ -15,22 +16,83 @@ export interface DecoderSpec {
   readonly rmsNormEps: number;
   readonly maxPositions: number;
   readonly tieWordEmbeddings: boolean;
-  readonly attentionBias: boolean;
+  /** Of all four projections, or of those of queries, keys and values alone (Qwen 2). */
+  readonly attentionBias: boolean | 'qkv';
   readonly mlpBias: boolean;
+  /** Queries, keys and values come from one linear, gate and up from another (Phi-3). */
+  readonly fusedProjections?: boolean;
+  /** What the gate goes through; absent, it is silu. `gelu_tanh` is GELU in its tanh form (Gemma). */
+  readonly activation?: 'silu' | 'gelu_tanh';
+  /** RMS norms over each head of queries and keys, before they are rotated (Qwen 3, Gemma 3). */
+  readonly queryKeyNorms?: boolean;
+  /** Attention and MLP are normed before they are added to the residual stream too (Gemma). */
+  readonly sandwichNorms?: boolean;
+  /** Added to the weight of every norm: 1 in Gemma. */
+  readonly normOffset?: number;
+  /** Embeddings are multiplied by it, rounded to the type that weights are kept in (Gemma: √hiddenSize). */
+  readonly embeddingScale?: number;
+  /** Of the products of queries and keys; absent, it is 1/√headDim. */
+  readonly attentionScale?: number;
+  /** c · tanh(score / c) bounds attention's scores by c (Gemma 2). */
+  readonly attentionSoftcap?: number;
+  /** The same for the logits. */
+  readonly logitSoftcap?: number;
+  /** The rotary embedding of layers that say `global`; of all layers where `layers` is absent. */
   readonly rope: RopeSpec;
+  /** That of layers that say `local`. */
+  readonly localRope?: RopeSpec;
+  /** Where layers differ from plain causal attention: an entry for each of them. */
+  readonly layers?: readonly LayerSpec[];
 }
 
-/** Rotary position embedding: default, or Llama 3's piecewise scaling of the inverse frequencies. */
+/** What sets a layer's attention apart. */
+export interface LayerSpec {
+  /** Tokens that a query sees, itself included; absent, it sees all before it. */
+  readonly window?: number | undefined;
+  /** The rotary embedding of its queries and keys; SmolLM 3 has layers without one. */
+  readonly rope: RopeKind | 'none';
+}
+
+export type RopeKind = 'global' | 'local';
+
+const PLAIN_LAYER: LayerSpec = { rope: 'global' };
+
+export function layerSpec(spec: DecoderSpec, layer: number): LayerSpec {
+  return spec.layers?.[layer] ?? PLAIN_LAYER;
+}
+
+interface RopeBase {
+  readonly theta: number;
+  /** Channels of a head that are rotated, from its first on; absent, all are. */
+  readonly rotaryDim?: number | undefined;
+}
+
+/** How the inverse frequencies of a rotary embedding follow from theta. */
 export type RopeSpec =
-  | { readonly type: 'default'; readonly theta: number }
-  | {
+  | (RopeBase & { readonly type: 'default' })
+  | (RopeBase & { readonly type: 'linear'; readonly factor: number })
+  | (RopeBase & {
+      /** Llama 3's piecewise scaling. */
       readonly type: 'llama3';
-      readonly theta: number;
       readonly factor: number;
       readonly lowFreqFactor: number;
       readonly highFreqFactor: number;
       readonly originalMaxPositions: number;
-    };
+    })
+  | (RopeBase & {
+      /** A factor for each frequency, others once sequences are longer than at first (LongRoPE, arXiv:2402.13753). */
+      readonly type: 'longrope';
+      readonly shortFactor: readonly number[];
+      readonly longFactor: readonly number[];
+      readonly originalMaxPositions: number;
+      /** Scales cosines and sines, and so the length of queries and keys. */
+      readonly attentionFactor: number;
+    });
+
+/** The rotary embedding of a kind of layer, and undefined where the model has no such layer. */
+export function ropeOf(spec: DecoderSpec, kind: RopeKind): RopeSpec | undefined {
+  return kind === 'global' ? spec.rope : spec.localRope;
+}
 
 /** A linear of the decoder: its Hub name without `.weight`, and its shape [out, in]. */
 export interface LinearSpec {
@@ -41,32 +103,42 @@ export interface LinearSpec {
   readonly bias: boolean;
 }
 
-/** The seven linears of every layer, in forward order, under the names the Hub and PEFT use. */
+/** The linears of a layer, in forward order, under the names the Hub and PEFT use: seven, or four where some are fused. */
 export function layerLinears(spec: DecoderSpec, layer: number): LinearSpec[] {
-  const prefix = `model.layers.${layer}`;
+  const { hiddenSize, intermediateSize } = spec;
   const q = spec.numHeads * spec.headDim;
   const kv = spec.numKeyValueHeads * spec.headDim;
-  const attention = (name: string, outFeatures: number, inFeatures: number): LinearSpec => ({
-    name: `${prefix}.self_attn.${name}`,
+  const linear = (name: string, outFeatures: number, inFeatures: number, bias: boolean): LinearSpec => ({
+    name: `model.layers.${layer}.${name}`,
     outFeatures,
     inFeatures,
-    bias: spec.attentionBias,
+    bias,
   });
-  const mlp = (name: string, outFeatures: number, inFeatures: number): LinearSpec => ({
-    name: `${prefix}.mlp.${name}`,
-    outFeatures,
-    inFeatures,
-    bias: spec.mlpBias,
-  });
+  const qkvBias = spec.attentionBias !== false;
+  const output = linear('self_attn.o_proj', hiddenSize, q, spec.attentionBias === true);
+  const down = linear('mlp.down_proj', hiddenSize, intermediateSize, spec.mlpBias);
+  if (spec.fusedProjections) {
+    return [
+      linear('self_attn.qkv_proj', q + 2 * kv, hiddenSize, qkvBias),
+      output,
+      linear('mlp.gate_up_proj', 2 * intermediateSize, hiddenSize, spec.mlpBias),
+      down,
+    ];
+  }
   return [
-    attention('q_proj', q, spec.hiddenSize),
-    attention('k_proj', kv, spec.hiddenSize),
-    attention('v_proj', kv, spec.hiddenSize),
-    attention('o_proj', spec.hiddenSize, q),
-    mlp('gate_proj', spec.intermediateSize, spec.hiddenSize),
-    mlp('up_proj', spec.intermediateSize, spec.hiddenSize),
-    mlp('down_proj', spec.hiddenSize, spec.intermediateSize),
+    linear('self_attn.q_proj', q, hiddenSize, qkvBias),
+    linear('self_attn.k_proj', kv, hiddenSize, qkvBias),
+    linear('self_attn.v_proj', kv, hiddenSize, qkvBias),
+    output,
+    linear('mlp.gate_proj', intermediateSize, hiddenSize, spec.mlpBias),
+    linear('mlp.up_proj', intermediateSize, hiddenSize, spec.mlpBias),
+    down,
   ];
+}
+
+/** What PEFT's `target_modules` call a linear: the last part of its name. */
+export function moduleName({ name }: LinearSpec): string {
+  return name.slice(name.lastIndexOf('.') + 1);
 }
 
 /** A parameter of the base model: Hub name and shape. */
@@ -83,12 +155,23 @@ export const HEAD = 'lm_head.weight';
 export function parameters(spec: DecoderSpec): ParameterSpec[] {
   const list: ParameterSpec[] = [{ name: EMBEDDING, shape: [spec.vocabSize, spec.hiddenSize] }];
   for (let layer = 0; layer < spec.numLayers; layer++) {
-    const norm = (name: string) => ({ name: `model.layers.${layer}.${name}.weight`, shape: [spec.hiddenSize] });
+    const norm = (name: string, size = spec.hiddenSize) => ({
+      name: `model.layers.${layer}.${name}.weight`,
+      shape: [size],
+    });
     const linears = layerLinears(spec, layer).flatMap((linear) => [
       { name: `${linear.name}.weight`, shape: [linear.outFeatures, linear.inFeatures] },
       ...(linear.bias ? [{ name: `${linear.name}.bias`, shape: [linear.outFeatures] }] : []),
     ]);
-    list.push(norm('input_layernorm'), ...linears, norm('post_attention_layernorm'));
+    const headNorms = ['self_attn.q_norm', 'self_attn.k_norm'].map((name) => norm(name, spec.headDim));
+    const mlpNorms = ['pre_feedforward_layernorm', 'post_feedforward_layernorm'].map((name) => norm(name));
+    list.push(
+      norm('input_layernorm'),
+      ...linears,
+      ...(spec.queryKeyNorms ? headNorms : []),
+      norm('post_attention_layernorm'),
+      ...(spec.sandwichNorms ? mlpNorms : []),
+    );
   }
   list.push({ name: 'model.norm.weight', shape: [spec.hiddenSize] });
   if (!spec.tieWordEmbeddings) list.push({ name: HEAD, shape: [spec.vocabSize, spec.hiddenSize] });
@@ -116,7 +199,7 @@ export function targetedLinears(spec: DecoderSpec, lora: LoraSpec): LinearSpec[]
   const targets = new Set(lora.targetModules);
   return Array.from({ length: spec.numLayers }, (_, layer) => layerLinears(spec, layer))
     .flat()
-    .filter((linear) => targets.has(linear.name.slice(linear.name.lastIndexOf('.') + 1)));
+    .filter((linear) => targets.has(moduleName(linear)));
 }
 
 /** The adapter's tensors under PEFT's names in `adapter_model.safetensors`, in forward order. */

@@ -48,6 +48,12 @@ export function countLabels(batch: Batch): number {
   return count;
 }
 
+/** Tokens of the longest document. */
+export function longestDocument(batch: Batch): number {
+  const lengths = batch.inputIds.flatMap((_, b) => [...documentsOf(batch, b)].map(({ begin, end }) => end - begin));
+  return Math.max(0, ...lengths);
+}
+
 /** Where each document of a row begins and ends, `end` exclusive. */
 function* documentsOf(batch: Batch, row: number): Generator<{ begin: number; end: number }> {
   const tokens = batch.inputIds[row]!.length;

@@ -8,6 +8,8 @@ import type { KernelCapabilities } from './kernel';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
 import { decodeGraph, LEAF, type ModelOptions } from './model/graphs';
 import { loadModel } from './model/load';
+import { RotaryLeaves } from './model/rotary-leaves';
+import { isLong } from './model/rotary';
 import { quantizeGraphs } from './model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
@@ -66,15 +68,18 @@ function doublings(first: number, last: number): number[] {
 
 export class GpuInferenceSession implements InferenceSession {
   /** Tokens in the cache, by sequence. */
-  private lengths: number[] = [];
+  private rows: number[][] = [];
   private adapterOn = false;
+  private readonly rotary: RotaryLeaves;
 
   private constructor(
     private readonly device: Device,
     private readonly options: InferenceOptions,
     private readonly planned: InferencePlan,
     private readonly memory: Memory,
-  ) {}
+  ) {
+    this.rotary = new RotaryLeaves(memory, planned.model);
+  }
 
   static async create(
     device: Device,
@@ -116,27 +121,43 @@ export class GpuInferenceSession implements InferenceSession {
     ) {
       throw new Error(`expected 1 to ${this.options.batchSize} prompts of at least one token`);
     }
-    const longest = Math.max(...prompts.map((prompt) => prompt.length));
-    const length = this.planned.promptLengths.find((candidate) => candidate >= longest);
-    if (length === undefined) throw contextFull(longest, this.options.maxLength);
-    this.lengths = prompts.map((prompt) => prompt.length);
+    this.rows = prompts.map((prompt) => [...prompt]);
     this.adapterOn = useAdapter && this.options.lora !== undefined;
-    const start = prompts.map(() => 0);
-    return this.run(prompts, length, start, this.lengths);
+    return this.fillCache();
   }
 
   async decode(tokens: readonly number[]): Promise<Float32Array> {
-    if (tokens.length !== this.lengths.length)
-      throw new Error(`expected ${this.lengths.length} tokens, one a sequence`);
-    const longest = Math.max(...this.lengths);
-    if (longest >= this.options.maxLength) throw contextFull(longest + 1, this.options.maxLength);
-    const start = this.lengths;
-    this.lengths = start.map((length) => length + 1);
+    if (tokens.length !== this.rows.length) throw new Error(`expected ${this.rows.length} tokens, one a sequence`);
+    const before = this.longest;
+    if (before >= this.options.maxLength) throw contextFull(before + 1, this.options.maxLength);
+    const start = this.rows.map((row) => row.length);
+    this.rows.forEach((row, b) => row.push(tokens[b]!));
+    // Where LongRoPE takes other frequencies from here on, the keys in the cache are rotated anew.
+    const { spec } = this.options;
+    if (isLong(spec, before + 1) && !isLong(spec, before)) return this.fillCache();
     return this.run(
       tokens.map((token) => [token]),
       1,
       start,
       start.map(() => 1),
+    );
+  }
+
+  private get longest(): number {
+    return Math.max(...this.rows.map((row) => row.length));
+  }
+
+  /** Computes keys and values of all rows. */
+  private async fillCache(): Promise<Float32Array> {
+    const { longest } = this;
+    const length = this.planned.promptLengths.find((candidate) => candidate >= longest);
+    if (length === undefined) throw contextFull(longest, this.options.maxLength);
+    this.rotary.useFor(longest);
+    return this.run(
+      this.rows,
+      length,
+      this.rows.map(() => 0),
+      this.rows.map((row) => row.length),
     );
   }
 

@@ -5,13 +5,14 @@ import { dynamicMap } from '../core/dynamic-map';
 import { hash } from '../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import type { KeepParameter, LoadStream, StateTensor, WeightTensor } from '../core/weights';
-import { batchLeaves, countLabels } from './batch';
+import { batchLeaves, countLabels, longestDocument } from './batch';
 import type { Device } from './device';
 import { byteSize, type Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from './groups';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
 import { loadModel } from './model/load';
+import { RotaryLeaves } from './model/rotary-leaves';
 import { initialAdapter } from './model/lora';
 import { initialMagnitudes, LEAF, lossGraph, updateGraph, type ModelOptions } from './model/graphs';
 import { quantizeGraphs, storedParts } from './model/weights';
@@ -90,6 +91,8 @@ function decaysInTransformers(name: string): boolean {
 }
 
 export class GpuTrainSession implements TrainSession {
+  private readonly rotary: RotaryLeaves;
+
   private constructor(
     private readonly device: Device,
     private readonly pipelines: PipelineCache,
@@ -97,7 +100,9 @@ export class GpuTrainSession implements TrainSession {
     private readonly options: TrainOptions,
     private readonly planned: TrainPlan,
     private readonly memory: Memory,
-  ) {}
+  ) {
+    this.rotary = new RotaryLeaves(memory, planned.model);
+  }
 
   static async create(
     device: Device,
@@ -272,6 +277,7 @@ export class GpuTrainSession implements TrainSession {
     this.memory.write(LEAF.ids, ids);
     this.memory.write(LEAF.labels, labels);
     if (packing) this.memory.write(LEAF.first, first);
+    this.rotary.useFor(longestDocument(batch));
     return length;
   }
 

@@ -54,6 +54,11 @@ export class JsonObject {
     return Object.hasOwn(this.value, key) ? (this.value[key] ?? undefined) : undefined;
   }
 
+  /** Whether the field is there and null, where that says something else than its absence. */
+  isNull(key: string): boolean {
+    return Object.hasOwn(this.value, key) && this.value[key] === null;
+  }
+
   object(key: string): JsonObject | undefined {
     const value = this.get(key);
     if (value === undefined) return undefined;
@@ -73,6 +78,14 @@ export class JsonObject {
     if (!Array.isArray(value) || !value.every((item) => typeof item === 'string'))
       throw this.wrong(key, 'a list of texts');
     return value;
+  }
+
+  numbers(key: string): number[] | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value) || !value.every((item) => typeof item === 'number' && Number.isFinite(item)))
+      throw this.wrong(key, 'a list of numbers');
+    return value as number[];
   }
 
   boolean(key: string): boolean | undefined {
@@ -96,6 +109,14 @@ export class JsonObject {
     if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > limit) {
       throw this.wrong(key, `a whole number from 1 to ${limit}`);
     }
+    return value;
+  }
+
+  /** A whole number, 0 or more. */
+  count(key: string): number | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0) throw this.wrong(key, 'a whole number');
     return value;
   }
 

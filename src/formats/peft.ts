@@ -4,7 +4,7 @@
  */
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
-import { adapterParameters, layerLinears, type DecoderSpec, type LoraSpec } from '../core/spec';
+import { adapterParameters, layerLinears, moduleName, type DecoderSpec, type LoraSpec } from '../core/spec';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { WeightTensor } from '../core/weights';
 import { isPlainObject, readObject, type JsonObject } from './json';
@@ -124,7 +124,7 @@ function readTargets(config: JsonObject, tensors: readonly WeightTensor[]): stri
  * Throws `bad-config` for a name that the model doesn't have.
  */
 export function resolveTargetModules(targets: 'all-linear' | readonly string[], spec: DecoderSpec): string[] {
-  const known = layerLinears(spec, 0).map(({ name }) => name.slice(name.lastIndexOf('.') + 1));
+  const known = layerLinears(spec, 0).map(moduleName);
   if (targets === 'all-linear') return known;
   const stranger = targets.find((target) => !known.includes(target));
   if (stranger !== undefined || targets.length === 0) {

@@ -1,10 +1,10 @@
 /** One pass over given token ids: logits, loss and gradients, to hold against another implementation. */
 import type { RunConfig } from '../core/config';
 import { GraftError, throwIfCancelled } from '../core/errors';
-import type { LoraSpec } from '../core/spec';
+import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { Engine, ForwardResult, TrainOptions } from '../engine';
 import type { HubModel } from '../formats/model';
-import { checkAdapter, type Adapter } from '../formats/peft';
+import { checkAdapter, resolveTargetModules, type Adapter } from '../formats/peft';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import type { LoadingReport } from './steps/loading';
 import { chooseWeightDType } from './steps/options';
@@ -29,14 +29,10 @@ export interface ForwardOutput extends ForwardResult {
 }
 
 /** Adds nothing to the model: its B matrices are zero. A session without gradients needs far less memory with it. */
-const EMPTY_ADAPTER: LoraSpec = {
-  r: 1,
-  alpha: 1,
-  dropout: 0,
-  targetModules: ['q_proj'],
-  useRslora: false,
-  useDora: false,
-};
+function emptyAdapter(spec: DecoderSpec): LoraSpec {
+  const targetModules = resolveTargetModules('all-linear', spec).slice(0, 1);
+  return { r: 1, alpha: 1, dropout: 0, targetModules, useRslora: false, useDora: false };
+}
 
 /** @throws `bad-data` for rows that aren't of one length, ids outside the vocabulary, or gradients without labels. */
 export async function forward(
@@ -66,7 +62,7 @@ export async function forward(
 }
 
 function forwardOptions({ model, adapter, inputIds, gradients, dtype }: ForwardInput, length: number): TrainOptions {
-  const lora = adapter?.content.lora ?? (gradients ? undefined : EMPTY_ADAPTER);
+  const lora = adapter?.content.lora ?? (gradients ? undefined : emptyAdapter(model.spec));
   return {
     spec: model.spec,
     weightDType: lora ? chooseWeightDType(dtype, model.weightDType) : 'f32',

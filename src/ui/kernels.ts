@@ -5,7 +5,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/^attention/, 'Attention'],
   [/^rms_norm/, 'Norms'],
   [/^rope/, 'Positions'],
-  [/^swiglu/, 'Activations'],
+  [/^glu/, 'Activations'],
   [/^(adamw|sum_squares|global_norm)/, 'The update'],
   [/^(add|accumulate|column_sum|sum)/, 'Sums'],
   [/^dropout/, 'Dropout'],

@@ -5,22 +5,24 @@ export interface RopeSizes {
   readonly length: number;
   readonly heads: number;
   readonly headDim: number;
+  /** Channels of a head that are rotated, the first of them; absent, all. */
+  readonly rotaryDim?: number;
 }
 
 /**
- * Turns the pair (x[i], x[i + D/2]) of each head by the angle whose cosine and sine stand in the tables
- * [positions, D/2] at the row's position: start of its sequence + row in its document. `direction` −1 turns back.
+ * Turns the pair (x[i], x[i + R/2]) of the first R channels of each head by the angle whose cosine and sine stand in the tables
+ * [positions, R/2] at the row's position: start of its sequence + row in its document. `direction` −1 turns back.
  */
 export function rope(
   x: Values,
   { start, first }: Positions,
   cos: Values,
   sin: Values,
-  { length, heads, headDim }: RopeSizes,
+  { length, heads, headDim, rotaryDim = headDim }: RopeSizes,
   direction: 1 | -1 = 1,
 ): Float64Array {
-  const half = headDim / 2;
-  const y = new Float64Array(x.length);
+  const half = rotaryDim / 2;
+  const y = Float64Array.from(x);
   for (let row = 0; row < x.length / (heads * headDim); row++) {
     const position = start[Math.floor(row / length)]! + (row % length) - (first?.[row] ?? 0);
     for (let head = 0; head < heads; head++) {

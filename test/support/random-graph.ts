@@ -7,7 +7,7 @@ import { addBias } from '../../src/engine/ops/bias';
 import { dropout } from '../../src/engine/ops/dropout';
 import { linear } from '../../src/engine/ops/matmul';
 import { rmsNorm } from '../../src/engine/ops/rms_norm';
-import { swiglu } from '../../src/engine/ops/swiglu';
+import { swiglu } from '../../src/engine/ops/glu';
 import type { LeafInput } from './graph-runner';
 
 const ROWS = 5;

@@ -2,17 +2,19 @@
  * The one decoder-only transformer (Llama: Touvron et al. 2023, arXiv:2302.13971), written once and configured by a
  * spec. B batch, T tokens a sequence, C hidden size, H heads, D head size, V vocabulary; activations are [B·T, ·].
  */
-import { EMBEDDING, HEAD, layerLinears, type DecoderSpec, type LinearSpec } from '../../core/spec';
+import { EMBEDDING, HEAD, layerLinears, moduleName, type DecoderSpec, type LinearSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph';
 import type { Checkpointing } from '../types';
-import { concatColumns } from '../ops/columns';
+import { add } from '../ops/add';
+import { concatColumns, splitColumns } from '../ops/columns';
 import { embedding } from '../ops/embedding';
+import { geglu, swiglu } from '../ops/glu';
 import { linear } from '../ops/matmul';
 import { rmsNorm } from '../ops/rms_norm';
 import { rope, type Rotary } from '../ops/rope';
 import { expand, round } from '../ops/round';
 import { concatRows, splitRows } from '../ops/rows';
-import { swiglu } from '../ops/swiglu';
+import { softcap } from '../ops/softcap';
 
 /** What differs between training and decoding, with and without an adapter. */
 export interface DecoderParts {
@@ -20,7 +22,10 @@ export interface DecoderParts {
   readonly spec: DecoderSpec;
   /** Tokens a sequence in this graph. */
   readonly length: number;
-  readonly rotary: Rotary;
+  /** The rotary embedding of a layer; undefined where it has none. */
+  rotary(layer: number): Rotary | undefined;
+  /** What embeddings are multiplied by. */
+  readonly embeddingScale: number;
   /** The leaf of a base parameter, by Hub name. */
   parameter(name: string): Tensor;
   /** The leaves of the embedding table or the head, which may be stored in parts of whole rows. */
@@ -29,7 +34,7 @@ export interface DecoderParts {
    * x · Wᵀ of one of the layer linears, with its bias and its adapter, plus `residual`; `firstRow` is where x starts in
    * the batch.
    */
-  project(x: Tensor, target: LinearSpec, place?: { residual?: Tensor; firstRow?: number }): Tensor;
+  project(x: Tensor, target: LinearSpec, place?: { residual?: Tensor | undefined; firstRow?: number }): Tensor;
   /** Attention over q[B·T, H·D] and this layer's k and v. */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor;
   /** Recompute each layer in the backward pass. */
@@ -39,9 +44,12 @@ export interface DecoderParts {
 
 /** Hidden states after the last norm, [B·T, C], for ids[B·T] (u32). */
 export function decoder(parts: DecoderParts, ids: Tensor): Tensor {
-  const { graph, spec } = parts;
-  const x = layers(parts, embedding(graph, ids, parts.table(EMBEDDING)));
-  return rmsNorm(graph, x, parts.parameter('model.norm.weight'), spec.rmsNormEps);
+  const x = layers(parts, embedding(parts.graph, ids, parts.table(EMBEDDING), parts.embeddingScale));
+  return norm(parts, x, 'model.norm');
+}
+
+function norm({ graph, spec, parameter }: DecoderParts, x: Tensor, name: string): Tensor {
+  return rmsNorm(graph, x, parameter(`${name}.weight`), spec.rmsNormEps, spec.normOffset);
 }
 
 /** All blocks, as checkpoint segments where asked for. */
@@ -80,29 +88,82 @@ export function headTable({ spec, table }: Pick<DecoderParts, 'spec' | 'table'>)
 
 /** Logits [N, V] of hidden states [N, C]. */
 export function head(parts: Pick<DecoderParts, 'graph' | 'spec' | 'table'>, hidden: Tensor): Tensor {
-  const logits = headTable(parts).map((part) => linear(parts.graph, hidden, part));
-  return logits.length === 1 ? logits[0]! : concatColumns(parts.graph, logits);
+  const { graph, spec } = parts;
+  const products = headTable(parts).map((part) => linear(graph, hidden, part));
+  const logits = products.length === 1 ? products[0]! : concatColumns(graph, products);
+  return spec.logitSoftcap === undefined ? logits : softcap(graph, logits, spec.logitSoftcap);
 }
 
-/** One pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)). */
+/**
+ * One block: x + attention(norm(x)), then x + mlp(norm(x)); with sandwich norms x + norm(attention(norm(x))), and so on.
+ */
 function block(parts: DecoderParts, layer: number, input: Tensor): Tensor {
-  const { graph, spec, length, rotary } = parts;
-  const norm = (x: Tensor, name: string) =>
-    rmsNorm(graph, x, parts.parameter(`model.layers.${layer}.${name}.weight`), spec.rmsNormEps);
-  const [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] = layerLinears(spec, layer) as SevenLinears;
-
-  const h = norm(input, 'input_layernorm');
-  const q = rope(graph, parts.project(h, qProj), rotary, { length, heads: spec.numHeads });
-  const k = rope(graph, parts.project(h, kProj), rotary, { length, heads: spec.numKeyValueHeads });
-  const v = parts.project(h, vProj);
-  const x = parts.project(parts.attend(layer, q, k, v), oProj, { residual: input });
-
+  const { graph, spec } = parts;
+  const name = (part: string) => `model.layers.${layer}.${part}`;
+  if (!spec.sandwichNorms) {
+    const x = attentionPart(parts, layer, norm(parts, input, name('input_layernorm')), input);
+    return inChunks(parts, x, (rows, firstRow) =>
+      mlpPart(parts, layer, norm(parts, rows, name('post_attention_layernorm')), { firstRow, residual: rows }),
+    );
+  }
+  const attended = attentionPart(parts, layer, norm(parts, input, name('input_layernorm')));
+  const x = add(graph, input, norm(parts, attended, name('post_attention_layernorm')));
   return inChunks(parts, x, (rows, firstRow) => {
-    const g = norm(rows, 'post_attention_layernorm');
-    const place = { firstRow };
-    const activated = swiglu(graph, parts.project(g, gateProj, place), parts.project(g, upProj, place));
-    return parts.project(activated, downProj, { firstRow, residual: rows });
+    const y = mlpPart(parts, layer, norm(parts, rows, name('pre_feedforward_layernorm')), { firstRow });
+    return add(graph, rows, norm(parts, y, name('post_feedforward_layernorm')));
   });
+}
+
+/** The linears of a layer by the names that their modules have. */
+function linears(spec: DecoderSpec, layer: number): (module: string) => LinearSpec {
+  const byName = new Map(layerLinears(spec, layer).map((target) => [moduleName(target), target]));
+  return (module) => byName.get(module)!;
+}
+
+/** Attention of normed rows h[B·T, C], through its last linear, plus `residual`. */
+function attentionPart(parts: DecoderParts, layer: number, h: Tensor, residual?: Tensor): Tensor {
+  const { graph, spec, length } = parts;
+  const { numHeads, numKeyValueHeads, headDim } = spec;
+  const linear = linears(spec, layer);
+  const rotary = parts.rotary(layer);
+  const prepared = (x: Tensor, heads: number, headNorm: string) => {
+    const normed = spec.queryKeyNorms ? norm(parts, x, `model.layers.${layer}.self_attn.${headNorm}`) : x;
+    return rotary ? rope(graph, normed, rotary, { length, heads }) : normed;
+  };
+
+  const [q, k, v] = (
+    spec.fusedProjections
+      ? splitColumns(
+          graph,
+          parts.project(h, linear('qkv_proj')),
+          [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim),
+        )
+      : ['q_proj', 'k_proj', 'v_proj'].map((module) => parts.project(h, linear(module)))
+  ) as [Tensor, Tensor, Tensor];
+  const attended = parts.attend(layer, prepared(q, numHeads, 'q_norm'), prepared(k, numKeyValueHeads, 'k_norm'), v);
+  return parts.project(attended, linear('o_proj'), { residual });
+}
+
+/** The gated MLP of normed rows g, plus `residual`. */
+function mlpPart(
+  parts: DecoderParts,
+  layer: number,
+  g: Tensor,
+  place: { firstRow: number; residual?: Tensor },
+): Tensor {
+  const { graph, spec } = parts;
+  const { firstRow } = place;
+  const linear = linears(spec, layer);
+  const [gate, up] = (
+    spec.fusedProjections
+      ? splitColumns(graph, parts.project(g, linear('gate_up_proj'), { firstRow }), [
+          spec.intermediateSize,
+          spec.intermediateSize,
+        ])
+      : ['gate_proj', 'up_proj'].map((module) => parts.project(g, linear(module), { firstRow }))
+  ) as [Tensor, Tensor];
+  const activated = spec.activation === 'gelu_tanh' ? geglu(graph, gate, up) : swiglu(graph, gate, up);
+  return parts.project(activated, linear('down_proj'), place);
 }
 
 /** f of all rows of x, or of at most `mlpRows` at a time, so that what is wide in it is never whole. */
@@ -122,5 +183,3 @@ function inChunks(parts: DecoderParts, x: Tensor, f: (rows: Tensor, first: numbe
     chunks.map((rows, i) => graph.checkpoint(() => f(rows, firsts[i]!))),
   );
 }
-
-type SevenLinears = [LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec, LinearSpec];

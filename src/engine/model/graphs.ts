@@ -1,12 +1,21 @@
 /** The graphs of a run: what a micro-batch, an evaluation, an update, a prefill and a decoding step compute. */
-import { targetedLinears, type LinearSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
-import type { WeightDType } from '../../core/dtypes';
+import {
+  layerSpec,
+  targetedLinears,
+  type DecoderSpec,
+  type LinearSpec,
+  type LoraSpec,
+  type ParameterSpec,
+  type RopeKind,
+} from '../../core/spec';
+import { fromFloat32, toFloat32, type FloatDType, type WeightDType } from '../../core/dtypes';
 import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
 import { eachGradient } from '../autodiff';
 import { Graph, type Tensor } from '../graph';
 import { gradientLeaf, groupLeaf, type FlatGroup } from '../groups';
 import { accumulate } from '../ops/accumulate';
 import { attention } from '../ops/attention';
+import type { AttentionSizes } from '../ops/attention_sizes';
 import { addBias } from '../ops/bias';
 import { gatherRows, kvAppend } from '../ops/cache';
 import { headLoss, headLossGradients } from '../ops/head_loss';
@@ -16,6 +25,7 @@ import type { Positions } from '../ops/positions';
 import type { AdamWOptions, Checkpointing, MemoryBytes } from '../types';
 import { decoder, head, headTable, type DecoderParts } from './decoder';
 import { adaptedLinear, magnitudeGraph } from './lora';
+import { rotatedPairs } from './rotary';
 import { storedDTypes, storedParts, type StorageOptions } from './weights';
 
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
@@ -28,12 +38,16 @@ export const LEAF = {
   start: 'start',
   first: 'first',
   lastRows: 'last-rows',
-  cos: 'rope-cos',
-  sin: 'rope-sin',
   dropoutSeed: 'dropout-seed',
   schedule: 'schedule',
   /** The signed and the unsigned dynamic map, where moments are kept in 8 bits. */
   dynamicMaps: 'dynamic-maps',
+} as const;
+
+/** The leaves of the rotary tables of the layers of a kind. */
+export const rotaryLeaf = {
+  cos: (kind: RopeKind) => `rope-cos:${kind}`,
+  sin: (kind: RopeKind) => `rope-sin:${kind}`,
 } as const;
 
 /** What all graphs of a session agree on. */
@@ -85,7 +99,7 @@ class GraphLeaves {
   project(
     x: Tensor,
     target: LinearSpec,
-    { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor } = {},
+    { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor | undefined } = {},
   ): Tensor {
     const weight = this.weight(`${target.name}.weight`);
     const stream = this.streams.get(target.name);
@@ -122,17 +136,22 @@ class GraphLeaves {
     checkpoint: boolean,
     checkpointing: Checkpointing = {},
   ): DecoderParts {
-    const { spec, positions } = this.options;
-    const table = [positions, spec.headDim / 2];
+    const { spec, positions, weightDType } = this.options;
     return {
       graph: this.graph,
       spec,
       length,
-      rotary: {
-        ...rows,
-        cos: this.input(LEAF.cos, table, 'f32'),
-        sin: this.input(LEAF.sin, table, 'f32'),
+      rotary: (layer) => {
+        const { rope: kind } = layerSpec(spec, layer);
+        if (kind === 'none') return undefined;
+        const table = [positions, rotatedPairs(spec, kind)];
+        return {
+          ...rows,
+          cos: this.input(rotaryLeaf.cos(kind), table, 'f32'),
+          sin: this.input(rotaryLeaf.sin(kind), table, 'f32'),
+        };
       },
+      embeddingScale: rounded(spec.embeddingScale ?? 1, weightDType),
       parameter: (name) => this.weight(name),
       table: (name) => this.table(name),
       project: (x, target, place) => this.project(x, target, place),
@@ -163,24 +182,25 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const graph = new Graph();
   const seed = options.dropout ? graph.leaf(LEAF.dropoutSeed, { shape: [1], dtype: 'u32' }, 'workspace') : undefined;
   const leaves = new GraphLeaves(graph, options, seed);
-  const sizes = attentionSizes(spec, batch, length, length);
   const rows = leaves.positions(batch, length, options.packed);
-  const attend = (_: number, q: Tensor, k: Tensor, v: Tensor) => attention(graph, q, k, v, rows, sizes);
+  const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) =>
+    attention(graph, q, k, v, rows, attentionSizes(spec, layer, { batch, length, keys: length }));
   const parts = leaves.parts(length, rows, attend, options.checkpoint, options.checkpointing);
   const hidden = decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32'));
   const logits = options.logits ? graph.keep(head(parts, hidden)) : undefined;
   const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
   const total = leaves.input(LEAF.loss, [1], 'f32');
   const table = headTable(parts);
+  const cap = { softcap: spec.logitSoftcap };
   if (!options.gradients) {
-    accumulate(graph, headLoss(graph, hidden, table, labels), total);
+    accumulate(graph, headLoss(graph, hidden, table, labels, cap), total);
     return { graph, logits };
   }
   const gradientOf = ({ leaf, shape }: Tensor) =>
     graph.leaf(gradientLeaf(leaf!.name), { shape, dtype: 'f32' }, 'gradients');
   const dTable = options.trainable === 'all' ? table.map(gradientOf) : [];
   const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
-  const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable);
+  const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable, cap);
   for (const [parameter, gradient] of eachGradient(graph, new Map([[hidden, dHidden]]))) {
     accumulate(graph, gradient, gradientOf(parameter));
   }
@@ -249,7 +269,6 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
   const { spec, batch, length, capacity } = options;
   const graph = new Graph();
   const leaves = new GraphLeaves(graph, options);
-  const sizes = attentionSizes(spec, batch, length, capacity);
   const rows = leaves.positions(batch, length);
   const cache = [batch, capacity, spec.numKeyValueHeads * spec.headDim];
   const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => {
@@ -257,7 +276,7 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
     const values = leaves.input(`cache:${layer}:values`, cache, 'f32');
     kvAppend(graph, k, rows.start, keys, length);
     kvAppend(graph, v, rows.start, values, length);
-    return attention(graph, q, keys, values, rows, sizes);
+    return attention(graph, q, keys, values, rows, attentionSizes(spec, layer, { batch, length, keys: capacity }));
   };
   const parts = leaves.parts(length, rows, attend, false);
   const hidden = decoder(parts, leaves.input(LEAF.ids, [batch * length], 'u32'));
@@ -266,6 +285,24 @@ export function decodeGraph(options: DecodeGraphOptions): { graph: Graph; logits
   return { graph, logits };
 }
 
-function attentionSizes(spec: ModelOptions['spec'], batch: number, length: number, keys: number) {
-  return { batch, length, keys, heads: spec.numHeads, kvHeads: spec.numKeyValueHeads, headDim: spec.headDim };
+/** What attention of a layer computes over `keys` rows of keys a sequence. */
+function attentionSizes(
+  spec: DecoderSpec,
+  layer: number,
+  rows: Pick<AttentionSizes, 'batch' | 'length' | 'keys'>,
+): AttentionSizes {
+  return {
+    ...rows,
+    heads: spec.numHeads,
+    kvHeads: spec.numKeyValueHeads,
+    headDim: spec.headDim,
+    scale: spec.attentionScale,
+    window: layerSpec(spec, layer).window,
+    softcap: spec.attentionSoftcap,
+  };
+}
+
+/** As a constant of the model becomes in PyTorch, which keeps it in the type of the weights. */
+function rounded(value: number, dtype: FloatDType): number {
+  return toFloat32(fromFloat32(Float32Array.of(value), dtype), dtype)[0]!;
 }

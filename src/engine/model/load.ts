@@ -1,4 +1,4 @@
-/** What every session begins with: base weights in their leaves, quantised on the way, and the rotary tables. */
+/** What every session begins with: base weights in their leaves, quantised on the way, or put back as they were kept. */
 import { BYTES_PER_ELEMENT, elementCount, type QuantizedDType, type WeightDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { nestScales, quantizedLayout, storedBytes } from '../../core/quantization';
@@ -10,8 +10,7 @@ import { QUANTIZE_UNIT } from '../ops/quantize';
 import { rowsByPart, type PartRows } from '../parts';
 import { isQuantized } from '../tensor';
 import { Arrivals, converted } from '../upload';
-import { LEAF, type ModelOptions } from './graphs';
-import { rotaryTables } from './rotary';
+import type { ModelOptions } from './graphs';
 import { chunkElements, quantizeProgram, QUANTIZE_LEAF, storedDTypes, storedParts } from './weights';
 
 /** Bytes that may be on their way to the GPU at once: until it has them, they take memory a second time. */
@@ -35,9 +34,6 @@ export async function loadModel(
     else if ((await loader.add(slice)) && keep) await keep(slice.name, loader.leavesOf(slice.name));
   }
   loader.end();
-  const { cos, sin } = rotaryTables(model.spec.rope, model.spec.headDim, model.positions);
-  memory.write(LEAF.cos, cos);
-  memory.write(LEAF.sin, sin);
 }
 
 /** A leaf of a parameter, and how many bytes it has been given of what was kept of it. */

@@ -2,7 +2,7 @@ import forwardCode from '../../../shaders/embedding.wgsl?raw';
 import backwardCode from '../../../shaders/embedding_backward.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
-import { grid, gridFor, u32, type Kernel, type Shader } from '../kernel';
+import { f32, grid, gridFor, u32, type Kernel, type Shader } from '../kernel';
 import { weightBlocks, weightModules } from './modules';
 import { matrix } from './shape';
 
@@ -19,42 +19,48 @@ function firstRows(parts: readonly Tensor[]): number[] {
 }
 
 /** Inputs: ids, and the parts of the table. */
-export const embeddingOp: Op = {
+export const embeddingOp: Op<{ readonly scale: number }> = {
   name: 'embedding',
   outputs([ids, part]) {
     return [{ shape: [elementCount(ids!.shape), matrix('embedding', part!)[1]], dtype: 'f32' }];
   },
-  kernels({ inputs: [ids, ...parts], outputs: [y] }, capabilities) {
+  kernels({ inputs: [ids, ...parts], outputs: [y], attrs: { scale } }, capabilities) {
     const [tokens, channels] = matrix('embedding', y!);
     const firsts = firstRows(parts);
     return parts.map((part, i): Kernel => ({
       shader: forwardShader,
       modules: weightModules(part, capabilities),
-      params: [u32(tokens), u32(channels), u32(firsts[i]!), u32(part.shape[0]!), weightBlocks(part)],
+      params: [u32(tokens), u32(channels), u32(firsts[i]!), u32(part.shape[0]!), weightBlocks(part), f32(scale)],
       bindings: [ids!, part, y!],
       workgroups: gridFor(tokens * channels),
       flops: tokens * channels,
     }));
   },
-  backward({ graph, inputs: [ids, ...parts], dOutputs: [dy], needs }) {
+  backward({ graph, inputs: [ids, ...parts], dOutputs: [dy], attrs: { scale }, needs }) {
     const firsts = firstRows(parts);
     const gradients = parts.map((part, i) => {
-      const attrs = { firstRow: firsts[i]!, rows: part.shape[0]! };
+      const attrs = { firstRow: firsts[i]!, rows: part.shape[0]!, scale };
       return needs(i + 1) ? graph.apply1(embeddingBackwardOp, [ids!, dy!], attrs) : undefined;
     });
     return [undefined, ...gradients];
   },
 };
 
-export const embeddingBackwardOp: Op<{ readonly firstRow: number; readonly rows: number }> = {
+interface PartAttrs {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly scale: number;
+}
+
+export const embeddingBackwardOp: Op<PartAttrs> = {
   name: 'embeddingBackward',
   outputs: ([, dy], { rows }) => [{ shape: [rows, dy!.shape[1]!], dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs: { firstRow, rows } }) {
+  kernels({ inputs, outputs, attrs: { firstRow, rows, scale } }) {
     const [tokens, channels] = matrix('embeddingBackward', inputs[1]!);
     return [
       {
         shader: backwardShader,
-        params: [u32(rows), u32(firstRow), u32(tokens), u32(channels)],
+        params: [u32(rows), u32(firstRow), u32(tokens), u32(channels), f32(scale)],
         bindings: [...inputs, ...outputs],
         workgroups: grid(rows),
         flops: rows * tokens * Math.ceil(channels / 64) * 8,
@@ -64,9 +70,9 @@ export const embeddingBackwardOp: Op<{ readonly firstRow: number; readonly rows:
 };
 
 /**
- * Rows of table[V, C] at ids[N] (u32): f32 [N, C]. `table` is of any weight type, in parts of whole rows; ids must be
+ * Rows of table[V, C] at ids[N] (u32), times `scale`: f32 [N, C]. `table` is of any weight type, in parts of whole rows; ids must be
  * below V.
  */
-export function embedding(graph: Graph, ids: Tensor, table: readonly Tensor[]): Tensor {
-  return graph.apply1(embeddingOp, [ids, ...table], undefined);
+export function embedding(graph: Graph, ids: Tensor, table: readonly Tensor[], scale = 1): Tensor {
+  return graph.apply1(embeddingOp, [ids, ...table], { scale });
 }

@@ -6,7 +6,7 @@ import dweightCode from '../../../shaders/rms_norm_dweight.wgsl?raw';
 import type { Graph, Op, Tensor } from '../graph';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
 import { epilogueLanesModule, lanesModule, reduceModule } from './modules';
-import { expectShape, matrix } from './shape';
+import { matrix } from './shape';
 
 const forwardShader: Shader = { name: 'rms_norm', code: forwardCode };
 const rowsShader: Shader = { name: 'rms_norm_rows', code: rowsCode };
@@ -30,50 +30,61 @@ function rowKernel(
     : { shader: byGroup, modules: [reduceModule(capabilities), lanes], workgroups: grid(rows) };
 }
 
-export const rmsNormOp: Op<{ eps: number }> = {
+/** Rows that are normed by themselves, each as long as the weight: rows of x, or equal parts of them. */
+function normRows(x: Tensor, channels: number): [number, number] {
+  const [rows, width] = matrix('rmsNorm', x);
+  if (width % channels !== 0) throw new Error(`rmsNorm: rows of ${width} are no multiple of ${channels}`);
+  return [(rows * width) / channels, channels];
+}
+
+interface NormAttrs {
+  readonly eps: number;
+  readonly offset: number;
+}
+
+export const rmsNormOp: Op<NormAttrs> = {
   name: 'rmsNorm',
   cheap: true,
   outputs([x, weight]) {
-    const [rows, channels] = matrix('rmsNorm', x!);
-    expectShape('rmsNorm weight', weight!, [channels]);
+    const [rows] = normRows(x!, weight!.shape[0]!);
     return [
-      { shape: [rows, channels], dtype: 'f32' },
+      { shape: x!.shape, dtype: 'f32' },
       { shape: [rows], dtype: 'f32' },
     ];
   },
   kernels({ inputs, outputs, attrs }, capabilities) {
-    const [rows, channels] = matrix('rmsNorm', inputs[0]!);
+    const [rows, channels] = normRows(inputs[0]!, inputs[1]!.shape[0]!);
     return [
       {
         ...rowKernel([rows, channels], capabilities, forwardShader, rowsShader),
-        params: [u32(rows), u32(channels), f32(attrs.eps)],
+        params: [u32(rows), u32(channels), f32(attrs.eps), f32(attrs.offset)],
         bindings: [...inputs, ...outputs],
         flops: 4 * rows * channels,
       },
     ];
   },
-  backward({ graph, inputs: [x, weight], outputs: [, rstd], dOutputs: [dy], needs, takePartial }) {
+  backward({ graph, inputs: [x, weight], outputs: [, rstd], dOutputs: [dy], attrs, needs, takePartial }) {
     const addend = needs(0) ? takePartial(0) : undefined;
     const inputs = [x!, weight!, rstd!, dy!, ...(addend ? [addend] : [])];
     return [
-      needs(0) ? graph.apply1(rmsNormDxOp, inputs, undefined) : undefined,
-      needs(1) ? graph.apply1(rmsNormDweightOp, [x!, rstd!, dy!], undefined) : undefined,
+      needs(0) ? graph.apply1(rmsNormDxOp, inputs, attrs) : undefined,
+      needs(1) ? graph.apply1(rmsNormDweightOp, [x!, rstd!, dy!], { channels: weight!.shape[0]! }) : undefined,
     ];
   },
 };
 
 /** Inputs x, weight, rstd, dy and an optional addend of x's shape. */
-export const rmsNormDxOp: Op = {
+export const rmsNormDxOp: Op<NormAttrs> = {
   name: 'rmsNormDx',
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
-  kernels({ inputs: [x, weight, rstd, dy, addend], outputs: [dx] }, capabilities) {
-    const [rows, channels] = matrix('rmsNormDx', x!);
+  kernels({ inputs: [x, weight, rstd, dy, addend], outputs: [dx], attrs }, capabilities) {
+    const [rows, channels] = normRows(x!, weight!.shape[0]!);
     const { modules = [], ...kernel } = rowKernel([rows, channels], capabilities, dxShader, dxRowsShader);
     return [
       {
         ...kernel,
         modules: [...modules, epilogueLanesModule(addend)],
-        params: [u32(rows), u32(channels)],
+        params: [u32(rows), u32(channels), f32(attrs.offset)],
         bindings: [x!, weight!, dx!, addend, rstd!, dy!],
         flops: 8 * rows * channels,
       },
@@ -81,11 +92,11 @@ export const rmsNormDxOp: Op = {
   },
 };
 
-export const rmsNormDweightOp: Op = {
+export const rmsNormDweightOp: Op<{ readonly channels: number }> = {
   name: 'rmsNormDweight',
-  outputs: ([x]) => [{ shape: [x!.shape[1]!], dtype: 'f32' }],
-  kernels({ inputs, outputs }) {
-    const [rows, channels] = matrix('rmsNormDweight', inputs[0]!);
+  outputs: (_, { channels }) => [{ shape: [channels], dtype: 'f32' }],
+  kernels({ inputs, outputs, attrs }) {
+    const [rows, channels] = normRows(inputs[0]!, attrs.channels);
     return [
       {
         shader: dweightShader,
@@ -98,7 +109,10 @@ export const rmsNormDweightOp: Op = {
   },
 };
 
-/** Root-mean-square norm of x[N, C] with weight[C], both f32. */
-export function rmsNorm(graph: Graph, x: Tensor, weight: Tensor, eps: number): Tensor {
-  return graph.apply1(rmsNormOp, [x, weight], { eps });
+/**
+ * Root-mean-square norm of x[N, C], f32, with weight[C], to which `offset` is added. With a shorter weight[D] each D
+ * channels of a row are normed by themselves: the heads of queries and keys.
+ */
+export function rmsNorm(graph: Graph, x: Tensor, weight: Tensor, eps: number, offset = 0): Tensor {
+  return graph.apply1(rmsNormOp, [x, weight], { eps, offset });
 }

@@ -7,7 +7,7 @@ import { matrix } from './shape';
 
 const shader: Shader = { name: 'rope', code };
 
-/** Positions of the rows, `length` a sequence, and tables cos, sin [positions, D/2]. */
+/** Positions of the rows, `length` a sequence, and tables cos, sin [positions, R/2]. */
 export interface Rotary extends Positions {
   readonly cos: Tensor;
   readonly sin: Tensor;
@@ -26,16 +26,24 @@ export const ropeOp: Op<RopeAttrs> = {
   kernels({ inputs, outputs, attrs }, _, inPlace = false) {
     const [x, cos, sin, start, first] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
     const [rows, channels] = matrix('rope', x);
-    const halfDim = channels / attrs.heads / 2;
-    const width = halfDim % 4 === 0 ? 4 : 1;
+    const headDim = channels / attrs.heads;
+    const halfDim = cos.shape[1]!;
+    const width = halfDim % 4 === 0 && headDim % 8 === 0 ? 4 : 1;
     const threads = (rows * channels) / 2 / width;
     const packed = documents(first, [inPlace ? undefined : x, start, cos, sin, ...outputs]);
     return [
       {
         shader,
         ...packed,
-        modules: [lanesModule(halfDim), placeModule(inPlace), ...packed.modules],
-        params: [u32(threads), u32(attrs.length), u32(attrs.heads), u32(halfDim / width), f32(attrs.direction)],
+        modules: [lanesModule(width), placeModule(inPlace), ...packed.modules],
+        params: [
+          u32(threads),
+          u32(attrs.length),
+          u32(attrs.heads),
+          u32(halfDim / width),
+          u32(headDim / width),
+          f32(attrs.direction),
+        ],
         workgroups: gridFor(threads),
         flops: 3 * rows * channels,
       },
@@ -48,7 +56,10 @@ export const ropeOp: Op<RopeAttrs> = {
   },
 };
 
-/** Rotates each head of x[B·T, H·D] by its position (Su et al. 2021, arXiv:2104.09864). D must be even. */
+/**
+ * Rotates the first R channels of each head of x[B·T, H·D] by its position (Su et al. 2021, arXiv:2104.09864). D and R
+ * must be even.
+ */
 export function rope(graph: Graph, x: Tensor, rotary: Rotary, sizes: { length: number; heads: number }): Tensor {
   return graph.apply1(ropeOp, [x, rotary.cos, rotary.sin, ...positionInputs(rotary)], { ...sizes, direction: 1 });
 }

@@ -3,7 +3,7 @@ import { backward } from '../../../src/engine/autodiff';
 import { Graph, type Tensor } from '../../../src/engine/graph';
 import { linear } from '../../../src/engine/ops/matmul';
 import { adamwOp } from '../../../src/engine/ops/optimizer';
-import { swiglu } from '../../../src/engine/ops/swiglu';
+import { swiglu } from '../../../src/engine/ops/glu';
 import { declareLeaves, placeGraph, type LeafInput, type Runner } from '../../support/graph-runner';
 import { ADAM, BLOCK, LINEAR_NAMES, LINEARS, type BlockInputs, type Contender, type Prepared } from './types';
 

@@ -1,7 +1,7 @@
 /** The block's step in plain loops: what every engine's result is held against. */
 import { linearBackward, matmul } from '../../reference/matmul';
 import { adamw } from '../../reference/optimizer';
-import { swiglu, swigluBackward } from '../../reference/swiglu';
+import { swiglu, swigluBackward } from '../../reference/glu';
 import type { Values } from '../../reference/values';
 import { ADAM, BLOCK, LINEAR_NAMES, LINEARS, type BlockInputs, type LinearName } from './types';
 

@@ -8,7 +8,7 @@ import { gatherRows } from '../../../src/engine/ops/cache';
 import { linear } from '../../../src/engine/ops/matmul';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm';
 import { expand, round } from '../../../src/engine/ops/round';
-import { swiglu } from '../../../src/engine/ops/swiglu';
+import { swiglu } from '../../../src/engine/ops/glu';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 
 function leaf(graph: Graph, name: string, shape: number[], trainable: boolean): Tensor {

@@ -7,7 +7,7 @@ import { testGpu } from '../../support/gpu';
 import { hasReference, reference } from '../../support/reference';
 import { relativeError } from '../../support/compare';
 
-const FAMILIES = ['llama2', 'llama3', 'tinyllama'];
+const FAMILIES = ['llama2', 'llama3', 'tinyllama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'smollm3', 'gemma2', 'gemma3'];
 
 function argmax(values: Float32Array): number {
   return values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);

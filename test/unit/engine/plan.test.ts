@@ -9,7 +9,7 @@ import { PLAIN } from '../../../src/engine/kernel';
 import { add } from '../../../src/engine/ops/add';
 import { headLoss } from '../../../src/engine/ops/head_loss';
 import { linear } from '../../../src/engine/ops/matmul';
-import { swiglu } from '../../../src/engine/ops/swiglu';
+import { swiglu } from '../../../src/engine/ops/glu';
 import { planPrograms, type ProgramsPlan } from '../../../src/engine/plan';
 import { planTrainSession } from '../../../src/engine/train';
 import type { TrainOptions } from '../../../src/engine/types';

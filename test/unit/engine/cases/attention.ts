@@ -32,13 +32,14 @@ function ropeCase(
   heads: number,
   headDim: number,
   documents: readonly (readonly number[])[] = [],
+  rotaryDim = headDim,
 ): OpCase {
-  const sizes = { length, heads, headDim };
-  const half = headDim / 2;
+  const sizes = { length, heads, headDim, rotaryDim };
+  const half = rotaryDim / 2;
   const positions = Math.max(...starts) + length;
   const angles = Array.from({ length: positions * half }, (_, i) => Math.floor(i / half) * 10 ** (-(i % half) / half));
   return opCase({
-    name: `rope B ${starts.length} from ${starts.join(' and ')}, T ${length}, H ${heads}, D ${headDim}${packing(documents)}`,
+    name: `rope B ${starts.length} from ${starts.join(' and ')}, T ${length}, H ${heads}, ${rotaryDim === headDim ? '' : `${rotaryDim} of `}D ${headDim}${packing(documents)}`,
     inputs: {
       x: trainable(normal([starts.length * length, heads * headDim])),
       ...rowLeaves(starts, documents),
@@ -135,6 +136,9 @@ export const attentionCases: readonly OpCase[] = [
   ropeCase([5, 0, 2], 3, 1, 12),
   ropeCase([0], 65, 2, 6),
   ropeCase([0, 0], 7, 2, 8, [[3, 1, 3], [7]]),
+  ropeCase([0, 3], 5, 3, 16, [], 8),
+  ropeCase([2, 0], 5, 3, 12, [], 8),
+  ropeCase([0], 5, 2, 16, [], 6),
   attentionCase(2, 7, grouped),
   attentionCase(1, 2, { heads: 2, kvHeads: 2, headDim: 8 }),
   attentionCase(2, 65, { heads: 4, kvHeads: 2, headDim: 8 }),

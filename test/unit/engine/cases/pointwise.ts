@@ -4,23 +4,33 @@ import { add } from '../../../../src/engine/ops/add';
 import { addBias } from '../../../../src/engine/ops/bias';
 import { dropout } from '../../../../src/engine/ops/dropout';
 import { rmsNorm } from '../../../../src/engine/ops/rms_norm';
-import { swiglu } from '../../../../src/engine/ops/swiglu';
+import { geglu, swiglu } from '../../../../src/engine/ops/glu';
 import * as sums from '../../../reference/add';
 import { dropout as dropoutReference } from '../../../reference/dropout';
 import * as norms from '../../../reference/rms_norm';
-import * as gated from '../../../reference/swiglu';
+import * as gated from '../../../reference/glu';
 import type { Values } from '../../../reference/values';
 import { given, normal, opCase, trainable, type OpCase } from './types';
 
-function rmsNormCase(rows: number, channels: number, scale = 1): OpCase {
+/** `heads`: equal parts of a row, each normed by itself. */
+function rmsNormCase(
+  rows: number,
+  channels: number,
+  { scale = 1, offset = 0, heads = 1 }: { scale?: number; offset?: number; heads?: number } = {},
+): OpCase {
   const eps = Math.fround(1e-5);
+  const details = [
+    ...(scale === 1 ? [] : [` of size ${scale}`]),
+    ...(offset === 0 ? [] : [`, offset ${offset}`]),
+    ...(heads === 1 ? [] : [` in ${heads} heads`]),
+  ];
   return opCase({
-    name: `rmsNorm [${rows}, ${channels}]${scale === 1 ? '' : ` of size ${scale}`}`,
-    inputs: { x: trainable(normal([rows, channels], scale)), weight: trainable(normal([channels])) },
-    build: (graph, { x, weight }) => [rmsNorm(graph, x, weight, eps)],
-    forward: ({ x, weight }) => [norms.rmsNorm(x, weight, eps)],
+    name: `rmsNorm [${rows}, ${channels}]${details.join('')}`,
+    inputs: { x: trainable(normal([rows, channels], scale)), weight: trainable(normal([channels / heads])) },
+    build: (graph, { x, weight }) => [rmsNorm(graph, x, weight, eps, offset)],
+    forward: ({ x, weight }) => [norms.rmsNorm(x, weight, eps, offset)],
     backward: ({ x, weight }, dy) => {
-      const { dx, dweight } = norms.rmsNormBackward(x, weight, eps, dy);
+      const { dx, dweight } = norms.rmsNormBackward(x, weight, eps, dy, offset);
       return { x: dx, weight: dweight };
     },
   });
@@ -38,14 +48,18 @@ function residualNormCase(rows: number, channels: number): OpCase {
   });
 }
 
-function swigluCase(rows: number, channels: number, scale = 1): OpCase {
+function gluCase(name: 'swiglu' | 'geglu', rows: number, channels: number, scale = 1): OpCase {
+  const [apply, forward, backward] =
+    name === 'swiglu'
+      ? ([swiglu, gated.swiglu, gated.swigluBackward] as const)
+      : ([geglu, gated.geglu, gated.gegluBackward] as const);
   return opCase({
-    name: `swiglu [${rows}, ${channels}]${scale === 1 ? '' : `, gate of size ${scale}`}`,
+    name: `${name} [${rows}, ${channels}]${scale === 1 ? '' : `, gate of size ${scale}`}`,
     inputs: { gate: trainable(normal([rows, channels], scale)), up: trainable(normal([rows, channels])) },
-    build: (graph, { gate, up }) => [swiglu(graph, gate, up)],
-    forward: ({ gate, up }) => [gated.swiglu(gate, up)],
+    build: (graph, { gate, up }) => [apply(graph, gate, up)],
+    forward: ({ gate, up }) => [forward(gate, up)],
     backward: ({ gate, up }, dy) => {
-      const { dgate, dup } = gated.swigluBackward(gate, up, dy);
+      const { dgate, dup } = backward(gate, up, dy);
       return { gate: dgate, up: dup };
     },
   });
@@ -139,11 +153,17 @@ const accumulateCase: OpCase = opCase({
 export const pointwiseCases: readonly OpCase[] = [
   rmsNormCase(7, 20),
   rmsNormCase(65, 130),
-  rmsNormCase(3, 65, 1e-3), // eps weighs as much as the squares
+  rmsNormCase(3, 65, { scale: 1e-3 }), // eps weighs as much as the squares
+  rmsNormCase(7, 20, { offset: 1 }),
+  rmsNormCase(5, 37, { offset: 1 }),
+  rmsNormCase(7, 60, { heads: 3 }),
+  rmsNormCase(33, 130, { heads: 2, offset: 1 }),
   residualNormCase(7, 37),
   residualNormCase(33, 65),
-  swigluCase(7, 20),
-  swigluCase(33, 65, 30), // where exp overflows in f32
+  gluCase('swiglu', 7, 20),
+  gluCase('swiglu', 33, 65, 30), // where exp overflows in f32
+  gluCase('geglu', 7, 20),
+  gluCase('geglu', 33, 65, 30),
   addCase(7, 37, 1),
   addCase(7, 37, -1),
   addCase(33, 65, 0.75),

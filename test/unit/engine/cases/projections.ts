@@ -1,21 +1,23 @@
 /** Embedding, matrix products and their folded sums, DoRA. */
 import type { WeightDType } from '../../../../src/core/dtypes';
 import { doraNorm, doraScale } from '../../../../src/engine/ops/dora';
-import { concatColumns } from '../../../../src/engine/ops/columns';
+import { concatColumns, splitColumns } from '../../../../src/engine/ops/columns';
 import { embedding } from '../../../../src/engine/ops/embedding';
 import type { Op } from '../../../../src/engine/graph';
 import { linear, matmul, matmulKernel } from '../../../../src/engine/ops/matmul';
 import { rowsOf } from '../../../../src/engine/tensor';
+import * as sides from '../../../reference/columns';
 import * as dora from '../../../reference/dora';
 import * as lookup from '../../../reference/embedding';
 import * as product from '../../../reference/matmul';
+import type { Values } from '../../../reference/values';
 import type { LeafInput } from '../../../support/graph-runner';
 import { integers, normal, opCase, trainable, type OpCase } from './types';
 
 const WEIGHT_TYPES: readonly WeightDType[] = ['f32', 'f16', 'bf16'];
 
 /** `parts`: rows of each part of the table. */
-function embeddingCase(N: number, parts: readonly number[], C: number, dtype: WeightDType): OpCase {
+function embeddingCase(N: number, parts: readonly number[], C: number, dtype: WeightDType, scale = 1): OpCase {
   const V = parts.reduce((sum, rows) => sum + rows, 0);
   const names = parts.map((_, i) => `table${i}`);
   const trained = dtype === 'f32';
@@ -25,22 +27,23 @@ function embeddingCase(N: number, parts: readonly number[], C: number, dtype: We
   });
   const inputs: Record<string, LeafInput> = { ids: integers(N, V), ...Object.fromEntries(tables) };
   return opCase({
-    name: `embedding ${dtype} [${N}] of [${parts.join(' + ')}, ${C}]`,
+    name: `embedding ${dtype} [${N}] of [${parts.join(' + ')}, ${C}]${scale === 1 ? '' : ` × ${scale}`}`,
     inputs,
     build: (graph, leaves) => [
       embedding(
         graph,
         leaves['ids']!,
         names.map((name) => leaves[name]!),
+        scale,
       ),
     ],
     forward: (values) => {
       const table = names.flatMap((name) => Array.from(values[name]!));
-      return [lookup.embedding(values['ids']!, table, C)];
+      return [lookup.embedding(values['ids']!, table, C, scale)];
     },
     backward: trained
       ? ({ ids }, dy) => {
-          const dtable = lookup.embeddingBackward(ids!, dy, V, C);
+          const dtable = lookup.embeddingBackward(ids!, dy, V, C, scale);
           let start = 0;
           return Object.fromEntries(
             names.map((name, i) => [name, dtable.slice(start, (start += parts[i]! * C))] as const),
@@ -53,7 +56,7 @@ function embeddingCase(N: number, parts: readonly number[], C: number, dtype: We
 function concatColumnsCase(rows: number, columns: readonly number[]): OpCase {
   const names = columns.map((_, i) => `x${i}`);
   const inputs: Record<string, LeafInput> = Object.fromEntries(
-    names.map((name, i) => [name, normal([rows, columns[i]!])] as const),
+    names.map((name, i) => [name, trainable(normal([rows, columns[i]!]))] as const),
   );
   return opCase({
     name: `concatColumns ${rows} × ${columns.join(' + ')}`,
@@ -65,12 +68,28 @@ function concatColumnsCase(rows: number, columns: readonly number[]): OpCase {
       ),
     ],
     forward: (values) => [
-      Float64Array.from(
-        Array.from({ length: rows }, (_, row) =>
-          names.flatMap((name, i) => Array.from(values[name]!).slice(row * columns[i]!, (row + 1) * columns[i]!)),
-        ).flat(),
+      sides.concatColumns(
+        names.map((name) => values[name]!),
+        columns,
       ),
     ],
+    backward: (_, dy) => {
+      const parts = sides.splitColumns(dy, columns);
+      return Object.fromEntries(names.map((name, i) => [name, parts[i]!] as const));
+    },
+  });
+}
+
+/** The first of two parts comes back on the other side of the second. */
+function splitColumnsCase(rows: number, [left, right]: readonly [number, number]): OpCase {
+  const swapped = (x: Values, columns: readonly [number, number]) =>
+    sides.concatColumns(sides.splitColumns(x, columns).toReversed(), columns.toReversed());
+  return opCase({
+    name: `splitColumns ${rows} × ${left} + ${right}`,
+    inputs: { x: trainable(normal([rows, left + right])) },
+    build: (graph, { x }) => [concatColumns(graph, splitColumns(graph, x, [left, right]).toReversed())],
+    forward: ({ x }) => [swapped(x, [left, right])],
+    backward: (_, dy) => ({ x: swapped(dy, [right, left]) }),
   });
 }
 
@@ -219,6 +238,7 @@ export const projectionCases: readonly OpCase[] = [
     embeddingCase(7, [37], 20, dtype),
     embeddingCase(70, [33], 65, dtype),
     embeddingCase(70, [64, 64, 37], 20, dtype),
+    embeddingCase(7, [20, 17], 20, dtype, 5.5),
     linearCase(7, 37, 20, dtype),
     linearCase(65, 33, 130, dtype),
     linearCase(3, 37, 21, dtype), // few rows: a workgroup an output
@@ -253,6 +273,9 @@ export const projectionCases: readonly OpCase[] = [
   productOfRowsCase(132, 20, 36),
   productOfRowsCase(144, 36, 68),
   concatColumnsCase(3, [37, 64, 5]),
+  concatColumnsCase(7, [8, 20]),
+  splitColumnsCase(5, [24, 8]),
+  splitColumnsCase(33, [7, 12]),
   sharedInput(7, 37, 20),
   sharedInput(3, 5, 33),
   squareProduct,

@@ -2,9 +2,9 @@
 import { bf16ToF32, f32ToBf16 } from '../../../../src/core/dtypes';
 import { expand, round } from '../../../../src/engine/ops/round';
 import { concatRows, splitRows } from '../../../../src/engine/ops/rows';
-import { swiglu } from '../../../../src/engine/ops/swiglu';
+import { swiglu } from '../../../../src/engine/ops/glu';
 import * as rows from '../../../reference/rows';
-import * as gated from '../../../reference/swiglu';
+import * as gated from '../../../reference/glu';
 import { given, normal, opCase, trainable, type OpCase } from './types';
 
 /** Two of three parts, swapped, with the first of them gated by itself; so the last has a gradient of its own too. */

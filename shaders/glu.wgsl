@@ -1,4 +1,4 @@
-// y = silu(gate) · up (Shazeer 2020, GLU variants), four elements a thread.
+// y = activation(gate) · up (Shazeer 2020, GLU variants), four elements a thread.
 struct Params {
   vectors: u32,
 }
@@ -14,6 +14,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= params.vectors) {
     return;
   }
-  let g = gate[i];
-  y[i] = g / (1.0 + exp(-g)) * up[i];
+  y[i] = activation(gate[i]) * up[i];
 }

@@ -1,4 +1,4 @@
-// dgate = dy · up · σ(g) (1 + g (1 − σ(g))), dup = dy · silu(g), four elements a thread.
+// dgate = dy · up · activation′(gate), dup = dy · activation(gate), four elements a thread.
 struct Params {
   vectors: u32,
 }
@@ -16,9 +16,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= params.vectors) {
     return;
   }
-  let g = gate[i];
   let gradient = dy[i];
-  let sigmoid = 1.0 / (1.0 + exp(-g));
-  dgate[i] = gradient * up[i] * sigmoid * (1.0 + g * (1.0 - sigmoid));
-  dup[i] = gradient * g * sigmoid;
+  let activated = activation_and_slope(gate[i]);
+  dgate[i] = gradient * up[i] * activated.slope;
+  dup[i] = gradient * activated.value;
 }

@@ -1,4 +1,4 @@
-// swiglu_backward.wgsl over its own inputs: gate becomes dgate, and up becomes dup. Four elements a thread.
+// glu_backward.wgsl over its own inputs: gate becomes dgate, and up becomes dup. Four elements a thread.
 struct Params {
   vectors: u32,
 }
@@ -14,10 +14,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= params.vectors) {
     return;
   }
-  let g = gate[i];
-  let u = up[i];
   let gradient = dy[i];
-  let sigmoid = 1.0 / (1.0 + exp(-g));
-  gate[i] = gradient * u * sigmoid * (1.0 + g * (1.0 - sigmoid));
-  up[i] = gradient * g * sigmoid;
+  let activated = activation_and_slope(gate[i]);
+  gate[i] = gradient * up[i] * activated.slope;
+  up[i] = gradient * activated.value;
 }
