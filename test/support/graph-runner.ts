@@ -7,6 +7,7 @@ import { layoutBytes, leafBuffers, Memory } from '../../src/engine/memory';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../../src/engine/plan';
 import { PipelineCache, SubmitPacer } from '../../src/engine/program';
 import { isQuantized } from '../../src/engine/tensor';
+import { tune } from '../../src/engine/tuner';
 import type { MemoryPlan } from '../../src/engine/types';
 
 /** A leaf of a test graph with its values, which `dtype` must represent exactly. */
@@ -101,6 +102,7 @@ export async function placeGraph(
     outputs.reduce((sum, output) => sum + byteSize(output), 0),
   );
   const { device, pipelines, pacer } = runner;
+  await tune(device, pipelines, pacer, programs);
   const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readback);
   for (const [name, input] of Object.entries(inputs)) {
     if (programs.leaves.has(name)) memory.write(name, littleEndian(input));

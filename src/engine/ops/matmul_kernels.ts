@@ -149,7 +149,9 @@ function sampleOf({ inputs, attrs }: Product, { software }: KernelCapabilities):
   // No fewer than 8: fewer rows are for other kernels.
   const nearest = (extent: number, bound: number) => Math.min(bound, Math.max(8, 2 ** Math.round(Math.log2(extent))));
   const [m, n, k] = [nearest(actual.m, most.m), nearest(actual.n, most.n), nearest(actual.k, most.k)];
-  const tensor = (id: number, shape: [number, number], { dtype }: TensorType): Operand => ({ id, shape, dtype });
+  const tensor = (id: number, shape: [number, number], { dtype }: TensorType): Operand => {
+    return { id, shape, dtype, leaf: { name: `operand ${id}`, kind: 'workspace', trainable: false } };
+  };
   return {
     inputs: [
       tensor(0, attrs.transposeA ? [k, m] : [m, k], inputs[0]!),
