@@ -28,6 +28,7 @@ import { modelKey, Sources } from './sources';
 import { INTERNAL_FILES, Training } from './training';
 
 const DATASET_KEY = 'dataset';
+const KERNELS_KEY = 'kernels ';
 
 export async function createGraftWorker(baseUrl: string): Promise<protocol.GraftWorker> {
   const database = await openDatabase();
@@ -37,7 +38,7 @@ export async function createGraftWorker(baseUrl: string): Promise<protocol.Graft
 }
 
 class EngineWorker implements protocol.GraftWorker {
-  private readonly engine = new EngineHolder();
+  private readonly engine: EngineHolder;
   private readonly training: Training;
   private readonly answering = new Answering();
   /** Jobs on the GPU, and the opening of models beside them. */
@@ -54,6 +55,10 @@ class EngineWorker implements protocol.GraftWorker {
     private readonly workspace: Workspace,
   ) {
     this.training = new Training(library);
+    this.engine = new EngineHolder({
+      read: (adapter) => workspace.get(KERNELS_KEY + adapter),
+      write: (adapter, choices) => workspace.set(KERNELS_KEY + adapter, choices),
+    });
   }
 
   device() {

@@ -13,6 +13,7 @@ import { isLong } from './model/rotary';
 import { quantizeGraphs } from './model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
+import { tune } from './tuner';
 import type { InferenceOptions, InferenceSession, MemoryPlan } from './types';
 import { checkTensors, converted, refuseUnknownIds } from './upload';
 
@@ -91,6 +92,7 @@ export class GpuInferenceSession implements InferenceSession {
   ): Promise<GpuInferenceSession> {
     const planned = planInferenceSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
+    await tune(device, pipelines, pacer, programs);
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuInferenceSession(device, options, planned, memory);
     try {

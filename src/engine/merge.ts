@@ -15,6 +15,7 @@ import { leafBuffers, Memory } from './memory';
 import { matmul } from './ops/matmul';
 import { planPrograms } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
+import { tune } from './tuner';
 import { checkTensors, converted } from './upload';
 
 const LEAF = { weight: 'weight', a: 'lora_A', b: 'lora_B' } as const;
@@ -76,6 +77,7 @@ class Merger {
     const b = graph.leaf(LEAF.b, { shape: [outFeatures, lora.r], dtype: 'f32' }, 'adapter');
     const sum = graph.keep(matmul(graph, b, a, { alpha: loraScaling(lora), addend: weight }));
     const plan = planPrograms(new Map([['merge', graph]]), device.capabilities);
+    await tune(device, pipelines, pacer, plan);
     const bytes = 4 * elementCount(sum.shape);
     const memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), bytes);
     return new Merger(memory, sum);

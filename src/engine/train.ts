@@ -19,6 +19,7 @@ import { quantizeGraphs, storedParts } from './model/weights';
 import { byWhole, joinParts, splitParts, wholeShape } from './parts';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
+import { tune } from './tuner';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from './types';
 import { checkTensors, converted } from './upload';
 
@@ -114,6 +115,7 @@ export class GpuTrainSession implements TrainSession {
   ): Promise<GpuTrainSession> {
     const planned = planTrainSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
+    await tune(device, pipelines, pacer, programs);
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuTrainSession(device, pipelines, pacer, options, planned, memory);
     try {

@@ -5,6 +5,7 @@
 import type { KeepParameter, LoadStream, StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
+import type { KernelChoiceStore } from '../core/kernel-choices';
 import type { Profile } from '../core/profile';
 
 /** Bytes of GPU memory by what they hold. */
@@ -193,6 +194,8 @@ export interface DeviceOptions {
   readonly softwareMemoryBytes?: number;
   /** A device was lost before this one: its adapter may need some seconds to come back. */
   readonly afterLoss?: boolean;
+  /** Where choices between kernels are kept, so that they are measured once only. */
+  readonly kernelChoices?: KernelChoiceStore;
 }
 
 /** A GPU device with its ledger. All sessions of a device share its pipelines. */

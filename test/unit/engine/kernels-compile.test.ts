@@ -9,7 +9,7 @@ import type { ProgramsPlan } from '../../../src/engine/plan';
 import { planTrainSession } from '../../../src/engine/train';
 import { openRunner, runGraph } from '../../support/graph-runner';
 import { nullGpu } from '../../support/gpu';
-import { buildCase, caseInputs, caseKernels, opCases } from './cases';
+import { buildCase, caseInputs, caseKernels, opCases, withVariants } from './cases';
 import { attentionCase } from './cases/attention';
 
 const SHADERS = resolve(import.meta.dirname, '../../../shaders');
@@ -105,7 +105,7 @@ function allKernels(features: { subgroups: boolean; f16: boolean }): Kernel[] {
     return [
       ...sessionKernels(capabilities),
       ...[...opCases, ...headSizes].flatMap((opCase) => caseKernels(opCase, capabilities)),
-    ];
+    ].flatMap(withVariants);
   });
 }
 
