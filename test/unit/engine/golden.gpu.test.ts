@@ -91,7 +91,16 @@ describe.skipIf(!hasReference)('the decoder against Transformers', () => {
         const result = await session.forward({ inputIds: golden.ids, labels: golden.labels }, true);
         expect(session.liveBytes).toEqual(session.plan);
         session.dispose();
-        console.log(name, gradientCheckpointing, relativeError(result.logits, golden.logits), Math.max(...[...golden.gradients].map(([p, e]) => relativeError(toFloat32(result.gradients!.find((t) => t.name === p)!.bytes, 'f32'), e.values))));
+        console.log(
+          name,
+          gradientCheckpointing,
+          relativeError(result.logits, golden.logits),
+          Math.max(
+            ...[...golden.gradients].map(([p, e]) =>
+              relativeError(toFloat32(result.gradients!.find((t) => t.name === p)!.bytes, 'f32'), e.values),
+            ),
+          ),
+        );
         expect(relativeError(result.logits, golden.logits)).toBeLessThan(2e-5);
         expect(Math.abs(result.loss! - golden.loss) / golden.loss).toBeLessThan(1e-5);
         const gradients = new Map(result.gradients!.map((tensor) => [tensor.name, toFloat32(tensor.bytes, 'f32')]));
