@@ -1,5 +1,6 @@
 /** A model on a Hub as a folder: every file at one commit, read by ranges or as one stream. */
 import { GraftError } from '../core/errors';
+import { sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { HubClient } from './client';
 import { damaged } from './errors';
@@ -71,17 +72,17 @@ class HubSource implements FileSource {
   }
 }
 
-async function isAsListed(bytes: Uint8Array<ArrayBuffer>, { sha256, blobId, size }: HubFile): Promise<boolean> {
-  if (sha256 !== undefined) return (await digest('SHA-256', bytes)) === sha256;
-  if (blobId === undefined) return true;
-  const head = encodeUtf8(`blob ${size}\0`);
-  const blob = new Uint8Array(head.byteLength + size);
-  blob.set(head);
-  blob.set(bytes, head.byteLength);
-  return (await digest('SHA-1', blob)) === blobId;
+async function isAsListed(bytes: Uint8Array, listed: HubFile): Promise<boolean> {
+  if (listed.sha256 !== undefined) return (await sha256(bytes)) === listed.sha256;
+  return listed.blobId === undefined || (await gitBlobId(bytes)) === listed.blobId;
 }
 
-async function digest(algorithm: string, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest(algorithm, bytes));
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+/** Git's name for a file's bytes. */
+async function gitBlobId(bytes: Uint8Array): Promise<string> {
+  const head = encodeUtf8(`blob ${bytes.byteLength}\0`);
+  const blob = new Uint8Array(head.byteLength + bytes.byteLength);
+  blob.set(head);
+  blob.set(bytes, head.byteLength);
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-1', blob));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
