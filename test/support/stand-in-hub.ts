@@ -141,10 +141,12 @@ export class StandInHub {
     const cached = /^\/api\/resolve-cache\/models\/([^/]+\/[^/]+)\/([^/]+)\/(.+)$/.exec(pathname);
     const found =
       cached ??
-      /^\/api\/models\/([^/]+\/[^/]+)\/(?:revision|tree)\/([^/]+)$/.exec(pathname) ??
+      /^\/api\/models\/([^/]+\/[^/]+)(?:\/(?:revision|tree)\/([^/]+))?$/.exec(pathname) ??
       /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(pathname);
     if (!found) return refuse(response, 404, '', 'Not Found');
-    const [repo, revision, file] = [found[1]!, found[2]!, found[3]].map((part) => decodeURIComponent(part ?? ''));
+    const [repo, revision, file] = [found[1], found[2] ?? 'main', found[3]].map((part) =>
+      decodeURIComponent(part ?? ''),
+    );
     const model = this.visible(repo!, file !== '', exchange);
     if (!model) return;
     if (!model.has(revision!)) return refuse(response, 404, 'RevisionNotFound', `Invalid rev id: ${revision}`);
