@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
+import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { weightStorage, type DatasetFile, type WeightStorage } from '../recipes';
 import type { Arguments } from './arguments';
@@ -21,9 +22,10 @@ export function packageRoot(): string {
   }
 }
 
-/** A model's folder: a path, or a built-in name. Throws `not-found` saying what to do for a Hub id. */
+/** A model's folder: a path, a GGUF file, or a built-in name. Throws `not-found` saying what to do for a Hub id. */
 export async function modelSource(name: string): Promise<FileSource> {
-  if (await exists(name)) return openFolder(name);
+  if (await isFile(name)) return openGguf(await openFolder(dirname(name)), basename(name));
+  if (await exists(name)) return hubLayout(await openFolder(name));
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
   if (/^[\w.-]+\/[\w.-]+$/.test(name)) {
@@ -34,7 +36,7 @@ export async function modelSource(name: string): Promise<FileSource> {
   }
   throw new GraftError(
     'not-found',
-    `There is no model ${name}: name a folder that holds config.json, or starter for the built-in one.`,
+    `There is no model ${name}: name a folder that holds config.json, a GGUF file, or starter for the built-in one.`,
   );
 }
 
@@ -97,6 +99,10 @@ export async function runDataset(run: RunConfig): Promise<DatasetFile> {
 /** Whether two paths are the same place. */
 export function samePath(a: string, b: string): boolean {
   return resolve(a) === resolve(b);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
 async function exists(path: string): Promise<boolean> {
