@@ -24,7 +24,7 @@ export function packageRoot(): string {
 
 /** A model's folder: a path, a GGUF file, or a built-in name. Throws `not-found` saying what to do for a Hub id. */
 export async function modelSource(name: string): Promise<FileSource> {
-  if (await isFile(name)) return openGguf(await openFolder(dirname(name)), basename(name));
+  if (/\.gguf$/i.test(name) && (await exists(name))) return openGguf(await openFolder(dirname(name)), basename(name));
   if (await exists(name)) return hubLayout(await openFolder(name));
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
@@ -99,10 +99,6 @@ export async function runDataset(run: RunConfig): Promise<DatasetFile> {
 /** Whether two paths are the same place. */
 export function samePath(a: string, b: string): boolean {
   return resolve(a) === resolve(b);
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
 async function exists(path: string): Promise<boolean> {
