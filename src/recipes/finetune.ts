@@ -115,7 +115,7 @@ async function sit(
   const options = trainOptions(run, model, data.lengths);
   const onNotKept = (message: string) => report({ kind: 'notice', message });
   const { session, digest } = await loadSession(
-    { model, storage: weightStorageKey(options), cache: input.cache && { onNotKept, ...input.cache } },
+    { model, storage: weightStorageKey(options), cache: input.cache && { ...input.cache, onNotKept } },
     (weights, keep) => engine.createTrainSession(options, weights, keep),
     loading,
     signal,
