@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { elementCount } from '../../../src/core/dtypes';
 import { layerSpec, parameters, type DecoderSpec } from '../../../src/core/spec';
-import { FAMILIES } from '../../../src/formats/families';
 import { readSpec } from '../../../src/formats/model';
 import { resolveTargetModules } from '../../../src/formats/peft';
 import { expectError, files } from './support';
@@ -49,8 +48,8 @@ describe('windows', () => {
   it('span all layers of Mistral v0.1, and are gone in v0.3, whose key is null', async () => {
     expect(new Set(windowsOf(await specOf(configOf('Mistral-7B-v0.1'))))).toEqual(new Set([4096]));
     expect((await specOf(configOf('Mistral-7B-v0.3'))).layers).toBeUndefined();
-    const { sliding_window: _, ...rest } = configOf('Mistral-7B-v0.1');
-    expect(windowsOf(await specOf(rest))[31]).toBe(4096);
+    const silent = { ...configOf('Mistral-7B-v0.1'), sliding_window: undefined };
+    expect(windowsOf(await specOf(silent))[31]).toBe(4096);
   });
 
   it('begin at max_window_layers in Qwen, where they are used', async () => {
@@ -119,8 +118,7 @@ describe('rotary embedding', () => {
 describe('Gemma', () => {
   it('gets what its config leaves out from the defaults of Transformers', async () => {
     const spec = await specOf({ architectures: ['Gemma2ForCausalLM'], model_type: 'gemma2' });
-    const { bos_token_id: _, ...known } = configOf('gemma-2-2b');
-    expect(spec).toEqual(await specOf(known));
+    expect(spec).toEqual(await specOf(configOf('gemma-2-2b')));
     expect(spec).toMatchObject({ attentionSoftcap: 50, logitSoftcap: 30, attentionScale: 1 / 16, embeddingScale: 48 });
     const gemma3 = await specOf({ architectures: ['Gemma3ForCausalLM'], model_type: 'gemma3_text' });
     expect(gemma3).toMatchObject({ vocabSize: 262_208, tieWordEmbeddings: true, queryKeyNorms: true });
@@ -149,19 +147,13 @@ describe('targets of LoRA', () => {
     expect(resolveTargetModules([one], smol)).toEqual([one]);
   });
 
-  it("are PEFT's own where a family has some", () => {
-    const known = Object.fromEntries(FAMILIES.map(({ modelType, loraTargets }) => [modelType, loraTargets]));
-    const values = ['q_proj', 'v_proj'];
-    expect(known).toEqual({
-      llama: values,
-      mistral: values,
-      qwen2: values,
-      qwen3: values,
-      phi3: undefined,
-      smollm3: undefined,
-      gemma2: values,
-      gemma3_text: values,
-    });
+  it("are PEFT's choice for the family with auto, where it has one", async () => {
+    const auto = async (model: string) => resolveTargetModules('auto', await specOf(configOf(model)));
+    for (const model of ['Llama-3.2-1B', 'Mistral-7B-v0.3', 'Qwen2.5-0.5B', 'Qwen3-0.6B', 'gemma-2-2b', 'gemma-3-1b']) {
+      expect(await auto(model)).toEqual(['q_proj', 'v_proj']);
+    }
+    await expectError(() => auto('Phi-3-mini-4k'), 'bad-config', /no modules of its own choice for phi3/);
+    await expectError(() => auto('SmolLM3-3B'), 'bad-config', /smollm3/);
   });
 });
 
@@ -196,6 +188,6 @@ describe('configs that are refused', () => {
       /Qwen2MoeForCausalLM/,
     ],
   ] as const)('%#', async (config, code, message) => {
-    await expectError(() => specOf(config as Config), code, message);
+    await expectError(() => specOf(config), code, message);
   });
 });
