@@ -32,11 +32,12 @@ const day = v.pipe(
   v.check((value) => JSON.stringify(new Date(value)).startsWith(`"${value}T`), DAY),
 );
 
-const MODULES = 'all-linear, or a list of module names such as [q_proj, v_proj]';
-const moduleName = v.pipe(v.string(MODULES), v.regex(/^[A-Za-z_]\w*$/, MODULES));
+const MODULES = 'all-linear, auto, or a list of module names such as [q_proj, v_proj]';
+const moduleName = v.pipe(v.string(MODULES), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, MODULES));
 const modules = v.union(
   [
     v.literal('all-linear'),
+    v.literal('auto'),
     v.pipe(v.array(moduleName), v.minLength(1, MODULES)),
     // The command line has no lists: names come separated by commas.
     v.pipe(
@@ -135,7 +136,11 @@ const KEYS = {
   lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),
   lora_alpha: key(above0, 32, 'The adapter is scaled by lora_alpha / lora_r.'),
   lora_dropout: key(fraction, 0.05, "Dropout of the adapter's input."),
-  lora_target_modules: key(modules, 'all-linear', 'The linears that get an adapter: all-linear, or a list of names.'),
+  lora_target_modules: key(
+    modules,
+    'all-linear',
+    'The linears that get an adapter: all-linear, auto (what PEFT takes), or a list of names.',
+  ),
   use_rslora: key(flag, false, 'Scale by lora_alpha / sqrt(lora_r) (rank-stabilised LoRA).'),
   use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),
   load_in_4bit: key(flag, false, 'Keep base weights in 4 bits (QLoRA).'),

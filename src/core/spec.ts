@@ -136,9 +136,20 @@ export function layerLinears(spec: DecoderSpec, layer: number): LinearSpec[] {
   ];
 }
 
-/** What PEFT's `target_modules` call a linear: the last part of its name. */
+/** The linears of all layers, in forward order. */
+export function allLinears(spec: DecoderSpec): LinearSpec[] {
+  return Array.from({ length: spec.numLayers }, (_, layer) => layerLinears(spec, layer)).flat();
+}
+
+/** The last part of a linear's name: `q_proj`. */
 export function moduleName({ name }: LinearSpec): string {
   return name.slice(name.lastIndexOf('.') + 1);
+}
+
+/** What PEFT's `target_modules` may call a linear: `q_proj`, `self_attn.q_proj`, and so on up to its whole name. */
+export function pathEnds(name: string): string[] {
+  const parts = name.split('.');
+  return parts.map((_, i) => parts.slice(i).join('.'));
 }
 
 /** A parameter of the base model: Hub name and shape. */
@@ -183,7 +194,7 @@ export interface LoraSpec {
   readonly r: number;
   readonly alpha: number;
   readonly dropout: number;
-  /** Last path component of each targeted linear (`q_proj`), in PEFT's sense. */
+  /** The targeted linears as PEFT names them: the last parts of their names, `q_proj` or more of the path. */
   readonly targetModules: readonly string[];
   readonly useRslora: boolean;
   readonly useDora: boolean;
@@ -197,9 +208,7 @@ export function loraScaling(lora: LoraSpec): number {
 /** The linears of the model that the adapter targets, in forward order. */
 export function targetedLinears(spec: DecoderSpec, lora: LoraSpec): LinearSpec[] {
   const targets = new Set(lora.targetModules);
-  return Array.from({ length: spec.numLayers }, (_, layer) => layerLinears(spec, layer))
-    .flat()
-    .filter((linear) => targets.has(moduleName(linear)));
+  return allLinears(spec).filter(({ name }) => pathEnds(name).some((end) => targets.has(end)));
 }
 
 /** The adapter's tensors under PEFT's names in `adapter_model.safetensors`, in forward order. */

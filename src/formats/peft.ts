@@ -4,9 +4,10 @@
  */
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
-import { adapterParameters, layerLinears, moduleName, type DecoderSpec, type LoraSpec } from '../core/spec';
+import { adapterParameters, allLinears, moduleName, pathEnds, type DecoderSpec, type LoraSpec } from '../core/spec';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { WeightTensor } from '../core/weights';
+import { FAMILIES } from './families';
 import { isPlainObject, readObject, type JsonObject } from './json';
 import { modelCard, type ModelCard } from './model-card';
 import { asFloat32, readAll, writeSafetensors } from './safetensors';
@@ -120,21 +121,40 @@ function readTargets(config: JsonObject, tensors: readonly WeightTensor[]): stri
 }
 
 /**
- * `all-linear` or a list, as the names of linears that the model has, in forward order.
- * Throws `bad-config` for a name that the model doesn't have.
+ * `all-linear`, `auto` or a list, as the names of linears that the model has, in forward order. As in PEFT a name may be any end
+ * of a linear's path; where the linears of a kind are targeted in every layer, that kind's name stands for them.
+ * `auto` is what PEFT targets where nothing is named.
+ * Throws `bad-config` for a name that the model doesn't have, and for `auto` where PEFT has no choice of its own.
  */
-export function resolveTargetModules(targets: 'all-linear' | readonly string[], spec: DecoderSpec): string[] {
-  const known = layerLinears(spec, 0).map(moduleName);
-  if (targets === 'all-linear') return known;
-  const stranger = targets.find((target) => !known.includes(target));
+export function resolveTargetModules(targets: 'all-linear' | 'auto' | readonly string[], spec: DecoderSpec): string[] {
+  const linears = allLinears(spec);
+  const kinds = [...new Set(linears.map(moduleName))];
+  if (targets === 'all-linear') return kinds;
+  if (targets === 'auto') return defaultTargets(spec);
+  const asked = new Set(targets);
+  const targeted = linears.filter(({ name }) => pathEnds(name).some((end) => asked.has(end)));
+  const ends = new Set(targeted.flatMap(({ name }) => pathEnds(name)));
+  const stranger = targets.find((target) => !ends.has(target));
   if (stranger !== undefined || targets.length === 0) {
     const what = stranger === undefined ? 'is empty' : `names ${quote(stranger)}`;
     throw new GraftError(
       'bad-config',
-      `target_modules ${what}; this model has ${known.join(', ')}, or all-linear for all of them.`,
+      `target_modules ${what}; this model has ${kinds.join(', ')}, or all-linear for all of them.`,
     );
   }
-  return known.filter((module) => targets.includes(module));
+  return kinds.flatMap((kind) => {
+    const names = targeted.filter((linear) => moduleName(linear) === kind).map(({ name }) => name);
+    return names.length === spec.numLayers ? [kind] : names;
+  });
+}
+
+function defaultTargets({ family }: DecoderSpec): string[] {
+  const targets = FAMILIES.find(({ modelType }) => modelType === family)?.loraTargets;
+  if (targets) return [...targets];
+  throw new GraftError(
+    'bad-config',
+    `target_modules: PEFT has no modules of its own choice for ${family}; name them, or take all-linear.`,
+  );
 }
 
 /** Throws `bad-config` or `bad-file` where the adapter's targets, names or shapes don't fit the model. */

@@ -35,7 +35,7 @@ export async function exportCheckpoint(
 function adapterOf(checkpoint: Checkpoint): AdapterFile[] {
   const { run, progress } = checkpoint;
   const { lora_target_modules: modules } = run;
-  if (modules === 'all-linear') throw new Error('a checkpoint names the modules that its run trains');
+  if (typeof modules === 'string') throw new Error('a checkpoint names the modules that its run trains');
   return adapterFiles({
     lora: loraSpec(run, modules),
     baseModel: run.model_name_or_path,

@@ -1,7 +1,7 @@
 /** How the base weights of a session are kept on the GPU, and the programs that quantise them as they stream in. */
 import { elementCount, type FloatDType, type WeightDType } from '../../core/dtypes';
 import { canQuantize, quantizedLayout } from '../../core/quantization';
-import { EMBEDDING, HEAD, layerLinears, parameters, type DecoderSpec, type ParameterSpec } from '../../core/spec';
+import { allLinears, EMBEDDING, HEAD, parameters, type DecoderSpec, type ParameterSpec } from '../../core/spec';
 import { Graph } from '../graph';
 import { quantize, QUANTIZE_UNIT } from '../ops/quantize';
 import { partsOf } from '../parts';
@@ -30,11 +30,7 @@ const TABLES = new Set([EMBEDDING, HEAD]);
 /** Element type of every parameter. Norms and biases are small and summed into: they stay f32. Trained weights too. */
 export function storedDTypes(options: StorageOptions): Map<string, WeightDType> {
   const { spec, quantization = {} } = options;
-  const linears = new Set(
-    Array.from({ length: spec.numLayers }, (_, layer) => layerLinears(spec, layer))
-      .flat()
-      .map(({ name }) => `${name}.weight`),
-  );
+  const linears = new Set(allLinears(spec).map(({ name }) => `${name}.weight`));
   const dtypeOf = ({ name, shape }: ParameterSpec): WeightDType => {
     if (shape.length === 1 || options.trainable === 'all') return 'f32';
     const wanted = linears.has(name) ? quantization.linears : TABLES.has(name) ? quantization.embeddings : undefined;

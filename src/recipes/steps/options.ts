@@ -3,7 +3,7 @@ import { parseRunConfig, type RunConfig } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
-import { layerLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
+import { allLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
 import { decodeUtf8, type FileSource } from '../../core/store';
 import type { Quantization, TrainOptions } from '../../engine';
 import { readSpec } from '../../formats/model';
@@ -63,9 +63,7 @@ export function quantizationOf(run: WeightStorage): Quantization {
 /** Linears that stay in 16 bits though the run asks for 4: the kernels can't cut their shape into blocks. */
 export function keptIn16Bits(run: RunConfig, spec: DecoderSpec): LinearSpec[] {
   if (!run.load_in_4bit) return [];
-  return Array.from({ length: spec.numLayers }, (_, layer) => layerLinears(spec, layer))
-    .flat()
-    .filter(({ outFeatures, inFeatures }) => !canQuantize([outFeatures, inFeatures]));
+  return allLinears(spec).filter(({ outFeatures, inFeatures }) => !canQuantize([outFeatures, inFeatures]));
 }
 
 /** Throws `bad-config` for settings that exclude each other. */

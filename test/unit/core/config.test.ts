@@ -78,8 +78,8 @@ describe('parseRunConfig', () => {
     ['max_steps: 0', /max_steps must be a whole number above 0, or -1/],
     ['lora_dropout: 1', /lora_dropout must be a number from 0 to below 1/],
     ['val_set_size: 1.5', /val_set_size must be 0, a fraction below 1/],
-    ['lora_target_modules: .*_proj', /lora_target_modules must be all-linear, or a list/],
-    ['lora_target_modules: []', /lora_target_modules must be all-linear, or a list/],
+    ['lora_target_modules: .*_proj', /lora_target_modules must be all-linear, auto, or a list/],
+    ['lora_target_modules: []', /lora_target_modules must be all-linear, auto, or a list/],
     ['model_name_or_path: ""', /model_name_or_path must be text/],
     ['seed: 1\nseed: 2', /not valid YAML: Map keys must be unique at line 2/],
     ['a: [', /run\.yaml is not valid YAML/],
@@ -108,6 +108,9 @@ describe('parseRunConfig', () => {
       output_dir: 'a: b',
     });
     expect(parseRunConfig('', { lora_target_modules: '[q_proj]' }).lora_target_modules).toEqual(['q_proj']);
+    expect(parseRunConfig('lora_target_modules: auto').lora_target_modules).toBe('auto');
+    const paths = ['model.layers.0.self_attn.q_proj', 'mlp.up_proj'];
+    expect(parseRunConfig(`lora_target_modules: [${paths.join(', ')}]`).lora_target_modules).toEqual(paths);
     expect(refusal('', { lora_rank: '3' })).toMatch(/command line has the unknown key lora_rank; .* lora_r$|lora_r\./);
     expect(refusal('', { seed: 'x' })).toMatch(/seed must be .* but is "x"/);
   });

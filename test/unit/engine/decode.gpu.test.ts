@@ -1,34 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openEngine, type Engine, type InferenceSession } from '../../../src/engine';
+import { openEngine, type Engine } from '../../../src/engine';
 import { openModel } from '../../../src/formats/model';
 import { folder } from '../../support/folder';
 import { testGpu } from '../../support/gpu';
+import { greedy } from '../../support/greedy';
 import { hasReference, reference } from '../../support/reference';
 import { relativeError } from '../../support/compare';
 
 const FAMILIES = ['llama2', 'llama3', 'tinyllama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'smollm3', 'gemma2', 'gemma3'];
-
-function argmax(values: Float32Array): number {
-  return values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
-}
-
-/** Greedy continuations of prompts decoded side by side. */
-async function greedy(
-  session: InferenceSession,
-  prompts: number[][],
-  count: number,
-  vocab: number,
-): Promise<number[][]> {
-  const answers: number[][] = prompts.map(() => []);
-  let logits = await session.prefill(prompts);
-  for (let i = 0; ; i++) {
-    const next = prompts.map((_, b) => argmax(logits.subarray(b * vocab, (b + 1) * vocab)));
-    next.forEach((token, b) => answers[b]!.push(token));
-    if (i === count - 1) return answers;
-    logits = await session.decode(next);
-  }
-}
 
 describe.skipIf(!hasReference)('decoding with a KV cache', () => {
   let engine: Engine;
