@@ -3,6 +3,9 @@ import matmulCode from '../../../shaders/matmul.wgsl?raw';
 import directCode from '../../../shaders/matmul_direct.wgsl?raw';
 import blocksCode from '../../../shaders/matmul_blocks.wgsl?raw';
 import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
+import columnsCode from '../../../shaders/matmul_columns.wgsl?raw';
+import narrowCode from '../../../shaders/matmul_narrow.wgsl?raw';
+import subgroupCode from '../../../shaders/matmul_subgroup.wgsl?raw';
 import tileCode from '../../../shaders/matmul_tile.wgsl?raw';
 import matvecCode from '../../../shaders/matvec.wgsl?raw';
 import stageF16Code from '../../../shaders/stage/f16.wgsl?raw';
@@ -14,8 +17,11 @@ import { matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
 const blocksModule: Shader = { name: 'matmul_blocks', code: blocksCode };
+const columnsModule: Shader = { name: 'matmul_columns', code: columnsCode };
 const directShader: Shader = { name: 'matmul_direct', code: directCode };
 const quadShader: Shader = { name: 'matmul_quad', code: quadCode };
+const narrowShader: Shader = { name: 'matmul_narrow', code: narrowCode };
+const subgroupShader: Shader = { name: 'matmul_subgroup', code: subgroupCode };
 const tileShader: Shader = { name: 'matmul_tile', code: tileCode };
 const matvecShader: Shader = { name: 'matvec', code: matvecCode };
 const STAGE_F32: Shader = { name: 'stage_f32', code: stageF32Code };
@@ -33,6 +39,12 @@ const DIRECT_THREADS = 16;
 const QUAD_ROWS = 32;
 const QUAD_COLUMNS = 64;
 const QUAD_LEAST = { m: 16, n: 32, k: 64 };
+
+/** Rows and columns of C that a workgroup of matmul_subgroup.wgsl computes. */
+const SUBGROUP_TILE = 64;
+
+/** Side of the tile of C that a workgroup of matmul_narrow.wgsl computes. */
+const NARROW = 16;
 
 /** Rows and columns of C for a block each way of a thread of matmul_tile.wgsl. */
 const TILE_BLOCK = 64;
@@ -116,7 +128,11 @@ function candidates(product: Product, capabilities: KernelCapabilities): Map<str
 }
 
 /** Tiles of every size. The widest that keep a card busy come first, then the others from small to wide. */
-function tileMakers({ inputs }: Product, { m, n }: Extents, { f16 }: KernelCapabilities): [string, MakeKernel][] {
+function tileMakers(
+  { inputs }: Product,
+  { m, n }: Extents,
+  { f16, subgroups }: KernelCapabilities,
+): [string, MakeKernel][] {
   const stages = f16 && inputs[1]!.dtype === 'f16' ? [STAGE_F32, STAGE_F16] : [STAGE_F32];
   const workgroups = (rows: number, columns: number) => Math.ceil(m / rows) * Math.ceil(n / columns);
   const makers = TILE_SIZES.flatMap((sizes) => {
@@ -128,9 +144,11 @@ function tileMakers({ inputs }: Product, { m, n }: Extents, { f16 }: KernelCapab
     }));
   });
   makers.push({ name: SMALL, workgroups: workgroups(TILE, TILE), make: smallTileKernel });
+  makers.push({ name: `${NARROW} × ${NARROW}`, workgroups: workgroups(NARROW, NARROW), make: narrowKernel });
   const enough = makers.filter((maker) => maker.workgroups >= ENOUGH_WORKGROUPS);
   const few = makers.filter((maker) => maker.workgroups < ENOUGH_WORKGROUPS).reverse();
-  return [...enough, ...few].map(({ name, make }) => [name, make]);
+  const tiles = [...enough, ...few].map(({ name, make }): [string, MakeKernel] => [name, make]);
+  return subgroups ? [...tiles, ['subgroups', subgroupKernel]] : tiles;
 }
 
 export function extents([a, b]: readonly TensorType[], attrs: MatmulAttrs): Extents {
@@ -191,12 +209,22 @@ function tileKernel(sizes: (typeof TILE_SIZES)[number], stage: Shader): MakeKern
     return {
       ...common(product),
       shader: tileShader,
-      modules: [...blockModules(product, capabilities), stage],
+      modules: [...blockModules(product, capabilities), columnsModule, stage],
       sizes,
       workgroups: [Math.ceil(n / (TILE_BLOCK * BLOCK_COLUMNS)), Math.ceil(m / (TILE_BLOCK * BLOCK_ROWS)), 1],
     };
   };
 }
+
+const narrowKernel: MakeKernel = (product, capabilities) => {
+  const [m, n] = product.outputs[0]!.shape as [number, number];
+  return {
+    ...common(product),
+    shader: narrowShader,
+    modules: [...blockModules(product, capabilities), columnsModule],
+    workgroups: [Math.ceil(n / NARROW), Math.ceil(m / NARROW), 1],
+  };
+};
 
 /** For rows of any number of elements. */
 const smallTileKernel: MakeKernel = (product, capabilities) => {
@@ -229,6 +257,16 @@ const quadKernel: MakeKernel = (product, capabilities) => {
     shader: quadShader,
     modules: blockModules(product, capabilities),
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
+  };
+};
+
+const subgroupKernel: MakeKernel = (product, capabilities) => {
+  const [m, n] = product.outputs[0]!.shape as [number, number];
+  return {
+    ...common(product),
+    shader: subgroupShader,
+    modules: blockModules(product, capabilities),
+    workgroups: [Math.ceil(n / SUBGROUP_TILE), Math.ceil(m / SUBGROUP_TILE), 1],
   };
 };
 

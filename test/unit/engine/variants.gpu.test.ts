@@ -40,6 +40,7 @@ const SHAPES = [
   { m: 140, n: 132, k: 208 },
   { m: 128, n: 256, k: 64 },
   { m: 20, n: 48, k: 76 },
+  { m: 96, n: 16, k: 132 }, // LoRA's rank
 ];
 
 const { gpu } = await testGpu();
