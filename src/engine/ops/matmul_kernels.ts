@@ -9,7 +9,14 @@ import stageF16Code from '../../../shaders/stage/f16.wgsl?raw';
 import stageF32Code from '../../../shaders/stage/f32.wgsl?raw';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
 import type { Operand, TensorType } from '../tensor';
-import { epilogueModule, epilogueVec4Module, reduceModule, weightBlocks, weightModules } from './modules';
+import {
+  epilogueModule,
+  epilogueVec4Module,
+  quadProductsModule,
+  reduceModule,
+  weightBlocks,
+  weightModules,
+} from './modules';
 import { matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
@@ -227,7 +234,7 @@ const quadKernel: MakeKernel = (product, capabilities) => {
   return {
     ...common(product),
     shader: quadShader,
-    modules: blockModules(product, capabilities),
+    modules: [...blockModules(product, capabilities), quadProductsModule(product.inputs[1]!)],
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
   };
 };
