@@ -12,6 +12,7 @@ import type { Operand, TensorType } from '../tensor';
 import {
   epilogueModule,
   epilogueVec4Module,
+  laneSumsModule,
   quadProductsModule,
   reduceModule,
   weightBlocks,
@@ -242,6 +243,7 @@ const quadKernel: MakeKernel = (product, capabilities) => {
 /** Always X · Wᵀ, so it has no orientation to be specialised by. */
 const matvecKernel: MakeKernel = (product, capabilities) => {
   const { params, bindings, flops } = common(product);
+  const [rows, columns] = product.outputs[0]!.shape as [number, number];
   return {
     params,
     bindings,
@@ -250,8 +252,10 @@ const matvecKernel: MakeKernel = (product, capabilities) => {
     modules: [
       ...weightModules(product.inputs[1]!, capabilities),
       reduceModule(capabilities),
+      laneSumsModule(product.inputs[1]!),
       epilogueModule(product.inputs[2], product.attrs.accumulate),
     ],
-    workgroups: grid(product.outputs[0]!.shape[1]!),
+    sizes: { ROWS: rows },
+    workgroups: grid(columns),
   };
 };

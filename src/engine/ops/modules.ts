@@ -10,6 +10,9 @@ import bf16WordsCode from '../../../shaders/types/bf16_words.wgsl?raw';
 import nf4Code from '../../../shaders/types/nf4.wgsl?raw';
 import nf4TableCode from '../../../shaders/types/nf4_table.wgsl?raw';
 import nf4TreeCode from '../../../shaders/types/nf4_tree.wgsl?raw';
+import matvecElementsCode from '../../../shaders/matvec/elements.wgsl?raw';
+import matvecNf4Code from '../../../shaders/matvec/nf4.wgsl?raw';
+import matvecVectorsCode from '../../../shaders/matvec/vectors.wgsl?raw';
 import quadProductsCode from '../../../shaders/quad_products.wgsl?raw';
 import quadProductsNf4Code from '../../../shaders/quad_products_nf4.wgsl?raw';
 import q8Code from '../../../shaders/types/q8.wgsl?raw';
@@ -37,6 +40,9 @@ const BF16_WORDS: Shader = { name: 'bf16_words', code: bf16WordsCode };
 const NF4: Shader = { name: 'nf4', code: nf4Code };
 const NF4_TABLE: Shader = { name: 'nf4_table', code: nf4TableCode };
 const NF4_TREE: Shader = { name: 'nf4_tree', code: nf4TreeCode };
+const MATVEC_ELEMENTS: Shader = { name: 'matvec_elements', code: matvecElementsCode };
+const MATVEC_NF4: Shader = { name: 'matvec_nf4', code: matvecNf4Code };
+const MATVEC_VECTORS: Shader = { name: 'matvec_vectors', code: matvecVectorsCode };
 const QUAD_PRODUCTS: Shader = { name: 'quad_products', code: quadProductsCode };
 const QUAD_PRODUCTS_NF4: Shader = { name: 'quad_products_nf4', code: quadProductsNf4Code };
 const Q8: Shader = { name: 'q8', code: q8Code };
@@ -86,6 +92,12 @@ export function weightBlocks({ dtype, shape }: TensorType): Param {
 /** `quad_products`: how matmul_quad.wgsl goes through a weight. */
 export function quadProductsModule(weight: TensorType): Shader {
   return isNf4(weight) && wholeBlocks(weight) ? QUAD_PRODUCTS_NF4 : QUAD_PRODUCTS;
+}
+
+/** `lane_sums`: how a lane of matvec.wgsl goes along the rows of a weight. */
+export function laneSumsModule(weight: TensorType): Shader {
+  if (isNf4(weight) && wholeBlocks(weight)) return MATVEC_NF4;
+  return weight.shape.at(-1)! % 4 === 0 ? MATVEC_VECTORS : MATVEC_ELEMENTS;
 }
 
 const isNf4 = ({ dtype }: TensorType): boolean => dtype === 'nf4' || dtype === 'nf4_nested';
