@@ -12,7 +12,15 @@ import stageF16Code from '../../../shaders/stage/f16.wgsl?raw';
 import stageF32Code from '../../../shaders/stage/f32.wgsl?raw';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
 import type { Operand, TensorType } from '../tensor';
-import { epilogueModule, epilogueVec4Module, reduceModule, weightBlocks, weightModules } from './modules';
+import {
+  epilogueModule,
+  epilogueVec4Module,
+  laneSumsModule,
+  quadProductsModule,
+  reduceModule,
+  weightBlocks,
+  weightModules,
+} from './modules';
 import { matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
@@ -255,7 +263,7 @@ const quadKernel: MakeKernel = (product, capabilities) => {
   return {
     ...common(product),
     shader: quadShader,
-    modules: blockModules(product, capabilities),
+    modules: [...blockModules(product, capabilities), quadProductsModule(product.inputs[1]!)],
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
   };
 };
@@ -273,6 +281,7 @@ const subgroupKernel: MakeKernel = (product, capabilities) => {
 /** Always X · Wᵀ, so it has no orientation to be specialised by. */
 const matvecKernel: MakeKernel = (product, capabilities) => {
   const { params, bindings, flops } = common(product);
+  const [rows, columns] = product.outputs[0]!.shape as [number, number];
   return {
     params,
     bindings,
@@ -281,8 +290,10 @@ const matvecKernel: MakeKernel = (product, capabilities) => {
     modules: [
       ...weightModules(product.inputs[1]!, capabilities),
       reduceModule(capabilities),
+      laneSumsModule(product.inputs[1]!),
       epilogueModule(product.inputs[2], product.attrs.accumulate),
     ],
-    workgroups: grid(product.outputs[0]!.shape[1]!),
+    sizes: { ROWS: rows },
+    workgroups: grid(columns),
   };
 };
