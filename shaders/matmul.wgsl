@@ -61,7 +61,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       b_tile[b_k][b_column / 4u][b_column % 4u] = load_b(k_base + b_k, column_base + b_column);
     }
     workgroupBarrier();
-    for (var k = 0u; k < TILE_K; k++) {
+    for (var i = 0u; i < TILE_K; i++) {
+      // Four k from the last to the first, as in multiply_add: every kernel of a product gives the same bits.
+      let k = i ^ 3u;
       let a_rows = a_tile[k][thread_row];
       let b_columns = b_tile[k][thread_column];
       sum0 = fma(vec4f(a_rows.x), b_columns, sum0);

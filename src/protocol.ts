@@ -4,7 +4,7 @@
  * (core/errors), and the client turns them into `PlainError`.
  */
 import type { ProxyMarked } from 'comlink';
-import type { RunConfig } from './core/config';
+import type { RunConfig, RunConfigKey } from './core/config';
 import type { DataReport, ExampleView, LogRow, RunSummary, TrainEvent } from './core/events';
 import type { KeptModel, RunDetail, RunRecord } from './core/library';
 import type { KernelTime, Profile } from './core/profile';
@@ -76,6 +76,21 @@ export interface PlanReport extends MemoryReport {
   totalSteps: number;
   /** Padded lengths of the batches, in tokens. */
   lengths: number[];
+}
+
+/** A setting that has to change for a run to fit, as it would stand in the run file. */
+export interface FitChoice {
+  key: RunConfigKey;
+  value: RunConfig[RunConfigKey];
+  /** A sentence. */
+  why: string;
+}
+
+export interface FitReport {
+  /** Empty where the run fits as it is. */
+  choices: FitChoice[];
+  /** The run with the choices made. */
+  plan: PlanReport;
 }
 
 /** Which model answers. */
@@ -164,6 +179,8 @@ export interface GraftWorker {
   /** Examples `from` … `from + count - 1`, counted from 0. */
   examples(request: RunRequest, from: number, count: number): Promise<ExampleView[]>;
   plan(request: RunRequest): Promise<PlanReport>;
+  /** The least change that makes the run fit. @throws `out-of-memory` where nothing does, with what is left to do. */
+  fit(request: RunRequest, budgetBytes: number): Promise<FitReport>;
 
   /** Jobs on the GPU wait in one queue; `cancel` stops a running job and takes a waiting one out. */
   train(job: JobId, request: RunRequest, onEvent: (event: RunEvent) => void): Promise<RunSummary>;

@@ -1,4 +1,5 @@
 /** The worker's GPU: opened when first needed, let go when it is lost, opened anew by the next job. */
+import type { KernelChoiceStore } from '../src/core/kernel-choices';
 import { openEngine, type Engine } from '../src/recipes';
 import type { DeviceReport } from '../src/protocol';
 
@@ -8,9 +9,11 @@ export class EngineHolder {
   private readonly watched = new WeakSet<Engine>();
   private readonly listeners = new Set<(reason: string) => void>();
 
+  constructor(private readonly kernelChoices: KernelChoiceStore) {}
+
   /** @throws `no-webgpu` */
   async open(): Promise<Engine> {
-    this.engine ??= openEngine(navigator.gpu, { afterLoss: this.afterLoss });
+    this.engine ??= openEngine(navigator.gpu, { afterLoss: this.afterLoss, kernelChoices: this.kernelChoices });
     try {
       const engine = await this.engine;
       this.watch(engine);

@@ -7,6 +7,7 @@ import { openModel, type HubModel } from '../src/formats/model';
 import {
   exampleViews,
   exportCheckpoint,
+  fitToBudget,
   inspectPrepared,
   mergeModel,
   planRun,
@@ -14,6 +15,7 @@ import {
   questionsOf,
   type DatasetFile,
   type PreparedData,
+  type RunPlan,
 } from '../src/recipes';
 import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
 import type * as protocol from '../src/protocol';
@@ -26,6 +28,7 @@ import { modelKey, Sources } from './sources';
 import { INTERNAL_FILES, Training } from './training';
 
 const DATASET_KEY = 'dataset';
+const KERNELS_KEY = 'kernels ';
 
 export async function createGraftWorker(baseUrl: string): Promise<protocol.GraftWorker> {
   const database = await openDatabase();
@@ -35,7 +38,7 @@ export async function createGraftWorker(baseUrl: string): Promise<protocol.Graft
 }
 
 class EngineWorker implements protocol.GraftWorker {
-  private readonly engine = new EngineHolder();
+  private readonly engine: EngineHolder;
   private readonly training: Training;
   private readonly answering = new Answering();
   /** Jobs on the GPU, and the opening of models beside them. */
@@ -52,6 +55,10 @@ class EngineWorker implements protocol.GraftWorker {
     private readonly workspace: Workspace,
   ) {
     this.training = new Training(library);
+    this.engine = new EngineHolder({
+      read: (adapter) => workspace.get(KERNELS_KEY + adapter),
+      write: (adapter, choices) => workspace.set(KERNELS_KEY + adapter, choices),
+    });
   }
 
   device() {
@@ -85,16 +92,14 @@ class EngineWorker implements protocol.GraftWorker {
 
   async plan(request: protocol.RunRequest): Promise<protocol.PlanReport> {
     const data = await this.prepare(request);
-    const plan = planRun(request.config, await this.model(request.model), data);
-    const { memory, lengths, trainableParameters, totalParameters } = plan;
-    return {
-      totalBytes: memory.totalBytes,
-      bytes: { ...memory.bytes },
-      lengths: [...lengths],
-      trainableParameters,
-      totalParameters,
-      totalSteps: data.totalSteps,
-    };
+    return planReport(planRun(request.config, await this.model(request.model), data), data);
+  }
+
+  async fit(request: protocol.RunRequest, budgetBytes: number): Promise<protocol.FitReport> {
+    const data = await this.prepare(request);
+    const model = await this.model(request.model);
+    const { plan, choices } = fitToBudget(request.config, model, budgetBytes, data, { shorten: true });
+    return { choices: choices.map((choice) => ({ ...choice })), plan: planReport(plan, data) };
   }
 
   train(job: protocol.JobId, request: protocol.RunRequest, onEvent: (event: protocol.RunEvent) => void) {
@@ -240,6 +245,18 @@ class EngineWorker implements protocol.GraftWorker {
     const key = JSON.stringify([modelKey(ref), data.id, formatRunConfig(config)]);
     return this.prepared.get(key, async () => prepareData(config, await this.model(ref), await this.dataset(data)));
   }
+}
+
+function planReport(plan: RunPlan, data: PreparedData): protocol.PlanReport {
+  const { memory, lengths, trainableParameters, totalParameters } = plan;
+  return {
+    totalBytes: memory.totalBytes,
+    bytes: { ...memory.bytes },
+    lengths: [...lengths],
+    trainableParameters,
+    totalParameters,
+    totalSteps: data.totalSteps,
+  };
 }
 
 function modelReport(model: HubModel, ref: protocol.ModelRef, notKept: string | null): protocol.ModelReport {

@@ -8,6 +8,7 @@ import { GraftError } from '../core/errors';
 import { openEngine, type Engine } from '../recipes';
 import { deviceOptions } from './device-options';
 import { dozeWhileWaiting } from './doze.mjs';
+import { cacheFolder, kernelChoicesIn } from './kernel-choices';
 
 /** Where Chromium and Chrome keep SwiftShader. */
 const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'];
@@ -27,7 +28,13 @@ const keepAlive = new Set<GPU>();
 export async function openNodeEngine(say: (line: string) => void, afterLoss = false): Promise<Engine> {
   const gpu = await findGpu(process.env['GRAFT_ADAPTER']);
   const softwareMemoryBytes = process.availableMemory();
-  const engine = await openEngine(gpu, { ...deviceOptions(process.env), softwareMemoryBytes, afterLoss });
+  const kernelChoices = kernelChoicesIn(cacheFolder(process.env));
+  const engine = await openEngine(gpu, {
+    ...deviceOptions(process.env),
+    softwareMemoryBytes,
+    afterLoss,
+    kernelChoices,
+  });
   const { description, software } = engine.info;
   say(`GPU: ${description}${software ? ' (software: everything works, slowly)' : ''}`);
   return engine;

@@ -25,6 +25,13 @@ const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => {
 };
 const oneOf = <const T extends readonly string[]>(...options: T) => v.picklist(options, `one of ${options.join(', ')}`);
 
+const DAY = 'a day, as 2026-07-01';
+const day = v.pipe(
+  v.string(DAY),
+  // JavaScript takes 31 February for 2 March.
+  v.check((value) => JSON.stringify(new Date(value)).startsWith(`"${value}T`), DAY),
+);
+
 const MODULES = 'all-linear, auto, or a list of module names such as [q_proj, v_proj]';
 const moduleName = v.pipe(v.string(MODULES), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, MODULES));
 const modules = v.union(
@@ -56,6 +63,11 @@ const KEYS = {
   ),
   dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
   max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
+  template_date: key(
+    v.optional(day),
+    undefined,
+    'The day that a chat template prints, YYYY-MM-DD; absent is the day on which the run begins.',
+  ),
   output_dir: key(text, 'output', 'The folder that the adapter and checkpoints are written to.'),
 
   learning_rate: key(above0, 2e-4, 'Peak learning rate.'),
@@ -141,7 +153,7 @@ const KEYS = {
   use_bnb_nested_quant: key(flag, true, 'Quantise the scales of 4-bit blocks too.'),
 };
 
-/** A run as resolved: every key with a value that has been checked; `dataset` and `max_train_samples` may be absent. */
+/** A run as resolved: every key with a value that has been checked; `dataset`, `max_train_samples` and `template_date` may be absent. */
 export type RunConfig = { -readonly [K in keyof typeof KEYS]: v.InferOutput<(typeof KEYS)[K]['schema']> };
 
 export type RunConfigKey = keyof RunConfig;

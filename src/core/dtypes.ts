@@ -70,13 +70,21 @@ export function toFloat32(bytes: Uint8Array, dtype: FloatDType): Float32Array {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   if (dtype === 'f32') return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
   const half = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
-  const convert = dtype === 'bf16' ? bf16ToF32 : f16ToF32;
-  return Float32Array.from(half, convert);
+  const values = new Float32Array(half.length);
+  if (dtype === 'bf16') {
+    const bits = new Uint32Array(values.buffer);
+    for (let i = 0; i < half.length; i++) bits[i] = half[i]! << 16;
+  } else {
+    for (let i = 0; i < half.length; i++) values[i] = f16ToF32(half[i]!);
+  }
+  return values;
 }
 
 /** Rounds f32 values to `dtype` and returns their little-endian bytes. */
 export function fromFloat32(values: Float32Array, dtype: FloatDType): Uint8Array {
   if (dtype === 'f32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const half = new Uint16Array(values.length);
   const convert = dtype === 'bf16' ? f32ToBf16 : f32ToF16;
-  return new Uint8Array(Uint16Array.from(values, convert).buffer);
+  for (let i = 0; i < half.length; i++) half[i] = convert(values[i]!);
+  return new Uint8Array(half.buffer);
 }

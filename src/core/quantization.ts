@@ -7,7 +7,14 @@
  * codes of `dynamicMap` in blocks of 256, followed by the f32 maximum of each such block, the mean, and the map.
  * `q8` is GGUF's Q8_0: blocks of 32 elements, four int8 a word, then the f16 scales, two a word.
  */
-import { elementCount, f16ToF32, type QuantizedDType } from './dtypes';
+import {
+  BYTES_PER_ELEMENT,
+  elementCount,
+  f16ToF32,
+  type FloatDType,
+  type QuantizedDType,
+  type WeightDType,
+} from './dtypes';
 import { dynamicMap } from './dynamic-map';
 
 /** Elements that share a scale. */
@@ -46,6 +53,13 @@ export function quantizedLayout(dtype: QuantizedDType, shape: readonly number[])
   const nestedScales = scales + Math.ceil(blocks / 4);
   const nestedMean = nestedScales + Math.ceil(blocks / NESTED_BLOCK_SIZE);
   return { blocks, scales, nestedScales, nestedMean, words: nestedMean + 1 + 256 };
+}
+
+/** Bytes of a tensor as it is stored: what is kept of it between sessions. */
+export function storedBytes(dtype: WeightDType, shape: readonly number[]): number {
+  return dtype in BLOCK_SIZE
+    ? 4 * quantizedLayout(dtype as QuantizedDType, shape).words
+    : BYTES_PER_ELEMENT[dtype as FloatDType] * elementCount(shape);
 }
 
 /** Whether a matrix can be quantised: kernels read four weights of a row at once, and blocks may not be cut short. */

@@ -10,6 +10,13 @@ export interface FileSource {
   size(file: string): Promise<number | undefined>;
   /** Bytes `start` (inclusive) to `end` (exclusive) of a file. Throws `not-found` where there is no such file. */
   read(file: string, start?: number, end?: number): Promise<Uint8Array>;
+  /**
+   * Bytes from `start` to the end of the file, in pieces of the source's own size: one request, however long the file.
+   * A transfer that breaks off goes on where it stopped. Absent where `read` serves as well (disks, memory).
+   */
+  stream?(file: string, start: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** The SHA-256 (hex) that the file must have, where the source is told it from elsewhere. */
+  sha256?(file: string): Promise<string | undefined>;
 }
 
 /** The folder of one run: small named files, each written whole or not at all. */

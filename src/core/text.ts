@@ -18,9 +18,25 @@ export interface Tokenizer {
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string;
 }
 
+/** A stretch of text in UTF-16 units, `end` exclusive. */
+export interface TextSpan {
+  readonly start: number;
+  readonly end: number;
+}
+
 export interface ChatTemplate {
   /** Where it came from: `tokenizer_config.json`, `chat_template.jinja`, or `alpaca` for the built-in fallback. */
   readonly source: string;
   /** Throws `bad-config` with the template's own complaint where it raises one. */
   render(messages: readonly Message[], options: { addGenerationPrompt: boolean }): string;
+  /**
+   * What the template itself calls generated (Transformers' `{% generation %}`) in its rendering without a generation
+   * prompt; absent in a template that doesn't say. Throws as `render` does.
+   */
+  generationSpans?(messages: readonly Message[]): TextSpan[];
+  /** Of a template that prints today's date: the same template on another day. */
+  onDay?(day: Day): ChatTemplate;
 }
+
+/** A day of the calendar, `YYYY-MM-DD`. */
+export type Day = `${number}-${number}-${number}`;

@@ -1,7 +1,8 @@
 /** Examples to token ids and labels. Which tokens are trained on is read from the rendered template. */
 import { GraftError } from '../core/errors';
 import { formatCount } from '../core/format';
-import type { ChatTemplate, Message, Tokenizer } from '../core/text';
+import type { ChatTemplate, Tokenizer } from '../core/text';
+import { assistantSpans } from './spans';
 import { IGNORED, type Dataset, type Example } from './dataset';
 
 export interface TokenizedExample {
@@ -85,7 +86,10 @@ export function tokenizeExample(example: Example, options: TokenizeOptions): Tok
       `The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.`,
     );
   }
-  const inputIds = encode(tokenizer, template.render(example.messages, { addGenerationPrompt: false }));
+  // Text from a template has its special tokens already.
+  const inputIds = tokenizer.encode(template.render(example.messages, { addGenerationPrompt: false }), {
+    addSpecialTokens: false,
+  });
   if (inputIds.some((id) => id >= options.vocabSize)) {
     throw new GraftError('bad-data', `${example.where} needs a token that the tokenizer has and the model lacks.`);
   }
@@ -93,120 +97,4 @@ export function tokenizeExample(example: Example, options: TokenizeOptions): Tok
   const trained = assistantSpans(example.where, example.messages, tokenizer, template);
   const labels = inputIds.map((id, i) => (trained.some(({ start, end }) => i >= start && i < end) ? id : IGNORED));
   return { row: example.row, inputIds, labels };
-}
-
-/** Text from a template has its special tokens already. */
-function encode(tokenizer: Tokenizer, text: string): number[] {
-  return tokenizer.encode(text, { addSpecialTokens: false });
-}
-
-/** Positions of a turn's content and its end-of-turn token, `end` exclusive. */
-interface Span {
-  readonly start: number;
-  readonly end: number;
-}
-
-/**
- * Where each assistant turn lies among the tokens of the whole conversation.
- *
- * A turn starts where the prompt of everything before it ends: that prompt is rendered by itself, with the generation
- * prompt, exactly as it will be when the model is asked, and must be how the whole begins. A turn ends with its
- * end-of-turn token, the first after as many as its own text may spell; for a template that closes no turn, where the
- * next one begins.
- *
- * @throws `bad-data` where the template renders the start of a conversation differently once it goes on.
- */
-export function assistantSpans(
-  where: string,
-  messages: readonly Message[],
-  tokenizer: Tokenizer,
-  template: ChatTemplate,
-): Span[] {
-  const render = (count: number, addGenerationPrompt: boolean) =>
-    template.render(messages.slice(0, count), { addGenerationPrompt });
-  const whole = render(messages.length, false);
-  const ids = encode(tokenizer, whole);
-  const stops = new Set(tokenizer.stopTokenIds);
-  const spans: Span[] = [];
-  messages.forEach(({ role, content }, turn) => {
-    if (role !== 'assistant') return;
-    const prompt = whole.slice(0, promptLength(where, whole, render(turn, true), messages, turn, template));
-    // Where a token straddles prompt and answer, it is the answer's first.
-    const start = commonPrefix(encode(tokenizer, prompt), ids);
-    const spelt = encode(tokenizer, content).filter((id) => stops.has(id)).length;
-    const next = messages[turn + 1];
-    const horizon = next ? nextMessageStart(whole, ids, prompt.length, content, next.content, tokenizer) : ids.length;
-    const end =
-      endOfTurn(ids.slice(0, horizon), start, spelt, stops) ??
-      (next ? commonPrefix(encode(tokenizer, render(turn + 1, false)), ids) : ids.length);
-    if (end <= start) throw unstable(where, turn, template);
-    spans.push({ start, end });
-  });
-  return spans;
-}
-
-/** Token position before which the text of the next message can't begin. */
-function nextMessageStart(
-  whole: string,
-  ids: readonly number[],
-  promptEnd: number,
-  content: string,
-  next: string,
-  tokenizer: Tokenizer,
-): number {
-  const answer = whole.indexOf(content.trim(), promptEnd);
-  const start = answer < 0 ? -1 : whole.indexOf(next.trim(), answer + content.trim().length);
-  return start < 0 ? ids.length : commonPrefix(encode(tokenizer, whole.slice(0, start)), ids);
-}
-
-/** Position after the end-of-turn token, or undefined where there is none. */
-function endOfTurn(
-  ids: readonly number[],
-  start: number,
-  spelt: number,
-  stops: ReadonlySet<number>,
-): number | undefined {
-  let left = spelt + 1;
-  for (let i = start; i < ids.length; i++) {
-    if (stops.has(ids[i]!) && --left === 0) return i + 1;
-  }
-  return undefined;
-}
-
-/**
- * Characters of the whole that are the prompt of a turn. Usually the rendered prompt is how the whole begins. Some
- * templates open an answer with more when they ask for one (an empty block of thought) than when they show one: then
- * what both share is the prompt, as long as it holds the message before and the answer follows it.
- */
-function promptLength(
-  where: string,
-  whole: string,
-  prompt: string,
-  messages: readonly Message[],
-  turn: number,
-  template: ChatTemplate,
-): number {
-  if (whole.startsWith(prompt)) return prompt.length;
-  const shared = commonPrefix(prompt, whole);
-  const before = messages[turn - 1]?.content.trim() ?? '';
-  const beforeEnds = before === '' ? 0 : whole.lastIndexOf(before, shared) + before.length;
-  const answer = messages[turn]!.content.trim();
-  if (beforeEnds > shared || beforeEnds < before.length || whole.indexOf(answer, shared) < 0)
-    throw unstable(where, turn, template);
-  return shared;
-}
-
-function unstable(where: string, turn: number, template: ChatTemplate): GraftError {
-  return new GraftError(
-    'bad-data',
-    `${where}: the chat template (${template.source}) renders message ${turn + 1} so that its answer can't be told from ` +
-      'its prompt. Set assistant_only_loss: false to train on whole conversations.',
-  );
-}
-
-function commonPrefix(a: ArrayLike<unknown>, b: ArrayLike<unknown>): number {
-  const most = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < most && a[length] === b[length]) length++;
-  return length;
 }

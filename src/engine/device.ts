@@ -1,5 +1,7 @@
 /** The GPU device, what it can do, and a ledger of every buffer alive on it. */
 import { GraftError } from '../core/errors';
+import { VERSION } from '../core/version';
+import { KernelChoices } from './choices';
 import type { KernelCapabilities } from './kernel';
 import type { Profiler } from './profile';
 import { BINDING_BYTES } from './parts';
@@ -77,6 +79,8 @@ export class Device {
     readonly gpu: GPUDevice,
     readonly info: DeviceInfo,
     readonly capabilities: KernelCapabilities,
+    /** Which variants of kernels run. */
+    readonly choices: KernelChoices,
   ) {
     this.lost = gpu.lost.then((loss) => {
       this.lostReason = loss.message || loss.reason || 'unknown reason';
@@ -105,6 +109,10 @@ export class Device {
     const software =
       info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.description} ${info.device}`);
     const description = info.description || info.device || info.architecture || info.vendor || 'unknown adapter';
+    const features = requiredFeatures.toSorted();
+    const { maxComputeWorkgroupStorageSize: workgroupBytes, maxComputeInvocationsPerWorkgroup: threads } =
+      device.limits;
+    const identity = [VERSION, info.vendor, info.architecture, description, ...features, workgroupBytes, threads];
     return new Device(
       device,
       {
@@ -118,6 +126,7 @@ export class Device {
         ...(software && options.softwareMemoryBytes !== undefined && { memoryBytes: options.softwareMemoryBytes }),
       },
       { subgroups: requiredFeatures.includes('subgroups'), f16: requiredFeatures.includes('shader-f16'), software },
+      new KernelChoices(identity.join('|'), options.kernelChoices),
     );
   }
 

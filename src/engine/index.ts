@@ -19,8 +19,9 @@ export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions):
   return {
     info: device.info,
     lost: device.lost,
-    createTrainSession: (train, weights) => GpuTrainSession.create(device, pipelines, pacer, train, weights),
-    createInferenceSession: (infer, weights) => GpuInferenceSession.create(device, pipelines, pacer, infer, weights),
+    createTrainSession: (train, ...loading) => GpuTrainSession.create(device, pipelines, pacer, train, ...loading),
+    createInferenceSession: (infer, ...loading) =>
+      GpuInferenceSession.create(device, pipelines, pacer, infer, ...loading),
     mergeAdapter: (spec, lora, adapter, weights) =>
       mergeAdapter(device, pipelines, pacer, spec, lora, adapter, weights),
     profile: (work, clock) => profiled(device, work, clock),

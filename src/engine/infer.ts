@@ -1,17 +1,19 @@
 /** An inference session: weights, an optional adapter, and a KV cache over several sequences. */
 import { GraftError } from '../core/errors';
 import { adapterParameters } from '../core/spec';
-import type { WeightStream, WeightTensor } from '../core/weights';
+import type { KeepParameter, LoadStream, WeightTensor } from '../core/weights';
 import type { Device } from './device';
 import { byteSize, type Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
 import { decodeGraph, LEAF, type ModelOptions } from './model/graphs';
-import { loadModel, RotaryLeaves } from './model/load';
+import { loadModel } from './model/load';
+import { RotaryLeaves } from './model/rotary-leaves';
 import { isLong } from './model/rotary';
 import { quantizeGraphs } from './model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
+import { tune } from './tuner';
 import type { InferenceOptions, InferenceSession, MemoryPlan } from './types';
 import { checkTensors, converted, refuseUnknownIds } from './upload';
 
@@ -85,14 +87,16 @@ export class GpuInferenceSession implements InferenceSession {
     pipelines: PipelineCache,
     pacer: SubmitPacer,
     options: InferenceOptions,
-    weights: WeightStream,
+    weights: LoadStream,
+    keep?: KeepParameter,
   ): Promise<GpuInferenceSession> {
     const planned = planInferenceSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
+    await tune(device, pipelines, pacer, programs);
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuInferenceSession(device, options, planned, memory);
     try {
-      await loadModel(device, memory, planned.model, weights);
+      await loadModel(device, memory, planned.model, weights, keep);
     } catch (error) {
       session.dispose();
       throw error;

@@ -33,6 +33,21 @@ export interface Kernel {
   readonly workgroups: readonly [number, number, number];
   /** Multiply-adds times two; what the submit budget weighs a kernel by. */
   readonly flops: number;
+  /** Where others would do as well: what `tuner.ts` chooses from. */
+  readonly variants?: Variants;
+}
+
+/**
+ * Kernels for one piece of work, by name: they read and write the same bindings, and write the same bits, so that which
+ * one runs is a matter of time alone.
+ */
+export interface Variants {
+  /** What is measured once: the op, the types, and the extents coarsely. */
+  readonly shapeClass: string;
+  /** The one to take where nothing is measured comes first. */
+  readonly kernels: ReadonlyMap<string, Kernel>;
+  /** The same kernels for a piece of work of the class that is bounded in time and memory. */
+  sample(): ReadonlyMap<string, Kernel>;
 }
 
 export type Param = { readonly u32: number } | { readonly f32: number };

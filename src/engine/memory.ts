@@ -185,20 +185,36 @@ export class Memory {
     return new Float32Array((await this.readBytes(name, 4 * count)).buffer);
   }
 
-  /** Reads `bytes` from the start of a leaf, piece by piece through the session's staging buffer. */
+  /** Reads `bytes` from the start of a leaf. */
   async readBytes(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const { buffer, offset } = this.leaf(name);
     const values = new Uint8Array(bytes);
-    for (let done = 0; done < bytes; done += this.readback.size) {
-      const piece = Math.min(this.readback.size, bytes - done);
-      const encoder = this.device.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(buffer, offset + done, this.readback, 0, piece);
-      this.device.gpu.queue.submit([encoder.finish()]);
-      await this.device.wait(this.readback.mapAsync(MAP_MODE_READ, 0, piece));
-      values.set(new Uint8Array(this.readback.getMappedRange(0, piece)), done);
-      this.readback.unmap();
+    let done = 0;
+    for await (const piece of this.readPieces(name, bytes)) {
+      values.set(piece, done);
+      done += piece.byteLength;
     }
     return values;
+  }
+
+  /** The same piece by piece, as the session's staging buffer holds them. */
+  async *readPieces(name: string, bytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const { buffer, offset } = this.leaf(name);
+    for (let done = 0; done < bytes; done += this.readback.size) {
+      const piece = Math.min(this.readback.size, bytes - done);
+      const words = Math.ceil(piece / 4) * 4;
+      const encoder = this.device.gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, offset + done, this.readback, 0, words);
+      this.device.gpu.queue.submit([encoder.finish()]);
+      await this.device.wait(this.readback.mapAsync(MAP_MODE_READ, 0, words));
+      const values = new Uint8Array(this.readback.getMappedRange(0, words).slice(0, piece));
+      this.readback.unmap();
+      yield values;
+    }
+  }
+
+  /** Waits until everything written has reached the GPU: what is on its way there takes memory too. */
+  async settle(): Promise<void> {
+    await this.device.wait(this.device.gpu.queue.onSubmittedWorkDone());
   }
 
   destroy(): void {

@@ -8,19 +8,20 @@ import {
   type LinearSpec,
   type LoraSpec,
 } from '../core/spec';
-import type { WeightStream, WeightTensor } from '../core/weights';
+import { wholeTensors, type WeightStream, type WeightTensor } from '../core/weights';
 import type { Device } from './device';
 import { Graph, type Tensor } from './graph';
 import { leafBuffers, Memory } from './memory';
 import { matmul } from './ops/matmul';
 import { planPrograms } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
+import { tune } from './tuner';
 import { checkTensors, converted } from './upload';
 
 const LEAF = { weight: 'weight', a: 'lora_A', b: 'lora_B' } as const;
 
 /**
- * Yields every weight of the stream in its own dtype: W + s·B·A for a targeted linear, scaled by row to the learned
+ * Yields every weight of the stream, whole and in its own dtype: W + s·B·A for a targeted linear, scaled by row to the learned
  * magnitude with DoRA, and the others as they came. The sum is taken in f32 and rounded once.
  */
 export async function* mergeAdapter(
@@ -31,13 +32,13 @@ export async function* mergeAdapter(
   lora: LoraSpec,
   adapter: readonly WeightTensor[],
   weights: WeightStream,
-): WeightStream {
+): AsyncGenerator<WeightTensor> {
   checkTensors(adapter, adapterParameters(spec, lora));
   const tensors = new Map(adapter.map((tensor) => [tensor.name, tensor]));
   const targets = new Map(targetedLinears(spec, lora).map((linear) => [`${linear.name}.weight`, linear]));
   const mergers = new Map<string, Merger>();
   try {
-    for await (const weight of weights) {
+    for await (const weight of wholeTensors(weights)) {
       const target = targets.get(weight.name);
       if (!target) {
         yield weight;
@@ -76,6 +77,7 @@ class Merger {
     const b = graph.leaf(LEAF.b, { shape: [outFeatures, lora.r], dtype: 'f32' }, 'adapter');
     const sum = graph.keep(matmul(graph, b, a, { alpha: loraScaling(lora), addend: weight }));
     const plan = planPrograms(new Map([['merge', graph]]), device.capabilities);
+    await tune(device, pipelines, pacer, plan);
     const bytes = 4 * elementCount(sum.shape);
     const memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), bytes);
     return new Merger(memory, sum);

@@ -2,8 +2,9 @@
  * Tables that are larger than a binding may be are stored in parts of whole rows, a leaf each: `NAME#0`, `NAME#1`, ….
  * Files know whole tensors only.
  */
-import { elementCount, type DType } from '../core/dtypes';
+import { BYTES_PER_ELEMENT, elementCount, type DType } from '../core/dtypes';
 import type { ParameterSpec } from '../core/spec';
+import type { WeightSlice } from '../core/weights';
 import { byteSize } from './tensor';
 
 /**
@@ -76,5 +77,32 @@ export function splitParts<T extends ParameterSpec & { readonly bytes: Uint8Arra
     const bytes = tensor.bytes.subarray(start, end);
     start = end;
     return { ...tensor, name, shape, bytes };
+  });
+}
+
+/** Rows of a tensor that a part holds. */
+export interface PartRows {
+  readonly part: ParameterSpec;
+  /** The row of the part that `bytes` begins with. */
+  readonly firstRow: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Rows `firstRow` and on of a whole tensor by the parts that they lie in; the bytes are views of its own. */
+export function rowsByPart(
+  { shape, dtype, firstRow = 0, bytes }: WeightSlice,
+  parts: readonly ParameterSpec[],
+): PartRows[] {
+  const rowBytes = BYTES_PER_ELEMENT[dtype] * elementCount(shape.slice(1));
+  const end = firstRow + bytes.byteLength / rowBytes;
+  let begin = 0;
+  return parts.flatMap((part) => {
+    const [rows = 1] = part.shape;
+    const from = Math.max(firstRow, begin);
+    const to = Math.min(end, begin + rows);
+    const held = bytes.subarray((from - firstRow) * rowBytes, (to - firstRow) * rowBytes);
+    const found = from < to ? [{ part, firstRow: from - begin, bytes: held }] : [];
+    begin += rows;
+    return found;
   });
 }

@@ -174,8 +174,8 @@ function greatestDivisor(a: bigint, b: bigint): bigint {
   return b === 0n ? a : greatestDivisor(b, a % b);
 }
 
-function variantName({ modules = [], constants = {} }: Kernel): string {
-  const set = Object.entries(constants).filter(([, value]) => value !== 0);
+function variantName({ modules = [], sizes = {}, constants = {} }: Kernel): string {
+  const set = [...Object.entries(sizes), ...Object.entries(constants)].filter(([, value]) => value !== 0);
   return [
     ...modules.map((module) => module.name),
     ...set.map(([name, value]) => (value === 1 ? name : `${name}=${value}`)),

@@ -91,8 +91,9 @@ export class Program {
     bufferOf: (operand: Operand) => GPUBufferBinding,
   ): Promise<Program> {
     writeUniforms(device, plan, uniforms);
-    const compiled = await device.wait(Promise.all(plan.kernels.map((kernel) => pipelines.get(kernel))));
-    const dispatches = plan.kernels.map((kernel, i) => {
+    const kernels = plan.kernels.map((kernel) => device.choices.of(kernel));
+    const compiled = await device.wait(Promise.all(kernels.map((kernel) => pipelines.get(kernel))));
+    const dispatches = kernels.map((kernel, i) => {
       const pipeline = compiled[i]!;
       const offset = plan.uniformOffset + i * UNIFORM_ALIGNMENT;
       const entries: GPUBindGroupEntry[] = [
@@ -106,9 +107,9 @@ export class Program {
   }
 
   /** Replays every dispatch. `finish` may add copies to the last submit. Resolves when the last is submitted. */
-  async run(finish?: (encoder: GPUCommandEncoder) => void): Promise<void> {
+  async run(finish?: (encoder: GPUCommandEncoder) => void, profiler = this.device.profiler): Promise<void> {
     this.device.assertAlive();
-    if (this.device.profiler) return this.device.profiler.run(this.dispatches, this.pacer.budget, finish);
+    if (profiler) return profiler.run(this.dispatches, this.pacer.budget, finish);
     let next = 0;
     do {
       const encoder = this.device.gpu.createCommandEncoder();

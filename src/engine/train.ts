@@ -4,20 +4,22 @@ import { GraftError } from '../core/errors';
 import { dynamicMap } from '../core/dynamic-map';
 import { hash } from '../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
-import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
+import type { KeepParameter, LoadStream, StateTensor, WeightTensor } from '../core/weights';
 import { batchLeaves, countLabels, longestDocument } from './batch';
 import type { Device } from './device';
 import { byteSize, type Tensor } from './graph';
 import type { KernelCapabilities } from './kernel';
 import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from './groups';
 import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from './memory';
-import { loadModel, RotaryLeaves } from './model/load';
+import { loadModel } from './model/load';
+import { RotaryLeaves } from './model/rotary-leaves';
 import { initialAdapter } from './model/lora';
 import { initialMagnitudes, LEAF, lossGraph, updateGraph, type ModelOptions } from './model/graphs';
 import { quantizeGraphs, storedParts } from './model/weights';
 import { byWhole, joinParts, splitParts, wholeShape } from './parts';
 import { memoryPlan, planPrograms, type ProgramsPlan } from './plan';
 import type { PipelineCache, SubmitPacer } from './program';
+import { tune } from './tuner';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from './types';
 import { checkTensors, converted } from './upload';
 
@@ -108,14 +110,16 @@ export class GpuTrainSession implements TrainSession {
     pipelines: PipelineCache,
     pacer: SubmitPacer,
     options: TrainOptions,
-    weights: WeightStream,
+    weights: LoadStream,
+    keep?: KeepParameter,
   ): Promise<GpuTrainSession> {
     const planned = planTrainSession(options, device.capabilities, device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
+    await tune(device, pipelines, pacer, programs);
     const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
     const session = new GpuTrainSession(device, pipelines, pacer, options, planned, memory);
     try {
-      await session.load(weights);
+      await session.load(weights, keep);
     } catch (error) {
       session.dispose();
       throw error;
@@ -123,9 +127,9 @@ export class GpuTrainSession implements TrainSession {
     return session;
   }
 
-  private async load(weights: WeightStream): Promise<void> {
+  private async load(weights: LoadStream, keep?: KeepParameter): Promise<void> {
     const { spec, lora } = this.options;
-    await loadModel(this.device, this.memory, this.planned.model, weights);
+    await loadModel(this.device, this.memory, this.planned.model, weights, keep);
     if (this.planned.groups.some(({ moments }) => moments === '8bit')) {
       this.memory.write(LEAF.dynamicMaps, Float32Array.of(...dynamicMap(true), ...dynamicMap(false)));
     }

@@ -2,9 +2,10 @@
  * The engine's face towards the recipes. `index.ts` exports the functions that make these; nothing else of the
  * engine is imported from outside.
  */
-import type { StateTensor, WeightStream, WeightTensor } from '../core/weights';
+import type { KeepParameter, LoadStream, StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
+import type { KernelChoiceStore } from '../core/kernel-choices';
 import type { Profile } from '../core/profile';
 
 /** Bytes of GPU memory by what they hold. */
@@ -193,6 +194,8 @@ export interface DeviceOptions {
   readonly softwareMemoryBytes?: number;
   /** A device was lost before this one: its adapter may need some seconds to come back. */
   readonly afterLoss?: boolean;
+  /** Where choices between kernels are kept, so that they are measured once only. */
+  readonly kernelChoices?: KernelChoiceStore;
 }
 
 /** A GPU device with its ledger. All sessions of a device share its pipelines. */
@@ -200,18 +203,26 @@ export interface Engine {
   readonly info: DeviceInfo;
   /** Resolves with the reason when the device is lost. */
   readonly lost: Promise<string>;
-  createTrainSession(options: TrainOptions, weights: WeightStream): Promise<TrainSession>;
-  createInferenceSession(options: InferenceOptions, weights: WeightStream): Promise<InferenceSession>;
+  /**
+   * Sessions take weights as a file has them, and leaves that an earlier session of the same types gave to its `keep`.
+   * Throws `bad-file` where the stream is not this model's weights.
+   */
+  createTrainSession(options: TrainOptions, weights: LoadStream, keep?: KeepParameter): Promise<TrainSession>;
+  createInferenceSession(
+    options: InferenceOptions,
+    weights: LoadStream,
+    keep?: KeepParameter,
+  ): Promise<InferenceSession>;
   /**
    * The stream with the adapter merged in: each targeted linear becomes W + s·B·A in its own dtype, summed in f32;
-   * the rest passes through. Throws `bad-file` where the adapter's tensors don't fit the model.
+   * the rest passes through, all of them whole. Throws `bad-file` where the adapter's tensors don't fit the model.
    */
   mergeAdapter(
     spec: DecoderSpec,
     lora: LoraSpec,
     adapter: readonly WeightTensor[],
     weights: WeightStream,
-  ): WeightStream;
+  ): AsyncIterable<WeightTensor>;
   /**
    * Runs `work` with every kernel timed, which makes it slower; what it computes stays the same. One at a time.
    * `clock` (milliseconds) times kernels from outside, where the device's own clock will not do.

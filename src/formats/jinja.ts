@@ -3,24 +3,67 @@
  * `@huggingface/jinja`: trimmed blocks, `raise_exception`, `strftime_now`, `tojson`.
  */
 import { Template } from '@huggingface/jinja';
+import type { TextSpan } from '../core/text';
 
 /** Names in the template's scope that replace what the library does differently from Python. */
 const STRIP = { strip: 'graft_strip', lstrip: 'graft_lstrip', rstrip: 'graft_rstrip' } as const;
 const STRFTIME = 'graft_strftime_now';
 
-/** A compiled template. The constructor and `render` throw plain errors with the library's or the template's message. */
+/**
+ * Transformers' `{% generation %}` is a call block with a scope of its own; the library would leave the tags out. This
+ * macro is what the block calls, and the two names around it are empty unless spans are asked for.
+ */
+const GENERATION = { macro: 'graft_generation', open: 'graft_open', close: 'graft_close' } as const;
+const GENERATION_MACRO = `{% macro ${GENERATION.macro}() %}{{ ${GENERATION.open} + caller() + ${GENERATION.close} }}{% endmacro %}`;
+
+/** Unicode's noncharacters, two of which mark spans: text that means something has none. */
+const NONCHARACTERS = Array.from({ length: 32 }, (_, i) => String.fromCharCode(0xfdd0 + i));
+
+/** A compiled template. The constructor and its methods throw plain errors with the library's or the template's message. */
 export class JinjaTemplate {
+  /** Whether the template says itself what the assistant generates. */
+  readonly marksGeneration: boolean;
+  /** Whether the template may ask for the time. */
+  readonly readsClock: boolean;
   private readonly template: Template;
 
   constructor(text: string) {
-    this.template = new Template(text);
+    const called = text
+      .replace(/{%(-?)\s*generation\s*(-?)%}/g, `{%$1 call ${GENERATION.macro}() $2%}`)
+      .replace(/{%(-?)\s*endgeneration\s*(-?)%}/g, '{%$1 endcall $2%}');
+    this.marksGeneration = called !== text;
+    this.readsClock = text.includes('strftime_now');
+    this.template = new Template(called);
     replaceBuiltins(this.template.parsed);
+    if (this.marksGeneration) this.template.parsed.body.unshift(...new Template(GENERATION_MACRO).parsed.body);
   }
 
   /** `now` is what `strftime_now` tells, in local time. */
   render(scope: Readonly<Record<string, unknown>>, now: Date): string {
+    return this.renderMarked(scope, now, '', '');
+  }
+
+  /** The text of the generation blocks within what `render` gives, in order. */
+  generationSpans(scope: Readonly<Record<string, unknown>>, now: Date): TextSpan[] {
+    const known = JSON.stringify(scope);
+    const [open, close] = NONCHARACTERS.filter((character) => !known.includes(character));
+    if (open === undefined || close === undefined) throw new Error('The conversation is made of noncharacters');
+    const spans: TextSpan[] = [];
+    const starts: number[] = [];
+    let length = 0;
+    for (const part of this.renderMarked(scope, now, open, close).split(new RegExp(`([${open}${close}])`))) {
+      if (part === open) starts.push(length);
+      else if (part === close) spans.push({ start: starts.pop() ?? 0, end: length });
+      else length += part.length;
+    }
+    return spans;
+  }
+
+  private renderMarked(scope: Readonly<Record<string, unknown>>, now: Date, open: string, close: string): string {
     return this.template.render({
       ...scope,
+      [GENERATION.open]: open,
+      [GENERATION.close]: close,
       [STRIP.strip]: (text: string, characters: string) => stripEnd(stripStart(text, characters), characters),
       [STRIP.lstrip]: stripStart,
       [STRIP.rstrip]: stripEnd,

@@ -8,7 +8,14 @@ import type { ChatTemplate } from '../core/text';
 import type { WeightStream } from '../core/weights';
 import { specFromConfig } from './families';
 import { readObject, type JsonObject } from './json';
-import { readHeader, streamEntries, weightDType, type SafetensorsHeader, type TensorEntry } from './safetensors';
+import {
+  readHeader,
+  streamEntries,
+  weightDType,
+  type SafetensorsHeader,
+  type TensorEntry,
+  type WeightsRequest,
+} from './safetensors';
 import { findTurnEnd, openTemplate } from './template';
 import { openTokenizer, type HubTokenizer } from './tokenizer';
 
@@ -34,8 +41,8 @@ export interface HubModel {
   readonly weightDType: FloatDType;
   /** Bytes of the parameters as stored. */
   readonly weightBytes: number;
-  /** Every parameter of `parameters(spec)` once, in file order; each call reads anew. */
-  weights(): WeightStream;
+  /** Every parameter of `parameters(spec)` once, in file order, or what is asked for of them; each call reads anew. */
+  weights(request?: WeightsRequest): WeightStream;
   /** Undefined where the folder has no tokenizer.json; only pre-tokenised rows can then be used. */
   readonly tokenizer: HubTokenizer | undefined;
   /** The model's chat template or the Alpaca fallback; undefined without a tokenizer. */
@@ -60,7 +67,7 @@ export async function openModel(source: FileSource): Promise<HubModel> {
     name: source.name,
     spec,
     ...storage(entries),
-    weights: () => streamEntries(source, headers, names),
+    weights: (request) => streamEntries(source, headers, names, request),
     ...text,
     generationConfig: generationConfig(generation),
   };

@@ -1,7 +1,7 @@
 /** Chat templates: the model's own, or an Alpaca-style one where it has none. */
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
-import type { ChatTemplate, Message } from '../core/text';
+import type { ChatTemplate, Day, Message } from '../core/text';
 import { JinjaTemplate } from './jinja';
 import { isPlainObject, readObject, readText } from './json';
 import type { HubTokenizer, SpecialTokens } from './tokenizer';
@@ -28,15 +28,16 @@ export const ALPACA_TEMPLATE = `{%- set ns = namespace(opening='Below is an inst
 
 /**
  * The chat template of a model folder. `chat_template.jinja` wins over `tokenizer_config.json`, as in Transformers;
- * of several named ones `default` is taken. `now` is the date that a template may print (today where not given).
+ * of several named ones `default` is taken (`additional_chat_templates/` has the others and is left alone). A template
+ * that prints a date prints today's, unless `onDay` gives it another.
  * @throws `bad-config` for a template that can't be compiled.
  */
-export async function openTemplate(source: FileSource, tokenizer: HubTokenizer, now?: Date): Promise<ChatTemplate> {
+export async function openTemplate(source: FileSource, tokenizer: HubTokenizer): Promise<ChatTemplate> {
   const file = await readText(source, TEMPLATE_FILE);
-  if (file !== undefined) return chatTemplate(TEMPLATE_FILE, file, tokenizer.specialTokens, now);
+  if (file !== undefined) return chatTemplate(TEMPLATE_FILE, file, tokenizer.specialTokens);
   const configured = (await readObject(source, CONFIG_FILE))?.get('chat_template');
   const text = Array.isArray(configured) ? defaultTemplate(configured) : configured;
-  if (typeof text === 'string') return chatTemplate(CONFIG_FILE, text, tokenizer.specialTokens, now);
+  if (typeof text === 'string') return chatTemplate(CONFIG_FILE, text, tokenizer.specialTokens);
   if (text !== undefined) {
     throw new GraftError(
       'bad-config',
@@ -62,27 +63,35 @@ export function chatTemplate(
   source: string,
   text: string,
   tokens: SpecialTokens & { readonly opening_bos?: string | undefined },
-  now?: Date,
 ): ChatTemplate {
   if (text.length > MAX_TEMPLATE_LENGTH)
     throw new GraftError('bad-config', `The chat template in ${source} is too long to be one.`);
   const template = attempt(`The chat template in ${source} can't be compiled`, () => new JinjaTemplate(text));
-  return {
+  const refused = `The chat template in ${source} refused the conversation`;
+  // What Transformers' apply_chat_template gives a template.
+  const scope = (messages: readonly Message[], addGenerationPrompt: boolean) => ({
+    ...tokens,
+    messages: messages.map(({ role, content }) => ({ role, content })),
+    tools: null,
+    documents: null,
+    add_generation_prompt: addGenerationPrompt,
+  });
+  const on = (now: () => Date): ChatTemplate => ({
     source,
-    render: (messages: readonly Message[], options: { addGenerationPrompt: boolean }) =>
-      attempt(`The chat template in ${source} refused the conversation`, () =>
-        template.render(
-          {
-            ...tokens,
-            messages: messages.map(({ role, content }) => ({ role, content })),
-            tools: null,
-            documents: null,
-            add_generation_prompt: options.addGenerationPrompt,
-          },
-          now ?? new Date(),
-        ),
-      ),
-  };
+    render: (messages, { addGenerationPrompt }) =>
+      attempt(refused, () => template.render(scope(messages, addGenerationPrompt), now())),
+    ...(template.marksGeneration && {
+      generationSpans: (messages: readonly Message[]) =>
+        attempt(refused, () => template.generationSpans(scope(messages, false), now())),
+    }),
+    ...(template.readsClock && { onDay: (day: Day) => on(() => noon(day)) }),
+  });
+  return on(() => new Date());
+}
+
+function noon(day: Day): Date {
+  const [year = 0, month = 1, date = 1] = day.split('-').map(Number);
+  return new Date(year, month - 1, date, 12);
 }
 
 function attempt<T>(what: string, action: () => T): T {

@@ -31,6 +31,8 @@ export class HubTokenizer implements Tokenizer {
     readonly specialTokens: SpecialTokens,
     /** Ids that the model's configs call end of sequence, beside the tokenizer's own. */
     stopIds: readonly number[],
+    /** What tokenizer_config.json says of BOS and EOS around a text; where it says nothing, the post-processor does. */
+    private readonly around: { readonly bos?: boolean | undefined; readonly eos?: boolean | undefined } = {},
   ) {
     const idOf = (token: string | undefined) => (token === undefined ? undefined : library.token_to_id(token));
     this.vocabSize = [...library.get_vocab(true).values()].reduce((most, id) => Math.max(most, id + 1), 0);
@@ -44,16 +46,28 @@ export class HubTokenizer implements Tokenizer {
   /** The same tokenizer that also stops at `id`. */
   withStopToken(id: number | undefined): HubTokenizer {
     if (id === undefined || this.stopTokenIds.includes(id)) return this;
-    return new HubTokenizer(this.name, this.library, this.specialTokens, [...this.stopTokenIds, id]);
+    return new HubTokenizer(this.name, this.library, this.specialTokens, [...this.stopTokenIds, id], this.around);
   }
 
-  /** Whether the tokenizer's own post-processor starts a text with BOS. */
+  /** Whether the tokenizer starts a text with BOS. */
   get addsBos(): boolean {
     return this.bosTokenId !== undefined && this.encode('a', { addSpecialTokens: true })[0] === this.bosTokenId;
   }
 
+  /** A text that spells BOS at its start itself doesn't get a second one. */
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
-    return this.library.encode(text, { add_special_tokens: options.addSpecialTokens }).ids;
+    const ids = (special: boolean) => this.library.encode(text, { add_special_tokens: special }).ids;
+    if (!options.addSpecialTokens) return ids(false);
+    const { bosTokenId: bos, eosTokenId: eos, around } = this;
+    const explicit = around.bos !== undefined || around.eos !== undefined;
+    const coded = explicit
+      ? [
+          ...(around.bos && bos !== undefined ? [bos] : []),
+          ...ids(false),
+          ...(around.eos && eos !== undefined ? [eos] : []),
+        ]
+      : ids(true);
+    return bos !== undefined && coded[0] === bos && coded[1] === bos ? coded.slice(1) : coded;
   }
 
   /** Ids beyond the vocabulary (a padded embedding has some) have no text and are left out. */
@@ -87,7 +101,8 @@ export async function openTokenizer(source: FileSource, stopIds: readonly number
   try {
     // The library's own default rewrites decoded text (" ." to "."); Transformers' default leaves it as it is.
     const settings = { clean_up_tokenization_spaces: false, ...config?.value };
-    return new HubTokenizer(source.name, new LibraryTokenizer(tokenizer.value, settings), special, stopIds);
+    const around = { bos: config?.boolean('add_bos_token'), eos: config?.boolean('add_eos_token') };
+    return new HubTokenizer(source.name, new LibraryTokenizer(tokenizer.value, settings), special, stopIds, around);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new GraftError('unsupported', `The tokenizer.json of ${source.name} can't be used: ${reason}.`, { cause });

@@ -10,13 +10,14 @@ import { readAdapter, type Adapter } from '../formats/peft';
 import { planRun } from './plan';
 import { Checkpoints } from './steps/checkpoint';
 import { prepareData, type DatasetFile, type PreparedData } from './steps/data';
-import { sha256 } from './steps/hash';
-import { watchWeights } from './steps/loading';
+import { sha256 } from '../core/hash';
+import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
 import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
 import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
 import { resolveRun } from './steps/resolve';
+import { withTemplateDate } from './steps/template-date';
 import { Trainer, type TrainReport } from './steps/trainer';
 
 export interface FinetuneInput {
@@ -28,6 +29,7 @@ export interface FinetuneInput {
   /** Opens the GPU device, or gives the open one; asked again when that is lost. Whoever gives it closes it. */
   readonly openEngine: () => Promise<Engine>;
   readonly store: RunStore;
+  readonly cache?: ModelCache | undefined;
   /** An adapter to go on from, instead of a fresh one. It brings its rank, alpha and target modules. */
   readonly adapter?: FileSource | undefined;
   /** Go on from the newest checkpoint in the store; without one, or when false, start anew. */
@@ -58,7 +60,8 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   report({ kind: 'phase', phase: 'planning', detail: 'Reading the data' });
   refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
-  const run = resolveRun(input.run, model, adapter);
+  const resolved = resolveRun(input.run, model, adapter);
+  const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
   const data = prepareData(run, model, input.dataset);
   announce(input.run, run, model, data, report);
 
@@ -109,10 +112,16 @@ async function sit(
 
   report({ kind: 'phase', phase: 'loading', detail: `Loading ${model.name}` });
   const loading = (loadedBytes: number, totalBytes: number) => report({ kind: 'loading', loadedBytes, totalBytes });
-  const weights = watchWeights(model, loading, signal);
-  const session = await engine.createTrainSession(trainOptions(run, model, data.lengths), weights.stream);
+  const options = trainOptions(run, model, data.lengths);
+  const onNotKept = (message: string) => report({ kind: 'notice', message });
+  const { session, digest } = await loadSession(
+    { model, storage: weightStorageKey(options), cache: input.cache && { onNotKept, ...input.cache } },
+    (weights, keep) => engine.createTrainSession(options, weights, keep),
+    loading,
+    signal,
+  );
   try {
-    const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: await weights.digest() };
+    const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: digest };
     const slots = found?.slots ?? (await Checkpoints.startAnew(store));
     const resuming = sitting.resume;
     sitting.resume = true;

@@ -5,13 +5,15 @@ import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { Engine, ForwardResult, TrainOptions } from '../engine';
 import type { HubModel } from '../formats/model';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../formats/peft';
-import { watchWeights, type LoadingReport } from './steps/loading';
+import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
+import type { LoadingReport } from './steps/loading';
 import { chooseWeightDType } from './steps/options';
 
 export interface ForwardInput {
   readonly model: HubModel;
   readonly adapter?: { readonly name: string; readonly content: Adapter } | undefined;
   readonly engine: Engine;
+  readonly cache?: ModelCache | undefined;
   /** Rows of one length: [B, T]. */
   readonly inputIds: readonly (readonly number[])[];
   /** As inputIds and not shifted; -100 where not counted. Without them there is no loss. */
@@ -41,9 +43,12 @@ export async function forward(
   const { engine, model, adapter, inputIds, gradients } = input;
   const length = commonLength(input);
   if (adapter) checkAdapter(adapter.name, adapter.content, model.spec);
-  const session = await engine.createTrainSession(
-    forwardOptions(input, length),
-    watchWeights(model, report, signal).stream,
+  const options = forwardOptions(input, length);
+  const { session } = await loadSession(
+    { model, storage: weightStorageKey(options), cache: input.cache },
+    (weights, keep) => engine.createTrainSession(options, weights, keep),
+    report,
+    signal,
   );
   try {
     if (adapter) await session.importParameters(adapter.content.tensors);

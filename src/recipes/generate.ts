@@ -5,7 +5,8 @@ import type { Message } from '../core/text';
 import type { Engine, InferenceSession } from '../engine';
 import type { HubModel } from '../formats/model';
 import { checkAdapter, type Adapter } from '../formats/peft';
-import { watchWeights, type LoadingReport } from './steps/loading';
+import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
+import type { LoadingReport } from './steps/loading';
 import { chooseWeightDType, quantizationOf, type WeightStorage } from './steps/options';
 import { sample, type SamplingOptions } from './steps/sampling';
 import { TextStream } from './steps/text-stream';
@@ -38,6 +39,7 @@ export interface Generation {
 export interface GeneratorOptions {
   readonly model: HubModel;
   readonly engine: Engine;
+  readonly cache?: ModelCache | undefined;
   readonly adapter?: { readonly name: string; readonly content: Adapter } | undefined;
   /** How base weights are kept; by default as they are stored. An adapter is at home on what it was trained on. */
   readonly storage?: WeightStorage;
@@ -67,7 +69,12 @@ export async function openGenerator(
     batchSize,
     maxLength,
   };
-  const session = await engine.createInferenceSession(shape, watchWeights(model, report, signal).stream);
+  const { session } = await loadSession(
+    { model, storage: weightStorageKey(shape), cache: options.cache },
+    (weights, keep) => engine.createInferenceSession(shape, weights, keep),
+    report,
+    signal,
+  );
   try {
     if (adapter) await session.importParameters(adapter.content.tensors);
   } catch (error) {

@@ -12,6 +12,7 @@ export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { formatBytes, parseBytes, planRun, type RunPlan } from './plan';
+export type { ModelCache } from './steps/cached-weights';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
 export { openShape, weightStorage, type ShapedModel, type WeightStorage } from './steps/options';
 export { readFinished } from './steps/outputs';

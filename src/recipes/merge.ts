@@ -38,7 +38,7 @@ export async function mergeModel(input: MergeInput, report: LoadingReport, signa
     );
   }
   const shards = new Shards(model);
-  const weights = watchWeights(model, report, signal).stream;
+  const weights = watchWeights(model, report, signal);
   const written: string[] = [];
   const write = async (name: string, bytes: Uint8Array) => {
     await store.write(name, bytes);

@@ -102,3 +102,12 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
     ],
   },
 ];
+
+const LABELS: ReadonlyMap<string, string> = new Map(
+  [...BASIC, ...ADVANCED.flatMap(({ settings }) => settings)].map(({ key, label }) => [key, label]),
+);
+
+/** A setting in plain words; its key where the form has no field for it. */
+export function settingLabel(key: keyof RunConfig): string {
+  return LABELS.get(key) ?? key;
+}

@@ -2,11 +2,12 @@
 import { fromFloat32, type DType } from '../../src/core/dtypes';
 import { Device } from '../../src/engine/device';
 import { byteSize, Graph, type Tensor } from '../../src/engine/graph';
-import type { KernelCapabilities } from '../../src/engine/kernel';
+import type { Kernel, KernelCapabilities } from '../../src/engine/kernel';
 import { layoutBytes, leafBuffers, Memory } from '../../src/engine/memory';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../../src/engine/plan';
 import { PipelineCache, SubmitPacer } from '../../src/engine/program';
 import { isQuantized } from '../../src/engine/tensor';
+import { tune } from '../../src/engine/tuner';
 import type { MemoryPlan } from '../../src/engine/types';
 
 /** A leaf of a test graph with its values, which `dtype` must represent exactly. */
@@ -25,6 +26,7 @@ export interface Runner {
   readonly capabilities: KernelCapabilities;
   readonly pipelines: PipelineCache;
   readonly pacer: SubmitPacer;
+  readonly variant?: string | undefined;
 }
 
 export interface RunnerOptions {
@@ -32,12 +34,21 @@ export interface RunnerOptions {
   /** Choose kernels as for a software adapter, or as for a card, whatever the device is. */
   readonly software?: boolean;
   readonly pacer?: SubmitPacer;
+  /** Run the variant of this name wherever there is one, and what comes first elsewhere. */
+  readonly variant?: string;
 }
 
 export async function openRunner(gpu: GPU, options: RunnerOptions = {}): Promise<Runner> {
   const device = await Device.open(gpu, { withoutFeatures: options.withoutFeatures ?? [] });
   const capabilities = { ...device.capabilities, software: options.software ?? device.capabilities.software };
-  return { device, capabilities, pipelines: new PipelineCache(device), pacer: options.pacer ?? new SubmitPacer() };
+  const { pacer = new SubmitPacer(), variant } = options;
+  return { device, capabilities, pipelines: new PipelineCache(device), pacer, variant };
+}
+
+/** A kernel's variant of that name, or the kernel itself, in either case without a choice left. */
+export function variantOf(kernel: Kernel, name: string | undefined): Kernel {
+  const { variants, ...plain } = kernel;
+  return variants?.kernels.get(name ?? '') ?? plain;
 }
 
 /** Declares every input as a leaf of the graph. */
@@ -67,6 +78,15 @@ export interface PlacedGraph {
   readonly plan: MemoryPlan;
 }
 
+function chosen(plan: ProgramsPlan, variant: string | undefined): ProgramsPlan {
+  if (variant === undefined) return plan;
+  const programs = plan.programs.map((program) => ({
+    ...program,
+    kernels: program.kernels.map((kernel) => variantOf(kernel, variant)),
+  }));
+  return { ...plan, programs };
+}
+
 /** Plans and allocates a graph under the name `main`; every tensor of `outputs` stays readable after it ran. */
 export async function placeGraph(
   runner: Runner,
@@ -75,13 +95,14 @@ export async function placeGraph(
   outputs: readonly Tensor[],
 ): Promise<PlacedGraph> {
   outputs.forEach((output) => graph.keep(output));
-  const programs = planPrograms(new Map([['main', graph]]), runner.capabilities);
+  const programs = chosen(planPrograms(new Map([['main', graph]]), runner.capabilities), runner.variant);
   const buffers = leafBuffers(programs, []);
   const readback = Math.max(
     4,
     outputs.reduce((sum, output) => sum + byteSize(output), 0),
   );
   const { device, pipelines, pacer } = runner;
+  await tune(device, pipelines, pacer, programs);
   const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readback);
   for (const [name, input] of Object.entries(inputs)) {
     if (programs.leaves.has(name)) memory.write(name, littleEndian(input));

@@ -1,11 +1,11 @@
-/** Tensors of safetensors files, one at a time, so that a model larger than memory can pass through. */
+/** Whole tensors of safetensors files that fit memory: adapters, checkpoints, single tensors. */
 import { toFloat32 } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { formatCount, plural } from '../../core/format';
 import type { FileSource } from '../../core/store';
-import type { StateTensor, WeightStream, WeightTensor } from '../../core/weights';
-import { weightDType } from './dtypes';
-import { readHeader, type SafetensorsHeader, type TensorEntry } from './header';
+import type { StateTensor, WeightTensor } from '../../core/weights';
+import { readHeader, type TensorEntry } from './header';
+import { entryDType } from './stream';
 
 /** The bytes of one tensor of any dtype. Throws `bad-file` where the source hands out fewer. */
 export async function readTensorBytes(source: FileSource, file: string, entry: TensorEntry): Promise<Uint8Array> {
@@ -23,45 +23,16 @@ export async function readTensorBytes(source: FileSource, file: string, entry: T
 
 /** One tensor as a weight. Throws `unsupported` for a dtype that Graft doesn't compute with. */
 export async function readTensor(source: FileSource, file: string, entry: TensorEntry): Promise<WeightTensor> {
-  const dtype = weightDType(entry.dtype);
-  if (dtype === undefined) {
-    throw new GraftError(
-      'unsupported',
-      `Tensor ${entry.name} in ${file} is stored as ${entry.dtype}; Graft reads weights in F32, F16 and BF16.`,
-    );
-  }
+  const dtype = entryDType(file, entry);
   return { name: entry.name, dtype, shape: entry.shape, bytes: await readTensorBytes(source, file, entry) };
-}
-
-/** The tensors behind checked headers, file by file in the order of their bytes; only `names` where given. */
-export async function* streamEntries(
-  source: FileSource,
-  headers: readonly SafetensorsHeader[],
-  names?: ReadonlySet<string>,
-): WeightStream {
-  for (const header of headers) {
-    for (const entry of header.tensors) {
-      if (!names || names.has(entry.name)) yield await readTensor(source, header.file, entry);
-    }
-  }
-}
-
-/** Reads the headers of all `files`, then their tensors one by one; only `names` where given. */
-export async function* streamTensors(
-  source: FileSource,
-  files: readonly string[],
-  names?: readonly string[],
-): WeightStream {
-  const headers = [];
-  for (const file of files) headers.push(await readHeader(source, file));
-  yield* streamEntries(source, headers, names && new Set(names));
 }
 
 /** Every tensor of one small file (an adapter, a checkpoint). */
 export async function readAll(source: FileSource, file: string): Promise<WeightTensor[]> {
-  const tensors: WeightTensor[] = [];
-  for await (const tensor of streamTensors(source, [file])) tensors.push(tensor);
-  return tensors;
+  const { tensors } = await readHeader(source, file);
+  const read: WeightTensor[] = [];
+  for (const entry of tensors) read.push(await readTensor(source, file, entry));
+  return read;
 }
 
 /** Every tensor of a training state: weights, and 8-bit codes. */

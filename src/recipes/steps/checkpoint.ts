@@ -10,7 +10,7 @@ import { encodeUtf8, type RunStore } from '../../core/store';
 import type { StateTensor, WeightTensor } from '../../core/weights';
 import { readHeader, readState, writeSafetensors } from '../../formats/safetensors';
 import { memorySource } from '../../formats/sources';
-import { sha256 } from './hash';
+import { sha256 } from '../../core/hash';
 import type { Progress } from './trainer-state';
 
 export const CHECKPOINT_SLOTS = ['checkpoint-0', 'checkpoint-1'] as const;

@@ -6,6 +6,7 @@ import { epochRows, stepsPerEpoch, trainEvalSplit, type BatchingOptions, type Ro
 import { bucketLengths } from '../../data/buckets';
 import { parseDataset, type Dataset } from '../../data/dataset';
 import { tokenizeDataset, type TokenizedDataset, type TokenizedExample } from '../../data/tokenize';
+import { datedTemplate } from './template-date';
 
 /** A dataset as the user gave it. */
 export interface DatasetFile {
@@ -40,7 +41,7 @@ export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile)
   const dataset = firstRows(parseDataset(file.name, file.bytes), run.max_train_samples);
   const tokenized = tokenizeDataset(dataset, {
     tokenizer: model.tokenizer,
-    template: model.template,
+    template: datedTemplate(run, model.template),
     vocabSize: model.spec.vocabSize,
     maxLength,
     assistantOnlyLoss: run.assistant_only_loss,

@@ -7,12 +7,12 @@ import type { WeightTensor } from '../../core/weights';
 import type { DeviceInfo } from '../../engine';
 import { adapterFiles, type AdapterFile } from '../../formats/peft';
 import { writeSafetensors } from '../../formats/safetensors';
-import { sha256 } from './hash';
+import { sha256 } from '../../core/hash';
 import { modelFolderFiles } from './model-folder';
 import { loraOf, type ShapedModel } from './options';
 
 const SIDECAR = 'graft.json';
-const RUN_FILE = 'run.yaml';
+export const RUN_FILE = 'run.yaml';
 const STATE_FILE = 'trainer_state.json';
 
 export interface OutputOptions {

@@ -49,6 +49,11 @@ export class RecipeState {
     }
   }
 
+  /** Changes several settings at once; returns false and leaves all as they were where one is refused. */
+  change(settings: Partial<RunConfig>): boolean {
+    return this.load(formatRunConfig({ ...this.config, ...settings }), 'The settings');
+  }
+
   /** Replaces all settings by those of a run file; returns false and says why where it is refused. */
   load(yaml: string, name = 'run.yaml'): boolean {
     try {

@@ -4,6 +4,7 @@ import type { RunRequest } from '../../protocol';
 import { toPlainError } from '../client/errors';
 import type { ChosenFolder } from '../client/files';
 import { WorkerClient } from '../client/worker-client';
+import { BudgetState } from './budget.svelte';
 import { ChatState } from './chat.svelte';
 import { CompareState } from './compare.svelte';
 import { DatasetState } from './dataset.svelte';
@@ -25,6 +26,7 @@ export class Workspace {
   readonly dataset = new DatasetState(this.client);
   readonly recipe = new RecipeState();
   readonly preview = new PreviewState(this.client);
+  readonly budget = new BudgetState(this.client, this.recipe);
   readonly library = new LibraryState(this.client);
   readonly training = new TrainingState(this.client, (runId) => this.runChanged(runId));
   readonly sampling = new SamplingState();

@@ -150,9 +150,8 @@ describe('formatRunConfig', () => {
   });
 
   it('writes every key that has help, in its order', () => {
-    const keys = [...formatRunConfig(parseRunConfig('dataset: x\nmax_train_samples: 3')).matchAll(/^(\w+):/gm)].map(
-      ([, key]) => key,
-    );
+    const whole = 'dataset: x\nmax_train_samples: 3\ntemplate_date: 2026-07-01';
+    const keys = [...formatRunConfig(parseRunConfig(whole)).matchAll(/^(\w+):/gm)].map(([, key]) => key);
     expect(keys).toEqual(Object.keys(RUN_CONFIG_KEYS));
     for (const line of Object.values(RUN_CONFIG_KEYS)) expect(line).toMatch(/^.{10,100}\.$/);
   });

@@ -7,8 +7,8 @@ import { attention } from '../../../src/engine/ops/attention';
 const SOFTWARE: KernelCapabilities = { subgroups: true, f16: true, software: true };
 
 /** Kernels of attention forward and back over one sequence, as Llama-3-8B has it. */
-function kernels(length: number, capabilities: KernelCapabilities): Kernel[] {
-  const sizes = { batch: 1, length, keys: length, heads: 32, kvHeads: 8, headDim: 128 };
+function kernels(length: number, capabilities: KernelCapabilities, window?: number): Kernel[] {
+  const sizes = { batch: 1, length, keys: length, heads: 32, kvHeads: 8, headDim: 128, window };
   const graph = new Graph();
   const leaf = (name: string, heads: number) =>
     graph.leaf(name, { shape: [length, heads * sizes.headDim], dtype: 'f32' }, 'adapter', true);
@@ -38,5 +38,18 @@ describe('attention over long sequences', () => {
 
   it('takes one dispatch each where that is quick', () => {
     expect(kernels(512, PLAIN)).toHaveLength(4);
+  });
+
+  it('counts what a window holds, not what is before it', () => {
+    const flops = (length: number, window?: number) =>
+      kernels(length, PLAIN, window).reduce((sum, kernel) => sum + kernel.flops, 0);
+    expect(flops(8192, 512) / flops(4096, 512)).toBeCloseTo(2, 0);
+    expect(flops(8192, 512)).toBeLessThan(flops(8192) / 7);
+    expect(flops(100, 100)).toBe(flops(100));
+    expect(flops(100, 4096)).toBe(flops(100));
+  });
+
+  it.each([0, -1, 2.5, NaN])('refuses a window of %d tokens', (window) => {
+    expect(() => kernels(8, PLAIN, window)).toThrow('window');
   });
 });

@@ -9,7 +9,7 @@ import type { ProgramsPlan } from '../../../src/engine/plan';
 import { planTrainSession } from '../../../src/engine/train';
 import { openRunner, runGraph } from '../../support/graph-runner';
 import { nullGpu } from '../../support/gpu';
-import { buildCase, caseInputs, caseKernels, opCases } from './cases';
+import { buildCase, caseInputs, caseKernels, opCases, withVariants } from './cases';
 import { attentionCase } from './cases/attention';
 
 const SHADERS = resolve(import.meta.dirname, '../../../shaders');
@@ -81,9 +81,9 @@ function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
   ];
 }
 
-/** Attention at every head size from 8 to 256. */
-const headSizes = Array.from({ length: 63 }, (_, i) =>
-  attentionCase(1, 5, { heads: 1, kvHeads: 1, headDim: 8 + 4 * i }),
+/** Attention at every head size from 8 to 256, of rows as in training and of one as in decoding. */
+const headSizes = [5, 1].flatMap((length) =>
+  Array.from({ length: 63 }, (_, i) => attentionCase(1, length, { heads: 1, kvHeads: 1, headDim: 8 + 4 * i })),
 );
 
 /** Complaints of the compiler and of pipeline creation; empty for a sound kernel. */
@@ -105,7 +105,7 @@ function allKernels(features: { subgroups: boolean; f16: boolean }): Kernel[] {
     return [
       ...sessionKernels(capabilities),
       ...[...opCases, ...headSizes].flatMap((opCase) => caseKernels(opCase, capabilities)),
-    ];
+    ].flatMap(withVariants);
   });
 }
 

@@ -69,6 +69,19 @@ describe.skipIf(!hasReference)('phi-3-mini', () => {
   });
 });
 
+describe.skipIf(!hasReference)('a post-processor', () => {
+  it('adds one BOS, and a rendered conversation gets none beside its own', async () => {
+    const path = reference('models', 'stories260K');
+    const plain = (await openTokenizer(folder(path), []))!;
+    const encode = (text: string) => plain.encode(text, { addSpecialTokens: true });
+    expect(encode('<s>Hello').filter((id) => id === plain.bosTokenId)).toHaveLength(1);
+    const template = await openTemplate(folder(path), plain);
+    const text = template.render([{ role: 'user', content: 'Hi' }], { addGenerationPrompt: true });
+    const ids = plain.encode(text, { addSpecialTokens: false });
+    expect(ids.filter((id) => id === plain.bosTokenId)).toHaveLength(1);
+  });
+});
+
 describe.skipIf(!hasReference)('openModel', () => {
   it('takes a list of stop ids from the configs', async () => {
     const path = reference('models', 'stories260K');
@@ -89,6 +102,16 @@ describe('openTokenizer', () => {
     expect(tokenizer.stopTokenIds).toEqual([1, 7]);
     expect(tokenizer.stopTokenIds).not.toContain(tokenizer.padTokenId);
     expect(tokenizer.addsBos).toBe(false);
+  });
+
+  it('adds BOS and EOS as tokenizer_config.json says, and never a second BOS', async () => {
+    const names = { bos_token: '<s>', eos_token: '<|end|>' };
+    const ids = async (config: object, text: string) =>
+      (await openTokenizer(byteTokenizer({ ...names, ...config }), []))!.encode(text, { addSpecialTokens: true });
+    expect(await ids({}, 'a')).toEqual([2]);
+    expect(await ids({ add_bos_token: true }, 'a')).toEqual([0, 2]);
+    expect(await ids({ add_bos_token: true }, '<s>a')).toEqual([0, 2]);
+    expect(await ids({ add_bos_token: false, add_eos_token: true }, 'a')).toEqual([2, 1]);
   });
 
   it('never pads with a token that ends a turn', async () => {

@@ -51,7 +51,7 @@ describe('RecipeState', () => {
 test('the form has no setting twice, and leaves out only what the page chooses or cannot do yet', () => {
   const settings = [...BASIC, ...ADVANCED.flatMap((group) => group.settings)].map(({ key }) => key);
   expect(new Set(settings).size).toBe(settings.length);
-  const elsewhere = ['model_name_or_path', 'revision', 'dataset', 'max_train_samples', 'output_dir'];
+  const elsewhere = ['model_name_or_path', 'revision', 'dataset', 'max_train_samples', 'template_date', 'output_dir'];
   const onlyOne = ['bnb_4bit_quant_type'];
   const all = Object.keys(parseRunConfig(''));
   expect(all.filter((key) => !settings.includes(key as never)).sort()).toEqual([...elsewhere, ...onlyOne].sort());

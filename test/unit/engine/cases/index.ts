@@ -49,6 +49,11 @@ export function caseKernels(opCase: OpCase, capabilities: KernelCapabilities): K
   return graph.liveNodes().flatMap((node) => node.op.kernels(node, capabilities));
 }
 
+/** A kernel and all that could run in its place. */
+export function withVariants(kernel: Kernel): Kernel[] {
+  return [kernel, ...(kernel.variants?.kernels.values() ?? [])];
+}
+
 /** What the reference says, under the same names. */
 export function expectedOf(opCase: OpCase, inputs: Readonly<Record<string, LeafInput>>): Record<string, Values> {
   const values = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.values]));

@@ -1,0 +1,2 @@
+// Weights wait in workgroup memory as they are multiplied.
+alias Staged = vec4f;

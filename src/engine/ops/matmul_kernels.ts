@@ -1,0 +1,250 @@
+/** The kernels of a product, and which of them come into question. */
+import matmulCode from '../../../shaders/matmul.wgsl?raw';
+import directCode from '../../../shaders/matmul_direct.wgsl?raw';
+import blocksCode from '../../../shaders/matmul_blocks.wgsl?raw';
+import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
+import tileCode from '../../../shaders/matmul_tile.wgsl?raw';
+import matvecCode from '../../../shaders/matvec.wgsl?raw';
+import stageF16Code from '../../../shaders/stage/f16.wgsl?raw';
+import stageF32Code from '../../../shaders/stage/f32.wgsl?raw';
+import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
+import type { Operand, TensorType } from '../tensor';
+import { epilogueModule, epilogueVec4Module, reduceModule, weightBlocks, weightModules } from './modules';
+import { matrix } from './shape';
+
+const matmulShader: Shader = { name: 'matmul', code: matmulCode };
+const blocksModule: Shader = { name: 'matmul_blocks', code: blocksCode };
+const directShader: Shader = { name: 'matmul_direct', code: directCode };
+const quadShader: Shader = { name: 'matmul_quad', code: quadCode };
+const tileShader: Shader = { name: 'matmul_tile', code: tileCode };
+const matvecShader: Shader = { name: 'matvec', code: matvecCode };
+const STAGE_F32: Shader = { name: 'stage_f32', code: stageF32Code };
+const STAGE_F16: Shader = { name: 'stage_f16', code: stageF16Code };
+
+/** Side of the tile of C that a workgroup of matmul.wgsl computes. */
+const TILE = 32;
+const SMALL = `${TILE} × ${TILE}`;
+
+/** Side of the tile of C that a thread of matmul_direct.wgsl computes, and the threads of its workgroups. */
+const DIRECT_TILE = 8;
+const DIRECT_THREADS = 16;
+
+/** Rows and columns of C that a workgroup of matmul_quad.wgsl computes, and the least sizes that it pays for. */
+const QUAD_ROWS = 32;
+const QUAD_COLUMNS = 64;
+const QUAD_LEAST = { m: 16, n: 32, k: 64 };
+
+/** Rows and columns of C for a block each way of a thread of matmul_tile.wgsl. */
+const TILE_BLOCK = 64;
+
+/**
+ * Sizes of matmul_tile.wgsl, wide ones first: the tiles are at most 16 KiB, WebGPU's default limit on workgroup memory,
+ * and no more blocks than the 256 threads.
+ */
+const TILE_SIZES = [
+  { BLOCK_ROWS: 2, BLOCK_COLUMNS: 2, TILE_K: 16 },
+  { BLOCK_ROWS: 2, BLOCK_COLUMNS: 1, TILE_K: 16 },
+  { BLOCK_ROWS: 1, BLOCK_COLUMNS: 1, TILE_K: 32 },
+] as const;
+
+/** Where nothing is measured, tiles are as wide as leaves a card this many workgroups. */
+const ENOUGH_WORKGROUPS = 96;
+
+/** Up to this many rows, a workgroup per output beats a tile that is mostly padding. */
+const MATVEC_ROWS = 4;
+
+/** Extents up to which shapes are told apart and measured: 32 MiB of f32 on a card, a millisecond or so on a CPU. */
+const CARD_SAMPLE: Extents = { m: 1024, n: 2048, k: 2048 };
+const SOFTWARE_SAMPLE: Extents = { m: 64, n: 256, k: 256 };
+
+export interface MatmulAttrs {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly alpha: number;
+}
+
+/** A product as kernels see it: C = addend + alpha · op(A) · op(B), of tensors or rows of them. */
+export interface Product {
+  /** A, B, and the addend where there is one. */
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly attrs: MatmulAttrs & {
+    /** C += instead of C =; there is no addend then. */
+    readonly accumulate?: boolean;
+  };
+}
+
+interface Extents {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+type MakeKernel = (product: Product, capabilities: KernelCapabilities) => Kernel;
+
+/** The kernel of a product, with all that could take its place. */
+export function matmulKernel(product: Product, capabilities: KernelCapabilities): Kernel {
+  const kernels = candidates(product, capabilities);
+  const [first] = kernels.values();
+  if (kernels.size === 1) return first!;
+  const sampled = sampleOf(product, capabilities);
+  const sample = () => candidates(sampled, capabilities);
+  return { ...first!, variants: { shapeClass: shapeClass(sampled), kernels, sample } };
+}
+
+/**
+ * Kernels by name, the one to take unmeasured first. All of a list sum along K in the same order, four from the last to
+ * the first and then the next four, in fused multiply-adds: they give the same bits.
+ */
+function candidates(product: Product, capabilities: KernelCapabilities): Map<string, Kernel> {
+  const { m, n, k } = extents(product.inputs, product.attrs);
+  const { transposeA, transposeB } = product.attrs;
+  const wholeVectors = n % 4 === 0 && k % 4 === 0 && (m % 4 === 0 || !transposeA);
+  const makers: [string, MakeKernel][] = [];
+  if (capabilities.software && wholeVectors) {
+    const large = m >= QUAD_LEAST.m && n >= QUAD_LEAST.n && k >= QUAD_LEAST.k;
+    if (capabilities.subgroups && large) makers.push(['quads', quadKernel]);
+    makers.push(['blocks', directKernel]);
+  } else if (m <= MATVEC_ROWS && transposeB && !transposeA) {
+    makers.push(['rows', matvecKernel]);
+  } else if (wholeVectors) {
+    makers.push(...tileMakers(product, { m, n, k }, capabilities));
+  } else {
+    makers.push([SMALL, smallTileKernel]);
+  }
+  return new Map(makers.map(([name, make]) => [name, make(product, capabilities)]));
+}
+
+/** Tiles of every size. The widest that keep a card busy come first, then the others from small to wide. */
+function tileMakers({ inputs }: Product, { m, n }: Extents, { f16 }: KernelCapabilities): [string, MakeKernel][] {
+  const stages = f16 && inputs[1]!.dtype === 'f16' ? [STAGE_F32, STAGE_F16] : [STAGE_F32];
+  const workgroups = (rows: number, columns: number) => Math.ceil(m / rows) * Math.ceil(n / columns);
+  const makers = TILE_SIZES.flatMap((sizes) => {
+    const [rows, columns] = [TILE_BLOCK * sizes.BLOCK_ROWS, TILE_BLOCK * sizes.BLOCK_COLUMNS];
+    return stages.map((stage) => ({
+      name: `${rows} × ${columns}${stage === STAGE_F16 ? ' staged in f16' : ''}`,
+      workgroups: workgroups(rows, columns),
+      make: tileKernel(sizes, stage),
+    }));
+  });
+  makers.push({ name: SMALL, workgroups: workgroups(TILE, TILE), make: smallTileKernel });
+  const enough = makers.filter((maker) => maker.workgroups >= ENOUGH_WORKGROUPS);
+  const few = makers.filter((maker) => maker.workgroups < ENOUGH_WORKGROUPS).reverse();
+  return [...enough, ...few].map(({ name, make }) => [name, make]);
+}
+
+export function extents([a, b]: readonly TensorType[], attrs: MatmulAttrs): Extents {
+  const [aRows, aColumns] = matrix('matmul', a!);
+  const [bRows, bColumns] = matrix('matmul', b!);
+  const [m, k] = attrs.transposeA ? [aColumns, aRows] : [aRows, aColumns];
+  const [n, innerB] = attrs.transposeB ? [bRows, bColumns] : [bColumns, bRows];
+  if (k !== innerB) throw new Error(`matmul: inner extents ${k} and ${innerB} differ`);
+  return { m, n, k };
+}
+
+/** The product that stands for all of its class: extents are the nearest powers of two, within bounds. */
+function sampleOf({ inputs, attrs }: Product, { software }: KernelCapabilities): Product {
+  const actual = extents(inputs, attrs);
+  const most = software ? SOFTWARE_SAMPLE : CARD_SAMPLE;
+  // No fewer than 8: fewer rows are for other kernels.
+  const nearest = (extent: number, bound: number) => Math.min(bound, Math.max(8, 2 ** Math.round(Math.log2(extent))));
+  const [m, n, k] = [nearest(actual.m, most.m), nearest(actual.n, most.n), nearest(actual.k, most.k)];
+  const tensor = (id: number, shape: [number, number], { dtype }: TensorType): Operand => {
+    return { id, shape, dtype, leaf: { name: `operand ${id}`, kind: 'workspace', trainable: false } };
+  };
+  return {
+    inputs: [
+      tensor(0, attrs.transposeA ? [k, m] : [m, k], inputs[0]!),
+      tensor(1, attrs.transposeB ? [n, k] : [k, n], inputs[1]!),
+    ],
+    outputs: [tensor(2, [m, n], inputs[0]!)],
+    attrs: { ...attrs, accumulate: false },
+  };
+}
+
+function shapeClass({ inputs, attrs }: Product): string {
+  const { m, n, k } = extents(inputs, attrs);
+  const orientation = `${attrs.transposeA ? 'T' : 'N'}${attrs.transposeB ? 'T' : 'N'}`;
+  return `matmul ${orientation} ${inputs[1]!.dtype} ${m} × ${n} × ${k}`;
+}
+
+/** What all kernels of a product have in common. */
+function common({ inputs: [a, b, addend], outputs: [c], attrs }: Product) {
+  const { m, n, k } = extents([a!, b!], attrs);
+  return {
+    params: [u32(m), u32(n), u32(k), f32(attrs.alpha), weightBlocks(b!)],
+    bindings: [a!, b!, c!, addend],
+    constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
+    flops: 2 * m * n * k,
+  };
+}
+
+/** Modules of the kernels that stand on matmul_blocks.wgsl. */
+function blockModules({ inputs, attrs }: Product, capabilities: KernelCapabilities): Shader[] {
+  return [...weightModules(inputs[1]!, capabilities), epilogueVec4Module(inputs[2], attrs.accumulate), blocksModule];
+}
+
+function tileKernel(sizes: (typeof TILE_SIZES)[number], stage: Shader): MakeKernel {
+  return (product, capabilities) => {
+    const [m, n] = product.outputs[0]!.shape as [number, number];
+    const { BLOCK_ROWS, BLOCK_COLUMNS } = sizes;
+    return {
+      ...common(product),
+      shader: tileShader,
+      modules: [...blockModules(product, capabilities), stage],
+      sizes,
+      workgroups: [Math.ceil(n / (TILE_BLOCK * BLOCK_COLUMNS)), Math.ceil(m / (TILE_BLOCK * BLOCK_ROWS)), 1],
+    };
+  };
+}
+
+/** For rows of any number of elements. */
+const smallTileKernel: MakeKernel = (product, capabilities) => {
+  const [m, n] = product.outputs[0]!.shape as [number, number];
+  return {
+    ...common(product),
+    shader: matmulShader,
+    modules: [
+      ...weightModules(product.inputs[1]!, capabilities),
+      epilogueModule(product.inputs[2], product.attrs.accumulate),
+    ],
+    workgroups: [Math.ceil(n / TILE), Math.ceil(m / TILE), 1],
+  };
+};
+
+const directKernel: MakeKernel = (product, capabilities) => {
+  const [m, n] = product.outputs[0]!.shape as [number, number];
+  return {
+    ...common(product),
+    shader: directShader,
+    modules: blockModules(product, capabilities),
+    workgroups: gridFor(Math.ceil(m / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE), DIRECT_THREADS),
+  };
+};
+
+const quadKernel: MakeKernel = (product, capabilities) => {
+  const [m, n] = product.outputs[0]!.shape as [number, number];
+  return {
+    ...common(product),
+    shader: quadShader,
+    modules: blockModules(product, capabilities),
+    workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
+  };
+};
+
+/** Always X · Wᵀ, so it has no orientation to be specialised by. */
+const matvecKernel: MakeKernel = (product, capabilities) => {
+  const { params, bindings, flops } = common(product);
+  return {
+    params,
+    bindings,
+    flops,
+    shader: matvecShader,
+    modules: [
+      ...weightModules(product.inputs[1]!, capabilities),
+      reduceModule(capabilities),
+      epilogueModule(product.inputs[2], product.attrs.accumulate),
+    ],
+    workgroups: grid(product.outputs[0]!.shape[1]!),
+  };
+};

@@ -1,0 +1,137 @@
+/**
+ * Chooses among the variants of kernels by measuring them, once for each class of shapes: on buffers of its own, before
+ * a session makes its buffers, with what is found kept on the device and in the store that it was opened with. All
+ * variants give the same bits, so that a choice that falls one way today and another tomorrow changes no run.
+ */
+import { errorCode } from '../core/errors';
+import type { Device } from './device';
+import type { Kernel, Variants } from './kernel';
+import { leafBuffers, Memory } from './memory';
+import { UNIFORM_ALIGNMENT, type ProgramsPlan } from './plan';
+import { Profiler } from './profile';
+import type { PipelineCache, SubmitPacer } from './program';
+import type { Operand, Tensor } from './tensor';
+
+/** Work below this takes about as long as a dispatch does, whatever the kernel. */
+const LEAST_FLOPS = 2 ** 21;
+
+/** A variant that takes this much longer than the fastest isn't measured again. */
+const HOPELESS = 2;
+
+/** What a variant must be faster by than one that stands before it, so that noise doesn't decide. */
+const MARGIN = 1.1;
+
+/** Rounds of measuring, how long a variant runs in each, and when to let it be, in milliseconds. */
+const ROUNDS = 3;
+const ROUND_MS = 8;
+const MOST_REPEATS = 16;
+const ENOUGH_MS = 150;
+
+/** Measures what the programs need and the device has no choice for yet. */
+export async function tune(
+  device: Device,
+  pipelines: PipelineCache,
+  pacer: SubmitPacer,
+  { programs }: ProgramsPlan,
+): Promise<void> {
+  const classes = new Map<string, Variants>();
+  for (const { variants, flops } of programs.flatMap(({ kernels }) => kernels)) {
+    if (variants && flops >= LEAST_FLOPS) classes.set(variants.shapeClass, variants);
+  }
+  if (classes.size === 0) return;
+  await device.choices.load();
+  const measured = new Map<string, string>();
+  for (const [shapeClass, variants] of classes) {
+    const samples = variants.sample();
+    // What another version or a lesser device has left may name kernels that there are none of here.
+    if (samples.has(device.choices.get(shapeClass) ?? '')) continue;
+    const name = await measure(device, pipelines, pacer, samples);
+    if (name !== undefined) measured.set(shapeClass, name);
+  }
+  if (measured.size > 0) await device.choices.add(measured);
+}
+
+/** The fastest by its name, or undefined where there is no room to measure. */
+async function measure(
+  device: Device,
+  pipelines: PipelineCache,
+  pacer: SubmitPacer,
+  samples: ReadonlyMap<string, Kernel>,
+): Promise<string | undefined> {
+  const plan = samplePlan(samples);
+  let memory: Memory;
+  try {
+    memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), UNIFORM_ALIGNMENT);
+  } catch (error) {
+    if (errorCode(error) === 'out-of-memory') return undefined;
+    throw error;
+  }
+  const profiler = new Profiler(device);
+  const time = async (name: string, repeats: number) => {
+    const program = await memory.program(name);
+    const before = profiler.samples.length;
+    for (let i = 0; i < repeats; i++) await program.run(undefined, profiler);
+    return profiler.samples.slice(before).reduce((sum, { milliseconds }) => sum + milliseconds, 0) / repeats;
+  };
+  try {
+    return await fastest([...samples.keys()], time);
+  } finally {
+    profiler.destroy();
+    memory.destroy();
+  }
+}
+
+/** A program for each variant, on leaves that they share. */
+function samplePlan(samples: ReadonlyMap<string, Kernel>): ProgramsPlan {
+  const programs = [...samples].map(([name, kernel], i) => ({
+    name,
+    kernels: [kernel],
+    uniformOffset: i * UNIFORM_ALIGNMENT,
+  }));
+  const operands = programs.flatMap(({ kernels }) => kernels[0]!.bindings).filter(isLeaf);
+  return {
+    programs,
+    slots: [],
+    slotOf: new Map(),
+    inPlace: new Set(),
+    uniformBytes: programs.length * UNIFORM_ALIGNMENT,
+    leaves: new Map(operands.map((operand) => [operand.leaf!.name, operand])),
+  };
+}
+
+function isLeaf(operand: Operand | undefined): operand is Tensor {
+  return operand !== undefined && !('tensor' in operand) && operand.leaf !== undefined;
+}
+
+/**
+ * The name that takes the least time, of several that stand in order of preference. `time` runs one so many times and
+ * returns the milliseconds of a run; a name that can't be compiled is left out.
+ */
+export async function fastest(
+  names: readonly string[],
+  time: (name: string, repeats: number) => Promise<number>,
+): Promise<string | undefined> {
+  const best = new Map<string, number>();
+  for (const name of names) {
+    try {
+      await time(name, 1); // compiles it, and wakes the device
+      best.set(name, await time(name, 1));
+    } catch (error) {
+      if ((error as Error).name !== 'GPUPipelineError') throw error;
+    }
+  }
+  const least = Math.min(...best.values());
+  const hopeful = [...best.keys()].filter((name) => best.get(name)! <= HOPELESS * least);
+  if (hopeful.length > 1) {
+    const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(ROUND_MS / least)));
+    for (let round = 0, spent = 0; round < ROUNDS && spent < ENOUGH_MS; round++) {
+      for (const name of hopeful) {
+        const taken = await time(name, repeats);
+        best.set(name, Math.min(taken, best.get(name)!));
+        spent += taken * repeats;
+      }
+    }
+  }
+  const winner = Math.min(...hopeful.map((name) => best.get(name)!));
+  return hopeful.find((name) => best.get(name)! <= MARGIN * winner);
+}

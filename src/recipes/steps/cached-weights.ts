@@ -1,0 +1,175 @@
+/** Loading a model's weights into a session: what is kept of them first, the rest from where they come from. */
+import { elementCount, type FloatDType } from '../../core/dtypes';
+import { errorCode, GraftError, throwIfCancelled } from '../../core/errors';
+import { storedBytes } from '../../core/quantization';
+import { parameters, type DecoderSpec } from '../../core/spec';
+import type { CachedWeights, WeightCache } from '../../core/weight-cache';
+import type { FileProgress, KeepParameter, LoadStream, StoredSlice, WeightStream } from '../../core/weights';
+import type { Quantization } from '../../engine';
+import { digestLine, digestOf, type LoadingReport, type WeightSource } from './loading';
+
+/** Where the weights of a model are kept. */
+export interface ModelCache {
+  readonly weights: WeightCache;
+  /** What the model is: its repository and commit, or its folder's fingerprint. */
+  readonly model: string;
+  /** Hears in a sentence where something could not be kept. Loading goes on. */
+  readonly onNotKept?: (message: string) => void;
+}
+
+interface Loaded<Session> {
+  readonly session: Session;
+  /** SHA-256 over the names, types, shapes and bytes of all weights as the model's files have them. */
+  readonly digest: string;
+}
+
+/** How leaves are stored, as a key of the cache: sessions of one key take each other's leaves. */
+export function weightStorageKey(options: {
+  readonly weightDType: FloatDType;
+  readonly quantization?: Quantization | undefined;
+}): string {
+  const { weightDType, quantization = {} } = options;
+  return `v1 ${weightDType} linears ${quantization.linears ?? weightDType} tables ${quantization.embeddings ?? weightDType}`;
+}
+
+export interface LoadInput {
+  readonly model: WeightSource & { readonly name: string; readonly spec: DecoderSpec };
+  readonly storage: string;
+  readonly cache?: ModelCache | undefined;
+}
+
+/**
+ * Opens a session with a model's weights, and keeps them where there is a cache.
+ * @throws `bad-file` where a file is not what it should be, and nothing of it is kept; `cancelled`; what `open` throws
+ */
+export async function loadSession<Session extends { dispose(): void }>(
+  input: LoadInput,
+  open: (weights: LoadStream, keep?: KeepParameter) => Promise<Session>,
+  report: LoadingReport,
+  signal?: AbortSignal,
+): Promise<Loaded<Session>> {
+  const { model, storage, cache } = input;
+  const kept = await cache?.weights.open({ model: cache.model, storage });
+  const loading = new Loading(model, kept, cache, report, signal);
+  let session: Session | undefined;
+  try {
+    session = await open(loading.stream(), kept?.writable ? loading.keep : undefined);
+    await loading.finish();
+    return { session, digest: await loading.digest() };
+  } catch (error) {
+    session?.dispose();
+    if (errorCode(error) === 'bad-file') await kept?.discard();
+    throw error;
+  } finally {
+    await kept?.close();
+  }
+}
+
+class Loading {
+  /** Lines of the digest, by parameter, of what came from the model's files. */
+  private readonly lines = new Map<string, string[]>();
+  private readonly progress = new Map<string, FileProgress>();
+  private readonly held = new Set<string>();
+  private readonly elements: number;
+  private loadedElements = 0;
+  private keeping = true;
+
+  constructor(
+    private readonly model: LoadInput['model'],
+    private readonly kept: CachedWeights | undefined,
+    private readonly cache: ModelCache | undefined,
+    private readonly report: LoadingReport,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    this.elements = parameters(model.spec).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  }
+
+  async *stream(): LoadStream {
+    const { model, kept, signal } = this;
+    const wasComplete = kept?.complete ?? false;
+    if (kept) {
+      for await (const slice of kept.read()) {
+        throwIfCancelled(signal);
+        yield slice;
+        this.advance(elementsOf(slice));
+      }
+      for (const name of kept.names) this.held.add(name);
+    }
+    // Of what was kept and is damaged, the hashes of its slices are known.
+    const missing = parameters(model.spec).filter(({ name }) => !this.held.has(name));
+    const lost = missing.filter(({ name }) => kept && kept.origin(name).length > 0);
+    if (lost.length > 0) {
+      yield* this.fresh(model.weights({ names: new Set(lost.map(({ name }) => name)), signal }));
+      for (const { name } of lost) this.checkOrigin(name);
+    }
+    if (!wasComplete) yield* this.fresh(model.weights({ from: kept?.files, signal }));
+    throwIfCancelled(signal);
+  }
+
+  readonly keep: KeepParameter = async (name, leaves) => {
+    if (!this.keeping) return;
+    const parameter = { name, origin: this.lines.get(name) ?? [], leaves };
+    await this.whileKeeping(() => this.kept!.put(parameter, this.progress.get(name)));
+  };
+
+  async finish(): Promise<void> {
+    if (this.keeping) await this.whileKeeping(async () => this.kept?.finish());
+  }
+
+  digest(): Promise<string> {
+    const names = parameters(this.model.spec).map(({ name }) => name);
+    return digestOf(names.flatMap((name) => this.lines.get(name) ?? this.kept?.origin(name) ?? []));
+  }
+
+  private async *fresh(slices: WeightStream): LoadStream {
+    for await (const slice of slices) {
+      throwIfCancelled(this.signal);
+      if (this.held.has(slice.name)) continue;
+      const { name, bytes, dtype, progress } = slice;
+      const before = (slice.firstRow ?? 0) > 0 ? (this.lines.get(name) ?? []) : [];
+      this.lines.set(name, [...before, await digestLine(slice)]);
+      if (progress) this.progress.set(name, progress);
+      yield slice;
+      this.advance(bytes.byteLength / storedBytes(dtype, [1]));
+    }
+  }
+
+  /** Throws `bad-file` where a parameter is not what it was when its file was verified. */
+  private checkOrigin(name: string): void {
+    const before = this.kept!.origin(name);
+    const now = this.lines.get(name) ?? [];
+    this.held.add(name);
+    if (before.join('') === now.join('')) return;
+    throw new GraftError(
+      'bad-file',
+      `${name} of ${this.model.name} is not what it was when the model was loaded before. Nothing of it was kept: ` +
+        'load the model again.',
+    );
+  }
+
+  /** A cache that refuses is said once, and asked no more. */
+  private async whileKeeping(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      if (!(error instanceof GraftError) || error.code !== 'storage') throw error;
+      this.keeping = false;
+      const kept = this.kept!.names.length;
+      this.cache?.onNotKept?.(
+        `${error.message} Everything goes on from memory: of ${this.model.name}, ${kept} of ` +
+          `${parameters(this.model.spec).length} tensors are kept, and the others are loaded again next time.`,
+      );
+    }
+  }
+
+  private advance(elements: number): void {
+    this.loadedElements += elements;
+    const share = Math.min(1, this.loadedElements / this.elements);
+    this.report(Math.round(share * this.model.weightBytes), this.model.weightBytes);
+  }
+}
+
+/** How much of its leaf's elements a slice stands for. */
+function elementsOf({ stored, shape, bytes }: StoredSlice): number {
+  return (elementCount(shape) * bytes.byteLength) / storedBytes(stored, shape);
+}

@@ -1,0 +1,42 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { cacheFolder, kernelChoicesIn } from '../../../src/cli/kernel-choices';
+import { KernelChoices } from '../../../src/engine/choices';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'graft-kernels-'));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+test('choices are read back by adapter', async () => {
+  const store = kernelChoicesIn(join(root, 'not', 'yet', 'there'));
+  expect(await store.read('card')).toBeUndefined();
+  await store.write('card', { product: '64 × 64' });
+  await store.write('another', { product: '128 × 64' });
+  expect(await store.read('card')).toEqual({ product: '64 × 64' });
+  expect(await store.read('another')).toEqual({ product: '128 × 64' });
+});
+
+test('a file that is something else counts as none', async () => {
+  const store = kernelChoicesIn(root);
+  await store.write('card', { product: '64 × 64' });
+  const [file] = readdirSync(root);
+  writeFileSync(join(root, file!), '{"product": ');
+  const choices = new KernelChoices('card', store);
+  await choices.load();
+  expect(choices.get('product')).toBeUndefined();
+  await choices.add(new Map([['product', '32 × 32']]));
+  expect(await store.read('card')).toEqual({ product: '32 × 32' });
+});
+
+test('the folder is the platform’s own', () => {
+  const home = join(root, 'home');
+  expect(cacheFolder({}, 'linux', home)).toBe(join(home, '.cache', 'graft'));
+  expect(cacheFolder({ XDG_CACHE_HOME: root }, 'linux', home)).toBe(join(root, 'graft'));
+  expect(cacheFolder({ XDG_CACHE_HOME: '' }, 'linux', home)).toBe(join(home, '.cache', 'graft'));
+  expect(cacheFolder({}, 'darwin', home)).toBe(join(home, 'Library', 'Caches', 'graft'));
+  expect(cacheFolder({ LOCALAPPDATA: root }, 'win32', home)).toBe(join(root, 'graft'));
+});

@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import { KernelChoices } from '../../../src/engine/choices';
+import { PLAIN, type Kernel } from '../../../src/engine/kernel';
+import { Graph } from '../../../src/engine/graph';
+import { matmul } from '../../../src/engine/ops/matmul';
+import { fastest } from '../../../src/engine/tuner';
+
+/** A clock by which each name takes its own time, and how many runs each had. */
+function fakeClock(milliseconds: Readonly<Record<string, number | Error>>) {
+  const runs: Record<string, number> = {};
+  const time = (name: string, repeats: number): Promise<number> => {
+    runs[name] = (runs[name] ?? 0) + repeats;
+    const taken = milliseconds[name]!;
+    return taken instanceof Error ? Promise.reject(taken) : Promise.resolve(taken);
+  };
+  return { time, runs, choice: () => fastest(Object.keys(milliseconds), time) };
+}
+
+const refused = Object.assign(new Error('too much workgroup memory'), { name: 'GPUPipelineError' });
+
+describe('the fastest variant', () => {
+  it('is chosen wherever it stands', async () => {
+    expect(await fakeClock({ a: 1, b: 2, c: 3 }).choice()).toBe('a');
+    expect(await fakeClock({ a: 3, b: 2, c: 1 }).choice()).toBe('c');
+  });
+
+  it('must be a tenth faster than one that is preferred', async () => {
+    expect(await fakeClock({ a: 1.05, b: 1 }).choice()).toBe('a');
+    expect(await fakeClock({ a: 1.15, b: 1.06, c: 1 }).choice()).toBe('b');
+  });
+
+  it('is measured more often than one that is hopeless', async () => {
+    const { choice, runs } = fakeClock({ a: 1, b: 2.1, c: 1.5 });
+    expect(await choice()).toBe('a');
+    expect(runs['b']).toBe(2);
+    expect(runs['a']).toBeGreaterThan(10);
+    expect(runs['c']).toBe(runs['a']);
+  });
+
+  it('takes few runs to find where each is long', async () => {
+    const { choice, runs } = fakeClock({ a: 500, b: 400 });
+    expect(await choice()).toBe('b');
+    expect(runs).toEqual({ a: 3, b: 3 });
+  });
+
+  it('is found by a clock that is too coarse to see anything', async () => {
+    expect(await fakeClock({ a: 0, b: 0 }).choice()).toBe('a');
+  });
+
+  it('is one that the device compiles', async () => {
+    expect(await fakeClock({ a: refused, b: 2 }).choice()).toBe('b');
+    expect(await fakeClock({ a: refused, b: refused }).choice()).toBeUndefined();
+  });
+
+  it('is not looked for past other failures', async () => {
+    await expect(fakeClock({ a: 1, b: new Error('lost') }).choice()).rejects.toThrow('lost');
+  });
+});
+
+/** A product with every tile for cards. */
+function product(): Kernel {
+  const graph = new Graph();
+  const leaf = (name: string) => graph.leaf(name, { shape: [256, 256], dtype: 'f32' }, 'workspace');
+  matmul(graph, leaf('a'), leaf('b'));
+  const [node] = graph.nodes;
+  return node!.op.kernels(node!, PLAIN)[0]!;
+}
+
+describe('choices', () => {
+  const kernel = product();
+  const { shapeClass, kernels } = kernel.variants!;
+  const [first, second] = kernels.keys();
+
+  it('begin with what is preferred', () => {
+    expect(new KernelChoices('adapter').of(kernel)).toBe(kernel);
+    expect({ ...kernel, variants: undefined }).toEqual({ ...kernels.get(first!), variants: undefined });
+  });
+
+  it('are kept by adapter', async () => {
+    const kept = new Map<string, unknown>();
+    const store = {
+      read: (adapter: string) => Promise.resolve(kept.get(adapter)),
+      write: (adapter: string, choices: unknown) => Promise.resolve(void kept.set(adapter, choices)),
+    };
+    await new KernelChoices('one', store).add(new Map([[shapeClass, second!]]));
+    const [same, other] = [new KernelChoices('one', store), new KernelChoices('other', store)];
+    await Promise.all([same.load(), other.load()]);
+    expect(same.of(kernel)).toBe(kernels.get(second!));
+    expect(other.of(kernel)).toBe(kernel);
+  });
+
+  it.each([null, 'text', 7, [3], { [shapeClass]: 5 }, { [shapeClass]: 'no such kernel' }, { __proto__: null }])(
+    'are not led astray by %j in the store',
+    async (content) => {
+      const choices = new KernelChoices('adapter', {
+        read: () => Promise.resolve(content),
+        write: () => Promise.resolve(),
+      });
+      await choices.load();
+      expect(choices.of(kernel)).toBe(kernel);
+    },
+  );
+
+  it('do without a store that fails', async () => {
+    const broken = () => Promise.reject(new Error('no room'));
+    const choices = new KernelChoices('adapter', { read: broken, write: broken });
+    await choices.load();
+    await choices.add(new Map([[shapeClass, second!]]));
+    expect(choices.of(kernel)).toBe(kernels.get(second!));
+  });
+});
