@@ -2,9 +2,9 @@
 import { readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toFloat32 } from '../../../src/core/dtypes';
-import type { LoraSpec } from '../../../src/core/spec';
-import { targetedLinears } from '../../../src/core/spec';
+import { fromFloat32, toFloat32 } from '../../../src/core/dtypes';
+import { parameters, targetedLinears, type DecoderSpec, type LoraSpec } from '../../../src/core/spec';
+import type { WeightStream } from '../../../src/core/weights';
 import { openEngine, type Engine, type TrainOptions, type TrainSession } from '../../../src/engine';
 import { openModel, type HubModel } from '../../../src/formats/model';
 import { checkAdapter, readAdapter, resolveTargetModules } from '../../../src/formats/peft';
@@ -20,11 +20,78 @@ const LENGTH = 24;
 
 const norm = (values: ArrayLike<number>) => Math.hypot(...Array.from(values));
 
+const COMMON: Omit<TrainOptions, 'spec'> = {
+  weightDType: 'f32',
+  seed: 0,
+  batchSize: 2,
+  lengths: [LENGTH / 2, LENGTH],
+  gradientCheckpointing: false,
+  adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+  maxGradNorm: 0,
+};
+
 const CHECKPOINTING: readonly Partial<TrainOptions>[] = [
   { gradientCheckpointing: false },
   { gradientCheckpointing: true },
   { gradientCheckpointing: true, checkpointing: { layersPerSegment: 2, mlpRows: 17 } },
 ];
+
+async function* only(weights: WeightStream, names: ReadonlySet<string>): WeightStream {
+  for await (const slice of weights) if (names.has(slice.name)) yield slice;
+}
+
+/** What each model has beyond Llama, and its spec without it. */
+function optionsOf(name: string): [string, (spec: DecoderSpec) => DecoderSpec][] {
+  const rope = (spec: DecoderSpec): DecoderSpec => ({ ...spec, rope: { type: 'default', theta: spec.rope.theta } });
+  const windows = (spec: DecoderSpec): DecoderSpec => ({
+    ...spec,
+    layers: spec.layers!.map((layer) => ({ rope: layer.rope })),
+  });
+  const without =
+    (...fields: (keyof DecoderSpec)[]) =>
+    (spec: DecoderSpec): DecoderSpec => ({ ...spec, ...Object.fromEntries(fields.map((field) => [field, undefined])) });
+  const gemma: ReturnType<typeof optionsOf> = [
+    ['windows', windows],
+    ['GELU', without('activation')],
+    ['the norms after', without('sandwichNorms')],
+    ['the offset of norms', without('normOffset')],
+    ['scaled embeddings', without('embeddingScale')],
+    ['its own scale of scores', without('attentionScale')],
+    ['capped logits', without('logitSoftcap')],
+  ];
+  const options: Record<string, ReturnType<typeof optionsOf>> = {
+    llama_linear: [
+      ['scaled positions', rope],
+      ['biases', (spec) => ({ ...spec, attentionBias: false, mlpBias: false })],
+    ],
+    mistral_window: [['windows', windows]],
+    qwen2_window: [
+      ['windows', windows],
+      ['biases', (spec) => ({ ...spec, attentionBias: false })],
+    ],
+    qwen3_bias: [
+      ['windows', windows],
+      ['norms of heads', without('queryKeyNorms')],
+    ],
+    phi3_longrope: [
+      ['windows', windows],
+      ['LongRoPE', (spec) => ({ ...spec, rope: { ...spec.rope, type: 'default' } })],
+      ['passing channels on', rope],
+    ],
+    smollm3_window: [
+      ['windows', windows],
+      ['layers without rotation', (spec) => ({ ...spec, layers: spec.layers!.map((l) => ({ ...l, rope: 'global' })) })],
+    ],
+    gemma2_caps: [...gemma, ['capped scores', without('attentionSoftcap')]],
+    gemma3_linear: [
+      ...gemma,
+      ['scaled positions', rope],
+      ['norms of heads', without('queryKeyNorms')],
+      ['local positions', (spec) => ({ ...spec, localRope: spec.rope })],
+    ],
+  };
+  return options[name] ?? [];
+}
 
 describe.each(NAMES)('%s', (name) => {
   const path = resolve(GOLDEN, name);
@@ -35,17 +102,7 @@ describe.each(NAMES)('%s', (name) => {
   afterAll(() => engine.destroy());
 
   function trainSession(model: HubModel, options: Partial<TrainOptions>): Promise<TrainSession> {
-    const common = {
-      spec: model.spec,
-      weightDType: 'f32',
-      seed: 0,
-      batchSize: 2,
-      lengths: [LENGTH / 2, LENGTH],
-      gradientCheckpointing: false,
-      adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
-      maxGradNorm: 0,
-    } as const;
-    return engine.createTrainSession({ ...common, ...options }, model.weights());
+    return engine.createTrainSession({ ...COMMON, spec: model.spec, ...options }, model.weights());
   }
 
   /** Holds logits and every gradient of a session against the golden's. */
@@ -100,6 +157,22 @@ describe.each(NAMES)('%s', (name) => {
       named(golden.tensors, 'adapter.grad.'),
     );
     session.dispose();
+    const merged = engine.mergeAdapter(model.spec, adapter.lora, adapter.tensors, model.weights());
+    const whole = await trainSession({ ...model, weights: () => merged }, {});
+    const { logits } = await whole.forward({ inputIds: golden.ids, labels: golden.labels }, false);
+    whole.dispose();
+    expect(relativeError(logits, golden.tensors.get('adapter.logits')!.values)).toBeLessThan(2e-5);
+  });
+
+  it.each(optionsOf(name))('would answer otherwise without %s', async (option, plain) => {
+    const golden = await familyGolden(path);
+    const model = await openModel(folder(path));
+    const spec = plain(model.spec);
+    const known = new Set(parameters(spec).map((parameter) => parameter.name));
+    const session = await trainSession({ ...model, spec, weights: () => only(model.weights(), known) }, {});
+    const { logits } = await session.forward({ inputIds: golden.ids, labels: golden.labels }, false);
+    session.dispose();
+    expect(relativeError(logits, golden.tensors.get('logits')!.values), option).toBeGreaterThan(1e-3);
   });
 
   it('continues greedily as Transformers does, past windows and the original length', async () => {
@@ -115,5 +188,48 @@ describe.each(NAMES)('%s', (name) => {
     expect(second).toEqual(continuation);
     expect(session.liveBytes).toEqual(session.plan);
     session.dispose();
+  });
+});
+
+describe('embeddings', () => {
+  it('are scaled by what the type of the weights makes of the scale', async () => {
+    const path = resolve(GOLDEN, 'gemma2_caps');
+    const model = await openModel(folder(path));
+    const rounded = await openModel(folder(path));
+    const { ids, labels } = await familyGolden(path);
+    const engine = await openEngine((await testGpu()).gpu);
+    /** √24 is 4.899; in bf16 it is 4.90625. */
+    const exact = { ...rounded.spec, embeddingScale: 4.90625 };
+    async function* inBf16(): WeightStream {
+      for await (const slice of rounded.weights()) {
+        const values = toFloat32(slice.bytes, 'f32');
+        const bytes =
+          slice.shape.length === 1 ? slice.bytes : fromFloat32(toFloat32(fromFloat32(values, 'bf16'), 'bf16'), 'f32');
+        yield { ...slice, bytes };
+      }
+    }
+    const logits = [];
+    for (const [spec, weightDType, weights] of [
+      [model.spec, 'bf16', model.weights()],
+      [exact, 'f32', inBf16()],
+    ] as const) {
+      const lora: LoraSpec = {
+        r: 1,
+        alpha: 1,
+        dropout: 0,
+        targetModules: ['q_proj'],
+        useRslora: false,
+        useDora: false,
+      };
+      const session = await engine.createTrainSession(
+        { ...COMMON, spec, weightDType, lora, lengths: [LENGTH] },
+        weights,
+      );
+      logits.push((await session.forward({ inputIds: ids, labels }, false)).logits);
+      session.dispose();
+    }
+    engine.destroy();
+    expect(model.spec.embeddingScale).toBe(Math.sqrt(24));
+    expect(relativeError(logits[0]!, logits[1]!)).toBeLessThan(1e-5);
   });
 });
