@@ -5,13 +5,16 @@ import type { Arguments, Flag } from './arguments';
 import { modelSource } from './sources';
 import type { Terminal } from './terminal';
 
-export const MODEL_FLAG: Flag = { value: 'MODEL', help: 'a model folder, org/name[@revision] on the Hub, or starter' };
+export const MODEL_FLAG: Flag = {
+  value: 'MODEL',
+  help: 'a model folder, a GGUF file, org/name[@revision] on the Hub, or starter',
+};
 export const ADAPTER_FLAG: Flag = { value: 'DIR', help: 'an adapter folder, as PEFT or Graft writes it' };
 
 export async function modelArgument(args: Arguments): Promise<HubModel> {
   return openModel(
     await modelSource(
-      args.required('model', 'name a model folder, org/name on the Hub, or starter for the built-in one'),
+      args.required('model', 'name a model folder, a GGUF file, org/name on the Hub, or starter for the built-in one'),
     ),
   );
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
+import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { parseModelName } from '../hub/names';
 import { weightStorage, type DatasetFile, type WeightStorage } from '../recipes';
@@ -24,7 +25,7 @@ export function packageRoot(): string {
 }
 
 /**
- * A model: a folder's path, a built-in name, or `org/name` or `org/name@revision` on the Hub; `revision` holds where the
+ * A model: a folder's path, a GGUF file's, a built-in name, or `org/name` or `org/name@revision` on the Hub; `revision` holds where the
  * name has none of its own. `say` hears what goes on with the Hub.
  * @throws `not-found` saying what to do; what the Hub refuses
  */
@@ -33,14 +34,15 @@ export async function modelSource(
   revision = 'main',
   say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
 ): Promise<FileSource> {
-  if (await exists(name)) return openFolder(name);
+  if (/\.gguf$/i.test(name) && (await exists(name))) return openGguf(await openFolder(dirname(name)), basename(name));
+  if (await exists(name)) return hubLayout(await openFolder(name));
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
   const onHub = parseModelName(name);
   if (onHub) return openHubModel(onHub.repo, onHub.revision ?? revision, say);
   throw new GraftError(
     'not-found',
-    `There is no model ${name}: name a folder that holds config.json, org/name for a model on the Hub, or starter for the built-in one.`,
+    `There is no model ${name}: name a folder that holds config.json, a GGUF file, org/name for a model on the Hub, or starter for the built-in one.`,
   );
 }
 
@@ -108,6 +110,10 @@ export async function runDataset(run: RunConfig): Promise<DatasetFile> {
 /** Whether two paths are the same place. */
 export function samePath(a: string, b: string): boolean {
   return resolve(a) === resolve(b);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
 async function exists(path: string): Promise<boolean> {
