@@ -112,10 +112,6 @@ export function samePath(a: string, b: string): boolean {
   return resolve(a) === resolve(b);
 }
 
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
-}
-
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
