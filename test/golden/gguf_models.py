@@ -102,6 +102,12 @@ def quantised():
         shape = stored.shape if kind in (TYPES.F32, TYPES.F16) else None
         writer.add_tensor(kind.name, stored, raw_shape=shape, raw_dtype=kind)
         values[kind.name] = digest(dequantize(stored, kind).reshape(matrix.shape))
+    # gguf-py can't make Q6_K, but expand it: random codes and scales, with a scale for all that is a number.
+    blocks = rng.integers(0, 256, (2, 2, 210), dtype=np.uint8)
+    blocks[..., 208:] = np.array([[0.01], [-3e-5], [0.5], [2e-7]], dtype=np.float16).view(np.uint8).reshape(2, 2, 2)
+    stored = blocks.reshape(2, 420)
+    writer.add_tensor("Q6_K", stored, raw_dtype=TYPES.Q6_K)
+    values["Q6_K"] = digest(dequantize(stored, TYPES.Q6_K))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -115,7 +121,8 @@ def main():
     expected = {}
     for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
-            expected[name] = family(name, dict(CONFIGS[name]), Path(folder))
+            # The folder's name goes into the file.
+            expected[name] = family(name, dict(CONFIGS[name]), Path(folder) / "tiny")
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in expected.items())
     (OUT / "expected.json").write_text(f'{{"families": {{\n{rows}\n}},\n"types": {json.dumps(quantised())}}}\n')
 

@@ -139,6 +139,7 @@ export function configOf(
     text: (key) => metadata.string(`${name}.${key}`),
     has: (tensor) => names.has(tensor),
   };
+  const rotated = number('rope.dimension_count') ?? facts.headDim;
   const config = {
     architectures: [family.hubName],
     model_type: family.modelType,
@@ -153,6 +154,7 @@ export function configOf(
     rms_norm_eps: needed('attention.layer_norm_rms_epsilon'),
     rope_theta: number('rope.freq_base') ?? 10_000,
     rope_scaling: ropeScaling(facts),
+    ...(rotated !== facts.headDim && { partial_rotary_factor: rotated / facts.headDim }),
     tie_word_embeddings: !names.has('output.weight'),
     bos_token_id: metadata.get('tokenizer.ggml.bos_token_id') ?? null,
     eos_token_id: metadata.get('tokenizer.ggml.eos_token_id') ?? null,
@@ -181,7 +183,8 @@ function numeric(metadata: JsonObject, key: string, value: unknown): number {
 function ropeScaling(facts: Facts): Record<string, unknown> | null {
   const { tables, number, text } = facts;
   const frequencies = tables.get('rope_freqs');
-  if (frequencies) return llama3Scaling(facts.where, frequencies, facts.headDim, number('rope.freq_base') ?? 10_000);
+  if (frequencies)
+    return { ...llama3Scaling(facts.where, frequencies, facts.headDim, number('rope.freq_base') ?? 10_000) };
   const long = tables.get('rope_factors_long');
   const short = tables.get('rope_factors_short');
   if (long && short) {
@@ -203,11 +206,9 @@ function slidingWindow({ number }: Facts): Record<string, unknown> {
 }
 
 function phi3(facts: Facts): Record<string, unknown> {
-  const rotated = facts.number('rope.dimension_count') ?? facts.headDim;
   const original = facts.number('rope.scaling.original_context_length');
   return {
     ...slidingWindow(facts),
-    partial_rotary_factor: rotated / facts.headDim,
     ...(original !== undefined && { original_max_position_embeddings: original }),
   };
 }

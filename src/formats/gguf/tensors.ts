@@ -1,5 +1,6 @@
 /** Tensors under llama.cpp's names to tensors under the Hub's, and what the converter did to them, undone. */
 import { toFloat32 } from '../../core/dtypes';
+import { GraftError } from '../../core/errors';
 import type { FileSource } from '../../core/store';
 import type { GgufHeader, GgufTensor } from './header';
 import type { GgufArchitecture } from './config';
@@ -59,12 +60,19 @@ export function hubTensors(header: GgufHeader, architecture: GgufArchitecture): 
       const shift = norms === 'shifted' && name.endsWith('norm.weight') ? 1 : 0;
       const projection =
         rotary === 'interleaved' ? /\.self_attn\.([qk])_proj\.(weight|bias)$/.exec(name)?.[1] : undefined;
+      const interleavedHeads = projection === 'q' ? heads : projection === 'k' ? keyValueHeads : undefined;
+      if (interleavedHeads !== undefined && !(stored.shape[0]! % (2 * interleavedHeads) === 0)) {
+        throw new GraftError(
+          'bad-file',
+          `${header.file}: ${stored.name} has ${stored.shape[0]} rows, which are no ${interleavedHeads} heads of an even size.`,
+        );
+      }
       return {
         name,
         dtype: shift === 0 ? stored.type.expanded : 'F32',
         shape: stored.shape,
         stored,
-        interleavedHeads: projection === 'q' ? heads : projection === 'k' ? keyValueHeads : undefined,
+        interleavedHeads,
         shift,
       };
     });
@@ -72,10 +80,10 @@ export function hubTensors(header: GgufHeader, architecture: GgufArchitecture): 
 
 function hubName(name: string, { layerNames }: GgufArchitecture): string {
   const [, layer, part, kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
-  if (layer === undefined || part === undefined) return TOP[name] ?? name;
+  if (layer === undefined || part === undefined) return (Object.hasOwn(TOP, name) ? TOP[name] : undefined) ?? name;
   const names =
     layerNames === 'sandwiched' ? { ...LAYER, ...SANDWICHED } : layerNames === 'fused' ? { ...LAYER, ...FUSED } : LAYER;
-  return part in names ? `model.layers.${Number(layer)}.${names[part]}.${kind}` : name;
+  return Object.hasOwn(names, part) ? `model.layers.${Number(layer)}.${names[part]}.${kind}` : name;
 }
 
 /** Bytes of an element of the tensor as a Hub file holds it. */

@@ -23,12 +23,20 @@ const Q8_0: GgmlType = { name: 'Q8_0', blockElements: BLOCK, blockBytes: 2 + BLO
 /** An f16 scale, then 16 bytes: low halves are elements 0 to 15, high halves 16 to 31, each 8 too large. */
 const Q4_0: GgmlType = { name: 'Q4_0', blockElements: BLOCK, blockBytes: 2 + BLOCK / 2, expanded: 'F32' };
 
+const SUPER_BLOCK = 256;
+/**
+ * What llama-quantize makes of the head in Q4_0 files: 128 bytes of low halves and 64 of two high bits, a signed byte
+ * of scale for 16 elements each, and an f16 scale for all.
+ */
+const Q6_K: GgmlType = { name: 'Q6_K', blockElements: SUPER_BLOCK, blockBytes: 128 + 64 + 16 + 2, expanded: 'F32' };
+
 /** By the number that stands in the file (`ggml_type`). */
 export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map([
   [0, plain('F32', 4)],
   [1, plain('F16', 2)],
   [2, Q4_0],
   [8, Q8_0],
+  [14, Q6_K],
   [30, plain('BF16', 2)],
 ]);
 
@@ -42,7 +50,6 @@ export const OTHER_TYPES: Readonly<Record<number, string>> = {
   11: 'Q3_K',
   12: 'Q4_K',
   13: 'Q5_K',
-  14: 'Q6_K',
   15: 'Q8_K',
   16: 'IQ2_XXS',
   17: 'IQ2_XS',
@@ -62,13 +69,14 @@ export const OTHER_TYPES: Readonly<Record<number, string>> = {
 export function expand(type: GgmlType, stored: Uint8Array): Uint8Array {
   if (type.blockElements === 1) return stored;
   const blocks = stored.byteLength / type.blockBytes;
-  const values = new Float32Array(blocks * BLOCK);
-  const block = type === Q8_0 ? expandQ8 : expandQ4;
-  for (let i = 0; i < blocks; i++) block(stored, i * type.blockBytes, values, i * BLOCK);
+  const values = new Float32Array(blocks * type.blockElements);
+  const block = type === Q8_0 ? expandQ8 : type === Q4_0 ? expandQ4 : expandQ6;
+  for (let i = 0; i < blocks; i++) block(stored, i * type.blockBytes, values, i * type.blockElements);
   return new Uint8Array(values.buffer);
 }
 
-// An 11-bit scale times an 8-bit number has 19 bits, so f32 holds the product exactly.
+// An 11-bit scale times an 8-bit number has 19 bits, so f32 holds the product exactly. Q6_K's third factor may need
+// rounding, once, as in ggml's own f32 arithmetic.
 
 function expandQ8(stored: Uint8Array, from: number, values: Float32Array, to: number): void {
   const scale = f16ToF32(stored[from]! | (stored[from + 1]! << 8));
@@ -81,5 +89,19 @@ function expandQ4(stored: Uint8Array, from: number, values: Float32Array, to: nu
     const pair = stored[from + 2 + i]!;
     values[to + i] = ((pair & 15) - 8) * scale;
     values[to + i + BLOCK / 2] = ((pair >> 4) - 8) * scale;
+  }
+}
+
+/** Two halves of 128 elements, each in four stretches of 32 that share bytes of low halves in pairs and of high bits. */
+function expandQ6(stored: Uint8Array, from: number, values: Float32Array, to: number): void {
+  const [high, scales] = [from + 128, from + 192];
+  const scale = f16ToF32(stored[from + 208]! | (stored[from + 209]! << 8));
+  for (let i = 0; i < SUPER_BLOCK; i++) {
+    const half = i >> 7;
+    const stretch = (i >> 5) & 3;
+    const low = (stored[from + 64 * half + 32 * (stretch & 1) + (i & 31)]! >> (stretch < 2 ? 0 : 4)) & 15;
+    const bits = (stored[high + 32 * half + (i & 31)]! >> (2 * stretch)) & 3;
+    const blockScale = (stored[scales + (i >> 4)]! << 24) >> 24;
+    values[to + i] = scale * blockScale * ((low | (bits << 4)) - 32);
   }
 }

@@ -10,6 +10,7 @@ import { toFloat32 } from '../../../src/core/dtypes';
 import type { FileSource } from '../../../src/core/store';
 import type { WeightStream } from '../../../src/core/weights';
 import { hubLayout, openGguf, readGgufHeader } from '../../../src/formats/gguf';
+import { llama3Scaling } from '../../../src/formats/gguf/rope';
 import { expand } from '../../../src/formats/gguf/types';
 import { openModel, readSpec } from '../../../src/formats/model';
 import { memorySource } from '../../../src/formats/sources';
@@ -65,13 +66,56 @@ describe('a model that llama.cpp converted', () => {
   });
 });
 
+describe("Llama 3's rotary scaling", () => {
+  /** The table as llama.cpp's converter makes it. */
+  function table(
+    headDim: number,
+    theta: number,
+    factor: number,
+    low: number,
+    high: number,
+    original: number,
+  ): number[] {
+    return Array.from({ length: headDim / 2 }, (_, i) => {
+      const wavelength = 2 * Math.PI * theta ** ((2 * i) / headDim);
+      if (wavelength < original / high) return 1;
+      if (wavelength > original / low) return factor;
+      const smooth = (original / wavelength - low) / (high - low);
+      return Math.fround(1 / ((1 - smooth) / factor + smooth));
+    });
+  }
+
+  it.each([
+    [128, 500_000, 8, 1, 4, 8192],
+    [64, 500_000, 32, 1, 4, 8192],
+    [128, 500_000, 8, 1, 4, 16_384],
+    [128, 500_000, 16, 1, 8, 4096],
+    [16, 500_000, 8, 1, 4, 64],
+  ])('is read back from the table of heads of %i, theta %i, factor %i, %i to %i of %i', (headDim, theta, ...rest) => {
+    const [factor, low, high, original] = rest as [number, number, number, number];
+    const scaling = llama3Scaling('m.gguf', table(headDim, theta, factor, low, high, original), headDim, theta);
+    expect(scaling).toEqual({
+      rope_type: 'llama3',
+      factor,
+      low_freq_factor: low,
+      high_freq_factor: high,
+      original_max_position_embeddings: original,
+    });
+  });
+
+  it('is refused where it is another', () => {
+    const odd = table(64, 10_000, 8, 1, 4, 8192).map((divisor, i) => (i === 20 ? divisor * 1.1 : divisor));
+    expect(() => llama3Scaling('m.gguf', odd, 64, 10_000)).toThrow(/m\.gguf scales its rotary embedding/);
+  });
+});
+
 describe('the types of tensors', () => {
   it.each(Object.entries(EXPECTED.types))('%s expands as gguf-py expands it', async (name, digest) => {
     const source = alone(golden('types'));
     const { tensors } = await readGgufHeader(source, 'm.gguf');
     const tensor = tensors.find((found) => found.name === name)!;
     expect(tensor.type.name).toBe(name);
-    expect(tensor.shape).toEqual([4, 96]);
+    expect(tensor.shape).toEqual(name === 'Q6_K' ? [2, 512] : [4, 96]);
     const bytes = expand(tensor.type, await source.read('m.gguf', tensor.start, tensor.end));
     const dtype = { F32: 'f32', F16: 'f16', BF16: 'bf16' } as const;
     expect(sha256(toFloat32(bytes, dtype[tensor.type.expanded]))).toBe(digest);
@@ -166,7 +210,7 @@ describe('a file that is not what it says', () => {
       'a type that Graft has not',
       changed((view) => view.setUint32(after('token_embd.weight') + 20, 12, true)),
       'unsupported',
-      /token_embd\.weight as Q4_K; Graft reads F32, F16, BF16, Q8_0 and Q4_0/,
+      /token_embd\.weight as Q4_K; Graft reads F32, F16, BF16, Q8_0, Q4_0 and Q6_K/,
     ],
     [
       'tensors that overlap',
