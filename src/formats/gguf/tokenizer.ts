@@ -168,6 +168,7 @@ function configs({ metadata, tokens }: Vocabulary, bos: boolean): Pick<Tokenizer
       add_bos_token: (metadata.boolean('tokenizer.ggml.add_bos_token') ?? bos) && id('bos') !== undefined,
       add_eos_token: (metadata.boolean('tokenizer.ggml.add_eos_token') ?? false) && id('eos') !== undefined,
       chat_template: metadata.string('tokenizer.chat_template') ?? null,
+      tokenizer_class: 'PreTrainedTokenizerFast',
     },
     generation: { eos_token_id: [...new Set(ends)] },
   };
