@@ -24,7 +24,7 @@ export class ShardedWeightCache implements ManagedCache {
     try {
       const found = await backend.entry(id);
       const entry = found && { ...found, usedAt: Date.now() };
-      if (entry && letGoRead) await backend.update(id, (now) => ({ ...(now ?? entry), usedAt: entry.usedAt }));
+      if (entry && letGoRead) await this.markUsed(entry);
       const fresh = { ...key, id, complete: false, pinned: false, usedAt: Date.now() };
       const empty: CacheEntry = { ...fresh, files: [], shards: [], parameters: [] };
       const makeRoom = () => this.evict(id);
@@ -77,6 +77,15 @@ export class ShardedWeightCache implements ManagedCache {
         const names = orphans.map(({ name }) => name);
         if (names.length > 0) await this.backend.removeShards(id, names);
       });
+    }
+  }
+
+  /** A disk that is full keeps the earlier time. */
+  private async markUsed({ id, usedAt }: CacheEntry): Promise<void> {
+    try {
+      await this.backend.update(id, (now) => ({ ...now!, usedAt }));
+    } catch (error) {
+      if (!this.backend.isFull(error)) throw error;
     }
   }
 

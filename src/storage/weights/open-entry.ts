@@ -3,7 +3,7 @@ import { errorCode } from '../../core/errors';
 import { sha256 } from '../../core/hash';
 import type { CachedWeights, KeptParameter } from '../../core/weight-cache';
 import type { FileProgress, StoredSlice } from '../../core/weights';
-import type { CacheBackend } from './backend';
+import type { CacheBackend, Shard } from './backend';
 import { unusedShards, withoutShards, type CacheEntry, type ShardPiece, type ShardRecord } from './entry';
 import { ShardWriter } from './shard-writer';
 
@@ -89,11 +89,8 @@ export class OpenEntry implements CachedWeights {
     if (!this.writable || this.failed) return;
     await this.flush();
     const unused = unusedShards(this.entry);
-    this.entry = await this.backend.update(this.entry.id, (found) => ({
-      ...(found ?? this.entry),
-      complete: true,
-      shards: this.entry.shards.filter(({ name }) => !unused.includes(name)),
-    }));
+    const shards = this.entry.shards.filter(({ name }) => !unused.includes(name));
+    await this.write((entry) => ({ ...entry, complete: true, shards }));
     if (unused.length > 0) await this.backend.removeShards(this.entry.id, unused);
   }
 
@@ -118,17 +115,22 @@ export class OpenEntry implements CachedWeights {
     return this.latest.get(file) ?? this.files.find((known) => known.file === file)?.offset ?? 0;
   }
 
-  /** Makes what was put durable. Where there is no room, older entries go first. */
+  /** Makes what was put durable. */
   private async flush(): Promise<void> {
     this.unwritten = 0;
     const closed = await this.writer.close();
     if (!closed) return;
+    await this.write((entry) => closed.apply(entry), closed.shard);
+  }
+
+  /** Changes the entry, but for what its owner says of it meanwhile. Where there is no room, older entries go first. */
+  private async write(change: (entry: CacheEntry) => CacheEntry, shard?: Shard): Promise<void> {
     const { backend, entry } = this;
-    const change = (found: CacheEntry | undefined) =>
-      closed.apply({ ...entry, pinned: found?.pinned ?? entry.pinned, usedAt: found?.usedAt ?? entry.usedAt });
+    const merged = (found: CacheEntry | undefined) =>
+      change({ ...entry, pinned: found?.pinned ?? entry.pinned, usedAt: found?.usedAt ?? entry.usedAt });
     for (;;) {
       try {
-        this.entry = await backend.update(entry.id, change, closed.shard);
+        this.entry = await backend.update(entry.id, merged, shard);
         return;
       } catch (error) {
         if (backend.isFull(error) && (await this.makeRoom())) continue;
@@ -147,8 +149,10 @@ export class OpenEntry implements CachedWeights {
   private async drop(damaged: ReadonlySet<string>): Promise<void> {
     this.entry = withoutShards(this.entry, damaged);
     if (!this.writable) return;
-    const { entry } = this;
-    await this.backend.update(entry.id, (found) => ({ ...entry, pinned: found?.pinned ?? entry.pinned }));
-    await this.backend.removeShards(entry.id, [...damaged]);
+    await this.backend.removeShards(this.entry.id, [...damaged]);
+    await this.write((entry) => entry).catch((error: unknown) => {
+      // A disk that is full can't take note of it: the next reader finds the shards gone.
+      if (!this.backend.isFull(error)) throw error;
+    });
   }
 }
