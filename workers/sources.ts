@@ -7,15 +7,18 @@ import { fileListSource } from '../src/storage/files';
 import type { KeptModels } from '../src/storage/indexeddb';
 import type { DatasetFile } from '../src/recipes';
 import type { DatasetRef, ModelRef } from '../src/protocol';
+import type { HubModels } from './hub-models';
 
 export class Sources {
   constructor(
     /** Base URL of the page. */
     private readonly baseUrl: string,
     private readonly kept: KeptModels,
+    private readonly hub: HubModels,
   ) {}
 
   async model(ref: ModelRef): Promise<FileSource> {
+    if (ref.kind === 'hub') return this.hub.source(ref);
     if (ref.kind === 'kept') return this.kept.source(ref.id);
     if (ref.kind === 'files') return fileListSource(ref.name, ref.files);
     return httpSource(new URL(`models/${encodeURIComponent(ref.name)}/`, this.baseUrl).href, { name: ref.name });
@@ -60,6 +63,7 @@ const MODEL_FILE = /\.(json|safetensors|jinja|model|txt)$/;
 
 /** Tells one model from another; refs to the same files share it. */
 export function modelKey(ref: ModelRef): string {
+  if (ref.kind === 'hub') return `hub/${ref.name}@${ref.commit ?? ref.revision}`;
   return ref.kind === 'builtin' ? `builtin/${ref.name}` : `${ref.kind}/${ref.id}`;
 }
 
