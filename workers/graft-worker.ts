@@ -348,7 +348,7 @@ function modelReport(model: HubModel, ref: protocol.ModelRef, notKept: string | 
   const largest = whole.reduce((most, weight) => (weight.elements > most.elements ? weight : most));
   return {
     ref,
-    name: model.name,
+    name: ref.name,
     family: spec.family,
     parameters: weights.reduce((sum, { elements }) => sum + elements, 0),
     layers: spec.numLayers,

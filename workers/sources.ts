@@ -2,6 +2,7 @@
 import { GraftError } from '../src/core/errors';
 import type { StoredModel } from '../src/core/library';
 import type { FileSource } from '../src/core/store';
+import { hubLayout } from '../src/formats/gguf';
 import { httpSource } from '../src/formats/sources';
 import { fileListSource } from '../src/storage/files';
 import type { KeptModels } from '../src/storage/indexeddb';
@@ -19,8 +20,9 @@ export class Sources {
 
   async model(ref: ModelRef): Promise<FileSource> {
     if (ref.kind === 'hub') return this.hub.source(ref);
-    if (ref.kind === 'kept') return this.kept.source(ref.id);
-    if (ref.kind === 'files') return fileListSource(ref.name, ref.files);
+    // A GGUF file is a folder in the Hub's layout to everyone from here on.
+    if (ref.kind === 'kept') return hubLayout(await this.kept.source(ref.id));
+    if (ref.kind === 'files') return hubLayout(fileListSource(ref.name, ref.files));
     return httpSource(new URL(`models/${encodeURIComponent(ref.name)}/`, this.baseUrl).href, { name: ref.name });
   }
 
@@ -58,8 +60,8 @@ export class Sources {
   }
 }
 
-/** What a model folder in the Hub's layout needs; copies leave out the weights in other formats beside it. */
-const MODEL_FILE = /\.(json|safetensors|jinja|model|txt)$/;
+/** What a model folder in the Hub's layout needs, and GGUF; copies leave out the weights in other formats beside it. */
+const MODEL_FILE = /\.(json|safetensors|jinja|model|txt|gguf)$/i;
 
 /** Tells one model from another; refs to the same files share it. */
 export function modelKey(ref: ModelRef): string {
