@@ -22,16 +22,18 @@ export function openWeightCache(): ShardedWeightCache {
 }
 
 /**
- * Where the weights of a model folder are kept. A folder's weights are on the disk already: what is kept of them is the
- * 4 bits that they become, and else nothing.
+ * Where the weights of a model are kept: of the Hub's in any form, and of a folder's, which are on the disk already, the
+ * 4 bits that they become.
  */
 export async function folderCache(
   args: Arguments,
-  model: Pick<HubModel, 'name' | 'weightBytes'>,
+  model: Pick<HubModel, 'name' | 'commit' | 'weightBytes'>,
   inFourBits: boolean,
   terminal: Terminal,
 ): Promise<ModelCache | undefined> {
-  if (args.has('no-cache') || !inFourBits || model.weightBytes < LEAST_BYTES) return undefined;
+  if (args.has('no-cache')) return undefined;
+  if (model.commit !== undefined) return modelCache(`${model.name}@${model.commit}`, terminal);
+  if (!inFourBits || model.weightBytes < LEAST_BYTES) return undefined;
   return modelCache(await folderIdentity(model.name), terminal);
 }
 

@@ -37,6 +37,8 @@ export interface GenerationConfig {
 
 export interface HubModel {
   readonly name: string;
+  /** The commit that it was opened at, where it is from the Hub. */
+  readonly commit?: string;
   readonly spec: DecoderSpec;
   /** The dtype that most of the weights are stored in. */
   readonly weightDType: FloatDType;
@@ -67,6 +69,7 @@ export async function openModel(folder: FileSource): Promise<HubModel> {
   const text = await openText(source, eosIds);
   return {
     name: source.name,
+    ...(source.commit !== undefined && { commit: source.commit }),
     spec,
     ...storage(entries),
     weights: (request) => streamEntries(source, headers, names, request),

@@ -2,10 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { readArguments } from '../../../src/cli/arguments';
 import { cachedSnapshot } from '../../../src/cli/hub-cache';
 import { hubSettings, openHubModel, type HubSettings } from '../../../src/cli/hub';
+import { CACHE_FLAGS, folderCache } from '../../../src/cli/model-cache';
 import { runCommandLine } from '../../../src/cli/run';
+import { Terminal } from '../../../src/cli/terminal';
 import type { FileSource } from '../../../src/core/store';
+import { openModel } from '../../../src/formats/model';
 import { StandInHub } from '../../support/stand-in-hub';
 import { expectError, tinyModel } from '../recipes/support';
 
@@ -130,6 +134,15 @@ describe('a model of the Hub', () => {
       expect(await cachedSnapshot(join(root, 'hub'), ID, 'main')).toBeUndefined();
     }
   });
+});
+
+test('the weights of a model of the Hub are kept under its name and commit, whatever their form', async () => {
+  const args = readArguments([], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
+  const model = { ...(await openModel(await open())), weightBytes: 1 };
+  expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}`);
+  const without = readArguments(['--no-cache'], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  expect(await folderCache(without, model, true, terminal)).toBeUndefined();
 });
 
 describe('graft --model org/name', () => {
