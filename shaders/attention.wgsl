@@ -1,6 +1,6 @@
 // Causal attention with grouped heads and an online softmax in workgroup tiles (Dao et al. 2022, FlashAttention), on the
 // blocks of attention_tiles.wgsl. q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys up to start[b] + t, from the
-// first row of its document on. Saves the log-sum-exp of each row for the backward pass.
+// first of its document and window on. Saves the log-sum-exp of each row for the backward pass.
 struct Params {
   length: u32,
   keys: u32,

@@ -1,6 +1,6 @@
-// Causal attention of few rows over a long cache: a workgroup a row and head. Keys are spread over its lanes for the scores,
-// then the numbers of the head for the sums. q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys up to start[b] + t,
-// from the first row of its document on.
+// Causal attention of few rows over a long cache: a workgroup a row and head. Keys are spread over its lanes for the
+// scores, then the numbers of the head for the sums. q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys up to
+// start[b] + t, from the first of its document and window on.
 struct Params {
   length: u32,
   keys: u32,

@@ -1,6 +1,6 @@
 // dk and dv of causal attention in workgroup tiles, on the blocks of attention_tiles.wgsl, whose rows are keys here and
-// whose columns queries: dv = Σ p · dy, dk = Σ ds · q with ds = scale · p (dp − delta), over the query heads of a key's
-// group and the queries that see it (FlashAttention-2, algorithm 2).
+// whose columns queries: dv = Σ p · dy, dk = Σ ds · q with ds = scale · p (dp − delta), through the cap where there is one,
+// over the query heads of a key's group and the queries that see it (FlashAttention-2, algorithm 2).
 struct Params {
   length: u32,
   heads: u32,

@@ -1,7 +1,7 @@
-// dk and dv of causal attention for CPU adapters with subgroups, in the blocks of quad_blocks.wgsl, whose rows are keys here
-// and whose columns queries: dv = Σ p · dy, dk = Σ ds · q with ds = scale · p (dp − delta), over the query heads of a
-// key's group and the queries that see it (FlashAttention-2, algorithm 2). A quad computes 16 keys of one head; the sums
-// stand in dk and dv.
+// dk and dv of causal attention for CPU adapters with subgroups, in the blocks of quad_blocks.wgsl, whose rows are keys
+// here and whose columns queries: dv = Σ p · dy, dk = Σ ds · q with ds = scale · p (dp − delta), through the cap where
+// there is one, over the query heads of a key's group and the queries that see it (FlashAttention-2, algorithm 2). A quad
+// computes 16 keys of one head; the sums stand in dk and dv.
 struct Params {
   length: u32,
   heads: u32,

@@ -1,6 +1,6 @@
 // dq of causal attention in workgroup tiles, on the blocks of attention_tiles.wgsl: dq = Σ ds · k with
-// ds = scale · p (dp − delta), p = exp(s − lse), dp = dy · v (FlashAttention-2, algorithm 2). Training only, so every sequence
-// starts at position 0 and S = T.
+// ds = scale · p (dp − delta), through the cap where there is one, p = exp(s − lse), dp = dy · v (FlashAttention-2,
+// algorithm 2). Training only, so every sequence starts at position 0 and S = T.
 struct Params {
   length: u32,
   heads: u32,

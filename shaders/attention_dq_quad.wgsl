@@ -1,6 +1,7 @@
 // dq of causal attention for CPU adapters with subgroups, in the blocks of quad_blocks.wgsl: dq = Σ ds · k with
-// ds = scale · p (dp − delta), p = exp(s − lse), dp = dy · v (FlashAttention-2, algorithm 2). A quad computes 16 rows of one
-// head; the sums stand in dq. Training only, so every sequence starts at position 0 and S = T.
+// ds = scale · p (dp − delta), through the cap where there is one, p = exp(s − lse), dp = dy · v (FlashAttention-2,
+// algorithm 2). A quad computes 16 rows of one head; the sums stand in dq. Training only, so every sequence starts at
+// position 0 and S = T.
 struct Params {
   length: u32,
   heads: u32,

@@ -1,7 +1,7 @@
 // Causal attention with grouped heads for CPU adapters with subgroups, in the blocks of quad_blocks.wgsl (FlashAttention:
-// Dao et al. 2022). q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys up to start[b] + t, from the first row of
-// its document on. A quad computes 16 rows of one head; the sums of its output stand in y until the last block of keys.
-// Saves the log-sum-exp of each row for the backward pass.
+// Dao et al. 2022). q[B·T, H·D]; k, v[B, S, G·D]; row t of sequence b sees keys up to start[b] + t, from the first of its
+// document and window on. A quad computes 16 rows of one head; the sums of its output stand in y until the last block of
+// keys. Saves the log-sum-exp of each row for the backward pass.
 struct Params {
   length: u32,
   keys: u32,

@@ -1,4 +1,4 @@
-// Products for cards, from the blocks of matmul_blocks.wgsl: a workgroup of 16 × 16 threads computes a tile of C of 64 or
+// Products for cards, from the blocks of matmul_blocks.wgsl and matmul_columns.wgsl: a workgroup of 16 × 16 threads computes a tile of C of 64 or
 // 128 rows and columns, a thread BLOCK_ROWS × BLOCK_COLUMNS (1 or 2 each) blocks of 4 × 4, over tiles of TILE_K along K in
 // workgroup memory. Each thread carries at most one block of A or B there, and fetches the next one while it multiplies.
 const SIDE: u32 = 16u;
@@ -26,24 +26,6 @@ fn load_of(lane: u32) -> Load {
   let i = lane - STEPS * ROWS;
   let of_b = i < STEPS * COLUMNS;
   return Load(false, of_b, select(i % COLUMNS, i / STEPS, TRANSPOSE_B), select(i / COLUMNS, i % STEPS, TRANSPOSE_B));
-}
-
-// Four rows of A by four k, as columns of A. Rows past the end are read from the last one, and never stored.
-fn columns_a(row: u32, k: u32) -> mat4x4f {
-  if (TRANSPOSE_A) {
-    let stride = params.m / 4u;
-    let i = k * stride + min(row / 4u, stride - 1u);
-    return mat4x4f(a[i], a[i + stride], a[i + 2u * stride], a[i + 3u * stride]);
-  }
-  let stride = params.k / 4u;
-  let last = params.m - 1u;
-  let i = k / 4u;
-  return transpose(mat4x4f(
-    a[min(row, last) * stride + i],
-    a[min(row + 1u, last) * stride + i],
-    a[min(row + 2u, last) * stride + i],
-    a[min(row + 3u, last) * stride + i],
-  ));
 }
 
 // Past the end of K both operands are zero.

@@ -1,4 +1,5 @@
-// C[M, N] = epilogue(alpha · A[M, K] · B[N, K]ᵀ) for few rows: a workgroup an output, its 64 lanes along K.
+// C[M, N] = epilogue(alpha · A[M, K] · B[N, K]ᵀ) for few rows: a workgroup an output of every row, its 64 lanes along K.
+// How a lane goes along K is a module: `lane_sums`. ROWS is M, so that sums stay in registers.
 struct Params {
   m: u32,
   n: u32,
@@ -7,8 +8,9 @@ struct Params {
   weight_blocks: u32,
 }
 
+const LANES: u32 = 64u;
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // B
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
@@ -22,13 +24,9 @@ fn main(
   if (column >= params.n) {
     return;
   }
-  for (var row = 0u; row < params.m; row++) {
-    var partial = 0.0;
-    for (var k = lane; k < params.k; k += 64u) {
-      let index = column * params.k + k;
-      partial = fma(a[row * params.k + k], weight_vec4(index / 4u)[index % 4u], partial);
-    }
-    let sum = workgroup_sum(partial, lane);
+  let sums = lane_sums(column, lane);
+  for (var row = 0u; row < ROWS; row++) {
+    let sum = workgroup_sum(sums[row], lane);
     if (lane == 0u) {
       let index = row * params.n + column;
       c[index] = epilogue(index, params.alpha * sum);

@@ -2,8 +2,9 @@
  * One process at a time in a run's folder: a lock file that holds the process id. A process that was killed leaves its
  * lock behind; the next one sees that nobody of that id is there any more and takes it over.
  */
+import { rmSync } from 'node:fs';
 import { mkdir, open, readFile, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
 
 export const LOCK_FILE = 'graft.lock';
@@ -26,6 +27,28 @@ export async function withFolderLock<T>(folder: string, action: () => Promise<T>
     if (made !== undefined) await rmdir(folder).catch(() => undefined);
   }
 }
+
+/** Takes a lock without waiting: what lets go of it, or undefined where another process, or this one, holds it. */
+export async function lockFile(path: string): Promise<(() => void) | undefined> {
+  if (taken.has(path)) return undefined;
+  taken.add(path);
+  await mkdir(dirname(path), { recursive: true }).catch(() => undefined);
+  const free = await create(path).catch(() => undefined); // a disk that can't be written has no writers
+  const holder = free === false ? await readHolder(path) : undefined;
+  const abandoned = free === false && (holder === undefined || !isAlive(holder));
+  if (abandoned) await rm(path, { force: true });
+  if (free !== true && !(abandoned && (await create(path)))) {
+    taken.delete(path);
+    return undefined;
+  }
+  return () => {
+    rmSync(path, { force: true });
+    taken.delete(path);
+  };
+}
+
+/** Locks that this process holds. */
+const taken = new Set<string>();
 
 async function take(path: string, folder: string): Promise<void> {
   if (await create(path)) return;

@@ -5,6 +5,7 @@ import { VERSION } from '../core/version';
 import { RUN_CONFIG_KEYS } from '../core/config';
 import { COMMON_FLAGS, readArguments, type Flag } from './arguments';
 import type { Command } from './command';
+import { cache } from './commands/cache';
 import { chat } from './commands/chat';
 import { exportModel } from './commands/export';
 import { forward } from './commands/forward';
@@ -13,7 +14,7 @@ import { plan } from './commands/plan';
 import { train } from './commands/train';
 import { Terminal, type Output } from './terminal';
 
-const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, forward, plan];
+const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, forward, plan, cache];
 
 /** What the shell reports for a program that Ctrl-C ended. */
 const INTERRUPTED = 130;

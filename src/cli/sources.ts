@@ -1,4 +1,4 @@
-/** What the command line names, as folders and files: paths first, then what ships with Graft. */
+/** What the command line names, as folders and files: paths first, then what ships with Graft, then the Hub. */
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -6,10 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
+import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
+import { parseModelName } from '../hub/names';
 import { weightStorage, type DatasetFile, type WeightStorage } from '../recipes';
 import type { Arguments } from './arguments';
 import { openFolder } from './folders';
+import { openHubModel } from './hub';
 
 /** The folder of Graft's package.json, above this file in the source and in the build alike. */
 export function packageRoot(): string {
@@ -21,20 +24,25 @@ export function packageRoot(): string {
   }
 }
 
-/** A model's folder: a path, or a built-in name. Throws `not-found` saying what to do for a Hub id. */
-export async function modelSource(name: string): Promise<FileSource> {
-  if (await exists(name)) return openFolder(name);
+/**
+ * A model: the path of a folder or of a GGUF file, a built-in name, or `org/name` or `org/name@revision` on the Hub;
+ * `revision` holds where the name has none of its own. `say` hears what goes on with the Hub.
+ * @throws `not-found` saying what to do; what the Hub refuses
+ */
+export async function modelSource(
+  name: string,
+  revision = 'main',
+  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+): Promise<FileSource> {
+  if (/\.gguf$/i.test(name) && (await exists(name))) return openGguf(await openFolder(dirname(name)), basename(name));
+  if (await exists(name)) return hubLayout(await openFolder(name));
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
-  if (/^[\w.-]+\/[\w.-]+$/.test(name)) {
-    throw new GraftError(
-      'not-found',
-      `There is no folder ${name}, and Graft doesn't download from the Hub yet: download ${name} into a folder and name that.`,
-    );
-  }
+  const onHub = parseModelName(name);
+  if (onHub) return openHubModel(onHub.repo, onHub.revision ?? revision, say);
   throw new GraftError(
     'not-found',
-    `There is no model ${name}: name a folder that holds config.json, or starter for the built-in one.`,
+    `There is no model ${name}: name a folder that holds config.json, a GGUF file, org/name for a model on the Hub, or starter for the built-in one.`,
   );
 }
 
@@ -71,7 +79,10 @@ export async function storageArgument(args: Arguments): Promise<WeightStorage> {
 /** Flags that stand for keys of the run file. */
 const SHORTHANDS = { model: 'model_name_or_path', data: 'dataset', output: 'output_dir' } as const;
 
-/** The run that RUN.yaml and the flags describe; without a file, the defaults. Relative paths are the caller's. */
+/**
+ * The run that RUN.yaml and the flags describe; without a file, the defaults. Relative paths are the caller's; a
+ * revision behind the model's name is moved to its own key.
+ */
 export async function runArgument(args: Arguments, defaultPath?: string): Promise<RunConfig> {
   const path = args.positionals[0] ?? defaultPath;
   const text = path === undefined ? '' : new TextDecoder().decode(await readInput(path, 'run file'));
@@ -80,7 +91,9 @@ export async function runArgument(args: Arguments, defaultPath?: string): Promis
     const value = args.text(flag);
     if (value !== undefined) overrides[key] = value;
   }
-  return parseRunConfig(text, overrides, path);
+  const run = parseRunConfig(text, overrides, path);
+  const named = (await exists(run.model_name_or_path)) ? undefined : parseModelName(run.model_name_or_path);
+  return named?.revision === undefined ? run : { ...run, model_name_or_path: named.repo, revision: named.revision };
 }
 
 /** The dataset of a run. Throws `bad-config` where it names none. */

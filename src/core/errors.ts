@@ -13,6 +13,8 @@ export const ERROR_CODES = [
   'out-of-memory', // the GPU or the budget is too small
   'diverged', // loss or gradient is NaN or infinite
   'storage', // a store refused a read or a write
+  'network', // another host can't be reached, broke off or is overloaded: later may be better
+  'no-access', // another host wants a token, or consent to a licence
   'cancelled', // the user asked to stop
 ] as const;
 

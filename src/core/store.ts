@@ -4,6 +4,8 @@
 export interface FileSource {
   /** What to call it in messages: a path, a Hub id, a folder's name. */
   readonly name: string;
+  /** The commit that the files are pinned to, where they come from a Hub repository. */
+  readonly commit?: string;
   /** Relative file names, without sub-folders. */
   list(): Promise<string[]>;
   /** Size in bytes, or undefined where there is no such file. */

@@ -18,14 +18,20 @@ const LEAST_FLOPS = 2 ** 21;
 /** A variant that takes this much longer than the fastest isn't measured again. */
 const HOPELESS = 2;
 
+/** Browsers round their clocks: a single run that seems this short says nothing, in milliseconds. */
+const COARSE_MS = 0.2;
+
 /** What a variant must be faster by than one that stands before it, so that noise doesn't decide. */
 const MARGIN = 1.1;
 
 /** Rounds of measuring, how long a variant runs in each, and when to let it be, in milliseconds. */
 const ROUNDS = 3;
 const ROUND_MS = 8;
-const MOST_REPEATS = 16;
+const MOST_REPEATS = 64;
 const ENOUGH_MS = 150;
+
+/** Runs of a batch, one after the other in a submit: what their clocks round away, the next ones have. */
+const BATCH = 8;
 
 /** Measures what the programs need and the device has no choice for yet. */
 export async function tune(
@@ -68,10 +74,12 @@ async function measure(
   }
   const profiler = new Profiler(device);
   const time = async (name: string, repeats: number) => {
-    const program = await memory.program(name);
+    const batch = repeats < BATCH ? 1 : BATCH;
+    const program = await memory.program(programName(name, batch));
     const before = profiler.samples.length;
-    for (let i = 0; i < repeats; i++) await program.run(undefined, profiler);
-    return profiler.samples.slice(before).reduce((sum, { milliseconds }) => sum + milliseconds, 0) / repeats;
+    for (let i = 0; i < repeats; i += batch) await program.run(undefined, profiler);
+    const samples = profiler.samples.slice(before);
+    return samples.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / samples.length;
   };
   try {
     return await fastest([...samples.keys()], time);
@@ -81,23 +89,28 @@ async function measure(
   }
 }
 
-/** A program for each variant, on leaves that they share. */
+/** Programs of one run and of a batch for each variant, on leaves that they share. */
 function samplePlan(samples: ReadonlyMap<string, Kernel>): ProgramsPlan {
-  const programs = [...samples].map(([name, kernel], i) => ({
-    name,
-    kernels: [kernel],
-    uniformOffset: i * UNIFORM_ALIGNMENT,
-  }));
-  const operands = programs.flatMap(({ kernels }) => kernels[0]!.bindings).filter(isLeaf);
+  let uniformBytes = 0;
+  const programs = [...samples].flatMap(([name, kernel]) =>
+    [1, BATCH].map((runs) => {
+      const uniformOffset = uniformBytes;
+      uniformBytes += runs * UNIFORM_ALIGNMENT;
+      return { name: programName(name, runs), kernels: Array<Kernel>(runs).fill(kernel), uniformOffset };
+    }),
+  );
+  const operands = [...samples.values()].flatMap(({ bindings }) => bindings).filter(isLeaf);
   return {
     programs,
     slots: [],
     slotOf: new Map(),
     inPlace: new Set(),
-    uniformBytes: programs.length * UNIFORM_ALIGNMENT,
+    uniformBytes,
     leaves: new Map(operands.map((operand) => [operand.leaf!.name, operand])),
   };
 }
+
+const programName = (variant: string, runs: number) => `${variant}, ${runs} at once`;
 
 function isLeaf(operand: Operand | undefined): operand is Tensor {
   return operand !== undefined && !('tensor' in operand) && operand.leaf !== undefined;
@@ -111,27 +124,28 @@ export async function fastest(
   names: readonly string[],
   time: (name: string, repeats: number) => Promise<number>,
 ): Promise<string | undefined> {
-  const best = new Map<string, number>();
+  const once = new Map<string, number>();
   for (const name of names) {
     try {
       await time(name, 1); // compiles it, and wakes the device
-      best.set(name, await time(name, 1));
+      once.set(name, await time(name, 1));
     } catch (error) {
       if ((error as Error).name !== 'GPUPipelineError') throw error;
     }
   }
-  const least = Math.min(...best.values());
-  const hopeful = [...best.keys()].filter((name) => best.get(name)! <= HOPELESS * least);
-  if (hopeful.length > 1) {
-    const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(ROUND_MS / least)));
-    for (let round = 0, spent = 0; round < ROUNDS && spent < ENOUGH_MS; round++) {
-      for (const name of hopeful) {
-        const taken = await time(name, repeats);
-        best.set(name, Math.min(taken, best.get(name)!));
-        spent += taken * repeats;
-      }
+  const least = Math.min(...once.values());
+  const hopeful = [...once.keys()].filter((name) => once.get(name)! <= Math.max(COARSE_MS, HOPELESS * least));
+  if (hopeful.length < 2) return hopeful[0];
+
+  const best = new Map<string, number>();
+  const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(ROUND_MS / least)));
+  for (let round = 0, spent = 0; round < ROUNDS && spent < ENOUGH_MS; round++) {
+    for (const name of hopeful) {
+      const taken = await time(name, repeats);
+      best.set(name, Math.min(taken, best.get(name) ?? Infinity));
+      spent += taken * repeats;
     }
   }
-  const winner = Math.min(...hopeful.map((name) => best.get(name)!));
+  const winner = Math.min(...best.values());
   return hopeful.find((name) => best.get(name)! <= MARGIN * winner);
 }

@@ -4,6 +4,8 @@ import { loraScaling, type LoraSpec } from '../core/spec';
 
 export interface ModelCard {
   readonly title?: string;
+  /** The base model's commit on the Hub. */
+  readonly revision?: string;
   /** Name of the dataset, for a person. */
   readonly dataset?: string;
   /** Figures of the run, in order: `{'Training examples': 111, 'Final loss': 0.02}`. */
@@ -21,6 +23,7 @@ export function modelCard(baseModel: string, lora: LoraSpec, card: ModelCard): s
   });
   const facts: Record<string, string | number> = {
     'Base model': baseModel,
+    ...(card.revision === undefined ? {} : { 'Base revision': card.revision }),
     ...(card.dataset === undefined ? {} : { 'Trained on': card.dataset }),
     Adapter: describe(lora),
     'Target modules': lora.targetModules.join(', '),
@@ -32,7 +35,7 @@ export function modelCard(baseModel: string, lora: LoraSpec, card: ModelCard): s
     `# ${card.title ?? `An adapter for ${baseModel}`}`,
     'A LoRA adapter trained with Graft, in the format of PEFT.',
     ['| | |', '|---|---|', ...rows].join('\n'),
-    `## Use\n\n${fence('python', usage(baseModel))}`,
+    `## Use\n\n${fence('python', usage(baseModel, card.revision))}`,
     ...(card.runYaml === undefined ? [] : [`## Run file\n\n${fence('yaml', card.runYaml.trimEnd())}`]),
   ];
   return `${sections.join('\n\n')}\n`;
@@ -44,12 +47,13 @@ function describe(lora: LoraSpec): string {
   return `${kind}, r ${lora.r}, lora_alpha ${lora.alpha} (scaling ${scaling}), dropout ${lora.dropout}`;
 }
 
-function usage(baseModel: string): string {
+function usage(baseModel: string, revision: string | undefined): string {
+  const pinned = revision === undefined ? '' : `, revision=${JSON.stringify(revision)}`;
   return [
     'from peft import PeftModel',
     'from transformers import AutoModelForCausalLM',
     '',
-    `base = AutoModelForCausalLM.from_pretrained(${JSON.stringify(baseModel)})`,
+    `base = AutoModelForCausalLM.from_pretrained(${JSON.stringify(baseModel)}${pinned})`,
     'model = PeftModel.from_pretrained(base, "path/to/this/folder")',
   ].join('\n');
 }

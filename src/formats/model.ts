@@ -1,4 +1,4 @@
-/** A model folder in Hub layout: config, weights in one or many safetensors files, tokenizer, chat template. */
+/** A model folder in Hub layout, or a GGUF file seen as one: config, weights, tokenizer, chat template. */
 import type { FloatDType } from '../core/dtypes';
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
@@ -7,6 +7,7 @@ import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
 import type { WeightStream } from '../core/weights';
 import { specFromConfig } from './families';
+import { hubLayout } from './gguf';
 import { readObject, type JsonObject } from './json';
 import {
   readHeader,
@@ -23,7 +24,7 @@ const SINGLE_FILE = 'model.safetensors';
 const INDEX_FILE = 'model.safetensors.index.json';
 
 /** Weight files of other formats that a folder may hold instead, for a message that says so. */
-const OTHER_WEIGHTS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth', 'model.gguf'];
+const OTHER_WEIGHTS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth'];
 
 /** What `generation_config.json` suggests; absent where the model has no opinion. */
 export interface GenerationConfig {
@@ -36,6 +37,8 @@ export interface GenerationConfig {
 
 export interface HubModel {
   readonly name: string;
+  /** The commit that it was opened at, where it is from the Hub. */
+  readonly commit?: string;
   readonly spec: DecoderSpec;
   /** The dtype that most of the weights are stored in. */
   readonly weightDType: FloatDType;
@@ -54,7 +57,8 @@ export interface HubModel {
  * Opens a model folder: reads every header and small file, but no weights yet.
  * @throws `not-found` (no config or weights), `unsupported` (architecture, dtype), `bad-config`, `bad-file`.
  */
-export async function openModel(source: FileSource): Promise<HubModel> {
+export async function openModel(folder: FileSource): Promise<HubModel> {
+  const source = await hubLayout(folder);
   const config = await readConfig(source);
   const spec = specFromConfig(config, source.name);
   const headers = await readHeaders(source);
@@ -65,6 +69,7 @@ export async function openModel(source: FileSource): Promise<HubModel> {
   const text = await openText(source, eosIds);
   return {
     name: source.name,
+    ...(source.commit !== undefined && { commit: source.commit }),
     spec,
     ...storage(entries),
     weights: (request) => streamEntries(source, headers, names, request),
@@ -75,7 +80,7 @@ export async function openModel(source: FileSource): Promise<HubModel> {
 
 /** The decoder spec from config.json alone: enough to plan memory where the weights are elsewhere. */
 export async function readSpec(source: FileSource): Promise<DecoderSpec> {
-  return specFromConfig(await readConfig(source), source.name);
+  return specFromConfig(await readConfig(await hubLayout(source)), source.name);
 }
 
 async function readConfig(source: FileSource): Promise<JsonObject> {

@@ -233,7 +233,10 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
   return [
     { name: ADAPTER_CONFIG, bytes: utf8(`${JSON.stringify(config, null, 2)}\n`) },
     { name: ADAPTER_WEIGHTS, bytes: writeSafetensors(tensors, { format: 'pt' }) },
-    { name: 'README.md', bytes: utf8(modelCard(baseModel, lora, card ?? {})) },
+    {
+      name: 'README.md',
+      bytes: utf8(modelCard(baseModel, lora, { ...card, ...(revision !== undefined && { revision }) })),
+    },
   ];
 }
 

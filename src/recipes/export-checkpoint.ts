@@ -5,6 +5,7 @@ import { encodeUtf8, type FileSource, type RunStore } from '../core/store';
 import type { WeightTensor } from '../core/weights';
 import { adapterFiles, type AdapterFile } from '../formats/peft';
 import { writeSafetensors } from '../formats/safetensors';
+import { isCommit } from '../hub/names';
 import { Checkpoints, type Checkpoint } from './steps/checkpoint';
 import { modelFolderFiles } from './steps/model-folder';
 import { loraSpec } from './steps/options';
@@ -16,7 +17,7 @@ import { loraSpec } from './steps/options';
  */
 export async function exportCheckpoint(
   run: RunStore,
-  openModel: (nameOrPath: string) => Promise<FileSource>,
+  openModel: (nameOrPath: string, revision: string) => Promise<FileSource>,
 ): Promise<{ step: number; files: AdapterFile[] }> {
   const { newest } = await Checkpoints.find(run);
   if (!newest) {
@@ -38,6 +39,7 @@ function adapterOf(checkpoint: Checkpoint): AdapterFile[] {
   return adapterFiles({
     lora: loraSpec(run, modules),
     baseModel: run.model_name_or_path,
+    ...(isCommit(run.revision) && { revision: run.revision }),
     tensors: trainedTensors(checkpoint),
     card: {
       ...(run.dataset !== undefined && { dataset: run.dataset }),
@@ -49,9 +51,9 @@ function adapterOf(checkpoint: Checkpoint): AdapterFile[] {
 
 async function modelOf(
   checkpoint: Checkpoint,
-  openModel: (nameOrPath: string) => Promise<FileSource>,
+  openModel: (nameOrPath: string, revision: string) => Promise<FileSource>,
 ): Promise<AdapterFile[]> {
-  const modelFiles = await openModel(checkpoint.run.model_name_or_path);
+  const modelFiles = await openModel(checkpoint.run.model_name_or_path, checkpoint.run.revision);
   return [
     { name: 'model.safetensors', bytes: writeSafetensors(trainedTensors(checkpoint), { format: 'pt' }) },
     ...(await modelFolderFiles(modelFiles, 'float32')),

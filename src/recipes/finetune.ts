@@ -16,7 +16,7 @@ import { withMicroBatchOf } from './steps/micro-batch';
 import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
 import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
-import { resolveRun } from './steps/resolve';
+import { pinRevision, resolveRun } from './steps/resolve';
 import { withTemplateDate } from './steps/template-date';
 import { Trainer, type TrainReport } from './steps/trainer';
 
@@ -60,7 +60,7 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   report({ kind: 'phase', phase: 'planning', detail: 'Reading the data' });
   refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
-  const resolved = resolveRun(input.run, model, adapter);
+  const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
   const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
   const data = prepareData(run, model, input.dataset);
   announce(input.run, run, model, data, report);
@@ -115,7 +115,7 @@ async function sit(
   const options = trainOptions(run, model, data.lengths);
   const onNotKept = (message: string) => report({ kind: 'notice', message });
   const { session, digest } = await loadSession(
-    { model, storage: weightStorageKey(options), cache: input.cache && { onNotKept, ...input.cache } },
+    { model, storage: weightStorageKey(options), cache: input.cache && { ...input.cache, onNotKept } },
     (weights, keep) => engine.createTrainSession(options, weights, keep),
     loading,
     signal,

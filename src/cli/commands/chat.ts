@@ -5,6 +5,7 @@ import { openGenerator, type TextGenerator } from '../../recipes';
 import type { Command } from '../command';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
+import { folderCache } from '../model-cache';
 import { adapterArgument, storageArgument } from '../sources';
 import type { Terminal } from '../terminal';
 import { GENERATION_FLAGS, generationOptions } from './generate';
@@ -29,11 +30,12 @@ export const chat: Command = {
     const model = await modelArgument(args);
     const adapter = await adapterArgument(args);
     const storage = await storageArgument(args);
+    const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);
     const options = generationOptions(args, model);
     const contextLength = args.number('context', { least: 2, whole: true });
     const engine = await openNodeEngine((line) => terminal.say(line));
     try {
-      const opened = { model, engine, adapter, storage, ...(contextLength !== undefined && { contextLength }) };
+      const opened = { model, engine, cache, adapter, storage, ...(contextLength !== undefined && { contextLength }) };
       const generator = await openGenerator(opened, loadingBar(terminal), signal);
       terminal.say(adapter ? HELP : HELP.replace(' /base switches the adapter off and on,', ''));
       const conversation = new Conversation(generator, args.text('system'), adapter !== undefined, terminal);

@@ -30,7 +30,7 @@ export const exportModel: Command = {
     if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal);
     const adapter = await openFolder(args.required('adapter', 'name the adapter folder'));
     const modelFiles = await modelSource(
-      args.required('model', 'name a model folder, or starter for the built-in one'),
+      args.required('model', 'name a model folder, org/name on the Hub, or starter for the built-in one'),
     );
     await refuseFilled(output);
     const model = await openModel(modelFiles);
@@ -53,7 +53,7 @@ async function writeCheckpoint(run: string, output: string, args: Arguments, ter
   }
   await openFolder(run);
   await refuseFilled(output);
-  const { step, files } = await exportCheckpoint(new FolderStore(run), modelSource);
+  const { step, files } = await exportCheckpoint(new FolderStore(run), (name, revision) => modelSource(name, revision));
   const store = new FolderStore(output);
   for (const { name, bytes } of files) await store.write(name, bytes);
   const names = files.map(({ name }) => name);

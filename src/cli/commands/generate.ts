@@ -16,6 +16,7 @@ import type { Command } from '../command';
 import { FolderStore } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
+import { CACHE_FLAGS, folderCache } from '../model-cache';
 import { adapterArgument, storageArgument, readInput } from '../sources';
 import type { Terminal } from '../terminal';
 
@@ -31,6 +32,7 @@ export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
   stop: { value: 'TEXT', help: 'end the answer before this text; may be given more than once', multiple: true },
   context: { value: 'N', help: 'tokens of prompt and answer together' },
   'load-in-4bit': { help: 'keep base weights in 4 bits, as a run that trained so does by itself' },
+  ...CACHE_FLAGS,
 };
 
 /** The flags, else what the model's generation_config.json suggests, else greedy. */
@@ -73,6 +75,7 @@ export const generate: Command = {
     const model = await modelArgument(args);
     const adapter = await adapterArgument(args);
     const storage = await storageArgument(args);
+    const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);
     const options = generationOptions(args, model);
     const contextLength =
       args.number('context', { least: 2, whole: true }) ?? contextFor(model, prompts, options.maxNewTokens);
@@ -81,7 +84,7 @@ export const generate: Command = {
     const engine = await openNodeEngine((line) => terminal.say(line));
     try {
       const generator = await openGenerator(
-        { model, engine, adapter, storage, batchSize, contextLength },
+        { model, engine, cache, adapter, storage, batchSize, contextLength },
         loadingBar(terminal),
         signal,
       );

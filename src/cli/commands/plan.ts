@@ -29,7 +29,10 @@ export const plan: Command = {
     positionals: 1,
     runKeys: true,
     flags: {
-      model: { ...MODEL_FLAG, help: 'a model folder (its config.json is enough), or starter for the built-in one' },
+      model: {
+        ...MODEL_FLAG,
+        help: 'a model folder (its config.json is enough), org/name[@revision] on the Hub, or starter',
+      },
       data: { value: 'FILE', help: 'a dataset; without one every row has max_length tokens' },
       budget: { value: 'SIZE', help: 'change the settings so that the run fits, as 8GiB, and say why' },
     },
@@ -38,7 +41,7 @@ export const plan: Command = {
     const budget = args.text('budget');
     const budgetBytes = budget === undefined ? undefined : parseBytes(budget);
     const asked = await runArgument(args);
-    const source = await modelSource(asked.model_name_or_path);
+    const source = await modelSource(asked.model_name_or_path, asked.revision, (line) => terminal.say(line));
     const { shape, data } = await prepare(source, asked, terminal);
     const chosen = budgetBytes === undefined ? undefined : fitToBudget(asked, shape, budgetBytes, data);
     const planned = chosen?.plan ?? planRun(asked, shape, data);

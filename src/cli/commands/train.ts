@@ -9,6 +9,7 @@ import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { withFolderLock } from '../lock';
+import { CACHE_FLAGS, folderCache } from '../model-cache';
 import { modelSource, runArgument, runDataset, samePath } from '../sources';
 import { profileTable } from '../profile-table';
 import { formatSeconds, type Terminal } from '../terminal';
@@ -35,6 +36,7 @@ export const train: Command = {
       resume: { help: 'go on from the last checkpoint in the output folder' },
       profile: { help: 'show where the time of the third step goes, kernel by kernel' },
       overwrite: { help: 'start anew in an output folder that holds a run' },
+      ...CACHE_FLAGS,
     },
   },
   async run(args, terminal, signal) {
@@ -43,8 +45,8 @@ export const train: Command = {
     const run = await runArgument(args, resume && output !== undefined ? `${output}/run.yaml` : undefined);
     const store = new FolderStore(run.output_dir);
     await refuseOverwriting(store, args);
-    const modelFiles = await modelSource(run.model_name_or_path);
-    if (samePath(modelFiles.name, store.name)) {
+    const modelFiles = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line));
+    if (modelFiles.commit === undefined && samePath(modelFiles.name, store.name)) {
       throw new GraftError('bad-config', `${store.name} is the model's own folder: name another with --output.`);
     }
     const model = await openModel(modelFiles);
@@ -59,7 +61,8 @@ export const train: Command = {
     };
     try {
       const wantsProfile = args.has('profile') ? onceWarm() : undefined;
-      const input = { run, model, modelFiles, dataset, openEngine, store, adapter, resume, wantsProfile };
+      const cache = await folderCache(args, model, run.load_in_4bit, terminal);
+      const input = { run, model, modelFiles, dataset, openEngine, store, cache, adapter, resume, wantsProfile };
       const training = () => finetune(input, (event) => show(event, terminal), signal);
       const summary = await withFolderLock(store.name, training);
       terminal.emit({ kind: 'summary', ...summary, output_dir: store.name });

@@ -3,19 +3,33 @@ import matmulCode from '../../../shaders/matmul.wgsl?raw';
 import directCode from '../../../shaders/matmul_direct.wgsl?raw';
 import blocksCode from '../../../shaders/matmul_blocks.wgsl?raw';
 import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
+import columnsCode from '../../../shaders/matmul_columns.wgsl?raw';
+import narrowCode from '../../../shaders/matmul_narrow.wgsl?raw';
+import subgroupCode from '../../../shaders/matmul_subgroup.wgsl?raw';
 import tileCode from '../../../shaders/matmul_tile.wgsl?raw';
 import matvecCode from '../../../shaders/matvec.wgsl?raw';
 import stageF16Code from '../../../shaders/stage/f16.wgsl?raw';
 import stageF32Code from '../../../shaders/stage/f32.wgsl?raw';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
 import type { Operand, TensorType } from '../tensor';
-import { epilogueModule, epilogueVec4Module, reduceModule, weightBlocks, weightModules } from './modules';
+import {
+  epilogueModule,
+  epilogueVec4Module,
+  laneSumsModule,
+  quadProductsModule,
+  reduceModule,
+  weightBlocks,
+  weightModules,
+} from './modules';
 import { matrix } from './shape';
 
 const matmulShader: Shader = { name: 'matmul', code: matmulCode };
 const blocksModule: Shader = { name: 'matmul_blocks', code: blocksCode };
+const columnsModule: Shader = { name: 'matmul_columns', code: columnsCode };
 const directShader: Shader = { name: 'matmul_direct', code: directCode };
 const quadShader: Shader = { name: 'matmul_quad', code: quadCode };
+const narrowShader: Shader = { name: 'matmul_narrow', code: narrowCode };
+const subgroupShader: Shader = { name: 'matmul_subgroup', code: subgroupCode };
 const tileShader: Shader = { name: 'matmul_tile', code: tileCode };
 const matvecShader: Shader = { name: 'matvec', code: matvecCode };
 const STAGE_F32: Shader = { name: 'stage_f32', code: stageF32Code };
@@ -33,6 +47,12 @@ const DIRECT_THREADS = 16;
 const QUAD_ROWS = 32;
 const QUAD_COLUMNS = 64;
 const QUAD_LEAST = { m: 16, n: 32, k: 64 };
+
+/** Rows and columns of C that a workgroup of matmul_subgroup.wgsl computes. */
+const SUBGROUP_TILE = 64;
+
+/** Side of the tile of C that a workgroup of matmul_narrow.wgsl computes. */
+const NARROW = 16;
 
 /** Rows and columns of C for a block each way of a thread of matmul_tile.wgsl. */
 const TILE_BLOCK = 64;
@@ -116,7 +136,11 @@ function candidates(product: Product, capabilities: KernelCapabilities): Map<str
 }
 
 /** Tiles of every size. The widest that keep a card busy come first, then the others from small to wide. */
-function tileMakers({ inputs }: Product, { m, n }: Extents, { f16 }: KernelCapabilities): [string, MakeKernel][] {
+function tileMakers(
+  { inputs }: Product,
+  { m, n }: Extents,
+  { f16, subgroups }: KernelCapabilities,
+): [string, MakeKernel][] {
   const stages = f16 && inputs[1]!.dtype === 'f16' ? [STAGE_F32, STAGE_F16] : [STAGE_F32];
   const workgroups = (rows: number, columns: number) => Math.ceil(m / rows) * Math.ceil(n / columns);
   const makers = TILE_SIZES.flatMap((sizes) => {
@@ -128,9 +152,11 @@ function tileMakers({ inputs }: Product, { m, n }: Extents, { f16 }: KernelCapab
     }));
   });
   makers.push({ name: SMALL, workgroups: workgroups(TILE, TILE), make: smallTileKernel });
+  makers.push({ name: `${NARROW} × ${NARROW}`, workgroups: workgroups(NARROW, NARROW), make: narrowKernel });
   const enough = makers.filter((maker) => maker.workgroups >= ENOUGH_WORKGROUPS);
   const few = makers.filter((maker) => maker.workgroups < ENOUGH_WORKGROUPS).reverse();
-  return [...enough, ...few].map(({ name, make }) => [name, make]);
+  const tiles = [...enough, ...few].map(({ name, make }): [string, MakeKernel] => [name, make]);
+  return subgroups ? [...tiles, ['subgroups', subgroupKernel]] : tiles;
 }
 
 export function extents([a, b]: readonly TensorType[], attrs: MatmulAttrs): Extents {
@@ -191,12 +217,22 @@ function tileKernel(sizes: (typeof TILE_SIZES)[number], stage: Shader): MakeKern
     return {
       ...common(product),
       shader: tileShader,
-      modules: [...blockModules(product, capabilities), stage],
+      modules: [...blockModules(product, capabilities), columnsModule, stage],
       sizes,
       workgroups: [Math.ceil(n / (TILE_BLOCK * BLOCK_COLUMNS)), Math.ceil(m / (TILE_BLOCK * BLOCK_ROWS)), 1],
     };
   };
 }
+
+const narrowKernel: MakeKernel = (product, capabilities) => {
+  const [m, n] = product.outputs[0]!.shape as [number, number];
+  return {
+    ...common(product),
+    shader: narrowShader,
+    modules: [...blockModules(product, capabilities), columnsModule],
+    workgroups: [Math.ceil(n / NARROW), Math.ceil(m / NARROW), 1],
+  };
+};
 
 /** For rows of any number of elements. */
 const smallTileKernel: MakeKernel = (product, capabilities) => {
@@ -227,14 +263,25 @@ const quadKernel: MakeKernel = (product, capabilities) => {
   return {
     ...common(product),
     shader: quadShader,
-    modules: blockModules(product, capabilities),
+    modules: [...blockModules(product, capabilities), quadProductsModule(product.inputs[1]!)],
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
+  };
+};
+
+const subgroupKernel: MakeKernel = (product, capabilities) => {
+  const [m, n] = product.outputs[0]!.shape as [number, number];
+  return {
+    ...common(product),
+    shader: subgroupShader,
+    modules: blockModules(product, capabilities),
+    workgroups: [Math.ceil(n / SUBGROUP_TILE), Math.ceil(m / SUBGROUP_TILE), 1],
   };
 };
 
 /** Always X · Wᵀ, so it has no orientation to be specialised by. */
 const matvecKernel: MakeKernel = (product, capabilities) => {
   const { params, bindings, flops } = common(product);
+  const [rows, columns] = product.outputs[0]!.shape as [number, number];
   return {
     params,
     bindings,
@@ -243,8 +290,10 @@ const matvecKernel: MakeKernel = (product, capabilities) => {
     modules: [
       ...weightModules(product.inputs[1]!, capabilities),
       reduceModule(capabilities),
+      laneSumsModule(product.inputs[1]!),
       epilogueModule(product.inputs[2], product.attrs.accumulate),
     ],
-    workgroups: grid(product.outputs[0]!.shape[1]!),
+    sizes: { ROWS: rows },
+    workgroups: grid(columns),
   };
 };

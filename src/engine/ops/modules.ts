@@ -1,6 +1,6 @@
 /** Prelude modules that kernels are specialised with: how weights are read, how a workgroup reduces, what a store does. */
 import type { WeightDType } from '../../core/dtypes';
-import { quantizedLayout } from '../../core/quantization';
+import { BLOCK_SIZE, quantizedLayout } from '../../core/quantization';
 import { u32, type KernelCapabilities, type Param, type Shader } from '../kernel';
 import { isQuantized, type Operand, type TensorType } from '../tensor';
 import f32Code from '../../../shaders/types/f32.wgsl?raw';
@@ -10,6 +10,11 @@ import bf16WordsCode from '../../../shaders/types/bf16_words.wgsl?raw';
 import nf4Code from '../../../shaders/types/nf4.wgsl?raw';
 import nf4TableCode from '../../../shaders/types/nf4_table.wgsl?raw';
 import nf4TreeCode from '../../../shaders/types/nf4_tree.wgsl?raw';
+import matvecElementsCode from '../../../shaders/matvec/elements.wgsl?raw';
+import matvecNf4Code from '../../../shaders/matvec/nf4.wgsl?raw';
+import matvecVectorsCode from '../../../shaders/matvec/vectors.wgsl?raw';
+import quadProductsCode from '../../../shaders/quad_products.wgsl?raw';
+import quadProductsNf4Code from '../../../shaders/quad_products_nf4.wgsl?raw';
 import q8Code from '../../../shaders/types/q8.wgsl?raw';
 import scaleF32Code from '../../../shaders/types/scale_f32.wgsl?raw';
 import scaleNestedCode from '../../../shaders/types/scale_nested.wgsl?raw';
@@ -35,6 +40,11 @@ const BF16_WORDS: Shader = { name: 'bf16_words', code: bf16WordsCode };
 const NF4: Shader = { name: 'nf4', code: nf4Code };
 const NF4_TABLE: Shader = { name: 'nf4_table', code: nf4TableCode };
 const NF4_TREE: Shader = { name: 'nf4_tree', code: nf4TreeCode };
+const MATVEC_ELEMENTS: Shader = { name: 'matvec_elements', code: matvecElementsCode };
+const MATVEC_NF4: Shader = { name: 'matvec_nf4', code: matvecNf4Code };
+const MATVEC_VECTORS: Shader = { name: 'matvec_vectors', code: matvecVectorsCode };
+const QUAD_PRODUCTS: Shader = { name: 'quad_products', code: quadProductsCode };
+const QUAD_PRODUCTS_NF4: Shader = { name: 'quad_products_nf4', code: quadProductsNf4Code };
 const Q8: Shader = { name: 'q8', code: q8Code };
 const SCALE_F32: Shader = { name: 'scale_f32', code: scaleF32Code };
 const SCALE_NESTED: Shader = { name: 'scale_nested', code: scaleNestedCode };
@@ -78,6 +88,22 @@ export function weightModules(weight: TensorType, capabilities: KernelCapabiliti
 export function weightBlocks({ dtype, shape }: TensorType): Param {
   return u32(isQuantized(dtype) ? quantizedLayout(dtype, shape).blocks : 0);
 }
+
+/** `quad_products`: how matmul_quad.wgsl goes through a weight. */
+export function quadProductsModule(weight: TensorType): Shader {
+  return isNf4(weight) && wholeBlocks(weight) ? QUAD_PRODUCTS_NF4 : QUAD_PRODUCTS;
+}
+
+/** `lane_sums`: how a lane of matvec.wgsl goes along the rows of a weight. */
+export function laneSumsModule(weight: TensorType): Shader {
+  if (isNf4(weight) && wholeBlocks(weight)) return MATVEC_NF4;
+  return weight.shape.at(-1)! % 4 === 0 ? MATVEC_VECTORS : MATVEC_ELEMENTS;
+}
+
+const isNf4 = ({ dtype }: TensorType): boolean => dtype === 'nf4' || dtype === 'nf4_nested';
+
+/** Whether no block of NF4 codes reaches over the end of a row. */
+const wholeBlocks = ({ shape }: TensorType): boolean => shape.at(-1)! % BLOCK_SIZE.nf4 === 0;
 
 /** `operand(i)`: an element of the tensor bound at binding 1, or, in place, of `y`. */
 export function placeModule(inPlace: boolean): Shader {

@@ -8,6 +8,7 @@ import type { DeviceInfo } from '../../engine';
 import { adapterFiles, type AdapterFile } from '../../formats/peft';
 import { writeSafetensors } from '../../formats/safetensors';
 import { sha256 } from '../../core/hash';
+import { isCommit } from '../../hub/names';
 import { modelFolderFiles } from './model-folder';
 import { loraOf, type ShapedModel } from './options';
 
@@ -63,6 +64,7 @@ function adapterOutputs(options: OutputOptions): AdapterFile[] {
   return adapterFiles({
     lora,
     baseModel: run.model_name_or_path,
+    ...(isCommit(run.revision) && { revision: run.revision }),
     tensors,
     card: { dataset: datasetName, facts: facts(options), runYaml: formatRunConfig(run) },
   });
@@ -80,6 +82,7 @@ function fullModelCard(options: OutputOptions): string {
   const { run } = options;
   const rows = Object.entries({
     'Base model': run.model_name_or_path,
+    ...(isCommit(run.revision) && { 'Base revision': run.revision }),
     'Trained on': options.datasetName,
     ...facts(options),
   });
@@ -116,6 +119,7 @@ async function sidecar(options: OutputOptions, files: readonly AdapterFile[]): P
     graft_version: VERSION,
     run_sha256: await sha256(encodeUtf8(formatRunConfig(options.run))),
     dataset_sha256: options.datasetHash,
+    model_revision: isCommit(options.run.revision) ? options.run.revision : null,
     model_sha256: options.modelHash,
     files_sha256: hashes,
     device: { vendor, architecture, description, software, features },

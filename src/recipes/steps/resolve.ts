@@ -3,6 +3,7 @@ import type { RunConfig, RunConfigKey } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
+import type { FileSource } from '../../core/store';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
 import { effectiveMaxLength } from './data';
 import { rowsPerStep } from './micro-batch';
@@ -46,6 +47,11 @@ export function resolveRun(
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };
+}
+
+/** The run with the commit that its model came from, where it came from the Hub: a branch moves on, a commit doesn't. */
+export function pinRevision(run: RunConfig, { commit }: Pick<FileSource, 'commit'>): RunConfig {
+  return commit === undefined ? run : { ...run, revision: commit };
 }
 
 /** Keys that may differ when a run goes on: they don't reach its weights, or are checked by content. */

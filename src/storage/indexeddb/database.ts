@@ -3,6 +3,8 @@ import { openDB, type DBSchema, type IDBPDatabase } from 'idb';
 import { GraftError, errorCode } from '../../core/errors';
 import type { LogRow } from '../../core/events';
 import type { KeptModel, RunRecord } from '../../core/library';
+import type { KnownRevision, ModelOpening } from '../../core/weight-cache';
+import type { CacheEntry } from '../weights';
 
 /** A file counts as present when it has an entry: the entry is written last, after all of its shards. */
 export interface FileEntry {
@@ -22,22 +24,36 @@ export interface Schema extends DBSchema {
   /** Single values that the page wants back after a reload. */
   workspace: { key: string; value: unknown };
   shards: { key: [folder: string, version: string, index: number]; value: Uint8Array<ArrayBuffer> };
+  /** Kept weights, and their shards. */
+  weights: { key: string; value: CacheEntry };
+  weightShards: { key: [id: string, name: string]; value: Uint8Array<ArrayBuffer> };
+  /** What opening a model read, by the model's identity. */
+  openings: { key: string; value: ModelOpening };
+  revisions: { key: [repository: string, revision: string]; value: KnownRevision };
 }
 
 export type Database = IDBPDatabase<Schema>;
 
-const VERSION = 1;
+const VERSION = 2;
 
 export async function openDatabase(name = 'graft'): Promise<Database> {
   return guard('open its storage', async () => {
     const database = await openDB<Schema>(name, VERSION, {
-      upgrade(db) {
-        db.createObjectStore('runs', { keyPath: 'id' });
-        db.createObjectStore('logs', { keyPath: 'id' });
-        db.createObjectStore('models', { keyPath: 'id' });
-        db.createObjectStore('files', { keyPath: ['folder', 'name'] });
-        db.createObjectStore('workspace');
-        db.createObjectStore('shards');
+      upgrade(db, version) {
+        if (version < 1) {
+          db.createObjectStore('runs', { keyPath: 'id' });
+          db.createObjectStore('logs', { keyPath: 'id' });
+          db.createObjectStore('models', { keyPath: 'id' });
+          db.createObjectStore('files', { keyPath: ['folder', 'name'] });
+          db.createObjectStore('workspace');
+          db.createObjectStore('shards');
+        }
+        if (version < 2) {
+          db.createObjectStore('weights', { keyPath: 'id' });
+          db.createObjectStore('weightShards');
+          db.createObjectStore('openings');
+          db.createObjectStore('revisions');
+        }
       },
       // A newer page in another tab may upgrade; this one then fails its next call instead of blocking it.
       blocking: (_current, _next, event) => (event.target as IDBDatabase).close(),

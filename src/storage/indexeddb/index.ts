@@ -2,5 +2,7 @@
 export { openDatabase, type Database } from './database';
 export { BrowserFolder, SHARD_BYTES } from './folder';
 export { KeptModels } from './models';
+export { BrowserOpenings } from './openings';
 export { RunLibrary } from './runs';
+export { browserWeightCache } from './weights';
 export { Workspace } from './workspace';

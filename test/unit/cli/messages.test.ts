@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { runCommandLine } from '../../../src/cli/run';
 import { formatSeconds, Terminal } from '../../../src/cli/terminal';
 import { tinyModel, tokenRows } from '../recipes/support';
@@ -12,6 +12,7 @@ const path = (name: string) => join(root, name);
 
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'graft-messages-'));
+  vi.stubEnv('HF_HUB_OFFLINE', '1');
   model = root;
   const source = await tinyModel();
   for (const file of await source.list()) writeFileSync(path(file), await source.read(file));
@@ -21,7 +22,10 @@ beforeAll(async () => {
   writeFileSync(path('misspelt.yaml'), 'learning_rte: 1\n');
   writeFileSync(path('ids.json'), '{"input_ids": [[1, 2], [1, "x"]]}');
 });
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(root, { recursive: true, force: true });
+});
 
 async function graft(...argv: string[]) {
   const written = { out: '', err: '' };
@@ -46,7 +50,11 @@ describe('a mistake gets one clear line, and exit code 1', () => {
     ],
     ['an impossible value', () => ['train', path('good.yaml'), '--lora_r', '0'], /lora_r must be a whole number/],
     ['no such model', () => ['plan', '--model', 'nothing-here'], /There is no model nothing-here/],
-    ['a Hub id', () => ['plan', '--model', 'some/model'], /doesn't download from the Hub yet: download some\/model/],
+    [
+      'a Hub id',
+      () => ['plan', '--model', 'some/model'],
+      /HF_HUB_OFFLINE is set, and .* has no some\/model at revision main/,
+    ],
     ['a model folder that is a file', () => ['plan', '--model', path('good.yaml')], /is a file; a folder is expected/],
     ['no model', () => ['generate', '--prompt', 'x'], /--model is missing/],
     [

@@ -23,7 +23,7 @@ interface Orientation {
   readonly transposeB: boolean;
 }
 
-/** Types reach a kernel through one function alone, so that not every one needs to be turned every way. */
+/** Types reach a kernel through one function alone, but for NF4: not every other needs to be turned every way. */
 const PRODUCTS: readonly (Orientation & { dtype: WeightDType })[] = [
   { ...FORWARD, dtype: 'f32' },
   { ...INPUT_GRADIENT, dtype: 'f32' },
@@ -31,8 +31,10 @@ const PRODUCTS: readonly (Orientation & { dtype: WeightDType })[] = [
   { ...FORWARD, dtype: 'f16' },
   { ...INPUT_GRADIENT, dtype: 'bf16' },
   { ...FORWARD, dtype: 'q8' },
+  { ...FORWARD, dtype: 'nf4' },
   { ...INPUT_GRADIENT, dtype: 'nf4' },
   { ...FORWARD, dtype: 'nf4_nested' },
+  { ...INPUT_GRADIENT, dtype: 'nf4_nested' },
 ];
 
 /** More than a tile each way with the last in part and K no multiple of any tile's; tiles that are mostly padding. */
@@ -40,6 +42,7 @@ const SHAPES = [
   { m: 140, n: 132, k: 208 },
   { m: 128, n: 256, k: 64 },
   { m: 20, n: 48, k: 76 },
+  { m: 96, n: 16, k: 132 }, // LoRA's rank
 ];
 
 const { gpu } = await testGpu();

@@ -153,7 +153,8 @@ export const attentionCases: readonly OpCase[] = [
   attentionCase(1, 9, { ...grouped, scale: 1 }),
   attentionCase(2, 7, { ...grouped, window: 3 }),
   attentionCase(1, 40, { ...grouped, window: 2 }),
-  ...[31, 32, 33, 64, 97].map((window) => attentionCase(1, 130, { ...grouped, window })), // around the edges of tiles
+  // Around the edges of tiles.
+  ...[31, 32, 33, 64, 97].map((window) => attentionCase(1, 130, { heads: 1, kvHeads: 1, headDim: 8, window })),
   attentionCase(2, 65, { heads: 4, kvHeads: 2, headDim: 8, window: 65 }), // all that there is
   attentionCase(1, 40, { ...grouped, window: 4096 }),
   attentionCase(1, 200, { heads: 2, kvHeads: 1, headDim: 8, window: 20 }, 1, [[5, 66, 1, 64, 61, 1, 1, 1]]),

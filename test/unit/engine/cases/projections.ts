@@ -243,6 +243,7 @@ export const projectionCases: readonly OpCase[] = [
     linearCase(65, 33, 130, dtype),
     linearCase(3, 37, 21, dtype), // few rows: a workgroup an output
     linearCase(1, 130, 65, dtype),
+    linearCase(2, 37, 260, dtype), // and a vector a lane
     doraNormCase(37, 20, 3, dtype),
     doraNormCase(3, 131, 7, dtype),
   ]),
@@ -264,6 +265,7 @@ export const projectionCases: readonly OpCase[] = [
     embeddingCase(33, [64, 32], 20, dtype),
     linearCase(7, 32, 20, dtype),
     linearCase(3, 32, 20, dtype),
+    linearCase(4, 36, 576, dtype),
     linearCase(65, 36, 128, dtype),
     linearCase(33, 132, 192, dtype),
     doraNormCase(32, 20, 3, dtype),

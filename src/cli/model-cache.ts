@@ -1,0 +1,55 @@
+/** The weights that the command line keeps, in the user's cache folder. */
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sha256 } from '../core/hash';
+import { encodeUtf8 } from '../core/store';
+import type { HubModel } from '../formats/model';
+import type { ModelCache } from '../recipes';
+import { ShardedWeightCache } from '../storage/weights';
+import type { Arguments, Flag } from './arguments';
+import type { Terminal } from './terminal';
+import { cacheFolder, FolderBackend } from './weight-folder';
+
+export const CACHE_FLAGS: Readonly<Record<string, Flag>> = {
+  'no-cache': { help: 'neither read nor keep weights in the cache (see graft cache)' },
+};
+
+/** A smaller model is read anew as fast. */
+const LEAST_BYTES = 256 * 2 ** 20;
+
+export function openWeightCache(): ShardedWeightCache {
+  return new ShardedWeightCache(new FolderBackend(join(cacheFolder(process.env), 'weights')));
+}
+
+/**
+ * Where the weights of a model are kept: of the Hub's in any form, and of a folder's, which are on the disk already, the
+ * 4 bits that they become.
+ */
+export async function folderCache(
+  args: Arguments,
+  model: Pick<HubModel, 'name' | 'commit' | 'weightBytes'>,
+  inFourBits: boolean,
+  terminal: Terminal,
+): Promise<ModelCache | undefined> {
+  if (args.has('no-cache')) return undefined;
+  if (model.commit !== undefined) return modelCache(`${model.name}@${model.commit}`, terminal);
+  if (!inFourBits || model.weightBytes < LEAST_BYTES) return undefined;
+  return modelCache(await folderIdentity(model.name), terminal);
+}
+
+/** Where the weights of a model of that identity are kept. */
+export function modelCache(model: string, terminal: Terminal): ModelCache {
+  return { weights: openWeightCache(), model, onNotKept: (message) => terminal.say(message) };
+}
+
+/** A folder's path with a fingerprint of its weight files: names, sizes and times of their last change. */
+async function folderIdentity(path: string): Promise<string> {
+  const files = (await readdir(path)).filter((file) => /\.(safetensors|gguf|json)$/.test(file)).sort();
+  const lines = await Promise.all(
+    files.map(async (file) => {
+      const { size, mtimeMs } = await stat(join(path, file));
+      return `${file} ${size} ${mtimeMs}\n`;
+    }),
+  );
+  return `${await realpath(path)}@${(await sha256(encodeUtf8(lines.join('')))).slice(0, 12)}`;
+}

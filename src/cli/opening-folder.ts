@@ -1,0 +1,80 @@
+/** What lets models open without a connection, in a folder: a file a model, and one a revision. */
+import { sha256 } from '../core/hash';
+import { decodeUtf8, encodeUtf8 } from '../core/store';
+import type { KnownRevision, ModelOpening, OpeningCache } from '../core/weight-cache';
+import { FolderStore } from './folders';
+
+/** The bytes of reads follow the JSON that describes them, in its order. */
+interface Index extends Omit<ModelOpening, 'reads' | 'sizes' | 'hashes'> {
+  readonly sizes: { readonly file: string; readonly size?: number }[];
+  readonly hashes: { readonly file: string; readonly sha256?: string }[];
+  readonly reads: { readonly file: string; readonly start: number; readonly end?: number; readonly length: number }[];
+}
+
+const LENGTH_BYTES = 4;
+
+export class FolderOpenings implements OpeningCache {
+  private readonly store: FolderStore;
+
+  constructor(root: string) {
+    this.store = new FolderStore(root);
+  }
+
+  /** A file that can't be understood counts as none. */
+  async opening(model: string): Promise<ModelOpening | undefined> {
+    const bytes = await this.store.read(await fileName('model', model));
+    try {
+      return bytes && unpack(bytes);
+    } catch {
+      return undefined;
+    }
+  }
+
+  async keepOpening(model: string, opening: ModelOpening): Promise<void> {
+    await this.store.write(await fileName('model', model), pack(opening));
+  }
+
+  async revision(repository: string, revision: string): Promise<KnownRevision | undefined> {
+    const bytes = await this.store.read(await fileName('revision', `${repository}\n${revision}`));
+    try {
+      return bytes && (JSON.parse(decodeUtf8(bytes)) as KnownRevision);
+    } catch {
+      return undefined;
+    }
+  }
+
+  async keepRevision(repository: string, revision: string, known: KnownRevision): Promise<void> {
+    const named = { repository, revision, ...known };
+    const name = await fileName('revision', `${repository}\n${revision}`);
+    await this.store.write(name, encodeUtf8(`${JSON.stringify(named)}\n`));
+  }
+}
+
+async function fileName(kind: string, key: string): Promise<string> {
+  return `${kind}-${(await sha256(encodeUtf8(key))).slice(0, 32)}`;
+}
+
+function pack({ reads, ...rest }: ModelOpening): Uint8Array {
+  const described = reads.map(({ bytes, ...read }) => ({ ...read, length: bytes.byteLength }));
+  const json = encodeUtf8(JSON.stringify({ ...rest, reads: described }));
+  const length = new Uint8Array(Uint32Array.of(json.byteLength).buffer);
+  return Buffer.concat([length, json, ...reads.map(({ bytes }) => bytes)]);
+}
+
+function unpack(packed: Uint8Array): ModelOpening {
+  const length = new DataView(packed.buffer, packed.byteOffset).getUint32(0, true);
+  let at = LENGTH_BYTES + length;
+  const index = JSON.parse(decodeUtf8(packed.subarray(LENGTH_BYTES, at))) as Index;
+  const reads = index.reads.map(({ length: size, ...read }) => {
+    const bytes = new Uint8Array(packed.subarray(at, at + size));
+    if (bytes.byteLength !== size) throw new Error('the file was cut off');
+    at += size;
+    return { ...read, bytes };
+  });
+  return {
+    ...index,
+    sizes: index.sizes.map(({ file, size }) => ({ file, size })),
+    hashes: index.hashes.map(({ file, sha256: hash }) => ({ file, sha256: hash })),
+    reads,
+  };
+}

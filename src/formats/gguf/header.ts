@@ -1,0 +1,273 @@
+/**
+ * The head of a GGUF file: metadata and where each tensor lies. Hostile until parsed: every count and length is held
+ * against the file before anything is made of it, and tensors must lie back to back, as llama.cpp demands.
+ * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ */
+import { GraftError } from '../../core/errors';
+import { formatCount, plural, quote } from '../../core/format';
+import { decodeUtf8, type FileSource } from '../../core/store';
+import { JsonObject } from '../json';
+import { GGML_TYPES, OTHER_TYPES, type GgmlType } from './types';
+
+export interface GgufTensor {
+  readonly name: string;
+  readonly type: GgmlType;
+  /** Rows first, as in a Hub file; GGUF itself has the innermost size first. */
+  readonly shape: readonly number[];
+  /** Bytes of the file. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface GgufHeader {
+  readonly file: string;
+  readonly metadata: JsonObject;
+  readonly tensors: readonly GgufTensor[];
+}
+
+/** A vocabulary of 256,000 with its merges has some 20 MB. */
+const MAX_HEADER_BYTES = 128 * 2 ** 20;
+const FIRST_READ = 2 ** 20;
+/** Real files have some dozens of keys, some thousands of tensors, arrays of one entry a token or merge. */
+const MAX_ENTRIES = 65_536;
+const MAX_ARRAY = 4_194_304;
+const MAX_NAME_BYTES = 1024;
+const MAX_DIMENSIONS = 4;
+const DEFAULT_ALIGNMENT = 32;
+
+/** @throws `not-found`, `bad-file` where a rule of the format is broken, `unsupported` for versions and types. */
+export async function readGgufHeader(source: FileSource, file: string): Promise<GgufHeader> {
+  const size = await source.size(file);
+  if (size === undefined) throw new GraftError('not-found', `${source.name} has no file ${file}.`);
+  // The head doesn't say how long it is: read more until it is whole.
+  let bytes = await source.read(file, 0, Math.min(size, FIRST_READ));
+  for (;;) {
+    try {
+      return new HeaderParser(file, bytes, size).parse();
+    } catch (error) {
+      if (error !== SHORT) throw error;
+    }
+    if (bytes.byteLength >= MAX_HEADER_BYTES) {
+      throw new GraftError(
+        'bad-file',
+        `${file} has a head of more than ${formatCount(MAX_HEADER_BYTES)} bytes: it is damaged.`,
+      );
+    }
+    const more = await source.read(file, bytes.byteLength, Math.min(size, 2 * bytes.byteLength));
+    if (more.byteLength === 0)
+      throw new GraftError('bad-file', `${file} ends early, within its head: download it again.`);
+    const joined = new Uint8Array(bytes.byteLength + more.byteLength);
+    joined.set(bytes);
+    joined.set(more, bytes.byteLength);
+    bytes = joined;
+  }
+}
+
+/** Thrown where the bytes at hand end before the head does. */
+const SHORT = new Error('more of the head is needed');
+
+const STRING = 8;
+const ARRAY = 9;
+
+type Value = string | number | boolean | readonly Value[];
+
+class HeaderParser {
+  private readonly view: DataView;
+  private at = 0;
+
+  constructor(
+    private readonly file: string,
+    private readonly bytes: Uint8Array,
+    private readonly size: number,
+  ) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  parse(): GgufHeader {
+    this.magic();
+    const tensorCount = this.count('tensors', MAX_ENTRIES);
+    const entryCount = this.count('metadata entries', MAX_ENTRIES);
+    const metadata = new Map<string, Value>();
+    for (let i = 0; i < entryCount; i++) {
+      const key = this.text(MAX_NAME_BYTES);
+      if (metadata.has(key)) throw this.damaged(`holds ${quote(key)} twice`);
+      metadata.set(key, this.value(this.u32(), key));
+    }
+    const infos = Array.from({ length: tensorCount }, () => this.tensorInfo());
+    const alignment = metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT;
+    if (typeof alignment !== 'number' || alignment < 8 || alignment > 65_536 || (alignment & (alignment - 1)) !== 0) {
+      throw this.damaged(`has the alignment ${quote(alignment)}`);
+    }
+    return {
+      file: this.file,
+      metadata: new JsonObject(this.file, Object.fromEntries(metadata)),
+      tensors: this.place(infos, alignment),
+    };
+  }
+
+  private magic(): void {
+    const magic = this.size < 4 ? '' : String.fromCharCode(...this.take(4));
+    if (magic !== 'GGUF')
+      throw new GraftError('bad-file', `${this.file} does not start with GGUF: it is no GGUF file.`);
+    const version = this.u32();
+    if (version === 2 || version === 3) return;
+    const why = version % 65_536 === 0 ? 'is written for big-endian machines' : `has version ${version} of the format`;
+    throw new GraftError('unsupported', `${this.file} ${why}; Graft reads GGUF 2 and 3, little-endian.`);
+  }
+
+  /** Tensors must follow each other in the file, each at the next multiple of the alignment. */
+  private place(infos: readonly TensorInfo[], alignment: number): GgufTensor[] {
+    const align = (at: number) => Math.ceil(at / alignment) * alignment;
+    const dataStart = align(this.at);
+    const names = new Set<string>();
+    let expected = 0;
+    let end = 0;
+    const tensors = infos.map(({ name, type, shape, offset, bytes }) => {
+      if (names.has(name)) throw this.damaged(`holds the tensor ${quote(name)} twice`);
+      names.add(name);
+      if (offset !== expected) {
+        throw this.damaged(`has tensor ${quote(name)} at ${formatCount(offset)} instead of ${formatCount(expected)}`);
+      }
+      end = offset + bytes;
+      expected = align(end);
+      return { name, type, shape, start: dataStart + offset, end: dataStart + end };
+    });
+    if (tensors.length === 0) return tensors;
+    const missing = dataStart + end - this.size;
+    if (missing > 0) {
+      const cut = tensors.find((tensor) => tensor.end > this.size);
+      throw new GraftError(
+        'bad-file',
+        `${this.file} ends ${plural(missing, 'byte')} early, within tensor ${quote(cut?.name)}: download it again.`,
+      );
+    }
+    if (this.size > dataStart + expected) {
+      throw this.damaged(`has ${plural(this.size - dataStart - expected, 'byte')} after its last tensor`);
+    }
+    return tensors;
+  }
+
+  private tensorInfo(): TensorInfo {
+    const name = this.text(MAX_NAME_BYTES);
+    const dimensions = this.u32();
+    if (dimensions < 1 || dimensions > MAX_DIMENSIONS)
+      throw this.damaged(`gives ${quote(name)} ${dimensions} dimensions`);
+    const shape = Array.from({ length: dimensions }, () => this.u64()).reverse();
+    const code = this.u32();
+    const offset = this.u64();
+    const type = GGML_TYPES.get(code);
+    if (!type) {
+      throw new GraftError(
+        'unsupported',
+        `${this.file} holds ${name} as ${OTHER_TYPES[code] ?? `type ${code}`}; Graft reads F32, F16, BF16, Q8_0, Q4_0 and Q6_K.`,
+      );
+    }
+    const elements = shape.reduce((product, n) => product * n, 1);
+    const bytes = (elements / type.blockElements) * type.blockBytes;
+    if (
+      elements === 0 ||
+      shape.at(-1)! % type.blockElements !== 0 ||
+      !Number.isSafeInteger(elements * type.blockBytes)
+    ) {
+      throw this.damaged(`gives ${quote(name)} the shape [${shape.join(', ')}] in ${type.name}`);
+    }
+    return { name, type, shape, offset, bytes };
+  }
+
+  private value(type: number, key: string): Value {
+    const scalar = SCALARS[type];
+    if (scalar) return this.scalar(scalar, key);
+    if (type === STRING) return this.text();
+    if (type !== ARRAY) throw this.damaged(`has a value of the unknown type ${type} under ${quote(key)}`);
+    const item = this.u32();
+    if (item === ARRAY) throw this.damaged(`has lists of lists under ${quote(key)}`);
+    const itemScalar = SCALARS[item];
+    if (!itemScalar && item !== STRING)
+      throw this.damaged(`has a list of the unknown type ${item} under ${quote(key)}`);
+    const length = this.count(`entries under ${quote(key)}`, MAX_ARRAY, itemScalar?.bytes ?? 8);
+    const list: Value[] = [];
+    for (let i = 0; i < length; i++) list.push(itemScalar ? this.scalar(itemScalar, key) : this.text());
+    return list;
+  }
+
+  private scalar({ bytes, read }: Scalar, key: string): number | boolean {
+    const value = read(this.view, this.advance(bytes));
+    if (typeof value !== 'bigint') return value;
+    if (value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER) {
+      throw this.damaged(`has the number ${value} under ${quote(key)}`);
+    }
+    return Number(value);
+  }
+
+  /** A count of things that take at least `bytesEach` of what is left of the file. */
+  private count(what: string, most: number, bytesEach = 12): number {
+    const count = this.u64();
+    if (count <= most && count * bytesEach <= this.size - this.at) return count;
+    throw this.damaged(`claims ${formatCount(count)} ${what}`);
+  }
+
+  private text(most = MAX_HEADER_BYTES): string {
+    const length = this.u64();
+    if (length > most || length > this.size - this.at) {
+      throw this.damaged(`claims a text of ${formatCount(length)} bytes`);
+    }
+    try {
+      return decodeUtf8(this.take(length));
+    } catch (error) {
+      if (error === SHORT) throw error;
+      throw this.damaged('has text that is not valid UTF-8');
+    }
+  }
+
+  private u32(): number {
+    return this.view.getUint32(this.advance(4), true);
+  }
+
+  private u64(): number {
+    const value = this.view.getBigUint64(this.advance(8), true);
+    if (value > Number.MAX_SAFE_INTEGER) throw this.damaged(`has the size ${value}`);
+    return Number(value);
+  }
+
+  private take(length: number): Uint8Array {
+    const from = this.advance(length);
+    return this.bytes.subarray(from, from + length);
+  }
+
+  /** Moves over the next bytes and returns where they start. */
+  private advance(length: number): number {
+    const from = this.at;
+    if (from + length > this.bytes.byteLength) throw SHORT;
+    this.at += length;
+    return from;
+  }
+
+  private damaged(why: string): GraftError {
+    return new GraftError('bad-file', `${this.file} ${why}: it is damaged.`);
+  }
+}
+
+interface TensorInfo extends Omit<GgufTensor, 'start' | 'end'> {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+interface Scalar {
+  readonly bytes: number;
+  read(view: DataView, at: number): number | bigint | boolean;
+}
+
+/** By `gguf_metadata_value_type`. */
+const SCALARS: Readonly<Record<number, Scalar>> = {
+  0: { bytes: 1, read: (view, at) => view.getUint8(at) },
+  1: { bytes: 1, read: (view, at) => view.getInt8(at) },
+  2: { bytes: 2, read: (view, at) => view.getUint16(at, true) },
+  3: { bytes: 2, read: (view, at) => view.getInt16(at, true) },
+  4: { bytes: 4, read: (view, at) => view.getUint32(at, true) },
+  5: { bytes: 4, read: (view, at) => view.getInt32(at, true) },
+  6: { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
+  7: { bytes: 1, read: (view, at) => view.getUint8(at) !== 0 },
+  10: { bytes: 8, read: (view, at) => view.getBigUint64(at, true) },
+  11: { bytes: 8, read: (view, at) => view.getBigInt64(at, true) },
+  12: { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
+};

@@ -1,0 +1,63 @@
+/** Names of repositories and revisions, checked before they go into a URL. */
+import { GraftError } from '../core/errors';
+import { quote } from '../core/format';
+
+/** An owner and a name, each begun and ended by a letter, digit or underscore, as the Hub allows them. */
+const REPO = /^[A-Za-z0-9_](?:[\w.-]{0,94}[\w])?\/[A-Za-z0-9_](?:[\w.-]{0,94}[\w])?$/;
+/** Git forbids these in the names of branches and tags, and dots alone would climb out of a URL's path. */
+const NOT_IN_REVISIONS = /[\s~^:?*[\]\\\p{Cc}]|\.\.|@\{|\/\/|^[-./]|[./]$/u;
+const COMMIT = /^[0-9a-f]{40}$/;
+
+/** Whether `text` has the form of a Hub id, `org/name`. */
+export function isRepoId(text: string): boolean {
+  return REPO.test(text) && !/--|\.\./.test(text) && !text.endsWith('.git');
+}
+
+/** Whether `revision` is a whole commit hash, and so names the same files for ever. */
+export function isCommit(revision: string): boolean {
+  return COMMIT.test(revision);
+}
+
+/** The parts of `org/name` or `org/name@revision`, or undefined for text of another form. */
+export function parseModelName(text: string): { repo: string; revision?: string } | undefined {
+  const [repo = '', ...rest] = text.split('@');
+  if (!isRepoId(repo)) return undefined;
+  return rest.length === 0 ? { repo } : { repo, revision: rest.join('@') };
+}
+
+/** @throws `bad-config` for what can't be a repository of the Hub. */
+export function checkRepoId(repo: string): string {
+  if (isRepoId(repo)) return repo;
+  throw new GraftError('bad-config', `${quote(repo)} is no name of a model on the Hub: write it as org/name.`);
+}
+
+/** @throws `bad-config` for what can't be a branch, tag or commit. */
+export function checkRevision(revision: string): string {
+  if (revision !== '' && revision.length <= 255 && !NOT_IN_REVISIONS.test(revision)) return revision;
+  throw new GraftError('bad-config', `${quote(revision)} is no revision: give a branch, a tag or a commit.`);
+}
+
+/**
+ * The base URL of a Hub, without a slash at its end.
+ * @throws `bad-config` for what is no http(s) URL
+ */
+export function checkEndpoint(endpoint: string): string {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '' && url.hash === '')
+    return url.href.replace(/\/+$/, '');
+  throw new GraftError(
+    'bad-config',
+    `${quote(endpoint)} is no address of a Hub: give a URL such as https://huggingface.co.`,
+  );
+}
+
+/**
+ * A token as a header can carry it, or undefined for an empty one. The message doesn't repeat it.
+ * @throws `bad-config` for characters that no token has
+ */
+export function checkToken(token: string | undefined): string | undefined {
+  const trimmed = token?.trim() ?? '';
+  if (trimmed === '') return undefined;
+  if (/^[\x21-\x7e]+$/.test(trimmed)) return trimmed;
+  throw new GraftError('bad-config', 'The token has a character in it that no token has: copy it again.');
+}

@@ -1,0 +1,88 @@
+/** A model on a Hub as a folder: every file at one commit, read by ranges or as one stream. */
+import { GraftError } from '../core/errors';
+import { sha256 } from '../core/hash';
+import { encodeUtf8, type FileSource } from '../core/store';
+import type { HubClient } from './client';
+import { damaged } from './errors';
+import type { HubFile, HubRepo } from './listing';
+import { transfer, type RemoteFile } from './transfer';
+
+/** `repo` comes from `client.model`. Asking for names and sizes makes no request. */
+export function hubSource(client: HubClient, repo: HubRepo): FileSource {
+  return new HubSource(client, repo);
+}
+
+class HubSource implements FileSource {
+  readonly name: string;
+  readonly commit: string;
+
+  constructor(
+    private readonly client: HubClient,
+    private readonly repo: HubRepo,
+  ) {
+    this.name = repo.id;
+    this.commit = repo.commit;
+  }
+
+  list(): Promise<string[]> {
+    return Promise.resolve([...this.repo.files.keys()]);
+  }
+
+  size(file: string): Promise<number | undefined> {
+    return Promise.resolve(this.repo.files.get(file)?.size);
+  }
+
+  sha256(file: string): Promise<string | undefined> {
+    return Promise.resolve(this.repo.files.get(file)?.sha256);
+  }
+
+  /** A file that is read whole is checked against its listed hash. */
+  async read(file: string, start = 0, end = Infinity): Promise<Uint8Array> {
+    const entry = this.entry(file);
+    const last = Math.min(end, entry.size);
+    const bytes = new Uint8Array(Math.max(0, last - start));
+    let filled = 0;
+    const remote = this.remote(entry);
+    for await (const piece of transfer(this.client.connection, remote, start, last)) {
+      bytes.set(piece, filled);
+      filled += piece.byteLength;
+    }
+    if (bytes.byteLength === entry.size && !(await isAsListed(bytes, entry))) throw damaged(remote.subject);
+    return bytes;
+  }
+
+  async *stream(file: string, start: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const entry = this.entry(file);
+    yield* transfer(this.client.connection, this.remote(entry), start, entry.size, signal);
+  }
+
+  private entry(file: string): HubFile {
+    const entry = this.repo.files.get(file);
+    if (!entry) throw new GraftError('not-found', `${this.name} has no file ${file}.`);
+    return entry;
+  }
+
+  private remote({ name, size }: HubFile): RemoteFile {
+    const { id, commit } = this.repo;
+    return {
+      path: `/${id}/resolve/${commit}/${encodeURIComponent(name)}`,
+      size,
+      subject: this.client.subject(`${name} of ${id}`, { repo: id, revision: commit, file: name }),
+    };
+  }
+}
+
+async function isAsListed(bytes: Uint8Array, listed: HubFile): Promise<boolean> {
+  if (listed.sha256 !== undefined) return (await sha256(bytes)) === listed.sha256;
+  return listed.blobId === undefined || (await gitBlobId(bytes)) === listed.blobId;
+}
+
+/** Git's name for a file's bytes. */
+async function gitBlobId(bytes: Uint8Array): Promise<string> {
+  const head = encodeUtf8(`blob ${bytes.byteLength}\0`);
+  const blob = new Uint8Array(head.byteLength + bytes.byteLength);
+  blob.set(head);
+  blob.set(bytes, head.byteLength);
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-1', blob));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,143 @@
+/** Opening a model without a connection: what its opening read from a source is kept, and read again. */
+import { GraftError } from '../core/errors';
+import type { FileSource } from '../core/store';
+import type { ModelOpening, OpeningCache } from '../core/weight-cache';
+
+type Read = ModelOpening['reads'][number];
+
+/** Longer reads are of weights, which are kept in another way. Headers of weight files and tokenizers are below. */
+const LARGEST_READ = 100 * 2 ** 20;
+
+export interface Recording {
+  /** The source, with what it answers written down until `stop`. */
+  readonly source: FileSource;
+  stop(): ModelOpening;
+}
+
+/** Writes down what is asked of a source while a model opens, and what it answers. */
+export function recordReads(source: FileSource): Recording {
+  const sizes = new Map<string, number | undefined>();
+  const hashes = new Map<string, string | undefined>();
+  const reads = new Map<string, Read>();
+  let files: string[] | undefined;
+  let stopped = false;
+  const recording: FileSource = {
+    name: source.name,
+    ...(source.stream && { stream: source.stream.bind(source) }),
+    list: async () => {
+      const found = await source.list();
+      if (!stopped) files = found;
+      return found;
+    },
+    size: async (file) => {
+      const size = await source.size(file);
+      if (!stopped) sizes.set(file, size);
+      return size;
+    },
+    read: async (file, start = 0, end?) => {
+      const bytes = await source.read(file, start, end);
+      if (stopped || bytes.byteLength > LARGEST_READ) return bytes;
+      const key = `${file} ${start} ${end ?? ''}`;
+      reads.set(key, { file, start, ...(end !== undefined && { end }), bytes: bytes.slice() });
+      return bytes;
+    },
+    ...(source.sha256 && {
+      sha256: async (file: string) => {
+        const sha256 = await source.sha256!(file);
+        if (!stopped) hashes.set(file, sha256);
+        return sha256;
+      },
+    }),
+  };
+  return {
+    source: recording,
+    stop: () => {
+      stopped = true;
+      return {
+        ...(files && { files }),
+        sizes: [...sizes].map(([file, size]) => ({ file, size })),
+        hashes: [...hashes].map(([file, sha256]) => ({ file, sha256 })),
+        reads: [...reads.values()],
+      };
+    },
+  };
+}
+
+/** Answers from what was recorded, and asks `live` for the rest: the weights, where they are not all kept. */
+export function replayedSource(opening: ModelOpening, live: FileSource): FileSource {
+  const sizes = new Map(opening.sizes.map(({ file, size }) => [file, size]));
+  const hashes = new Map(opening.hashes.map(({ file, sha256 }) => [file, sha256]));
+  return {
+    name: live.name,
+    list: () => (opening.files ? Promise.resolve([...opening.files]) : live.list()),
+    size: (file) => (sizes.has(file) ? Promise.resolve(sizes.get(file)) : live.size(file)),
+    read: (file, start = 0, end?) => {
+      const known = opening.reads.find((read) => read.file === file && holds(read, start, end));
+      if (!known) return live.read(file, start, end);
+      return Promise.resolve(
+        known.bytes.subarray(start - known.start, end === undefined ? undefined : end - known.start),
+      );
+    },
+    ...(live.stream && { stream: live.stream.bind(live) }),
+    ...(live.sha256 && {
+      sha256: (file: string) => (hashes.has(file) ? Promise.resolve(hashes.get(file)) : live.sha256!(file)),
+    }),
+  };
+}
+
+function holds(read: Read, start: number, end: number | undefined): boolean {
+  if (start < read.start) return false;
+  if (read.end === undefined) return end === undefined || end <= read.start + read.bytes.byteLength;
+  return end !== undefined && end <= read.end;
+}
+
+/**
+ * Opens a model from what its opening read before, else from the source, and keeps what that read once it succeeded.
+ * A cache that can't be written is told to `onNotKept`; the model opens all the same.
+ */
+export async function openKept<Model>(
+  cache: OpeningCache,
+  identity: string,
+  source: FileSource,
+  open: (source: FileSource) => Promise<Model>,
+  onNotKept: (message: string) => void = () => undefined,
+): Promise<Model> {
+  const kept = await cache.opening(identity).catch(() => undefined);
+  if (kept) return open(replayedSource(kept, source));
+  const recording = recordReads(source);
+  const model = await open(recording.source);
+  try {
+    await cache.keepOpening(identity, recording.stop());
+  } catch (error) {
+    if (!(error instanceof GraftError) || error.code !== 'storage') throw error;
+    onNotKept(`${error.message} ${source.name} will need its connection to open again.`);
+  }
+  return model;
+}
+
+/**
+ * The commit that a revision stands for: what `resolve` answers, which is kept, or what it last answered where
+ * there is no connection.
+ * @throws what `resolve` throws, where nothing is known or the failure is not one of the connection
+ */
+export async function resolveKept(
+  cache: OpeningCache,
+  repository: string,
+  revision: string,
+  resolve: () => Promise<string>,
+  isOffline: (error: unknown) => boolean,
+): Promise<{
+  readonly commit: string;
+  /** When it was last asked for; absent where that is now. */ readonly seenAt?: number;
+}> {
+  try {
+    const commit = await resolve();
+    // Not keeping it costs opening without a connection, and nothing now.
+    await cache.keepRevision(repository, revision, { commit, seenAt: Date.now() }).catch(() => undefined);
+    return { commit };
+  } catch (error) {
+    const known = isOffline(error) ? await cache.revision(repository, revision) : undefined;
+    if (!known) throw error;
+    return known;
+  }
+}

@@ -1,0 +1,28 @@
+/** What keeps the bytes of kept weights: a browser's database, or a folder. */
+import type { CacheEntry } from './entry';
+
+export interface Shard {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** All methods throw `storage` in plain words. */
+export interface CacheBackend {
+  entries(): Promise<CacheEntry[]>;
+  entry(id: string): Promise<CacheEntry | undefined>;
+  /**
+   * Replaces an entry by what `change` makes of it, and adds a shard: both are durable afterwards, or neither counts.
+   * Returns the new entry.
+   */
+  update(id: string, change: (found: CacheEntry | undefined) => CacheEntry, shard?: Shard): Promise<CacheEntry>;
+  readShard(id: string, name: string): Promise<Uint8Array | undefined>;
+  removeShards(id: string, names: readonly string[]): Promise<void>;
+  /** The entry with everything under its id. */
+  remove(id: string): Promise<void>;
+  /** Every shard there is, whether an entry tells of it or not. */
+  shards(): Promise<{ readonly id: string; readonly name: string }[]>;
+  /** Many may hold a lock that is shared. Resolves with what lets go of it, or undefined where it is taken. */
+  lock(name: string, mode: 'shared' | 'exclusive'): Promise<(() => void) | undefined>;
+  /** Whether a write failed for want of room. */
+  isFull(error: unknown): boolean;
+}

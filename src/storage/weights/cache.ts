@@ -1,0 +1,121 @@
+/** Kept weights over any backend: shards that are checked when they are read, one writer an entry, eviction by use. */
+import { GraftError } from '../../core/errors';
+import type { CacheKey, CachedWeights, CacheListing, ManagedCache } from '../../core/weight-cache';
+import type { CacheBackend } from './backend';
+import { entryBytes, entryId, unusedShards, type CacheEntry } from './entry';
+import { OpenEntry } from './open-entry';
+
+export class ShardedWeightCache implements ManagedCache {
+  /** `shardBytes`: smaller in tests. */
+  constructor(
+    private readonly backend: CacheBackend,
+    private readonly shardBytes?: number,
+  ) {}
+
+  async open(key: CacheKey): Promise<CachedWeights> {
+    const { backend } = this;
+    const id = await entryId(key);
+    const letGoRead = await backend.lock(readerLock(id), 'shared');
+    const letGoWrite = letGoRead && (await backend.lock(writerLock(id), 'exclusive'));
+    const letGo = () => {
+      letGoWrite?.();
+      letGoRead?.();
+    };
+    try {
+      const found = await backend.entry(id);
+      const entry = found && { ...found, usedAt: Date.now() };
+      if (entry && letGoRead) await this.markUsed(entry);
+      const fresh = { ...key, id, complete: false, pinned: false, usedAt: Date.now() };
+      const empty: CacheEntry = { ...fresh, files: [], shards: [], parameters: [] };
+      const makeRoom = () => this.evict(id);
+      return new OpenEntry(backend, entry ?? empty, letGoWrite !== undefined, makeRoom, letGo, this.shardBytes);
+    } catch (error) {
+      letGo();
+      throw error;
+    }
+  }
+
+  async list(): Promise<CacheListing[]> {
+    const entries = await this.backend.entries();
+    return entries
+      .map((entry) => {
+        const { id, model, storage, complete, pinned, usedAt } = entry;
+        return { id, model, storage, bytes: entryBytes(entry), complete, pinned, usedAt };
+      })
+      .sort((a, b) => b.usedAt - a.usedAt);
+  }
+
+  async pin(id: string, pinned: boolean): Promise<void> {
+    await this.backend.update(id, (entry) => {
+      if (!entry) throw new GraftError('not-found', 'These weights are not kept any more.');
+      return { ...entry, pinned };
+    });
+  }
+
+  async delete(id: string): Promise<void> {
+    if (await this.tryDelete(id)) return;
+    throw new GraftError(
+      'storage',
+      'These weights are being loaded right now, here or in another tab: wait for that, or stop it.',
+    );
+  }
+
+  async sweep(): Promise<void> {
+    const shards = await this.backend.shards();
+    for (const id of new Set(shards.map((shard) => shard.id))) {
+      await this.locked(id, async () => {
+        const entry = await this.backend.entry(id);
+        const used = new Set(entry?.shards.map(({ name }) => name));
+        const unused = new Set(entry && unusedShards(entry));
+        const orphans = shards.filter((shard) => shard.id === id && (!used.has(shard.name) || unused.has(shard.name)));
+        if (unused.size > 0) {
+          await this.backend.update(id, (now) => ({
+            ...now!,
+            shards: now!.shards.filter(({ name }) => !unused.has(name)),
+          }));
+        }
+        const names = orphans.map(({ name }) => name);
+        if (names.length > 0) await this.backend.removeShards(id, names);
+      });
+    }
+  }
+
+  /** A disk that is full keeps the earlier time. */
+  private async markUsed({ id, usedAt }: CacheEntry): Promise<void> {
+    try {
+      await this.backend.update(id, (now) => ({ ...now!, usedAt }));
+    } catch (error) {
+      if (!this.backend.isFull(error)) throw error;
+    }
+  }
+
+  /** Deletes the entry that was not used for longest, and is neither pinned, in use, nor the one that needs room. */
+  private async evict(needy: string): Promise<boolean> {
+    const entries = (await this.list()).filter(({ id, pinned }) => id !== needy && !pinned);
+    for (const { id } of entries.reverse()) {
+      if (await this.tryDelete(id)) return true;
+    }
+    return false;
+  }
+
+  private tryDelete(id: string): Promise<boolean> {
+    return this.locked(id, () => this.backend.remove(id));
+  }
+
+  /** Whether nobody else used the entry, and `action` was done. */
+  private async locked(id: string, action: () => Promise<void>): Promise<boolean> {
+    const letGoRead = await this.backend.lock(readerLock(id), 'exclusive');
+    const letGoWrite = letGoRead && (await this.backend.lock(writerLock(id), 'exclusive'));
+    try {
+      if (!letGoRead || !letGoWrite) return false;
+      await action();
+      return true;
+    } finally {
+      letGoWrite?.();
+      letGoRead?.();
+    }
+  }
+}
+
+const readerLock = (id: string) => `${id}.read`;
+const writerLock = (id: string) => `${id}.write`;

@@ -1,0 +1,4 @@
+/** Weights kept between sessions, over any backend. */
+export type { CacheBackend, Shard } from './backend';
+export { ShardedWeightCache } from './cache';
+export type { CacheEntry } from './entry';

@@ -1,0 +1,158 @@
+/** One entry of the cache while a model loads from it and into it. */
+import { errorCode } from '../../core/errors';
+import { sha256 } from '../../core/hash';
+import type { CachedWeights, KeptParameter } from '../../core/weight-cache';
+import type { FileProgress, StoredSlice } from '../../core/weights';
+import type { CacheBackend, Shard } from './backend';
+import { unusedShards, withoutShards, type CacheEntry, type ShardPiece, type ShardRecord } from './entry';
+import { ShardWriter } from './shard-writer';
+
+/** Largest value of one record: a browser copies bigger ones whole through its processes. */
+const SHARD_BYTES = 64 * 2 ** 20;
+
+/** Most bytes of files that are read again after a loader was killed. */
+const SOURCE_BYTES = 64 * 2 ** 20;
+
+export class OpenEntry implements CachedWeights {
+  private readonly writer: ShardWriter;
+  /** Bytes of source files that went into the shard under way. */
+  private unwritten = 0;
+  /** Where files stand, durable or not. */
+  private readonly latest = new Map<string, number>();
+  private failed = false;
+
+  constructor(
+    private readonly backend: CacheBackend,
+    private entry: CacheEntry,
+    readonly writable: boolean,
+    /** Deletes something else; false where there is nothing left to delete. */
+    private readonly makeRoom: () => Promise<boolean>,
+    private readonly letGo: () => void,
+    shardBytes = SHARD_BYTES,
+  ) {
+    this.writer = new ShardWriter(shardBytes);
+  }
+
+  get complete(): boolean {
+    return this.entry.complete;
+  }
+
+  get files(): readonly FileProgress[] {
+    return this.entry.files;
+  }
+
+  get names(): readonly string[] {
+    return this.entry.parameters.filter(({ shards }) => shards.length > 0).map(({ name }) => name);
+  }
+
+  origin(name: string): readonly string[] {
+    return this.entry.parameters.find((parameter) => parameter.name === name)?.origin ?? [];
+  }
+
+  async *read(): AsyncGenerator<StoredSlice> {
+    const places = new Map(this.entry.parameters.map(({ name, shards }) => [name, shards]));
+    const damaged = new Set<string>();
+    for (const record of this.entry.shards) {
+      const holds = ({ parameter }: ShardPiece) => places.get(parameter)?.includes(record.name);
+      if (!record.pieces.some(holds)) continue;
+      const bytes = await this.readShard(record);
+      if (!bytes) {
+        damaged.add(record.name);
+        for (const { parameter } of record.pieces.filter(holds)) places.delete(parameter);
+        continue;
+      }
+      let from = 0;
+      for (const piece of record.pieces) {
+        const { name, stored, shape, start, size } = piece;
+        if (holds(piece)) yield { name, stored, shape, start, bytes: bytes.subarray(from, from + size) };
+        from += size;
+      }
+    }
+    if (damaged.size > 0) await this.drop(damaged);
+  }
+
+  async put({ name, origin, leaves }: KeptParameter, progress?: FileProgress): Promise<void> {
+    if (!this.writable || this.failed) return;
+    for await (const slice of leaves) {
+      for (let rest: StoredSlice | undefined = slice; rest;) {
+        if (this.writer.isFull) await this.flush(); // not before: a parameter that ends here is durable with it
+        rest = this.writer.add(name, rest);
+      }
+    }
+    this.writer.endParameter(name, origin, progress);
+    this.unwritten += progress ? progress.offset - this.standing(progress.file) : 0;
+    if (progress) this.latest.set(progress.file, progress.offset);
+    if (this.unwritten >= SOURCE_BYTES) await this.flush();
+  }
+
+  async finish(): Promise<void> {
+    if (!this.writable || this.failed) return;
+    await this.flush();
+    const unused = unusedShards(this.entry);
+    const shards = this.entry.shards.filter(({ name }) => !unused.includes(name));
+    await this.write((entry) => ({ ...entry, complete: true, shards }));
+    if (unused.length > 0) await this.backend.removeShards(this.entry.id, unused);
+  }
+
+  async discard(): Promise<void> {
+    if (!this.writable) return;
+    this.failed = true;
+    await this.backend.remove(this.entry.id);
+    this.entry = { ...this.entry, complete: false, files: [], shards: [], parameters: [] };
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (this.writable && !this.failed) await this.flush();
+    } catch (error) {
+      if (errorCode(error) !== 'storage') throw error; // what is not durable by now is loaded again
+    } finally {
+      this.letGo();
+    }
+  }
+
+  private standing(file: string): number {
+    return this.latest.get(file) ?? this.files.find((known) => known.file === file)?.offset ?? 0;
+  }
+
+  /** Makes what was put durable. */
+  private async flush(): Promise<void> {
+    this.unwritten = 0;
+    const closed = await this.writer.close();
+    if (!closed) return;
+    await this.write((entry) => closed.apply(entry), closed.shard);
+  }
+
+  /** Changes the entry, but for what its owner says of it meanwhile. Where there is no room, older entries go first. */
+  private async write(change: (entry: CacheEntry) => CacheEntry, shard?: Shard): Promise<void> {
+    const { backend, entry } = this;
+    const merged = (found: CacheEntry | undefined) =>
+      change({ ...entry, pinned: found?.pinned ?? entry.pinned, usedAt: found?.usedAt ?? entry.usedAt });
+    for (;;) {
+      try {
+        this.entry = await backend.update(entry.id, merged, shard);
+        return;
+      } catch (error) {
+        if (backend.isFull(error) && (await this.makeRoom())) continue;
+        this.failed = true;
+        throw error;
+      }
+    }
+  }
+
+  /** A shard's bytes, or undefined where they are not what was written. */
+  private async readShard({ name, size, sha256: expected }: ShardRecord): Promise<Uint8Array | undefined> {
+    const bytes = await this.backend.readShard(this.entry.id, name);
+    return bytes?.byteLength === size && (await sha256(bytes)) === expected ? bytes : undefined;
+  }
+
+  private async drop(damaged: ReadonlySet<string>): Promise<void> {
+    this.entry = withoutShards(this.entry, damaged);
+    if (!this.writable) return;
+    await this.backend.removeShards(this.entry.id, [...damaged]);
+    await this.write((entry) => entry).catch((error: unknown) => {
+      // A disk that is full can't take note of it: the next reader finds the shards gone.
+      if (!this.backend.isFull(error)) throw error;
+    });
+  }
+}

@@ -1,0 +1,62 @@
+import { GraftError } from '../../src/core/errors';
+import type { CacheBackend, CacheEntry, Shard } from '../../src/storage/weights';
+
+/** Kept weights in memory, with as much room as it is given. */
+export class MemoryBackend implements CacheBackend {
+  readonly held = new Map<string, CacheEntry>();
+  readonly bytes = new Map<string, Uint8Array>();
+  private readonly locks = new Map<string, number>();
+
+  constructor(public room = Infinity) {}
+
+  entries(): Promise<CacheEntry[]> {
+    return Promise.resolve([...this.held.values()]);
+  }
+
+  entry(id: string): Promise<CacheEntry | undefined> {
+    return Promise.resolve(this.held.get(id));
+  }
+
+  async update(id: string, change: (found: CacheEntry | undefined) => CacheEntry, shard?: Shard): Promise<CacheEntry> {
+    const entry = change(this.held.get(id));
+    const used = [...this.bytes.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (shard && used + shard.bytes.byteLength > this.room) throw new GraftError('storage', 'There is no room left.');
+    this.held.set(id, structuredClone(entry));
+    if (shard) this.bytes.set(`${id}/${shard.name}`, shard.bytes.slice());
+    return Promise.resolve(entry);
+  }
+
+  readShard(id: string, name: string): Promise<Uint8Array | undefined> {
+    return Promise.resolve(this.bytes.get(`${id}/${name}`));
+  }
+
+  async removeShards(id: string, names: readonly string[]): Promise<void> {
+    for (const name of names) this.bytes.delete(`${id}/${name}`);
+  }
+
+  async remove(id: string): Promise<void> {
+    this.held.delete(id);
+    for (const key of this.bytes.keys()) if (key.startsWith(`${id}/`)) this.bytes.delete(key);
+  }
+
+  shards(): Promise<{ id: string; name: string }[]> {
+    return Promise.resolve(
+      [...this.bytes.keys()].map((key) => {
+        const [id, name] = key.split('/') as [string, string];
+        return { id, name };
+      }),
+    );
+  }
+
+  /** -1 is held alone, above 0 so many share it. */
+  lock(name: string, mode: 'shared' | 'exclusive'): Promise<(() => void) | undefined> {
+    const now = this.locks.get(name) ?? 0;
+    if (now < 0 || (now > 0 && mode === 'exclusive')) return Promise.resolve(undefined);
+    this.locks.set(name, mode === 'exclusive' ? -1 : now + 1);
+    return Promise.resolve(() => void this.locks.set(name, mode === 'exclusive' ? 0 : this.locks.get(name)! - 1));
+  }
+
+  isFull(error: unknown): boolean {
+    return error instanceof GraftError && error.message.includes('no room');
+  }
+}

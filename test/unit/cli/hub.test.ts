@@ -1,0 +1,184 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { readArguments } from '../../../src/cli/arguments';
+import { cachedSnapshot } from '../../../src/cli/hub-cache';
+import { hubSettings, openHubModel, type HubSettings } from '../../../src/cli/hub';
+import { CACHE_FLAGS, folderCache } from '../../../src/cli/model-cache';
+import { runCommandLine } from '../../../src/cli/run';
+import { Terminal } from '../../../src/cli/terminal';
+import type { FileSource } from '../../../src/core/store';
+import { openModel } from '../../../src/formats/model';
+import { StandInHub } from '../../support/stand-in-hub';
+import { expectError, tinyModel } from '../recipes/support';
+
+const ID = 'org/tiny';
+let root: string;
+let hub: StandInHub;
+let commit: string;
+let files: Record<string, Uint8Array>;
+let said: string[];
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), 'graft-hub-'));
+  hub = await StandInHub.start();
+  said = [];
+  const source = await tinyModel();
+  files = {};
+  for (const file of await source.list()) files[file] = await source.read(file);
+  ({ commit } = hub.add(ID, files, { revisions: ['v1'] }));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await hub.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const settings = (changes: Partial<HubSettings> = {}): HubSettings => ({
+  endpoint: hub.url,
+  token: undefined,
+  offline: false,
+  cacheFolder: join(root, 'hub'),
+  ...changes,
+});
+const open = (changes?: Partial<HubSettings>, revision = 'main'): Promise<FileSource> =>
+  openHubModel(ID, revision, (line) => said.push(line), settings(changes));
+
+/** Lays out files as Hugging Face's tools do: blobs, links to them, and what a branch was. */
+function fillCache(held: Record<string, Uint8Array>, at = commit): void {
+  const folder = join(root, 'hub/models--org--tiny');
+  for (const part of ['blobs', 'refs', `snapshots/${at}`]) mkdirSync(join(folder, part), { recursive: true });
+  writeFileSync(join(folder, 'refs/main'), at);
+  for (const [name, bytes] of Object.entries(held)) {
+    writeFileSync(join(folder, 'blobs', `of-${name}`), bytes);
+    symlinkSync(`../../blobs/of-${name}`, join(folder, `snapshots/${at}`, name));
+  }
+}
+
+describe('the environment', () => {
+  test('is read as Hugging Face’s own tools read it', async () => {
+    const { cacheFolder, ...rest } = await hubSettings({});
+    expect(cacheFolder).toBe(join(homedir(), '.cache/huggingface/hub'));
+    expect(rest).toMatchObject({ endpoint: undefined, offline: false });
+    const folder = async (env: NodeJS.ProcessEnv) => (await hubSettings(env)).cacheFolder;
+    expect(await folder({ XDG_CACHE_HOME: '/x' })).toBe(join('/x/huggingface/hub'));
+    expect(await folder({ XDG_CACHE_HOME: '/x', HF_HOME: '/h' })).toBe(join('/h/hub'));
+    expect(await folder({ HF_HOME: '~/h', HF_HUB_CACHE: '/c' })).toBe('/c');
+    expect(await folder({ HF_HOME: '~/h' })).toBe(join(homedir(), 'h/hub'));
+    for (const on of ['1', 'ON', 'yes', 'True']) expect((await hubSettings({ HF_HUB_OFFLINE: on })).offline).toBe(true);
+    expect((await hubSettings({ HF_HUB_OFFLINE: '0' })).offline).toBe(false);
+    expect((await hubSettings({ HF_ENDPOINT: 'https://mirror.example' })).endpoint).toBe('https://mirror.example');
+  });
+
+  test('has a token, or a file with one', async () => {
+    writeFileSync(join(root, 'token'), 'hf_file\n');
+    const token = async (env: NodeJS.ProcessEnv) => (await hubSettings(env)).token?.trim();
+    expect(await token({ HF_HOME: root })).toBe('hf_file');
+    expect(await token({ HF_HOME: root, HF_TOKEN: 'hf_env' })).toBe('hf_env');
+    expect(await token({ HF_HOME: '/none', HF_TOKEN_PATH: join(root, 'token') })).toBe('hf_file');
+    expect(await token({ HF_HOME: '/none' })).toBeUndefined();
+  });
+});
+
+describe('a model of the Hub', () => {
+  test('comes from there at the commit of the revision', async () => {
+    const source = await open({}, 'v1');
+    expect([source.name, source.commit]).toEqual([ID, commit]);
+    expect(await source.read('config.json')).toEqual(files['config.json']);
+  });
+
+  test('what the cache has of that commit is read from the disk, the rest from the Hub', async () => {
+    const weights = files['model.safetensors']!;
+    fillCache({ 'config.json': files['config.json']!, 'model.safetensors': weights });
+    const source = await open();
+    expect(await source.read('config.json')).toEqual(files['config.json']);
+    const pieces: Uint8Array[] = [];
+    for await (const piece of source.stream!('model.safetensors', 100)) pieces.push(piece);
+    expect(Buffer.compare(Buffer.concat(pieces), weights.subarray(100))).toBe(0);
+    expect(await source.sha256!('model.safetensors')).toMatch(/^[0-9a-f]{64}$/);
+    expect(hub.requests.length).toBe(1);
+  });
+
+  test('a file that the cache has in part only is read from the Hub', async () => {
+    fillCache({ 'config.json': files['config.json']!, 'model.safetensors': files['model.safetensors']!.slice(0, 99) });
+    const source = await open();
+    expect(Buffer.compare(await source.read('model.safetensors'), files['model.safetensors']!)).toBe(0);
+    expect(hub.weightRequests().length).toBe(1);
+  });
+
+  test('an older commit in the cache is used only where the Hub can’t be reached, and that is said', async () => {
+    const old = 'd'.repeat(40);
+    fillCache({ 'config.json': files['config.json']! }, old);
+    expect((await open()).commit).toBe(commit);
+    const source = await open({ endpoint: 'http://127.0.0.1:1' });
+    expect([source.name, source.commit]).toEqual([ID, old]);
+    expect(await source.list()).toEqual(['config.json']);
+    expect(said.at(-1)).toMatch(/can't be reached.* Using commit d{40} from/);
+    await expectError(() => open({ endpoint: 'http://127.0.0.1:1' }, 'v1'), 'network', /can't be reached/);
+  });
+
+  test('without a network by choice, the cache is all there is', async () => {
+    await expectError(() => open({ offline: true }), 'not-found', /HF_HUB_OFFLINE is set, and .* has no org\/tiny/);
+    fillCache(files);
+    expect((await open({ offline: true })).commit).toBe(commit);
+    expect((await open({ offline: true }, commit)).commit).toBe(commit);
+    expect(hub.requests).toEqual([]);
+  });
+
+  test('a cache with something odd in it is no cache', async () => {
+    const folder = join(root, 'hub/models--org--tiny');
+    mkdirSync(join(folder, 'refs'), { recursive: true });
+    for (const text of ['', '../../..', 'main', commit]) {
+      writeFileSync(join(folder, 'refs/main'), text);
+      expect(await cachedSnapshot(join(root, 'hub'), ID, 'main')).toBeUndefined();
+    }
+  });
+});
+
+test('the weights of a model of the Hub are kept under its name and commit, whatever their form', async () => {
+  const args = readArguments([], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
+  const model = { ...(await openModel(await open())), weightBytes: 1 };
+  expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}`);
+  const without = readArguments(['--no-cache'], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  expect(await folderCache(without, model, true, terminal)).toBeUndefined();
+});
+
+describe('graft --model org/name', () => {
+  async function graft(...argv: string[]) {
+    const written = { out: '', err: '' };
+    const code = await runCommandLine(
+      argv,
+      { write: (text) => (written.out += text) },
+      { write: (text) => (written.err += text) },
+      new AbortController().signal,
+    );
+    return { code, ...written };
+  }
+
+  beforeEach(() => {
+    vi.stubEnv('HF_HOME', root);
+    vi.stubEnv('HF_ENDPOINT', hub.url);
+  });
+
+  test('plans from the headers of its files, not from its weights', async () => {
+    const { code, out } = await graft('plan', '--model', `${ID}@v1`, '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ total_bytes: expect.any(Number) });
+    expect(hub.requests[0]!.path).toContain('/revision/v1?');
+    const sent = hub.weightRequests().reduce((sum, request) => sum + request.sent, 0);
+    expect(sent).toBeLessThan(files['model.safetensors']!.byteLength / 2);
+  });
+
+  test('says in one line what the Hub says', async () => {
+    hub.add('org/gated', files, { gated: 'auto' });
+    const refused = await graft('plan', '--model', 'org/gated');
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/^graft: org\/gated is gated: open .*\n$/)]);
+    hub.allow('hf_in', 'org/gated');
+    vi.stubEnv('HF_TOKEN', 'hf_in');
+    expect((await graft('plan', '--model', 'org/gated')).code).toBe(0);
+    const missing = await graft('plan', '--model', ID, '--revision', 'v7');
+    expect(missing.err).toMatch(/^graft: org\/tiny has no revision v7/);
+  });
+});

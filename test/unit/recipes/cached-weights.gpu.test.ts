@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GraftError } from '../../../src/core/errors';
+import type { FileSource } from '../../../src/core/store';
+import type { KeepParameter, LoadStream } from '../../../src/core/weights';
+import { openEngine, type Engine, type Quantization, type TrainOptions } from '../../../src/engine';
+import { openModel, type HubModel } from '../../../src/formats/model';
+import { loadSession, weightStorageKey, type ModelCache } from '../../../src/recipes/steps/cached-weights';
+import { ShardedWeightCache } from '../../../src/storage/weights';
+import { testGpu } from '../../support/gpu';
+import { MemoryBackend } from '../../support/memory-backend';
+import { streaming } from '../../support/streaming-source';
+import { expectError, tinyModel } from './support';
+
+const SHARD = 20_000;
+const FILE = 'model.safetensors';
+
+let engine: Engine;
+let files: Record<string, Uint8Array>;
+let hash: string;
+
+beforeAll(async () => {
+  // Tables of 512 × 64 don't fit such a binding: they are stored in parts.
+  engine = await openEngine((await testGpu()).gpu, { maxBindingBytes: 65_536 });
+  const source = await tinyModel({ hidden_size: 64, intermediate_size: 128, vocab_size: 512 });
+  files = { 'config.json': await source.read('config.json'), [FILE]: await source.read(FILE) };
+  hash = createHash('sha256').update(files[FILE]!).digest('hex');
+});
+afterAll(() => engine.destroy());
+
+const hub = (weights = files[FILE]!) => streaming('tiny', { ...files, [FILE]: weights }, { [FILE]: hash });
+
+function options(model: HubModel, quantization: Quantization): TrainOptions {
+  return {
+    spec: model.spec,
+    weightDType: 'bf16',
+    quantization,
+    lora: { r: 2, alpha: 4, dropout: 0, targetModules: ['q_proj'], useRslora: false, useDora: false },
+    seed: 1,
+    batchSize: 1,
+    lengths: [16],
+    gradientCheckpointing: false,
+    adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+    maxGradNorm: 0,
+  };
+}
+
+/** Loads the model and returns its digest and the logits of a few tokens. */
+async function load(
+  source: FileSource,
+  cache: ModelCache | undefined,
+  quantization: Quantization = {},
+  onProgress: (loaded: number, total: number) => void = () => undefined,
+  signal?: AbortSignal,
+): Promise<{ digest: string; logits: Float32Array }> {
+  const model = await openModel(source);
+  const wanted = options(model, quantization);
+  const input = { model, storage: weightStorageKey(wanted), cache };
+  const open = (weights: LoadStream, keep?: KeepParameter) => engine.createTrainSession(wanted, weights, keep);
+  const { session, digest } = await loadSession(input, open, onProgress, signal);
+  try {
+    const ids = Array.from({ length: 16 }, (_, i) => (i * 37) % 512);
+    const { logits } = await session.forward({ inputIds: [ids], labels: [ids] }, false);
+    return { digest, logits };
+  } finally {
+    session.dispose();
+  }
+}
+
+const cacheIn = (backend: MemoryBackend, onNotKept?: (message: string) => void): ModelCache => ({
+  weights: new ShardedWeightCache(backend, SHARD),
+  model: 'tiny@1',
+  ...(onNotKept && { onNotKept }),
+});
+
+describe('a model from the cache', () => {
+  it.each<[string, Quantization]>([
+    ['in bf16', {}],
+    ['in 4 bits', { linears: 'nf4' }],
+    ['in 4 bits, scales nested, tables in 8', { linears: 'nf4_nested', embeddings: 'q8' }],
+  ])('is the same to the bit %s, and asks for no weights', async (_, quantization) => {
+    const backend = new MemoryBackend();
+    const plain = await load(hub().source, undefined, quantization);
+    const first = await load(hub().source, cacheIn(backend), quantization);
+    expect(backend.bytes.size).toBeGreaterThan(1);
+    const { source, streams, reads } = hub();
+    const progress: number[] = [];
+    const second = await load(source, cacheIn(backend), quantization, (loaded) => progress.push(loaded));
+    expect([streams, reads.filter((file) => file === FILE).length]).toEqual([[], 2]); // a header is two reads
+    expect(progress.at(-1)).toBe((await openModel(hub().source)).weightBytes);
+    for (const one of [first, second]) {
+      expect(one.digest).toBe(plain.digest);
+      expect(one.logits).toEqual(plain.logits);
+    }
+  });
+
+  it('is kept apart for each way of storing it', async () => {
+    const backend = new MemoryBackend();
+    await load(hub().source, cacheIn(backend), { linears: 'nf4' });
+    await load(hub().source, cacheIn(backend));
+    expect(backend.held.size).toBe(2);
+  });
+
+  it('is read on from where loading was stopped, and fetches no byte of it again', async () => {
+    const backend = new MemoryBackend();
+    const stop = new AbortController();
+    const first = load(
+      hub().source,
+      cacheIn(backend),
+      {},
+      (loaded, total) => loaded > total / 2 && stop.abort(),
+      stop.signal,
+    );
+    await expectError(() => first, 'cancelled', /Stopped/);
+    const [entry] = await backend.entries();
+    const { offset } = entry!.files[0]!;
+    expect(offset).toBeGreaterThan(files[FILE]!.byteLength / 2);
+    const { source, streams } = hub();
+    const plain = await load(hub().source, undefined);
+    expect(await load(source, cacheIn(backend))).toEqual(plain);
+    expect(streams).toEqual([offset]);
+    expect(await load(hub().source, cacheIn(backend))).toEqual(plain);
+  });
+
+  it('whose shard is damaged fetches what was in it, and is whole again', async () => {
+    const backend = new MemoryBackend();
+    const plain = await load(hub().source, cacheIn(backend), { linears: 'nf4' });
+    const key = [...backend.bytes.keys()][1]!;
+    backend.bytes.get(key)![77]! ^= 1;
+    const { source, streams } = hub();
+    expect(await load(source, cacheIn(backend), { linears: 'nf4' })).toEqual(plain);
+    expect(streams.length).toBeGreaterThan(0);
+    const again = hub();
+    expect(await load(again.source, cacheIn(backend), { linears: 'nf4' })).toEqual(plain);
+    expect(again.streams).toEqual([]);
+  });
+
+  it('whose shard is damaged is not mended by other weights', async () => {
+    const backend = new MemoryBackend();
+    await load(hub().source, cacheIn(backend));
+    for (const bytes of backend.bytes.values()) bytes[0]! ^= 1;
+    const other = files[FILE]!.slice();
+    other[other.byteLength - 1]! ^= 1;
+    await expectError(() => load(hub(other).source, cacheIn(backend)), 'bad-file', /is not what it was/);
+    expect([backend.held.size, backend.bytes.size]).toEqual([0, 0]);
+  });
+});
+
+describe('a model that is not what it should be', () => {
+  it('leaves nothing in the cache where one bit differs', async () => {
+    const backend = new MemoryBackend();
+    const damaged = files[FILE]!.slice();
+    damaged[damaged.byteLength - 2]! ^= 1;
+    await expectError(
+      () => load(hub(damaged).source, cacheIn(backend)),
+      'bad-file',
+      /is damaged.*Nothing of it was kept/,
+    );
+    expect([backend.held.size, backend.bytes.size]).toEqual([0, 0]);
+    await load(hub().source, cacheIn(backend));
+    expect((await backend.entries())[0]!.complete).toBe(true);
+  });
+
+  it('leaves nothing where what was kept of it is of another shape', async () => {
+    const backend = new MemoryBackend();
+    await load(hub().source, cacheIn(backend));
+    const [entry] = await backend.entries();
+    const shards = entry!.shards.map((shard) => ({
+      ...shard,
+      pieces: shard.pieces.map((piece) => ({ ...piece, shape: [...piece.shape, 1] })),
+    }));
+    await backend.update(entry!.id, (found) => ({ ...found!, shards }));
+    await expectError(() => load(hub().source, cacheIn(backend)), 'bad-file', /not what this session stores/);
+    expect(backend.held.size).toBe(0);
+  });
+});
+
+describe('a cache without room', () => {
+  it('is said once, and the model is loaded all the same', async () => {
+    const backend = new MemoryBackend(5 * SHARD);
+    const said: string[] = [];
+    const cache = cacheIn(backend, (message) => said.push(message));
+    const plain = await load(hub().source, undefined);
+    expect(await load(hub().source, cache)).toEqual(plain);
+    expect(said).toHaveLength(1);
+    expect(said[0]).toMatch(
+      /^There is no room left\. Everything goes on from memory: of tiny, \d of 20 tensors are kept/,
+    );
+    backend.room = Infinity;
+    const { source, streams } = hub();
+    expect(await load(source, cache)).toEqual(plain);
+    expect(streams[0]).toBeGreaterThan(0);
+    expect(said).toHaveLength(1);
+  });
+
+  it('passes on what is wrong with the device, and not with the cache', async () => {
+    const backend = new MemoryBackend();
+    const cache = cacheIn(backend);
+    const weights = await cache.weights.open({ model: 'x', storage: 'y' });
+    async function* broken() {
+      yield await Promise.reject<never>(new GraftError('device-lost', 'gone'));
+    }
+    await expectError(() => weights.put({ name: 'a', origin: [], leaves: broken() }), 'device-lost', /gone/);
+  });
+});

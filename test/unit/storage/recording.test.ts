@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { GraftError } from '../../../src/core/errors';
+import type { FileSource } from '../../../src/core/store';
+import type { KnownRevision, ModelOpening, OpeningCache } from '../../../src/core/weight-cache';
+import { openModel } from '../../../src/formats/model';
+import { openKept, recordReads, replayedSource, resolveKept } from '../../../src/storage/recording';
+import { expectError, tinyModel } from '../recipes/support';
+
+class MemoryOpenings implements OpeningCache {
+  readonly openings = new Map<string, ModelOpening>();
+  readonly revisions = new Map<string, KnownRevision>();
+  room = true;
+
+  opening = (model: string) => Promise.resolve(this.openings.get(model));
+  keepOpening(model: string, opening: ModelOpening): Promise<void> {
+    if (!this.room) return Promise.reject(new GraftError('storage', 'There is no room.'));
+    this.openings.set(model, structuredClone(opening));
+    return Promise.resolve();
+  }
+  revision = (repository: string, revision: string) => Promise.resolve(this.revisions.get(`${repository} ${revision}`));
+  keepRevision(repository: string, revision: string, known: KnownRevision): Promise<void> {
+    this.revisions.set(`${repository} ${revision}`, known);
+    return Promise.resolve();
+  }
+}
+
+/** A source without a connection. */
+function offline(name: string): FileSource {
+  const fail = () => Promise.reject(new GraftError('storage', `${name} can't be reached.`));
+  return { name, list: fail, size: fail, read: fail };
+}
+
+describe('opening a model', () => {
+  it('reads again what it read before, without a request', async () => {
+    const cache = new MemoryOpenings();
+    const first = await openKept(cache, 'tiny@1', await tinyModel(), openModel);
+    const kept = cache.openings.get('tiny@1')!;
+    expect(kept.reads.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)).toBeLessThan(10_000);
+    const second = await openKept(cache, 'tiny@1', offline('tiny'), openModel);
+    expect([second.spec, second.weightBytes, second.name]).toEqual([first.spec, first.weightBytes, 'tiny']);
+    const weights = second.weights()[Symbol.asyncIterator]();
+    await expectError(() => weights.next(), 'storage', /can't be reached/);
+  });
+
+  it('keeps nothing where it fails, and opens where it can’t be kept', async () => {
+    const cache = new MemoryOpenings();
+    await expectError(() => openKept(cache, 'x', offline('x'), openModel), 'storage', /can't be reached/);
+    expect(cache.openings.size).toBe(0);
+    cache.room = false;
+    const said: string[] = [];
+    await openKept(cache, 'tiny@1', await tinyModel(), openModel, (message) => said.push(message));
+    expect(said).toEqual(['There is no room. tiny will need its connection to open again.']);
+  });
+});
+
+describe('recorded reads', () => {
+  it('answer parts of what was read, and nothing beyond', async () => {
+    const bytes = Uint8Array.from({ length: 100 }, (_, i) => i);
+    const live: FileSource = {
+      name: 'm',
+      list: () => Promise.resolve(['f']),
+      size: (file) => Promise.resolve(file === 'f' ? 100 : undefined),
+      read: (_, start = 0, end = 100) => Promise.resolve(bytes.slice(start, end)),
+    };
+    const { source, stop } = recordReads(live);
+    await source.list();
+    expect([await source.size('f'), await source.size('g')]).toEqual([100, undefined]);
+    await source.read('f', 10, 20);
+    await source.read('f', 50);
+    const opening = stop();
+    await source.read('f', 0, 5); // weights, after the model is open
+    expect(opening.reads).toHaveLength(2);
+
+    const replayed = replayedSource(opening, offline('m'));
+    expect(await replayed.list()).toEqual(['f']);
+    expect([await replayed.size('f'), await replayed.size('g')]).toEqual([100, undefined]);
+    expect(await replayed.read('f', 12, 15)).toEqual(Uint8Array.of(12, 13, 14));
+    expect(await replayed.read('f', 97)).toEqual(Uint8Array.of(97, 98, 99));
+    expect(await replayed.read('f', 60, 62)).toEqual(Uint8Array.of(60, 61));
+    for (const [start, end] of [
+      [0, 5],
+      [15, 25],
+      [10, undefined],
+    ] as const)
+      await expectError(() => replayed.read('f', start, end), 'storage', /can't be reached/);
+    await expectError(() => replayed.size('h'), 'storage', /can't be reached/);
+  });
+});
+
+describe('a revision', () => {
+  const isOffline = (error: unknown) => error instanceof GraftError && error.code === 'storage';
+  const fail = (code: 'storage' | 'not-found') => () => Promise.reject(new GraftError(code, 'No.'));
+
+  it('is the commit that it last was where there is no connection', async () => {
+    const cache = new MemoryOpenings();
+    await expectError(() => resolveKept(cache, 'h/m', 'main', fail('storage'), isOffline), 'storage', /No/);
+    const now = await resolveKept(cache, 'h/m', 'main', () => Promise.resolve('c1'), isOffline);
+    expect(now).toEqual({ commit: 'c1' });
+    const later = await resolveKept(cache, 'h/m', 'main', fail('storage'), isOffline);
+    expect(later.commit).toBe('c1');
+    expect(later.seenAt).toBeGreaterThan(1e12);
+    await expectError(() => resolveKept(cache, 'h/m', 'main', fail('not-found'), isOffline), 'not-found', /No/);
+    await expectError(() => resolveKept(cache, 'h/m', 'dev', fail('storage'), isOffline), 'storage', /No/);
+  });
+});

@@ -1,0 +1,229 @@
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { CachedWeights } from '../../../src/core/weight-cache';
+import type { FileProgress, StoredSlice } from '../../../src/core/weights';
+import { FolderBackend } from '../../../src/cli/weight-folder';
+import { ShardedWeightCache, type CacheBackend } from '../../../src/storage/weights';
+import { MemoryBackend } from '../../support/memory-backend';
+import { expectError } from '../recipes/support';
+
+const KEY = { model: 'm@1', storage: 'f32' };
+const SHARD = 100;
+
+function bytesOf(name: string, size: number): Uint8Array {
+  const seed = [...name].reduce((sum, char) => sum + char.charCodeAt(0), 0);
+  return Uint8Array.from({ length: size }, (_, i) => (i * 7 + seed) % 251);
+}
+
+/** A parameter of one leaf, in pieces of 40 bytes. */
+function parameter(name: string, size: number) {
+  async function* leaves(): AsyncGenerator<StoredSlice> {
+    const bytes = bytesOf(name, size);
+    for (let start = 0; start < size; start += 40) {
+      yield { name, stored: 'f32', shape: [size / 4], start, bytes: bytes.subarray(start, start + 40) };
+    }
+  }
+  return { name, origin: [`${name} line\n`], leaves: leaves() };
+}
+
+const at = (offset: number, file = 'f'): FileProgress => ({ file, offset, hash: Uint8Array.of(offset % 256) });
+
+/** The leaves that come whole, by name. */
+async function readAll(kept: CachedWeights): Promise<Map<string, Uint8Array>> {
+  const leaves = new Map<string, Uint8Array>();
+  for await (const { name, shape, start, bytes } of kept.read()) {
+    const leaf = leaves.get(name) ?? new Uint8Array(4 * shape[0]!);
+    leaf.set(bytes, start);
+    leaves.set(name, leaf);
+  }
+  return leaves;
+}
+
+async function fill(cache: ShardedWeightCache, key = KEY, names = ['a', 'b', 'c', 'd']): Promise<void> {
+  const kept = await cache.open(key);
+  for (const [i, name] of names.entries()) await kept.put(parameter(name, 80), at(80 * (i + 1)));
+  await kept.finish();
+  await kept.close();
+}
+
+const folders: string[] = [];
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true });
+});
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'graft-cache-'));
+  folders.push(folder);
+  return folder;
+}
+
+const backends: [string, () => Promise<CacheBackend>][] = [
+  ['memory', () => Promise.resolve(new MemoryBackend())],
+  ['a folder', async () => new FolderBackend(join(await temporaryFolder(), 'graft'))],
+];
+
+describe.each(backends)('weights kept in %s', (_, create) => {
+  it('come back as they were put, across shards, with their origin and progress', async () => {
+    const backend = await create();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    const empty = await cache.open(KEY);
+    expect([empty.complete, empty.writable, empty.names, empty.files]).toEqual([false, true, [], []]);
+    await empty.put(parameter('a', 240), at(240));
+    await empty.put(parameter('b', 20), at(260));
+    await empty.put(parameter('c', 40), at(10, 'g'));
+    await empty.finish();
+    await empty.close();
+
+    const kept = await cache.open(KEY);
+    expect([kept.complete, kept.names]).toEqual([true, ['a', 'b', 'c']]);
+    expect(kept.files).toEqual([at(260), at(10, 'g')]);
+    expect([kept.origin('b'), kept.origin('x')]).toEqual([['b line\n'], []]);
+    const leaves = await readAll(kept);
+    for (const [name, size] of [
+      ['a', 240],
+      ['b', 20],
+      ['c', 40],
+    ] as const)
+      expect(leaves.get(name), name).toEqual(bytesOf(name, size));
+    await kept.close();
+    expect((await backend.shards()).length).toBe(3);
+    const other = await cache.open({ ...KEY, storage: 'bf16' });
+    expect(other.names).toEqual([]);
+    await other.close();
+  });
+
+  it('go on from the last durable shard where a loader was killed, and sweep what it left', async () => {
+    const backend = await create();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    const killed = await cache.open(KEY);
+    await killed.put(parameter('a', 80), at(80));
+    await killed.put(parameter('b', 240), at(320)); // two shards are durable by now, and the rest of b is not
+    const next = await cache.open(KEY);
+    expect([next.writable, next.complete, next.names, next.files]).toEqual([false, false, ['a'], [at(80)]]);
+    expect([...(await readAll(next)).keys()]).toEqual(['a']);
+    await next.close();
+    await killed.close(); // an orderly end keeps all of it
+    const after = await cache.open(KEY);
+    expect([after.names, after.files, after.complete]).toEqual([['a', 'b'], [at(320)], false]);
+    expect((await readAll(after)).get('b')).toEqual(bytesOf('b', 240));
+    await after.close();
+  });
+
+  it('lose what a damaged shard held, and take it again', async () => {
+    const backend = await create();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    await fill(cache);
+    const { id } = (await cache.list())[0]!;
+    const [, second] = (await backend.entry(id))!.shards;
+    await backend.update(id, (entry) => entry!, { name: second!.name, bytes: new Uint8Array(SHARD) });
+
+    const kept = await cache.open(KEY);
+    expect(kept.complete).toBe(true);
+    await readAll(kept);
+    expect([kept.complete, kept.names]).toEqual([false, ['a', 'd']]);
+    expect(kept.origin('b')).toEqual(['b line\n']);
+    await kept.put(parameter('b', 80));
+    await kept.put(parameter('c', 80));
+    await kept.finish();
+    await kept.close();
+
+    const again = await cache.open(KEY);
+    expect([again.complete, again.files]).toEqual([true, [at(320)]]);
+    const leaves = await readAll(again);
+    for (const name of ['a', 'b', 'c', 'd']) expect(leaves.get(name), name).toEqual(bytesOf(name, 80));
+    await again.close();
+  });
+
+  it('are listed, pinned, and deleted when nobody writes them', async () => {
+    const backend = await create();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    await fill(cache);
+    const [listed] = await cache.list();
+    expect(listed).toMatchObject({ ...KEY, bytes: 320, complete: true, pinned: false });
+    await cache.pin(listed!.id, true);
+    const kept = await cache.open(KEY);
+    await expectError(() => cache.delete(listed!.id), 'storage', /being loaded right now/);
+    await kept.put(parameter('e', 120), at(440));
+    await kept.close();
+    expect(await cache.list()).toMatchObject([{ bytes: 440, pinned: true }]);
+    await cache.delete(listed!.id);
+    expect([await cache.list(), await backend.shards()]).toEqual([[], []]);
+  });
+
+  it('are forgotten whole where a file was not what it should be', async () => {
+    const backend = await create();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    const kept = await cache.open(KEY);
+    await kept.put(parameter('a', 240), at(240));
+    await kept.discard();
+    await kept.put(parameter('b', 240), at(480));
+    await kept.close();
+    expect([await cache.list(), await backend.shards()]).toEqual([[], []]);
+  });
+});
+
+describe('where there is no room', () => {
+  it('the entry that was not used for longest goes, but for pinned ones', async () => {
+    const backend = new MemoryBackend(1000);
+    const cache = new ShardedWeightCache(backend, SHARD);
+    for (const model of ['old', 'pinned', 'new']) {
+      await fill(cache, { ...KEY, model });
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    const old = (await cache.list()).find(({ model }) => model === 'pinned')!;
+    await cache.pin(old.id, true);
+    const models = async () => (await cache.list()).map(({ model }) => model).sort();
+    await fill(cache, { ...KEY, model: 'newer' });
+    expect(await models()).toEqual(['new', 'newer', 'pinned']);
+    const held = await cache.open({ ...KEY, model: 'new' }); // in use: it stays as well
+    await fill(cache, { ...KEY, model: 'newest' });
+    expect(await models()).toEqual(['new', 'newest', 'pinned']);
+    await held.close();
+  });
+
+  it('a write that finds nothing to delete fails, and what was kept before stays', async () => {
+    const backend = new MemoryBackend(250);
+    const cache = new ShardedWeightCache(backend, SHARD);
+    const kept = await cache.open(KEY);
+    await kept.put(parameter('a', 200), at(200));
+    await expectError(() => kept.put(parameter('b', 200), at(400)), 'storage', /no room/);
+    await kept.put(parameter('c', 20), at(420)); // not tried any more
+    await kept.finish();
+    await kept.close();
+    const after = await cache.open(KEY);
+    expect([after.complete, after.names, after.files]).toEqual([false, ['a'], [at(200)]]);
+    await after.close();
+  });
+});
+
+describe('a folder of kept weights', () => {
+  it('survives damaged files, and is swept of what no entry tells of', async () => {
+    const root = await temporaryFolder();
+    const cache = new ShardedWeightCache(new FolderBackend(root), SHARD);
+    await fill(cache);
+    const { id } = (await cache.list())[0]!;
+    const files = (await readdir(join(root, id))).filter((file) => file.endsWith('.shard'));
+    await truncate(join(root, id, files[0]!), 5);
+    await writeFile(join(root, id, 'orphan.shard'), 'x');
+    await writeFile(join(root, id, 'torn.shard.partial'), 'x');
+    await cache.sweep();
+    expect((await readdir(join(root, id))).sort()).toEqual(['entry.json', ...files].sort());
+    await writeFile(join(root, id, 'entry.json'), '{"id":');
+    expect(await cache.list()).toEqual([]);
+    await cache.sweep();
+    expect(await readdir(join(root, id))).toEqual(['entry.json']);
+    await fill(cache);
+    expect(await cache.list()).toHaveLength(1);
+  });
+
+  it('is in the cache folder of the platform, unless the environment names another', async () => {
+    const { cacheFolder } = await import('../../../src/cli/weight-folder');
+    expect(cacheFolder({ GRAFT_CACHE: '/c' }, 'linux')).toBe('/c');
+    expect(cacheFolder({ XDG_CACHE_HOME: '/x' }, 'linux')).toBe('/x/graft');
+    expect(cacheFolder({}, 'linux')).toMatch(/\.cache\/graft$/);
+    expect(cacheFolder({}, 'darwin')).toMatch(/Library\/Caches\/graft$/);
+    expect(cacheFolder({ LOCALAPPDATA: '/l' }, 'win32')).toBe('/l/graft');
+  });
+});
