@@ -25,8 +25,8 @@ export function packageRoot(): string {
 }
 
 /**
- * A model: a folder's path, a GGUF file's, a built-in name, or `org/name` or `org/name@revision` on the Hub; `revision` holds where the
- * name has none of its own. `say` hears what goes on with the Hub.
+ * A model: the path of a folder or a GGUF file, a built-in name, or `org/name` or `org/name@revision` on the Hub;
+ * `revision` holds where the name has none of its own. `say` hears what goes on with the Hub.
  * @throws `not-found` saying what to do; what the Hub refuses
  */
 export async function modelSource(

@@ -92,7 +92,7 @@ describe("Llama 3's rotary scaling", () => {
     [128, 500_000, 16, 1, 8, 4096],
     [16, 500_000, 8, 1, 4, 64],
   ])('is read back from the table of heads of %i, theta %i, factor %i, %i to %i of %i', (headDim, theta, ...rest) => {
-    const [factor, low, high, original] = rest as [number, number, number, number];
+    const [factor, low, high, original] = rest;
     const scaling = llama3Scaling('m.gguf', table(headDim, theta, factor, low, high, original), headDim, theta);
     expect(scaling).toEqual({
       rope_type: 'llama3',
