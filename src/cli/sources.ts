@@ -25,7 +25,7 @@ export function packageRoot(): string {
 }
 
 /**
- * A model: the path of a folder or of a GGUF file, a built-in name, or `org/name` or `org/name@revision` on the Hub;
+ * A model: the path of a folder or a GGUF file, a built-in name, or `org/name` or `org/name@revision` on the Hub;
  * `revision` holds where the name has none of its own. `say` hears what goes on with the Hub.
  * @throws `not-found` saying what to do; what the Hub refuses
  */

@@ -1,5 +1,5 @@
 /** Opening a model without a connection: what its opening read from a source is kept, and read again. */
-import { GraftError } from '../core/errors';
+import { errorCode, GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import type { ModelOpening, OpeningCache } from '../core/weight-cache';
 
@@ -127,7 +127,6 @@ export async function resolveKept(
   repository: string,
   revision: string,
   resolve: () => Promise<string>,
-  isOffline: (error: unknown) => boolean,
 ): Promise<{
   readonly commit: string;
   /** When it was last asked for; absent where that is now. */ readonly seenAt?: number;
@@ -138,7 +137,7 @@ export async function resolveKept(
     await cache.keepRevision(repository, revision, { commit, seenAt: Date.now() }).catch(() => undefined);
     return { commit };
   } catch (error) {
-    const known = isOffline(error) ? await cache.revision(repository, revision) : undefined;
+    const known = errorCode(error) === 'network' ? await cache.revision(repository, revision) : undefined;
     if (!known) throw error;
     return known;
   }

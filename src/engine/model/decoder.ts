@@ -8,7 +8,7 @@ import type { Checkpointing } from '../types';
 import { add } from '../ops/add';
 import { concatColumns, splitColumns } from '../ops/columns';
 import { embedding } from '../ops/embedding';
-import { geglu, swiglu } from '../ops/glu';
+import { fusedGlu, glu } from '../ops/glu';
 import { linear } from '../ops/matmul';
 import { rmsNorm } from '../ops/rms_norm';
 import { rope, type Rotary } from '../ops/rope';
@@ -154,15 +154,11 @@ function mlpPart(
   const { graph, spec } = parts;
   const { firstRow } = place;
   const linear = linears(spec, layer);
-  const [gate, up] = (
-    spec.fusedProjections
-      ? splitColumns(graph, parts.project(g, linear('gate_up_proj'), { firstRow }), [
-          spec.intermediateSize,
-          spec.intermediateSize,
-        ])
-      : ['gate_proj', 'up_proj'].map((module) => parts.project(g, linear(module), { firstRow }))
-  ) as [Tensor, Tensor];
-  const activated = spec.activation === 'gelu_tanh' ? geglu(graph, gate, up) : swiglu(graph, gate, up);
+  const activation = spec.activation ?? 'silu';
+  const wide = (module: string) => parts.project(g, linear(module), { firstRow });
+  const activated = spec.fusedProjections
+    ? fusedGlu(graph, activation, wide('gate_up_proj'))
+    : glu(graph, activation, wide('gate_proj'), wide('up_proj'));
   return parts.project(activated, linear('down_proj'), place);
 }
 

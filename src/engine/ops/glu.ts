@@ -1,21 +1,31 @@
 /** Gated linear units (Shazeer 2020, arXiv:2002.05202): an activated gate times what it gates. */
 import forwardCode from '../../../shaders/glu.wgsl?raw';
 import backwardCode from '../../../shaders/glu_backward.wgsl?raw';
+import fusedCode from '../../../shaders/glu_fused.wgsl?raw';
+import fusedBackwardCode from '../../../shaders/glu_fused_backward.wgsl?raw';
 import inPlaceCode from '../../../shaders/glu_backward_in_place.wgsl?raw';
 import geluTanhCode from '../../../shaders/activation/gelu_tanh.wgsl?raw';
 import siluCode from '../../../shaders/activation/silu.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph';
 import { gridFor, u32, vectors, type Shader } from '../kernel';
-import { sameShape } from './shape';
+import { lanesModule, placeModule } from './modules';
+import { matrix, sameShape } from './shape';
 
 const forwardShader: Shader = { name: 'glu', code: forwardCode };
 const backwardShader: Shader = { name: 'glu_backward', code: backwardCode };
 const inPlaceShader: Shader = { name: 'glu_backward_in_place', code: inPlaceCode };
 
-/** `activation` and its slope. */
-const SILU: Shader = { name: 'silu', code: siluCode };
-const GELU_TANH: Shader = { name: 'gelu_tanh', code: geluTanhCode };
+const fusedShader: Shader = { name: 'glu_fused', code: fusedCode };
+const fusedBackwardShader: Shader = { name: 'glu_fused_backward', code: fusedBackwardCode };
+
+export type Activation = 'silu' | 'gelu_tanh';
+
+/** `activation` and its slope, of `Elements`. */
+const ACTIVATIONS: Readonly<Record<Activation, Shader>> = {
+  silu: { name: 'silu', code: siluCode },
+  gelu_tanh: { name: 'gelu_tanh', code: geluTanhCode },
+};
 
 function gatedUnit(name: string, activation: Shader): Op {
   const backwardOp = gatedUnitBackward(`${name}Backward`, activation);
@@ -31,7 +41,7 @@ function gatedUnit(name: string, activation: Shader): Op {
       return [
         {
           shader: forwardShader,
-          modules: [activation],
+          modules: [lanesModule(4), activation],
           params: [u32(vectors(count))],
           bindings: [...inputs, ...outputs],
           workgroups: gridFor(vectors(count)),
@@ -54,7 +64,7 @@ function gatedUnitBackward(name: string, activation: Shader): Op {
     kernels({ inputs: [gate, up, dy], outputs }, _, inPlace = false) {
       const count = elementCount(dy!.shape);
       const kernel = {
-        modules: [activation],
+        modules: [lanesModule(4), activation],
         params: [u32(vectors(count))],
         workgroups: gridFor(vectors(count)),
         flops: 30 * count,
@@ -68,15 +78,75 @@ function gatedUnitBackward(name: string, activation: Shader): Op {
   };
 }
 
-const swigluOp = gatedUnit('swiglu', SILU);
-const gegluOp = gatedUnit('geglu', GELU_TANH);
-
-/** silu(gate) · up, f32 of one shape. */
-export function swiglu(graph: Graph, gate: Tensor, up: Tensor): Tensor {
-  return graph.apply1(swigluOp, [gate, up], undefined);
+/** Gate and up side by side in one input. */
+function fusedUnit(name: string, activation: Shader): Op {
+  const backwardOp = fusedUnitBackward(`${name}Backward`, activation);
+  return {
+    name,
+    cheap: true,
+    outputs([x]) {
+      const [rows, columns] = matrix(name, x!);
+      if (columns % 2 !== 0) throw new Error(`${name}: ${columns} columns are no two halves`);
+      return [{ shape: [rows, columns / 2], dtype: 'f32' }];
+    },
+    kernels: ({ inputs: [x], outputs: [y] }) => [
+      { ...halves(y!, activation), shader: fusedShader, bindings: [x, y], flops: 20 * elementCount(y!.shape) },
+    ],
+    backward: ({ graph, inputs: [x], dOutputs: [dy] }) => [graph.apply1(backwardOp, [x!, dy!], undefined)],
+  };
 }
 
-/** gelu(gate) · up with GELU's tanh form, f32 of one shape. */
-export function geglu(graph: Graph, gate: Tensor, up: Tensor): Tensor {
-  return graph.apply1(gegluOp, [gate, up], undefined);
+function fusedUnitBackward(name: string, activation: Shader): Op {
+  return {
+    name,
+    outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
+    inPlace: [0],
+    kernels({ inputs: [x, dy], outputs: [dx] }, _, inPlace = false) {
+      const { modules, ...kernel } = halves(dy!, activation);
+      return [
+        {
+          ...kernel,
+          shader: fusedBackwardShader,
+          modules: [...modules, placeModule(inPlace)],
+          bindings: [inPlace ? undefined : x, dy, dx],
+          flops: 30 * elementCount(dy!.shape),
+        },
+      ];
+    },
+  };
+}
+
+/** What kernels over y[N, I] and a tensor with two such halves have in common. */
+function halves(y: Tensor, activation: Shader) {
+  const [rows, columns] = matrix('glu', y);
+  const width = columns % 4 === 0 ? 4 : 1;
+  const count = (rows * columns) / width;
+  return {
+    modules: [lanesModule(width), activation],
+    params: [u32(count), u32(columns / width)],
+    workgroups: gridFor(count),
+  };
+}
+
+const OPS: Readonly<Record<Activation, { apart: Op; fused: Op }>> = {
+  silu: { apart: gatedUnit('swiglu', ACTIVATIONS.silu), fused: fusedUnit('fusedSwiglu', ACTIVATIONS.silu) },
+  gelu_tanh: {
+    apart: gatedUnit('geglu', ACTIVATIONS.gelu_tanh),
+    fused: fusedUnit('fusedGeglu', ACTIVATIONS.gelu_tanh),
+  },
+};
+
+/** activation(gate) · up, f32 of one shape. `gelu_tanh` is GELU in its tanh form. */
+export function glu(graph: Graph, activation: Activation, gate: Tensor, up: Tensor): Tensor {
+  return graph.apply1(OPS[activation].apart, [gate, up], undefined);
+}
+
+/** The same with gate and up side by side in x[N, 2·I]: f32 [N, I]. */
+export function fusedGlu(graph: Graph, activation: Activation, x: Tensor): Tensor {
+  return graph.apply1(OPS[activation].fused, [x], undefined);
+}
+
+/** silu(gate) · up. */
+export function swiglu(graph: Graph, gate: Tensor, up: Tensor): Tensor {
+  return glu(graph, 'silu', gate, up);
 }

@@ -2,9 +2,8 @@
  * A GGUF file seen as a model folder in the Hub's layout. config.json, the tokenizer's files and the head of
  * model.safetensors are made from its metadata; the tensors' bytes are made as they are read, range by range.
  */
-import { toFloat32 } from '../../core/dtypes';
-import { GraftError } from '../../core/errors';
-import { elementCount } from '../../core/dtypes';
+import { elementCount, toFloat32 } from '../../core/dtypes';
+import { errorCode, GraftError } from '../../core/errors';
 import { encodeUtf8, type FileSource } from '../../core/store';
 import { configOf, type RopeTables } from './config';
 import { readGgufHeader, type GgufHeader } from './header';
@@ -37,7 +36,10 @@ export async function hubLayout(source: FileSource): Promise<FileSource> {
 
 /** The .gguf files of a folder; of one that can't list its files, none. */
 async function ggufFiles(source: FileSource): Promise<string[]> {
-  const files = await source.list().catch(() => []);
+  const files = await source.list().catch((error: unknown) => {
+    if (errorCode(error) === 'unsupported') return [];
+    throw error;
+  });
   return files.filter((file) => file.toLowerCase().endsWith('.gguf')).sort();
 }
 

@@ -16,19 +16,24 @@ export interface PreTokenizer {
 }
 
 const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const DIGIT = '\\p{N}';
 /** Contractions in any case, words with one mark before them, numbers of so many digits, marks, line ends, spaces. */
 const words = (digits: string) =>
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" +
-  `${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+  `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}${digits}` +
+  `| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 const UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
 const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
 const TEKKEN =
   `[^\\r\\n\\p{L}\\p{N}]?${UPPER}*${LOWER}+|[^\\r\\n\\p{L}\\p{N}]?${UPPER}+${LOWER}*|\\p{N}` +
   '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const O200K =
+  `[^\\r\\n\\p{L}\\p{N}]?${UPPER}*${LOWER}+${CONTRACTION}?|[^\\r\\n\\p{L}\\p{N}]?${UPPER}+${LOWER}*${CONTRACTION}?` +
+  '|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 const HAN = '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+';
 
 const gpt2: PreTokenizer = { patterns: [GPT2] };
+const gpt4o: PreTokenizer = { patterns: [O200K] };
 const digitsApart: PreTokenizer = { patterns: [DIGIT, GPT2] };
 const llama3: PreTokenizer = { patterns: [words('{1,3}')], ignoreMerges: true, addsBos: true };
 const qwen2: PreTokenizer = { patterns: [words('')], normalizer: { type: 'NFC' } };
@@ -38,6 +43,7 @@ const falcon: PreTokenizer = { patterns: ['[\\p{P}$+<=>^~|`]+', GPT2, '[0-9][0-9
 
 const KINDS: Readonly<Record<string, PreTokenizer>> = {
   'gpt-2': gpt2,
+  'phi-2': gpt2,
   mpt: gpt2,
   olmo: gpt2,
   starcoder: digitsApart,
@@ -57,6 +63,8 @@ const KINDS: Readonly<Record<string, PreTokenizer>> = {
   megrez: qwen2,
   'deepseek-r1-qwen': qwen2,
   tekken,
+  pixtral: tekken,
+  'gpt-4o': gpt4o,
   'deepseek-coder': deepseekCoder,
   falcon,
 };

@@ -2,7 +2,7 @@
 import type { Tokenizer } from '../../core/text';
 
 const REPLACEMENT = '\uFFFD';
-/** A character has at most four bytes, so a token that still isn't whole after four is really broken. */
+/** A character has at most four bytes: of more tokens, those that come first are whole or really broken. */
 const MOST_TOKENS_OF_A_CHARACTER = 4;
 
 export class TextStream {
@@ -52,11 +52,18 @@ export class TextStream {
       this.tokenizer.decode(this.ids.slice(this.context, end), { skipSpecialTokens: true });
     const before = decode(this.shown);
     const text = decode();
-    const broken = text.endsWith(REPLACEMENT) && this.ids.length - this.shown < MOST_TOKENS_OF_A_CHARACTER;
-    if (!last && (broken || text.length <= before.length)) return '';
+    let [certain, end] = [text, this.ids.length];
+    if (text.endsWith(REPLACEMENT) && !last) {
+      // The last character may want more bytes. It begins with the last token that made the text longer.
+      if (end - this.shown < MOST_TOKENS_OF_A_CHARACTER) return '';
+      do certain = decode(--end);
+      while (certain.length === text.length && end > this.shown);
+      if (!text.startsWith(certain)) [certain, end] = [text, this.ids.length];
+    }
+    if (certain.length <= before.length && !last) return '';
     this.context = this.shown;
-    this.shown = this.ids.length;
-    return text.slice(before.length);
+    this.shown = end;
+    return certain.slice(before.length);
   }
 
   private release(text: string, last: boolean): string {

@@ -7,8 +7,8 @@ import type { CacheBackend, Shard } from './backend';
 import { unusedShards, withoutShards, type CacheEntry, type ShardPiece, type ShardRecord } from './entry';
 import { ShardWriter } from './shard-writer';
 
-/** Largest value of one record: a browser copies bigger ones whole through its processes. */
-const SHARD_BYTES = 64 * 2 ** 20;
+/** Largest value of one record: a browser copies it whole, through its processes. */
+const SHARD_BYTES = 32 * 2 ** 20;
 
 /** Most bytes of files that are read again after a loader was killed. */
 const SOURCE_BYTES = 64 * 2 ** 20;

@@ -28,7 +28,7 @@ afterAll(async () => {
 test('a run on a model of the Hub says everywhere which commit it was', async () => {
   hub.faults.push({ host: 'cdn', cutAt: 9000, times: 1 });
   const argv = ['train', '--model', 'org/tiny@main', '--data', path('rows.jsonl'), '--output', path('out')];
-  const environment = { HF_ENDPOINT: hub.url, HF_HOME: root, XDG_CACHE_HOME: root };
+  const environment = { HF_ENDPOINT: hub.url, HF_HOME: root, GRAFT_CACHE: path('cache') };
   const { ended } = startGraft([...argv, '--max_steps', '1', '--lora_r', '2'], undefined, environment);
   const { code, err } = await ended;
   expect([code, err]).toEqual([0, expect.stringContaining('1 steps in')]);

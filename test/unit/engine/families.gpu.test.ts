@@ -141,6 +141,17 @@ describe.each(NAMES)('%s', (name) => {
     }
   });
 
+  it('packed documents answer as they do alone', async () => {
+    const golden = await familyGolden(path);
+    const model = await openModel(folder(path));
+    const session = await trainSession(model, { batchSize: 1, lengths: [LENGTH], packing: true });
+    const halves = golden.ids.map((row) => row.slice(0, LENGTH / 2));
+    const packed = { inputIds: [halves.flat()], labels: [halves.flat()], documents: [[LENGTH / 2, LENGTH / 2]] };
+    const { logits } = await session.forward(packed, false);
+    session.dispose();
+    expect(relativeError(logits, golden.tensors.get('short.logits')!.values)).toBeLessThan(2e-5);
+  });
+
   it("an adapter on every linear, PEFT's", async () => {
     const golden = await familyGolden(path);
     const model = await openModel(folder(path));

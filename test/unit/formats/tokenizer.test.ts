@@ -69,19 +69,6 @@ describe.skipIf(!hasReference)('phi-3-mini', () => {
   });
 });
 
-describe.skipIf(!hasReference)('a post-processor', () => {
-  it('adds one BOS, and a rendered conversation gets none beside its own', async () => {
-    const path = reference('models', 'stories260K');
-    const plain = (await openTokenizer(folder(path), []))!;
-    const encode = (text: string) => plain.encode(text, { addSpecialTokens: true });
-    expect(encode('<s>Hello').filter((id) => id === plain.bosTokenId)).toHaveLength(1);
-    const template = await openTemplate(folder(path), plain);
-    const text = template.render([{ role: 'user', content: 'Hi' }], { addGenerationPrompt: true });
-    const ids = plain.encode(text, { addSpecialTokens: false });
-    expect(ids.filter((id) => id === plain.bosTokenId)).toHaveLength(1);
-  });
-});
-
 describe.skipIf(!hasReference)('openModel', () => {
   it('takes a list of stop ids from the configs', async () => {
     const path = reference('models', 'stories260K');
@@ -112,6 +99,17 @@ describe('openTokenizer', () => {
     expect(await ids({ add_bos_token: true }, 'a')).toEqual([0, 2]);
     expect(await ids({ add_bos_token: true }, '<s>a')).toEqual([0, 2]);
     expect(await ids({ add_bos_token: false, add_eos_token: true }, 'a')).toEqual([2, 1]);
+  });
+
+  it('has one BOS in a rendered conversation, which brings its own', async () => {
+    const source = byteTokenizer({ bos_token: '<s>', eos_token: '<|end|>', add_bos_token: true });
+    const tokenizer = (await openTokenizer(source, []))!;
+    const text = (await openTemplate(source, tokenizer)).render([{ role: 'user', content: 'a' }], {
+      addGenerationPrompt: true,
+    });
+    for (const addSpecialTokens of [false, true]) {
+      expect(tokenizer.encode(text, { addSpecialTokens }).filter((id) => id === 0)).toHaveLength(1);
+    }
   });
 
   it('never pads with a token that ends a turn', async () => {

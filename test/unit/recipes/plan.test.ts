@@ -24,6 +24,12 @@ describe('plans of known shapes', () => {
     ['Llama-3.2-1B', 1_235_814_400],
     ['Llama-3-8B', 8_030_261_248],
     ['Llama-3.1-8B', 8_030_261_248],
+    ['SmolLM3-3B', 3_075_098_624],
+    ['Mistral-7B-v0.3', 7_248_023_552],
+    ['Qwen2.5-0.5B', 494_032_768],
+    ['Qwen3-0.6B', 596_049_920],
+    ['Phi-3-mini-4k', 3_821_079_552],
+    ['gemma-3-1b', 999_885_952],
   ];
   for (const [name, parameters] of cases) {
     test(name, async () => {

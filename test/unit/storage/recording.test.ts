@@ -88,18 +88,17 @@ describe('recorded reads', () => {
 });
 
 describe('a revision', () => {
-  const isOffline = (error: unknown) => error instanceof GraftError && error.code === 'storage';
-  const fail = (code: 'storage' | 'not-found') => () => Promise.reject(new GraftError(code, 'No.'));
+  const fail = (code: 'network' | 'not-found') => () => Promise.reject(new GraftError(code, 'No.'));
 
   it('is the commit that it last was where there is no connection', async () => {
     const cache = new MemoryOpenings();
-    await expectError(() => resolveKept(cache, 'h/m', 'main', fail('storage'), isOffline), 'storage', /No/);
-    const now = await resolveKept(cache, 'h/m', 'main', () => Promise.resolve('c1'), isOffline);
+    await expectError(() => resolveKept(cache, 'h/m', 'main', fail('network')), 'network', /No/);
+    const now = await resolveKept(cache, 'h/m', 'main', () => Promise.resolve('c1'));
     expect(now).toEqual({ commit: 'c1' });
-    const later = await resolveKept(cache, 'h/m', 'main', fail('storage'), isOffline);
+    const later = await resolveKept(cache, 'h/m', 'main', fail('network'));
     expect(later.commit).toBe('c1');
     expect(later.seenAt).toBeGreaterThan(1e12);
-    await expectError(() => resolveKept(cache, 'h/m', 'main', fail('not-found'), isOffline), 'not-found', /No/);
-    await expectError(() => resolveKept(cache, 'h/m', 'dev', fail('storage'), isOffline), 'storage', /No/);
+    await expectError(() => resolveKept(cache, 'h/m', 'main', fail('not-found')), 'not-found', /No/);
+    await expectError(() => resolveKept(cache, 'h/m', 'dev', fail('network')), 'network', /No/);
   });
 });

@@ -4,8 +4,9 @@ import { add } from '../../../../src/engine/ops/add';
 import { addBias } from '../../../../src/engine/ops/bias';
 import { dropout } from '../../../../src/engine/ops/dropout';
 import { rmsNorm } from '../../../../src/engine/ops/rms_norm';
-import { geglu, swiglu } from '../../../../src/engine/ops/glu';
+import { fusedGlu, glu, swiglu, type Activation } from '../../../../src/engine/ops/glu';
 import * as sums from '../../../reference/add';
+import * as sides from '../../../reference/columns';
 import { dropout as dropoutReference } from '../../../reference/dropout';
 import * as norms from '../../../reference/rms_norm';
 import * as gated from '../../../reference/glu';
@@ -48,19 +49,42 @@ function residualNormCase(rows: number, channels: number): OpCase {
   });
 }
 
-function gluCase(name: 'swiglu' | 'geglu', rows: number, channels: number, scale = 1): OpCase {
-  const [apply, forward, backward] =
-    name === 'swiglu'
-      ? ([swiglu, gated.swiglu, gated.swigluBackward] as const)
-      : ([geglu, gated.geglu, gated.gegluBackward] as const);
+const gluReferences = {
+  silu: { forward: gated.swiglu, backward: gated.swigluBackward },
+  gelu_tanh: { forward: gated.geglu, backward: gated.gegluBackward },
+};
+
+function gluCase(activation: Activation, rows: number, channels: number, scale = 1): OpCase {
+  const { forward, backward } = gluReferences[activation];
   return opCase({
-    name: `${name} [${rows}, ${channels}]${scale === 1 ? '' : `, gate of size ${scale}`}`,
+    name: `glu ${activation} [${rows}, ${channels}]${scale === 1 ? '' : `, gate of size ${scale}`}`,
     inputs: { gate: trainable(normal([rows, channels], scale)), up: trainable(normal([rows, channels])) },
-    build: (graph, { gate, up }) => [apply(graph, gate, up)],
+    build: (graph, { gate, up }) => [glu(graph, activation, gate, up)],
     forward: ({ gate, up }) => [forward(gate, up)],
     backward: ({ gate, up }, dy) => {
       const { dgate, dup } = backward(gate, up, dy);
       return { gate: dgate, up: dup };
+    },
+  });
+}
+
+/** Gate and up side by side; `inPlace` has the gradient take the place of what is computed before. */
+function fusedGluCase(activation: Activation, rows: number, channels: number, inPlace = false): OpCase {
+  const { forward, backward } = gluReferences[activation];
+  const half = [channels, channels];
+  const doubled = (x: Values) => (inPlace ? sums.add(x, x, 1) : Float64Array.from(x));
+  return opCase({
+    name: `fused glu ${activation} [${rows}, 2 · ${channels}]${inPlace ? ' of a sum' : ''}`,
+    inputs: { x: trainable(normal([rows, 2 * channels])) },
+    build: (graph, { x }) => [fusedGlu(graph, activation, inPlace ? add(graph, x, x) : x)],
+    forward: ({ x }) => {
+      const [gate, up] = sides.splitColumns(doubled(x), half);
+      return [forward(gate!, up!)];
+    },
+    backward: ({ x }, dy) => {
+      const [gate, up] = sides.splitColumns(doubled(x), half);
+      const { dgate, dup } = backward(gate!, up!, dy);
+      return { x: doubled(sides.concatColumns([dgate, dup], half)) };
     },
   });
 }
@@ -160,10 +184,13 @@ export const pointwiseCases: readonly OpCase[] = [
   rmsNormCase(33, 130, { heads: 2, offset: 1 }),
   residualNormCase(7, 37),
   residualNormCase(33, 65),
-  gluCase('swiglu', 7, 20),
-  gluCase('swiglu', 33, 65, 30), // where exp overflows in f32
-  gluCase('geglu', 7, 20),
-  gluCase('geglu', 33, 65, 30),
+  gluCase('silu', 7, 20),
+  gluCase('silu', 33, 65, 30), // where exp overflows in f32
+  gluCase('gelu_tanh', 7, 20),
+  gluCase('gelu_tanh', 33, 65, 30),
+  fusedGluCase('silu', 7, 20),
+  fusedGluCase('gelu_tanh', 33, 13),
+  fusedGluCase('silu', 5, 12, true),
   addCase(7, 37, 1),
   addCase(7, 37, -1),
   addCase(33, 65, 0.75),
