@@ -303,6 +303,7 @@ export interface GraftWorker {
     ref: ModelRef,
     storage: StorageSettings,
     onProgress: (loaded: number, total: number) => void,
+    onPause: (reason: string) => void,
   ): Promise<string | null>;
   /** Most recently used first. */
   listWeights(): Promise<KeptWeights[]>;

@@ -249,8 +249,10 @@ class EngineWorker implements protocol.GraftWorker {
     ref: protocol.ModelRef,
     storage: protocol.StorageSettings,
     onProgress: (loaded: number, total: number) => void,
+    onPause: (reason: string) => void,
   ) {
     return this.gpuJobs.run(job, async (signal) => {
+      this.desk.onPause = onPause;
       this.answering.release();
       let notKept: string | null = null;
       const cache = this.hub.cache(ref, (message) => (notKept = message));

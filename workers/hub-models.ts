@@ -1,5 +1,5 @@
 /** Models on the Hub as folders, each at one commit, and what this browser keeps of them. */
-import { errorCode, GraftError } from '../src/core/errors';
+import { GraftError } from '../src/core/errors';
 import type { FileSource } from '../src/core/store';
 import { openModel, type HubModel } from '../src/formats/model';
 import { hubSource } from '../src/hub/source';
@@ -36,8 +36,7 @@ export class HubModels {
       name = repo.id; // an old name leads to the new one
       return repo.commit;
     };
-    const isOffline = (error: unknown) => errorCode(error) === 'network';
-    const { commit } = await resolveKept(this.openings, `${client.endpoint} ${ref.name}`, ref.revision, ask, isOffline);
+    const { commit } = await resolveKept(this.openings, `${client.endpoint} ${ref.name}`, ref.revision, ask);
     return { ...ref, name, commit };
   }
 

@@ -18,7 +18,10 @@ const AT_ONCE = 4;
 
 export class HubDesk {
   private asked: Promise<HubClient> | undefined;
-  /** Shapes that were read, and what kept one from being read, by name. */
+  /** Told, in a sentence, before each pause that comes before another attempt. */
+  onPause: (reason: string) => void = () => undefined;
+
+  /** Shapes that were read, by name. */
   private readonly shapes = new Map<string, Promise<ShapedModel>>();
 
   constructor(
@@ -98,6 +101,7 @@ export class HubDesk {
     const client = new HubClient({
       endpoint: endpoint ?? policy.first ?? HUGGING_FACE,
       ...(token !== null && { token }),
+      onPause: ({ reason, ms }) => this.onPause(`${reason} Trying again in ${Math.ceil(ms / 1000)} s.`),
     });
     if (policy.allows(client.endpoint)) return client;
     throw new GraftError(

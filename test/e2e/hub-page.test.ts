@@ -128,6 +128,21 @@ describe('a download', () => {
     const fetched = hub.weightRequests().reduce((sum, { sent }) => sum + sent, 0);
     expect(fetched).toBeLessThan(whole);
   });
+
+  test('says why nothing comes, and goes on by itself', async ({ page, site, hub, problems }) => {
+    hub.add('graft/slow-llama', await shardedModel({}, { seed: 13 }));
+    const graft = await HubPage.open(page, site);
+    await graft.openHub('graft/slow-llama');
+    await graft.plannedTotal();
+    hub.faults.push({ host: 'cdn', path: 'slow-llama', times: 1, status: 503, headers: { 'retry-after': '3' } });
+    await graft.at('download').click();
+    await graft
+      .at('download-pause')
+      .getByText(/503.*Trying again in \d s\./)
+      .waitFor();
+    await graft.kept('all');
+    expect(problems.splice(0).every((text) => text.includes('status of 503'))).toBe(true);
+  });
 });
 
 describe('a model that asks for consent', () => {

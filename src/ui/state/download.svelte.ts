@@ -9,6 +9,8 @@ import { TransferRate, type Transfer } from './transfer';
 export class DownloadState {
   /** The model that comes, and how far it is; undefined while nothing does. */
   running = $state.raw<{ name: string; transfer: Transfer }>();
+  /** Why nothing comes at the moment. */
+  pause = $state.raw<string>();
   error = $state.raw<PlainError>();
   /** What could not be kept, in words. */
   notKept = $state.raw<string>();
@@ -28,19 +30,24 @@ export class DownloadState {
     const rate = new TransferRate();
     this.controller = controller;
     const take = (transfer: Transfer) => {
-      if (this.controller === controller) this.running = { name: ref.name, transfer };
+      if (this.controller !== controller) return;
+      this.running = { name: ref.name, transfer };
+      this.pause = undefined;
     };
     take({ loaded: 0, total, rate: undefined });
     const progress = (loaded: number, all: number) => take(rate.note(loaded, all));
+    const onPause = (reason: string) => {
+      if (this.controller === controller) this.pause = reason;
+    };
     try {
       const notKept = await this.client.job(controller.signal, (worker, job) =>
-        worker.download(job, ref, storage, proxy(progress)),
+        worker.download(job, ref, storage, proxy(progress), proxy(onPause)),
       );
       if (this.controller === controller) this.notKept = notKept ?? undefined;
     } catch (error) {
       if (this.controller === controller && !isCancelled(error)) this.error = toPlainError(error);
     } finally {
-      if (this.controller === controller) this.running = undefined;
+      if (this.controller === controller) this.running = this.pause = undefined;
       await this.onChange();
     }
   }
@@ -53,7 +60,7 @@ export class DownloadState {
   clear(): void {
     this.cancel();
     this.controller = undefined;
-    this.running = undefined;
+    this.running = this.pause = undefined;
     this.error = undefined;
     this.notKept = undefined;
   }
