@@ -145,6 +145,29 @@ describe('a download', () => {
   });
 });
 
+test('where the browser has no room, training goes on from memory and the page says what was not kept', async ({
+  page,
+  site,
+  hub,
+}) => {
+  hub.add('graft/roomy-llama', await shardedModel({ hidden_size: 256, intermediate_size: 512 }, { seed: 14 }));
+  const session = await page.context().newCDPSession(page);
+  const { origin } = new URL(site.url);
+  // Before the first write: the browser remembers for half a minute how much room it found.
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1_500_000 });
+  const graft = await HubPage.open(page, site);
+  await graft.openHub('graft/roomy-llama');
+  await graft.useRunFile(HUB_RUN);
+  await graft.plannedTotal();
+  await graft.at('download').click();
+  await graft.at('not-kept').getByText('from memory').waitFor();
+  expect(await graft.at('weights').getAttribute('data-kept')).not.toBe('all');
+  await graft.start();
+  await graft.state('finished');
+  expect(await graft.at('train-notice').allInnerTexts()).toContainEqual(expect.stringContaining('from memory'));
+  await session.send('Storage.overrideQuotaForOrigin', { origin });
+});
+
 describe('a model that asks for consent', () => {
   const GATED = 'graft/gated-llama';
 
