@@ -26,7 +26,7 @@ import { CollectedFiles } from './collected';
 import { EngineHolder } from './device';
 import { HubDesk } from './hub';
 import { HubModels } from './hub-models';
-import { JobQueue } from './jobs';
+import { JobQueue, orCancelled } from './jobs';
 import { Latest } from './latest';
 import { modelKey, Sources } from './sources';
 import { INTERNAL_FILES, Training } from './training';
@@ -102,7 +102,7 @@ class EngineWorker implements protocol.GraftWorker {
 
   openModel(job: protocol.JobId, ref: protocol.ModelRef, onProgress: (loaded: number, total: number) => void) {
     return this.openings.run(job, async (signal) => {
-      if (ref.kind === 'hub') return this.openHubModel(await this.hub.resolve(ref, signal));
+      if (ref.kind === 'hub') return orCancelled(this.openHubModel(ref, signal), signal);
       const model = await this.model(ref);
       if (ref.kind !== 'files' || !ref.keep) return modelReport(model, ref, null);
       try {
@@ -284,7 +284,8 @@ class EngineWorker implements protocol.GraftWorker {
     return this.kept.delete(id);
   }
 
-  private async openHubModel(ref: protocol.HubRef): Promise<protocol.ModelReport> {
+  private async openHubModel(asked: protocol.HubRef, signal: AbortSignal): Promise<protocol.ModelReport> {
+    const ref = await this.hub.resolve(asked, signal);
     let notKept: string | null = null;
     const model = await this.models.get(modelKey(ref), () => this.hub.open(ref, (message) => (notKept = message)));
     return modelReport(model, ref, notKept);

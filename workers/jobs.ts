@@ -31,6 +31,14 @@ export class JobQueue {
   }
 }
 
+/** Work that can't be stopped, left behind when the signal is aborted. @throws `cancelled` then */
+export async function orCancelled<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => undefined); // nobody may be left to hear of it
+  await Promise.race([work, aborted(signal)]);
+  throwIfCancelled(signal);
+  return work;
+}
+
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
-import { JobQueue } from '../../../workers/jobs';
+import { JobQueue, orCancelled } from '../../../workers/jobs';
 import { Latest } from '../../../workers/latest';
 
 /** A job that ends when it is told to. */
@@ -28,6 +28,15 @@ describe('JobQueue', () => {
     first.open();
     await Promise.all([a, b, c]);
     expect(order).toEqual(['a begins', 'a ends', 'b', 'c']);
+  });
+
+  test('goes on when a job that can not be stopped is left behind', async () => {
+    const queue = new JobQueue();
+    const stuck = queue.run('stuck', (signal) => orCancelled(new Promise<void>(() => undefined), signal));
+    const next = queue.run('next', () => Promise.resolve('done'));
+    queue.cancel('stuck');
+    expect(await codeOf(stuck)).toBe('cancelled');
+    expect(await next).toBe('done');
   });
 
   test('a failed job does not stop the next', async () => {
