@@ -34,6 +34,7 @@ export class FileReader {
     private at: number,
     private readonly verification: Verification | undefined,
     private readonly signal: AbortSignal | undefined,
+    private readonly streams = source.stream !== undefined,
   ) {}
 
   /**
@@ -64,9 +65,9 @@ export class FileReader {
     );
   }
 
-  /** From a byte on, unverified. */
+  /** From a byte on, unverified, and by ranges: what comes after the bytes wanted isn't sent. */
   static at(source: FileSource, file: string, offset: number, signal: AbortSignal | undefined): FileReader {
-    return new FileReader(source, file, offset, undefined, signal);
+    return new FileReader(source, file, offset, undefined, signal, false);
   }
 
   /** The byte that is read next. */
@@ -83,7 +84,7 @@ export class FileReader {
   /** The next bytes. Throws `bad-file` where the file ends within `what` they are. */
   async take(count: number, what: string): Promise<Uint8Array> {
     throwIfCancelled(this.signal);
-    const bytes = this.source.stream ? await this.takeStreamed(count) : await this.takeRange(count);
+    const bytes = this.streams ? await this.takeStreamed(count) : await this.takeRange(count);
     if (bytes.byteLength !== count) {
       throw new GraftError(
         'bad-file',

@@ -1,5 +1,5 @@
 /** Loading a model of the stand-in Hub as the command line does, with a cache folder of one's own. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vi } from 'vitest';
@@ -103,6 +103,7 @@ export class HubBench {
 
   /** Every file under the cache folder, but for notes of what branches were. */
   kept(): string[] {
+    if (!existsSync(this.cache)) return [];
     const found = readdirSync(this.cache, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     return found.map(({ name }) => name).filter((name) => !name.startsWith('revision-'));
   }
