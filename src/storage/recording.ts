@@ -23,6 +23,7 @@ export function recordReads(source: FileSource): Recording {
   let stopped = false;
   const recording: FileSource = {
     name: source.name,
+    ...(source.commit !== undefined && { commit: source.commit }),
     ...(source.stream && { stream: source.stream.bind(source) }),
     list: async () => {
       const found = await source.list();
@@ -69,6 +70,7 @@ export function replayedSource(opening: ModelOpening, live: FileSource): FileSou
   const hashes = new Map(opening.hashes.map(({ file, sha256 }) => [file, sha256]));
   return {
     name: live.name,
+    ...(live.commit !== undefined && { commit: live.commit }),
     list: () => (opening.files ? Promise.resolve([...opening.files]) : live.list()),
     size: (file) => (sizes.has(file) ? Promise.resolve(sizes.get(file)) : live.size(file)),
     read: (file, start = 0, end?) => {
