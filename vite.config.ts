@@ -5,10 +5,17 @@ import { defineConfig } from 'vitest/config';
 
 const fromRoot = (path: string) => new URL(path, import.meta.url).pathname;
 
-/** The Hub and the hosts its downloads redirect to, and a Hub of the user's own where one is set. */
-const hubHosts = ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'];
-const ownHub = process.env['HF_ENDPOINT'];
-if (ownHub) hubHosts.push(new URL(ownHub).origin);
+/**
+ * Where models come from: the Hub and the hosts that its downloads redirect to. A policy can't change while the page is
+ * open, so a mirror is allowed by whoever serves the page: HF_ENDPOINT is its address, and what its downloads redirect to
+ * is listed in GRAFT_HUB_HOSTS. The page takes the first one as its Hub (workers/policy.ts) and offers no other.
+ */
+const { HF_ENDPOINT: mirror, GRAFT_HUB_HOSTS: mirrorHosts = '' } = process.env;
+const hubHosts = [
+  ...(mirror ? [new URL(mirror).origin] : []),
+  ...['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'],
+  ...mirrorHosts.split(/[\s,]+/).filter(Boolean),
+];
 
 const contentSecurityPolicy = [
   "default-src 'self'",

@@ -5,7 +5,7 @@
  */
 import type { ProxyMarked } from 'comlink';
 import type { RunConfig, RunConfigKey } from './core/config';
-import type { DataReport, ExampleView, LogRow, RunSummary, TrainEvent } from './core/events';
+import type { DataReport, ExampleView, LogRow, PlainError, RunSummary, TrainEvent } from './core/events';
 import type { KeptModel, RunDetail, RunRecord } from './core/library';
 import type { KernelTime, Profile } from './core/profile';
 import type { Message } from './core/text';
@@ -27,9 +27,20 @@ export interface DeviceReport {
   maxBindingBytes: number;
 }
 
+/** A model on the Hub, whose `name` is `org/name`. */
+export interface HubRef {
+  kind: 'hub';
+  name: string;
+  /** Branch, tag or commit that was asked for. */
+  revision: string;
+  /** What it stood for when it was first opened; null asks for what it stands for now. */
+  commit: string | null;
+}
+
 export type ModelRef =
   | { kind: 'builtin'; name: string }
   | { kind: 'kept'; id: string; name: string }
+  | HubRef
   /** A folder that the user opened. `keep` copies it into this browser, so that runs on it survive a reload. */
   | { kind: 'files'; id: string; name: string; files: File[]; keep: boolean };
 
@@ -62,6 +73,62 @@ export interface ModelReport {
   notKept: string | null;
 }
 
+/** Which Hub to ask, and as whom. */
+export interface HubSettings {
+  /** Base URL; null is the page's own choice. */
+  endpoint: string | null;
+  /** Sent to that Hub and to no other host. */
+  token: string | null;
+}
+
+/** A model before any of its files is read. */
+export interface FoundModel {
+  name: string;
+  parameters: number | null;
+  /** Of its weight files. */
+  downloadBytes: number | null;
+  downloads: number | null;
+  licence: string | null;
+  /** Its owner asks for consent first, or keeps it private: reading it takes a token. */
+  restricted: 'gated' | 'private' | null;
+  /** `model_type`, where the Hub says it. */
+  family: string | null;
+  /** Whether Graft trains that family; true where the Hub doesn't say. */
+  supported: boolean;
+  /** What it is good for, of a curated model. */
+  note: string | null;
+}
+
+export interface HubFindings {
+  /** The query was a model's whole name, perhaps as the Hub's address of it: open this one. */
+  named: HubRef | null;
+  models: FoundModel[];
+}
+
+/** GPU memory that training a model takes at most, planned from its config.json alone. */
+export type ModelSurvey = { name: string; totalBytes: number } | { name: string; error: PlainError };
+
+/** Weights of a model on the Hub that this browser keeps, as the GPU holds them. */
+export interface KeptWeights {
+  id: string;
+  model: HubRef;
+  /** In which types: equal to `PlanReport.storage` where a run can use them. */
+  storage: string;
+  bytes: number;
+  /** All of them are here; otherwise loading goes on where it stopped. */
+  complete: boolean;
+  /** Never deleted to make room for others. */
+  pinned: boolean;
+  /** Milliseconds since 1970. */
+  usedAt: number;
+}
+
+/** Settings of a run that say how base weights are kept. */
+export type StorageSettings = Pick<
+  RunConfig,
+  'dtype' | 'load_in_4bit' | 'use_bnb_nested_quant' | 'embedding_dtype' | 'use_peft'
+>;
+
 /** A model, a dataset and the settings: everything that a run is made of. */
 export interface RunRequest {
   model: ModelRef;
@@ -76,6 +143,8 @@ export interface PlanReport extends MemoryReport {
   totalSteps: number;
   /** Padded lengths of the batches, in tokens. */
   lengths: number[];
+  /** How the run keeps base weights, as `KeptWeights.storage`. */
+  storage: string;
 }
 
 /** A setting that has to change for a run to fit, as it would stand in the run file. */
@@ -100,6 +169,8 @@ export interface GenerateRequest {
   model: ModelRef;
   /** The run to talk to; null where there is only a base model. */
   runId: string | null;
+  /** How the base model's weights are kept where there is no run to say so. */
+  storage: StorageSettings;
   voice: Voice;
   messages: Message[];
   maxNewTokens: number;
@@ -174,6 +245,17 @@ export interface GraftWorker {
   /** Resolves with the reason when the GPU device goes away; the next job asks for a new one. */
   deviceLost(): Promise<string>;
 
+  /**
+   * From now on, asks this Hub. Resolves with its base URL.
+   * @throws `bad-config` for what is no address of a Hub, or one that the page's policy doesn't allow
+   */
+  setHub(settings: HubSettings): Promise<string>;
+  /** Models whose name has `query` in it; an empty one gives the curated list without asking anyone. */
+  findModels(job: JobId, query: string): Promise<HubFindings>;
+  /** Reads each model's config.json and plans a run of `config` on it; the answers come in any order. */
+  survey(job: JobId, names: string[], config: RunConfig, onSurvey: (survey: ModelSurvey) => void): Promise<void>;
+
+  /** Reads configuration, tokenizer and the headers of weight files, but no weights. */
   openModel(job: JobId, ref: ModelRef, onProgress: (loaded: number, total: number) => void): Promise<ModelReport>;
   inspect(request: RunRequest): Promise<DataReport>;
   /** Examples `from` … `from + count - 1`, counted from 0. */
@@ -211,6 +293,22 @@ export interface GraftWorker {
   /** The dataset of the user's own that the page shows; kept so that a reload finds it again. */
   rememberDataset(ref: DatasetRef | null): Promise<void>;
   recallDataset(): Promise<DatasetRef | null>;
+
+  /**
+   * Fetches the weights of a model on the Hub, quantises them on the GPU, and keeps the result, in the types that a
+   * run with these settings has. Resolves with a sentence where not all could be kept, and null otherwise.
+   */
+  download(
+    job: JobId,
+    ref: ModelRef,
+    storage: StorageSettings,
+    onProgress: (loaded: number, total: number) => void,
+  ): Promise<string | null>;
+  /** Most recently used first. */
+  listWeights(): Promise<KeptWeights[]>;
+  pinWeights(id: string, pinned: boolean): Promise<void>;
+  /** @throws `storage` while they are being loaded, here or in another tab. */
+  deleteWeights(id: string): Promise<void>;
 
   /** Copies of the user's models that this browser keeps. */
   listModels(): Promise<KeptModel[]>;

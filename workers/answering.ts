@@ -2,7 +2,16 @@
 import type { FileSource } from '../src/core/store';
 import { openModel, type HubModel } from '../src/formats/model';
 import { readAdapter } from '../src/formats/peft';
-import { evaluate, openGenerator, weightStorage, type Engine, type Question, type TextGenerator } from '../src/recipes';
+import {
+  evaluate,
+  openGenerator,
+  weightStorage,
+  type Engine,
+  type ModelCache,
+  type Question,
+  type TextGenerator,
+  type WeightStorage,
+} from '../src/recipes';
 import type { CompareRequest, CompareRow, CompareSummary, GenerateReply, GenerateRequest } from '../src/protocol';
 
 /** Questions of a comparison that are answered at once. */
@@ -17,6 +26,9 @@ interface Voices {
 interface Asked {
   readonly engine: Engine;
   readonly model: HubModel;
+  readonly cache: ModelCache | undefined;
+  /** How base weights are kept where no run says so. */
+  readonly storage?: WeightStorage;
   /** The run's folder; undefined for the base model alone. */
   readonly run: FileSource | undefined;
 }
@@ -94,10 +106,11 @@ export class Answering {
   }
 }
 
-async function openVoices({ engine, model, run }: Asked, batchSize: number, signal: AbortSignal): Promise<Voices> {
+async function openVoices(asked: Asked, batchSize: number, signal: AbortSignal): Promise<Voices> {
+  const { engine, model, cache, run } = asked;
   if (run && (await run.size('adapter_config.json')) === undefined) {
     const trained = await openModel(run); // every parameter was trained: the run's folder is a model itself
-    const base = await openGenerator({ engine, model, batchSize }, undefined, signal);
+    const base = await openGenerator({ engine, model, cache, batchSize }, undefined, signal);
     try {
       return { base, tuned: await openGenerator({ engine, model: trained, batchSize }, undefined, signal) };
     } catch (error) {
@@ -106,8 +119,8 @@ async function openVoices({ engine, model, run }: Asked, batchSize: number, sign
     }
   }
   const adapter = run && { name: run.name, content: await readAdapter(run) };
-  const storage = run ? await weightStorage(run) : {};
-  const generator = await openGenerator({ engine, model, adapter, storage, batchSize }, undefined, signal);
+  const storage = run ? await weightStorage(run) : (asked.storage ?? {});
+  const generator = await openGenerator({ engine, model, cache, adapter, storage, batchSize }, undefined, signal);
   return { base: generator, tuned: generator };
 }
 

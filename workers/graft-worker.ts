@@ -1,5 +1,5 @@
 /** The worker's side of the protocol: each call finds what it refers to, hands it to a recipe, and answers plainly. */
-import { formatRunConfig } from '../src/core/config';
+import { formatRunConfig, type RunConfig } from '../src/core/config';
 import { BYTES_PER_ELEMENT, elementCount } from '../src/core/dtypes';
 import { errorCode } from '../src/core/errors';
 import { EMBEDDING, HEAD, parameters } from '../src/core/spec';
@@ -10,18 +10,22 @@ import {
   fitToBudget,
   inspectPrepared,
   mergeModel,
+  openGenerator,
   planRun,
   prepareData,
   questionsOf,
   type DatasetFile,
   type PreparedData,
   type RunPlan,
+  type WeightStorage,
 } from '../src/recipes';
 import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
 import type * as protocol from '../src/protocol';
 import { Answering } from './answering';
 import { CollectedFiles } from './collected';
 import { EngineHolder } from './device';
+import { HubDesk } from './hub';
+import { HubModels } from './hub-models';
 import { JobQueue } from './jobs';
 import { Latest } from './latest';
 import { modelKey, Sources } from './sources';
@@ -29,26 +33,41 @@ import { INTERNAL_FILES, Training } from './training';
 
 const DATASET_KEY = 'dataset';
 const KERNELS_KEY = 'kernels ';
+/** Tokens of a session that only loads weights. */
+const SHORTEST_CONTEXT = 64;
 
 export async function createGraftWorker(baseUrl: string): Promise<protocol.GraftWorker> {
   const database = await openDatabase();
   const kept = new KeptModels(database);
   await kept.sweep();
-  return new EngineWorker(new Sources(baseUrl, kept), kept, new RunLibrary(database), new Workspace(database));
+  const desk = new HubDesk(baseUrl);
+  const hub = new HubModels(desk, database);
+  await hub.sweep();
+  return new EngineWorker(
+    desk,
+    hub,
+    new Sources(baseUrl, kept, hub),
+    kept,
+    new RunLibrary(database),
+    new Workspace(database),
+  );
 }
 
 class EngineWorker implements protocol.GraftWorker {
   private readonly engine: EngineHolder;
   private readonly training: Training;
   private readonly answering = new Answering();
-  /** Jobs on the GPU, and the opening of models beside them. */
+  /** Jobs on the GPU, and beside them the opening of models and questions to the Hub. */
   private readonly gpuJobs = new JobQueue();
   private readonly openings = new JobQueue();
+  private readonly searches = new JobQueue();
   private readonly models = new Latest<HubModel>();
   private readonly datasets = new Latest<DatasetFile>();
   private readonly prepared = new Latest<PreparedData>();
 
   constructor(
+    private readonly desk: HubDesk,
+    private readonly hub: HubModels,
     private readonly sources: Sources,
     private readonly kept: KeptModels,
     private readonly library: RunLibrary,
@@ -69,8 +88,21 @@ class EngineWorker implements protocol.GraftWorker {
     return this.engine.lost();
   }
 
+  setHub(settings: protocol.HubSettings) {
+    return this.desk.use(settings);
+  }
+
+  findModels(job: protocol.JobId, query: string) {
+    return this.searches.run(job, (signal) => this.desk.find(query, signal));
+  }
+
+  survey(job: protocol.JobId, names: string[], config: RunConfig, onSurvey: (survey: protocol.ModelSurvey) => void) {
+    return this.searches.run(job, (signal) => this.desk.survey(names, config, onSurvey, signal));
+  }
+
   openModel(job: protocol.JobId, ref: protocol.ModelRef, onProgress: (loaded: number, total: number) => void) {
     return this.openings.run(job, async (signal) => {
+      if (ref.kind === 'hub') return this.openHubModel(await this.hub.resolve(ref, signal));
       const model = await this.model(ref);
       if (ref.kind !== 'files' || !ref.keep) return modelReport(model, ref, null);
       try {
@@ -129,8 +161,9 @@ class EngineWorker implements protocol.GraftWorker {
 
   generate(job: protocol.JobId, request: protocol.GenerateRequest, onText: (piece: string) => void) {
     return this.gpuJobs.run(job, async (signal) => {
-      const asked = await this.asked(request.model, request.runId);
-      const key = `${modelKey(request.model)} ${request.runId ?? ''}`;
+      const storage = baseStorage(request.storage);
+      const asked = { ...(await this.asked(request.model, request.runId)), storage };
+      const key = JSON.stringify([modelKey(request.model), request.runId ?? storage]);
       return this.answering.generate(key, asked, request, onText, signal);
     });
   }
@@ -145,8 +178,7 @@ class EngineWorker implements protocol.GraftWorker {
   }
 
   cancel(job: protocol.JobId): Promise<void> {
-    this.gpuJobs.cancel(job);
-    this.openings.cancel(job);
+    for (const queue of [this.gpuJobs, this.openings, this.searches]) queue.cancel(job);
     return Promise.resolve();
   }
 
@@ -212,6 +244,36 @@ class EngineWorker implements protocol.GraftWorker {
     return ((await this.workspace.get(DATASET_KEY)) as protocol.DatasetRef | null | undefined) ?? null;
   }
 
+  download(
+    job: protocol.JobId,
+    ref: protocol.ModelRef,
+    storage: protocol.StorageSettings,
+    onProgress: (loaded: number, total: number) => void,
+  ) {
+    return this.gpuJobs.run(job, async (signal) => {
+      this.answering.release();
+      let notKept: string | null = null;
+      const cache = this.hub.cache(ref, (message) => (notKept = message));
+      const [model, engine] = [await this.model(ref), await this.engine.open()];
+      const options = { model, engine, cache, storage: baseStorage(storage), contextLength: SHORTEST_CONTEXT };
+      (await openGenerator(options, onProgress, signal)).dispose();
+      return notKept;
+    });
+  }
+
+  listWeights() {
+    return this.hub.list();
+  }
+
+  pinWeights(id: string, pinned: boolean) {
+    return this.hub.pin(id, pinned);
+  }
+
+  async deleteWeights(id: string): Promise<void> {
+    this.answering.release();
+    await this.hub.delete(id);
+  }
+
   listModels() {
     return this.kept.list();
   }
@@ -220,21 +282,34 @@ class EngineWorker implements protocol.GraftWorker {
     return this.kept.delete(id);
   }
 
+  private async openHubModel(ref: protocol.HubRef): Promise<protocol.ModelReport> {
+    let notKept: string | null = null;
+    const model = await this.models.get(modelKey(ref), () => this.hub.open(ref, (message) => (notKept = message)));
+    return modelReport(model, ref, notKept);
+  }
+
   /** The conversation's memory is freed first: training and chat need not fit together. */
   private async openForTraining(ref: protocol.ModelRef) {
     this.answering.release();
     const openEngine = () => this.engine.open();
-    return { openEngine, model: await this.model(ref), modelFiles: await this.sources.model(ref) };
+    return {
+      openEngine,
+      model: await this.model(ref),
+      modelFiles: await this.sources.model(ref),
+      cache: this.hub.cache(ref),
+    };
   }
 
   private async asked(ref: protocol.ModelRef, runId: string | null) {
     const run =
       runId === null ? undefined : this.library.folder(runId, (await this.library.get(runId)).name).asSource();
-    return { engine: await this.engine.open(), model: await this.model(ref), run };
+    return { engine: await this.engine.open(), model: await this.model(ref), cache: this.hub.cache(ref), run };
   }
 
   private model(ref: protocol.ModelRef): Promise<HubModel> {
-    return this.models.get(modelKey(ref), async () => openModel(await this.sources.model(ref)));
+    return this.models.get(modelKey(ref), async () =>
+      ref.kind === 'hub' ? this.hub.open(ref) : openModel(await this.sources.model(ref)),
+    );
   }
 
   private dataset(ref: protocol.DatasetRef): Promise<DatasetFile> {
@@ -247,8 +322,14 @@ class EngineWorker implements protocol.GraftWorker {
   }
 }
 
+/** How a run with these settings keeps base weights; one that trains all of them holds them in 32 bits. */
+function baseStorage(settings: protocol.StorageSettings): WeightStorage {
+  const { use_peft, load_in_4bit, use_bnb_nested_quant, embedding_dtype } = settings;
+  return { dtype: use_peft ? settings.dtype : 'float32', load_in_4bit, use_bnb_nested_quant, embedding_dtype };
+}
+
 function planReport(plan: RunPlan, data: PreparedData): protocol.PlanReport {
-  const { memory, lengths, trainableParameters, totalParameters } = plan;
+  const { memory, lengths, trainableParameters, totalParameters, storage } = plan;
   return {
     totalBytes: memory.totalBytes,
     bytes: { ...memory.bytes },
@@ -256,6 +337,7 @@ function planReport(plan: RunPlan, data: PreparedData): protocol.PlanReport {
     trainableParameters,
     totalParameters,
     totalSteps: data.totalSteps,
+    storage,
   };
 }
 
@@ -266,7 +348,7 @@ function modelReport(model: HubModel, ref: protocol.ModelRef, notKept: string | 
   const largest = whole.reduce((most, weight) => (weight.elements > most.elements ? weight : most));
   return {
     ref,
-    name: model.name,
+    name: ref.name,
     family: spec.family,
     parameters: weights.reduce((sum, { elements }) => sum + elements, 0),
     layers: spec.numLayers,

@@ -2,22 +2,27 @@
 import { GraftError } from '../src/core/errors';
 import type { StoredModel } from '../src/core/library';
 import type { FileSource } from '../src/core/store';
+import { hubLayout } from '../src/formats/gguf';
 import { httpSource } from '../src/formats/sources';
 import { fileListSource } from '../src/storage/files';
 import type { KeptModels } from '../src/storage/indexeddb';
 import type { DatasetFile } from '../src/recipes';
 import type { DatasetRef, ModelRef } from '../src/protocol';
+import type { HubModels } from './hub-models';
 
 export class Sources {
   constructor(
     /** Base URL of the page. */
     private readonly baseUrl: string,
     private readonly kept: KeptModels,
+    private readonly hub: HubModels,
   ) {}
 
   async model(ref: ModelRef): Promise<FileSource> {
-    if (ref.kind === 'kept') return this.kept.source(ref.id);
-    if (ref.kind === 'files') return fileListSource(ref.name, ref.files);
+    if (ref.kind === 'hub') return this.hub.source(ref);
+    // A GGUF file is a folder in the Hub's layout to everyone from here on.
+    if (ref.kind === 'kept') return hubLayout(await this.kept.source(ref.id));
+    if (ref.kind === 'files') return hubLayout(fileListSource(ref.name, ref.files));
     return httpSource(new URL(`models/${encodeURIComponent(ref.name)}/`, this.baseUrl).href, { name: ref.name });
   }
 
@@ -55,11 +60,12 @@ export class Sources {
   }
 }
 
-/** What a model folder in the Hub's layout needs; copies leave out the weights in other formats beside it. */
-const MODEL_FILE = /\.(json|safetensors|jinja|model|txt)$/;
+/** What a model folder in the Hub's layout needs, and GGUF; copies leave out the weights in other formats beside it. */
+const MODEL_FILE = /\.(json|safetensors|jinja|model|txt|gguf)$/i;
 
 /** Tells one model from another; refs to the same files share it. */
 export function modelKey(ref: ModelRef): string {
+  if (ref.kind === 'hub') return `hub/${ref.name}@${ref.commit ?? ref.revision}`;
   return ref.kind === 'builtin' ? `builtin/${ref.name}` : `${ref.kind}/${ref.id}`;
 }
 

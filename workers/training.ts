@@ -5,7 +5,7 @@ import type { LogRow, PlainError, RunSummary, TrainerState, TrainEvent } from '.
 import type { RunRecord, RunState } from '../src/core/library';
 import { decodeUtf8, encodeUtf8, type FileSource } from '../src/core/store';
 import type { HubModel } from '../src/formats/model';
-import { CHECKPOINT_SLOTS, finetune, type DatasetFile, type Engine } from '../src/recipes';
+import { CHECKPOINT_SLOTS, finetune, type DatasetFile, type Engine, type ModelCache } from '../src/recipes';
 import type { RunLibrary } from '../src/storage/indexeddb';
 import type { RunEvent, RunRequest } from '../src/protocol';
 import { Diary } from './diary';
@@ -24,6 +24,7 @@ export interface TrainInput {
   readonly openEngine: () => Promise<Engine>;
   readonly model: HubModel;
   readonly modelFiles: FileSource;
+  readonly cache: ModelCache | undefined;
 }
 
 export class Training {

@@ -3,6 +3,7 @@ import type { RunConfig } from '../core/config';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import { elementCount } from '../core/dtypes';
 import { planTraining, type MemoryPlan } from '../engine';
+import { weightStorageKey } from './steps/cached-weights';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
 import { trainOptions, type ShapedModel } from './steps/options';
 
@@ -16,6 +17,8 @@ export interface RunPlan {
   readonly lengths: readonly number[];
   /** Optimiser steps of the whole run; undefined without data, unless the run says max_steps. */
   readonly totalSteps: number | undefined;
+  /** How base weights are stored, as a key of the weight cache. */
+  readonly storage: string;
 }
 
 /**
@@ -34,6 +37,7 @@ export function planRun(run: RunConfig, model: ShapedModel, data?: PreparedData)
     totalParameters: base + (adapter ?? 0),
     lengths,
     totalSteps: data?.totalSteps ?? (run.max_steps > 0 ? run.max_steps : undefined),
+    storage: weightStorageKey(options),
   };
 }
 

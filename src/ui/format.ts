@@ -1,5 +1,6 @@
 /** Numbers as the page shows them. */
 import { formatCount } from '../core/format';
+import type { Transfer } from './state/transfer';
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
 
@@ -17,7 +18,7 @@ export function formatSize(bytes: number): string {
 
 /** 1234567 as `1.2M`: for parameter counts. */
 export function formatMillions(n: number): string {
-  if (n >= 1e9) return `${trimmed(n / 1e9)}B`;
+  if (n >= 999.5e6) return `${trimmed(n / 1e9)}B`;
   if (n >= 1e6) return `${trimmed(n / 1e6)}M`;
   if (n >= 1e4) return `${trimmed(n / 1e3)}K`;
   return formatCount(n);
@@ -31,6 +32,13 @@ export function formatDuration(seconds: number): string {
   const minutes = Math.floor(whole / 60);
   if (minutes < 60) return `${minutes} min ${String(whole % 60).padStart(2, '0')} s`;
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+/** `102 MiB of 257 MiB, 11.9 MiB a second, 13 s left`. */
+export function formatTransfer({ loaded, total, rate }: Transfer): string {
+  const amount = `${formatSize(loaded)} of ${formatSize(total)}`;
+  if (!rate) return amount;
+  return `${amount}, ${formatSize(Math.round(rate))} a second, ${formatDuration((total - loaded) / rate)} left`;
 }
 
 /** A loss or a norm: four digits that matter. */

@@ -7,11 +7,42 @@ export interface ChosenFolder {
   readonly files: File[];
 }
 
+/** The part of the File System Access API that Graft uses; TypeScript's own types lack the picker. */
+interface FolderHandle {
+  readonly name: string;
+  values(): AsyncIterable<{ kind: 'directory' } | { kind: 'file'; getFile(): Promise<File> }>;
+}
+
+const { showDirectoryPicker } = globalThis as { showDirectoryPicker?: () => Promise<FolderHandle> };
+
+/** Whether the browser opens folders by itself; elsewhere `<input webkitdirectory>` hands over all that is in one. */
+export const canPickFolder = showDirectoryPicker !== undefined;
+
+/** A folder that the user picks; undefined where they don't. */
+export async function pickFolder(): Promise<ChosenFolder | undefined> {
+  const handle = await showDirectoryPicker!().catch((error: unknown) => {
+    if ((error as { name?: unknown }).name === 'AbortError') return undefined;
+    throw error;
+  });
+  if (!handle) return undefined;
+  const files: File[] = [];
+  for await (const entry of handle.values()) if (entry.kind === 'file') files.push(await entry.getFile());
+  return { name: handle.name, files };
+}
+
 /** The files of `<input webkitdirectory>`; their paths begin with the folder's name. */
 export function chosenFolder(list: FileList): ChosenFolder | undefined {
   const files = [...list];
   const [first] = files;
   return first && { name: first.webkitRelativePath.split('/')[0] || 'folder', files };
+}
+
+/** Loose files: a model in one file goes by its name. */
+export function chosenFiles(files: readonly File[]): ChosenFolder | undefined {
+  const weights = files.filter(({ name }) => /\.(gguf|safetensors)$/i.test(name));
+  const [single] = weights;
+  const name = weights.length === 1 && single ? single.name.replace(/\.\w+$/, '') : 'opened files';
+  return files.length > 0 ? { name, files: [...files] } : undefined;
 }
 
 /** What was dropped: a folder (its own files, without sub-folders), or loose files. */
@@ -20,7 +51,7 @@ export async function droppedFolder(transfer: DataTransfer): Promise<ChosenFolde
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry());
   const folder = entries.find((entry): entry is FileSystemDirectoryEntry => entry?.isDirectory === true);
   if (folder) return { name: folder.name, files: await filesOf(folder) };
-  return loose.length > 0 ? { name: 'dropped files', files: loose } : undefined;
+  return chosenFiles(loose);
 }
 
 async function filesOf(folder: FileSystemDirectoryEntry): Promise<File[]> {

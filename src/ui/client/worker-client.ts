@@ -16,8 +16,14 @@ interface Live {
 export class WorkerClient {
   private live: Live | undefined;
   private jobs = 0;
+  private prepare: (worker: Remote<GraftWorker>) => void = () => undefined;
 
   constructor(private readonly startWorker: () => Worker = startEngineWorker) {}
+
+  /** What every worker is told before anything else is asked of it. */
+  onStart(prepare: (worker: Remote<GraftWorker>) => void): void {
+    this.prepare = prepare;
+  }
 
   /** Calls the worker; rejects with the worker's error, or where the worker dies first. */
   call<T>(ask: (worker: Remote<GraftWorker>) => Promise<T>): Promise<T> {
@@ -62,9 +68,15 @@ export class WorkerClient {
       const what = event.message || 'its script could not be loaded';
       end(new Error(`The engine stopped working (${what}). Reload the page and try again.`));
     });
-    const remote = wrap<WorkerEntry>(worker).open(document.baseURI);
+    const remote = this.open(wrap<WorkerEntry>(worker));
     remote.catch((error: unknown) => end(error instanceof Error ? error : new Error(String(error))));
     return { worker, remote, gone, end };
+  }
+
+  private async open(entry: Remote<WorkerEntry>): Promise<Remote<GraftWorker>> {
+    const worker = await entry.open(document.baseURI);
+    this.prepare(worker);
+    return worker;
   }
 }
 

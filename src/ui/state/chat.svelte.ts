@@ -2,7 +2,7 @@
 import { proxy } from 'comlink';
 import type { PlainError } from '../../core/events';
 import type { Message } from '../../core/text';
-import type { GenerateReply, ModelRef, Voice } from '../../protocol';
+import type { GenerateReply, ModelRef, StorageSettings, Voice } from '../../protocol';
 import { isCancelled, toPlainError } from '../client/errors';
 import type { WorkerClient } from '../client/worker-client';
 import type { SamplingState } from './sampling.svelte';
@@ -23,6 +23,8 @@ export interface Partner {
   readonly model: ModelRef;
   /** The run whose adapter answers; null for the base model alone. */
   readonly runId: string | null;
+  /** How the base model is kept where no run says so. */
+  readonly storage: StorageSettings;
 }
 
 export class ChatState {

@@ -1,6 +1,7 @@
 /** Past runs and kept models, and the run that Chat and Export use. */
 import type { PlainError } from '../../core/events';
 import type { KeptModel, RunDetail, RunRecord } from '../../core/library';
+import type { HubRef, KeptWeights } from '../../protocol';
 import { toPlainError } from '../client/errors';
 import { downloadAsZip, fileName } from '../client/files';
 import type { WorkerClient } from '../client/worker-client';
@@ -11,6 +12,8 @@ const SETTING = 'run-open';
 export class LibraryState {
   runs = $state.raw<readonly RunRecord[]>([]);
   models = $state.raw<readonly KeptModel[]>([]);
+  /** Of models on the Hub, most recently used first. */
+  weights = $state.raw<readonly KeptWeights[]>([]);
   /** The run that is open, with its log and files. */
   opened = $state.raw<RunDetail>();
   error = $state.raw<PlainError>();
@@ -30,6 +33,7 @@ export class LibraryState {
     return this.attempt(async () => {
       this.runs = await this.client.call((worker) => worker.listRuns());
       this.models = await this.client.call((worker) => worker.listModels());
+      this.weights = await this.client.call((worker) => worker.listWeights());
       this.loaded = true;
     });
   }
@@ -74,6 +78,28 @@ export class LibraryState {
     return this.attempt(async () => {
       await this.client.call((worker) => worker.deleteModel(id));
       await this.refresh();
+    });
+  }
+
+  pinWeights(id: string, pinned: boolean): Promise<void> {
+    return this.attempt(async () => {
+      await this.client.call((worker) => worker.pinWeights(id, pinned));
+      await this.refresh();
+    });
+  }
+
+  deleteWeights(id: string): Promise<void> {
+    return this.attempt(async () => {
+      await this.client.call((worker) => worker.deleteWeights(id));
+      await this.refresh();
+    });
+  }
+
+  /** What is kept of a model as a run stores it. */
+  weightsOf(model: HubRef, storage: string): KeptWeights | undefined {
+    return this.weights.find((kept) => {
+      const { name, commit } = kept.model;
+      return name === model.name && commit === model.commit && kept.storage === storage;
     });
   }
 

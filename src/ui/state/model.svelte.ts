@@ -2,7 +2,7 @@
 import { proxy } from 'comlink';
 import type { PlainError } from '../../core/events';
 import type { StoredModel } from '../../core/library';
-import type { ModelRef, ModelReport } from '../../protocol';
+import type { HubRef, ModelRef, ModelReport } from '../../protocol';
 import { isCancelled, toPlainError } from '../client/errors';
 import type { ChosenFolder } from '../client/files';
 import type { WorkerClient } from '../client/worker-client';
@@ -20,6 +20,7 @@ export class ModelState {
   /** Keep a copy of folders in this browser. */
   keep = $state(true);
 
+  private asked = $state.raw<ModelRef>(STARTER);
   private controller: AbortController | undefined;
 
   constructor(private readonly client: WorkerClient) {}
@@ -39,6 +40,7 @@ export class ModelState {
     this.cancel();
     const controller = new AbortController();
     this.controller = controller;
+    this.asked = ref;
     this.error = undefined;
     this.opening = { name: ref.name, loaded: 0, total: 0 };
     const progress = (loaded: number, total: number) => {
@@ -58,12 +60,23 @@ export class ModelState {
     }
   }
 
+  /** The model on the Hub that was asked for last, whether it opened or not. */
+  get asksHub(): HubRef | undefined {
+    return this.asked.kind === 'hub' ? this.asked : undefined;
+  }
+
   cancel(): void {
     this.controller?.abort();
   }
 
   get isStarter(): boolean {
     return this.report?.ref.kind === 'builtin' && this.report.ref.name === STARTER.name;
+  }
+
+  /** The model on the Hub that is open. */
+  get onHub(): HubRef | undefined {
+    const ref = this.report?.ref;
+    return ref?.kind === 'hub' ? ref : undefined;
   }
 
   /** How to ask for a past run's model; null where only the user can open its folder. */
@@ -77,7 +90,9 @@ export class ModelState {
 function isReopenable(value: unknown): value is ModelRef {
   const ref = value as Partial<Record<string, unknown>> | null;
   return (
-    (ref?.['kind'] === 'builtin' || (ref?.['kind'] === 'kept' && typeof ref['id'] === 'string')) &&
+    (ref?.['kind'] === 'builtin' ||
+      (ref?.['kind'] === 'kept' && typeof ref['id'] === 'string') ||
+      (ref?.['kind'] === 'hub' && typeof ref['revision'] === 'string' && typeof ref['commit'] === 'string')) &&
     typeof ref['name'] === 'string'
   );
 }

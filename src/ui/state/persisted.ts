@@ -16,4 +16,12 @@ export function saveSetting(key: string, value: unknown): void {
   }
 }
 
+export function removeSetting(key: string): void {
+  try {
+    localStorage.removeItem(`graft.${key}`);
+  } catch {
+    // Nothing was kept, then.
+  }
+}
+
 export const isText = (value: unknown): value is string => typeof value === 'string';

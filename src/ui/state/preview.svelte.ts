@@ -26,6 +26,11 @@ export class PreviewState {
   /** Asks for a new preview soon; the answer to an older request is dropped. */
   follow(request: RunRequest): () => void {
     const ask = ++this.asked;
+    if (this.request?.model !== request.model) {
+      // What another model needs would be read as this one's.
+      this.plan = undefined;
+      this.planError = undefined;
+    }
     this.request = request;
     this.busy = true;
     const timer = setTimeout(() => void this.refresh(ask, request), SETTLE);

@@ -7,6 +7,13 @@ import { isText, loadSetting, saveSetting } from './persisted';
 /** The recipe for the starter on the policy pairs: one file for the page, the demo and the command line. */
 const QUICKSTART_URL = 'recipes/quickstart.yaml';
 const SETTING = 'run';
+const TOUCHED = 'run-own';
+const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
+
+/** For a model of the user's disk. */
+export const DEFAULTS = parseRunConfig('');
+/** For a model on the Hub, which is mostly larger than people expect: QLoRA. */
+export const HUB_DEFAULTS = parseRunConfig('load_in_4bit: true');
 
 export class RecipeState {
   /** Checked at all times: a change that is refused leaves it as it was. */
@@ -14,12 +21,13 @@ export class RecipeState {
   /** What is wrong with the last change, by key; `file` for a run file. */
   errors = $state.raw<Partial<Record<keyof RunConfig | 'file', PlainError>>>({});
 
-  private touched = false;
+  private touched = $state(false);
 
   async restore(): Promise<void> {
     const saved = loadSetting<string | null>(SETTING, null, isText);
-    if (saved !== null && this.load(saved)) return;
-    await this.useQuickstart();
+    const touched = loadSetting(TOUCHED, true, isFlag);
+    if (saved === null || !this.load(saved)) return this.useQuickstart();
+    this.touch(touched);
   }
 
   /** Loads the recipe that suits the built-in starter. */
@@ -28,19 +36,24 @@ export class RecipeState {
     if (!response.ok)
       throw new Error(`The quick-start recipe could not be loaded (${response.status}): reload the page.`);
     this.load(await response.text(), 'quickstart.yaml');
-    this.touched = false;
+    this.touch(false);
   }
 
-  /** The defaults, which suit larger models; settings that the user has changed stay. */
-  useDefaultsUnlessTouched(): void {
-    if (!this.touched) this.apply(parseRunConfig(''));
+  /** What suits a model better than the starter's recipe; settings that the user has changed stay. */
+  useUnlessTouched(config: RunConfig): void {
+    this.apply(this.unlessTouched(config));
+  }
+
+  /** The settings that the next run would have with a model for which `config` is right. */
+  unlessTouched(config: RunConfig): RunConfig {
+    return this.touched ? this.config : config;
   }
 
   /** Changes one setting; returns false and says why where the value is refused. */
   set<K extends keyof RunConfig>(key: K, value: RunConfig[K]): boolean {
     try {
       this.apply(parseRunConfig(formatRunConfig({ ...this.config, [key]: value }), {}, 'This setting'));
-      this.touched = true;
+      this.touch(true);
       this.clear(key);
       return true;
     } catch (error) {
@@ -58,7 +71,7 @@ export class RecipeState {
   load(yaml: string, name = 'run.yaml'): boolean {
     try {
       this.apply(parseRunConfig(yaml, {}, name));
-      this.touched = true;
+      this.touch(true);
       this.errors = {};
       return true;
     } catch (error) {
@@ -74,6 +87,12 @@ export class RecipeState {
   private apply(config: RunConfig): void {
     this.config = config;
     saveSetting(SETTING, formatRunConfig(config));
+  }
+
+  /** Whether the settings are the user's own, or come with a model. */
+  private touch(touched: boolean): void {
+    this.touched = touched;
+    saveSetting(TOUCHED, touched);
   }
 
   private clear(key: keyof RunConfig): void {

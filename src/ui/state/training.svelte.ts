@@ -6,6 +6,7 @@ import type { GraftWorker, JobId, ModelRef, Profile, RunEvent, RunRequest } from
 import type { Remote } from 'comlink';
 import { isCancelled, toPlainError } from '../client/errors';
 import type { WorkerClient } from '../client/worker-client';
+import { TransferRate, type Transfer } from './transfer';
 
 /** Milliseconds after which a cancel that waits for its step offers to end the worker. */
 const PATIENCE = 8000;
@@ -26,7 +27,7 @@ export class TrainingState {
   stuck = $state(false);
   /** What is being done, in words. */
   phase = $state('');
-  loading = $state.raw<{ loaded: number; total: number }>();
+  loading = $state.raw<Transfer>();
   totalSteps = $state(0);
   tokensPerSecond = $state<number>();
   secondsLeft = $state<number>();
@@ -41,6 +42,7 @@ export class TrainingState {
   /** Nothing was trained yet in this sitting: kernels are being built. */
   warmingUp = $state(false);
 
+  private rate = new TransferRate();
   private controller: AbortController | undefined;
   /** Rows that have come since the page was last told; a fast GPU sends more than can be drawn. */
   private fresh: LogRow[] = [];
@@ -152,9 +154,10 @@ export class TrainingState {
       void this.onChange(event.record.id).catch(() => undefined);
     } else if (event.kind === 'phase') {
       this.phase = event.detail;
-      if (event.phase !== 'loading') this.loading = undefined;
+      if (event.phase === 'loading') this.rate = new TransferRate();
+      else this.loading = undefined;
     } else if (event.kind === 'loading') {
-      this.loading = { loaded: event.loadedBytes, total: event.totalBytes };
+      this.loading = this.rate.note(event.loadedBytes, event.totalBytes);
     } else if (event.kind === 'plan') {
       this.totalSteps = event.totalSteps;
     } else if (event.kind === 'resumed') {

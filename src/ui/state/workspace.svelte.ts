@@ -1,6 +1,7 @@
 /** Everything that the page holds, one class for each concern, and what happens between them. */
+import type { RunConfig } from '../../core/config';
 import type { PlainError } from '../../core/events';
-import type { RunRequest } from '../../protocol';
+import type { HubRef, KeptWeights, RunRequest } from '../../protocol';
 import { toPlainError } from '../client/errors';
 import type { ChosenFolder } from '../client/files';
 import { WorkerClient } from '../client/worker-client';
@@ -8,11 +9,13 @@ import { BudgetState } from './budget.svelte';
 import { ChatState } from './chat.svelte';
 import { CompareState } from './compare.svelte';
 import { DatasetState } from './dataset.svelte';
+import { DownloadState } from './download.svelte';
 import { DeviceState } from './device.svelte';
+import { HubState } from './hub.svelte';
 import { LibraryState } from './library.svelte';
 import { ModelState, STARTER } from './model.svelte';
 import { PreviewState } from './preview.svelte';
-import { RecipeState } from './recipe.svelte';
+import { DEFAULTS, HUB_DEFAULTS, RecipeState } from './recipe.svelte';
 import { SamplingState } from './sampling.svelte';
 import { TrainingState } from './training.svelte';
 
@@ -23,11 +26,13 @@ export class Workspace {
   readonly client = new WorkerClient();
   readonly device = new DeviceState(this.client);
   readonly model = new ModelState(this.client);
+  readonly hub = new HubState(this.client);
   readonly dataset = new DatasetState(this.client);
   readonly recipe = new RecipeState();
   readonly preview = new PreviewState(this.client);
   readonly budget = new BudgetState(this.client, this.recipe);
   readonly library = new LibraryState(this.client);
+  readonly download = new DownloadState(this.client, () => this.library.refresh());
   readonly training = new TrainingState(this.client, (runId) => this.runChanged(runId));
   readonly sampling = new SamplingState();
   readonly chat = new ChatState(this.client, this.sampling);
@@ -46,7 +51,7 @@ export class Workspace {
       await this.device.readPersistence();
       await this.recipe.restore();
       await this.dataset.restore();
-      await Promise.all([this.model.restore(), this.library.restore()]);
+      await Promise.all([this.model.restore(), this.library.restore(), this.hub.restore()]);
       if (this.library.opened) this.training.show(this.library.opened);
       this.ready = true;
       await detected;
@@ -77,7 +82,8 @@ export class Workspace {
     const model = this.model.report;
     if (!model || !this.ready) return undefined;
     const names = { model_name_or_path: model.name, dataset: this.dataset.ref.name };
-    return { model: model.ref, dataset: this.dataset.ref, config: { ...this.recipe.config, ...names } };
+    const revision = this.model.onHub?.commit ?? this.recipe.config.revision; // a branch moves on, a commit doesn't
+    return { model: model.ref, dataset: this.dataset.ref, config: { ...this.recipe.config, ...names, revision } };
   }
 
   get canTrain(): boolean {
@@ -103,6 +109,7 @@ export class Workspace {
     const { request } = this;
     if (!request || !this.canTrain) return;
     this.leaveConversation();
+    this.download.clear(); // the run goes on with it
     void this.device.askToPersist();
     await this.training.start(request);
   }
@@ -139,7 +146,45 @@ export class Workspace {
 
   async openFolder(folder: ChosenFolder): Promise<void> {
     await this.model.openFolder(folder);
-    if (!this.model.error) this.recipe.useDefaultsUnlessTouched();
+    if (!this.model.error) this.recipe.useUnlessTouched(DEFAULTS);
+  }
+
+  /** Opens a model on the Hub: its facts and its fit, without a byte of its weights. */
+  async openHub(ref: HubRef): Promise<void> {
+    this.download.clear();
+    await this.model.open(ref);
+    if (!this.model.error) this.recipe.useUnlessTouched(HUB_DEFAULTS);
+  }
+
+  /** The settings that the next run would have with a model from the Hub. */
+  get hubConfig(): RunConfig {
+    return this.recipe.unlessTouched(HUB_DEFAULTS);
+  }
+
+  /** Asks once more for the model that did not open: there is a token now. */
+  async reopen(): Promise<void> {
+    const { asksHub } = this.model;
+    if (asksHub) await this.openHub(asksHub);
+  }
+
+  /** Searches the Hub; a model's whole name opens it. */
+  async find(query: string): Promise<void> {
+    const named = await this.hub.find(query);
+    if (named) await this.openHub(named);
+  }
+
+  /** What this browser keeps of the open model's weights, in the types that the next run needs. */
+  get keptWeights(): KeptWeights | undefined {
+    const { onHub } = this.model;
+    const { plan } = this.preview;
+    return onHub && plan ? this.library.weightsOf(onHub, plan.storage) : undefined;
+  }
+
+  async fetchWeights(): Promise<void> {
+    const { report, onHub } = this.model;
+    if (!report || !onHub || this.training.running) return;
+    void this.device.askToPersist();
+    await this.download.start(onHub, this.recipe.config, report.weightBytes);
   }
 
   private leaveConversation(): void {

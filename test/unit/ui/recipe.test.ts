@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseRunConfig } from '../../../src/core/config';
-import { RecipeState } from '../../../src/ui/state/recipe.svelte';
+import { DEFAULTS, RecipeState } from '../../../src/ui/state/recipe.svelte';
 import { ADVANCED, BASIC } from '../../../src/ui/settings';
 
 describe('RecipeState', () => {
@@ -43,7 +43,7 @@ describe('RecipeState', () => {
   test('defaults come back only while nothing was changed by hand', () => {
     const recipe = new RecipeState();
     recipe.set('lora_r', 4);
-    recipe.useDefaultsUnlessTouched();
+    recipe.useUnlessTouched(DEFAULTS);
     expect(recipe.config.lora_r).toBe(4);
   });
 });
