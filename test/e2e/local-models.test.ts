@@ -8,19 +8,22 @@ import { tinyModel } from '../unit/recipes/support';
 
 const RUN = 'per_device_train_batch_size: 2\ngradient_accumulation_steps: 1\nmax_length: 32\nmax_steps: 2\nlora_r: 4\n';
 
-test.skipIf(!hasReference)('a GGUF file trains as a folder does, and its copy is there after a reload', async ({ page, site }) => {
-  const graft = await GraftPage.open(page, site);
-  await graft.at('model-files').setInputFiles(reference('models/stories260K/model-f32.gguf'));
-  await graft.at('model-name').getByText('model-f32', { exact: true }).waitFor();
-  await graft.useData('pairs.jsonl', '{"question": "Who are you?", "answer": "A cat."}\n'.repeat(4));
-  await graft.useRunFile(RUN.replace('32', '256'));
-  await graft.start();
-  await graft.state('finished');
+test.skipIf(!hasReference)(
+  'a GGUF file trains as a folder does, and its copy is there after a reload',
+  async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft.at('model-files').setInputFiles(reference('models/stories260K/model-f32.gguf'));
+    await graft.at('model-name').getByText('model-f32', { exact: true }).waitFor();
+    await graft.useData('pairs.jsonl', '{"question": "Who are you?", "answer": "A cat."}\n'.repeat(4));
+    await graft.useRunFile(RUN.replace('32', '256'));
+    await graft.start();
+    await graft.state('finished');
 
-  await page.reload();
-  await graft.at('model-name').getByText('model-f32', { exact: true }).waitFor();
-  expect(await graft.at('kept-models').innerText()).toContain('model-f32');
-});
+    await page.reload();
+    await graft.at('model-name').getByText('model-f32', { exact: true }).waitFor();
+    expect(await graft.at('kept-models').innerText()).toContain('model-f32');
+  },
+);
 
 test('a folder is opened with the picker of the browser where it has one', async ({ page, site }) => {
   const source = await tinyModel();
