@@ -4,10 +4,13 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
-import { HubClient } from '../hub/client';
-import { checkRevision } from '../hub/names';
+import type { OpeningCache } from '../core/weight-cache';
+import { HubClient, HUGGING_FACE } from '../hub/client';
+import { checkRevision, isCommit } from '../hub/names';
 import { hubSource } from '../hub/source';
+import { replayedSource } from '../storage/recording';
 import { cachedSnapshot, preferLocal } from './hub-cache';
+import { openingsFolder } from './opening-folder';
 
 /** Where this run finds the Hub, the token and the cache. */
 export interface HubSettings {
@@ -15,7 +18,10 @@ export interface HubSettings {
   readonly token: string | undefined;
   /** No request is made: only what the cache has can be used. */
   readonly offline: boolean;
+  /** Of Hugging Face's tools. */
   readonly cacheFolder: string;
+  /** Graft's own. */
+  readonly openings: OpeningCache;
 }
 
 /**
@@ -36,12 +42,14 @@ export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise
       env['HF_TOKEN'] || env['HUGGING_FACE_HUB_TOKEN'] || (await readFile(tokenFile, 'utf8').catch(() => undefined)),
     offline: /^(1|on|yes|true)$/i.test(env['HF_HUB_OFFLINE'] || env['TRANSFORMERS_OFFLINE'] || ''),
     cacheFolder: folder('HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub'),
+    openings: openingsFolder(env),
   };
 }
 
 /**
  * A model of the Hub at the commit that `revision` stands for. Files that Hugging Face's cache has of that commit come
- * from there; where the Hub can't be reached, the cache's last known commit is used and `say` told so.
+ * from there. Where the Hub can't be reached, the commit is what it was when it last could, files are what is kept of
+ * them, and `say` is told so.
  * @throws `network` or `not-found` where neither has it; what else the Hub answers
  */
 export async function openHubModel(
@@ -50,15 +58,17 @@ export async function openHubModel(
   say: (line: string) => void,
   settings?: HubSettings,
 ): Promise<FileSource> {
-  const { endpoint, token, offline, cacheFolder } = settings ?? (await hubSettings());
+  const found = settings ?? (await hubSettings());
+  const { endpoint, token, offline, cacheFolder, openings } = found;
   checkRevision(revision);
   if (offline) {
-    const cached = await cachedSnapshot(cacheFolder, repo, revision);
-    if (cached) return cached;
-    throw new GraftError(
+    const missing = new GraftError(
       'not-found',
       `HF_HUB_OFFLINE is set, and ${cacheFolder} has no ${repo} at revision ${revision}: unset it once to download.`,
     );
+    const kept = await keptModel(repo, revision, found, missing);
+    if (kept) return kept.source;
+    throw missing;
   }
   const client = new HubClient({
     endpoint,
@@ -67,14 +77,41 @@ export async function openHubModel(
   });
   try {
     const model = await client.model(repo, revision);
+    // Not keeping it costs opening without a connection, and nothing now.
+    const known = { commit: model.commit, seenAt: Date.now() };
+    await openings.keepRevision(repositoryKey(repo, endpoint), revision, known).catch(() => undefined);
     const remote = hubSource(client, model);
     const cached = await cachedSnapshot(cacheFolder, repo, model.commit);
     return cached ? preferLocal(cached, remote) : remote;
   } catch (error) {
     if (!(error instanceof GraftError) || error.code !== 'network') throw error;
-    const cached = await cachedSnapshot(cacheFolder, repo, revision);
-    if (!cached) throw error;
-    say(`${error.message} Using commit ${cached.commit} from ${cacheFolder}.`);
-    return cached;
+    const kept = await keptModel(repo, revision, found, error);
+    if (!kept) throw error;
+    say(`${error.message} Using commit ${kept.source.commit} from ${kept.from}.`);
+    return kept.source;
   }
+}
+
+/** What is kept of a model at a revision, by Graft or by Hugging Face's tools; reading what is not throws `missing`. */
+async function keptModel(
+  repo: string,
+  revision: string,
+  { endpoint, cacheFolder, openings }: HubSettings,
+  missing: GraftError,
+): Promise<{ readonly source: FileSource; readonly from: string } | undefined> {
+  const known = isCommit(revision) ? undefined : await openings.revision(repositoryKey(repo, endpoint), revision);
+  const commit = known?.commit ?? revision;
+  const opening = isCommit(commit) ? await openings.opening(`${repo}@${commit}`) : undefined;
+  const snapshot = await cachedSnapshot(cacheFolder, repo, opening ? commit : revision);
+  if (opening)
+    return { source: replayedSource(opening, snapshot ?? absent(repo, commit, missing)), from: "Graft's cache" };
+  return snapshot && { source: snapshot, from: cacheFolder };
+}
+
+const repositoryKey = (repo: string, endpoint: string | undefined) => `${endpoint ?? HUGGING_FACE} ${repo}`;
+
+/** Files that are not here. */
+function absent(name: string, commit: string, error: GraftError): FileSource {
+  const refuse = () => Promise.reject(error);
+  return { name, commit, list: refuse, size: refuse, read: refuse };
 }

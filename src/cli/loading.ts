@@ -1,7 +1,8 @@
 /** Opening what commands share, with a progress bar. */
-import { openModel, type HubModel } from '../formats/model';
+import type { HubModel } from '../formats/model';
 import { formatBytes } from '../recipes';
 import type { Arguments, Flag } from './arguments';
+import { openSource } from './model-cache';
 import { modelSource } from './sources';
 import type { Terminal } from './terminal';
 
@@ -11,12 +12,13 @@ export const MODEL_FLAG: Flag = {
 };
 export const ADAPTER_FLAG: Flag = { value: 'DIR', help: 'an adapter folder, as PEFT or Graft writes it' };
 
-export async function modelArgument(args: Arguments): Promise<HubModel> {
-  return openModel(
-    await modelSource(
-      args.required('model', 'name a model folder, a GGUF file, org/name on the Hub, or starter for the built-in one'),
-    ),
+export async function modelArgument(args: Arguments, terminal: Terminal): Promise<HubModel> {
+  const name = args.required(
+    'model',
+    'name a model folder, a GGUF file, org/name on the Hub, or starter for the built-in one',
   );
+  const say = (line: string) => terminal.say(line);
+  return openSource(await modelSource(name, undefined, say), say);
 }
 
 /** Shows how much of the weights has been loaded. */

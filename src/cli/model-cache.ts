@@ -1,12 +1,14 @@
-/** The weights that the command line keeps, in the user's cache folder. */
+/** What the command line keeps of models, in the user's cache folder. */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../core/hash';
-import { encodeUtf8 } from '../core/store';
-import type { HubModel } from '../formats/model';
+import { encodeUtf8, type FileSource } from '../core/store';
+import { openModel, type HubModel } from '../formats/model';
 import type { ModelCache } from '../recipes';
+import { openKept } from '../storage/recording';
 import { ShardedWeightCache } from '../storage/weights';
 import type { Arguments, Flag } from './arguments';
+import { openingsFolder } from './opening-folder';
 import type { Terminal } from './terminal';
 import { cacheFolder, FolderBackend } from './weight-folder';
 
@@ -22,6 +24,20 @@ export function openWeightCache(): ShardedWeightCache {
 }
 
 /**
+ * Opens a model. What that read of one on the Hub is kept, and read again next time, with or without a connection.
+ * `say` hears where it can't be kept.
+ * @throws what `openModel` throws
+ */
+export function openSource(source: FileSource, say: (line: string) => void): Promise<HubModel> {
+  if (source.commit === undefined) return openModel(source);
+  return openKept(openingsFolder(process.env), identityOf(source), source, openModel, say);
+}
+
+function identityOf({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string {
+  return `${name}@${commit}`;
+}
+
+/**
  * Where the weights of a model are kept: of the Hub's in any form, and of a folder's, which are on the disk already, the
  * 4 bits that they become.
  */
@@ -32,14 +48,15 @@ export async function folderCache(
   terminal: Terminal,
 ): Promise<ModelCache | undefined> {
   if (args.has('no-cache')) return undefined;
-  if (model.commit !== undefined) return modelCache(`${model.name}@${model.commit}`, terminal);
+  if (model.commit !== undefined) return modelCache(identityOf(model), terminal);
   if (!inFourBits || model.weightBytes < LEAST_BYTES) return undefined;
   return modelCache(await folderIdentity(model.name), terminal);
 }
 
 /** Where the weights of a model of that identity are kept. */
 export function modelCache(model: string, terminal: Terminal): ModelCache {
-  return { weights: openWeightCache(), model, onNotKept: (message) => terminal.say(message) };
+  const openings = openingsFolder(process.env);
+  return { weights: openWeightCache(), openings, model, onNotKept: (message) => terminal.say(message) };
 }
 
 /** A folder's path with a fingerprint of its weight files: names, sizes and times of their last change. */

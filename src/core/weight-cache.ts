@@ -104,6 +104,8 @@ export interface KnownRevision {
 export interface OpeningCache {
   opening(model: string): Promise<ModelOpening | undefined>;
   keepOpening(model: string, opening: ModelOpening): Promise<void>;
+  /** What was read turned out to be damaged. */
+  forgetOpening(model: string): Promise<void>;
   /** `repository` is an endpoint and a name, `revision` a branch or tag. */
   revision(repository: string, revision: string): Promise<KnownRevision | undefined>;
   keepRevision(repository: string, revision: string, known: KnownRevision): Promise<void>;

@@ -20,6 +20,8 @@ export interface FileProgress {
   readonly offset: number;
   /** State of the running SHA-256 over the file's first `offset` bytes; empty where nobody tells the file's own. */
   readonly hash: Uint8Array;
+  /** SHA-256 of the file's header, which `hash` covers: whoever goes on must have read the same one. */
+  readonly header?: string;
 }
 
 /**

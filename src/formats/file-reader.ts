@@ -1,6 +1,7 @@
 /** A file read from some byte on, in order: as one transfer where the source streams, by ranges elsewhere. */
 import { GraftError, throwIfCancelled } from '../core/errors';
 import { formatCount, plural } from '../core/format';
+import { sha256 } from '../core/hash';
 import type { FileSource } from '../core/store';
 import type { FileProgress } from '../core/weights';
 import { RunningSha256 } from './hash';
@@ -8,10 +9,18 @@ import { RunningSha256 } from './hash';
 /** Bytes that are asked for at once where nobody wants them but the hash. */
 const RANGE_BYTES = 16 * 2 ** 20;
 
+/** What a file begins with, as it was read by itself: its size and SHA-256. */
+interface Head {
+  readonly file: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
 /** Holds bytes against the SHA-256 that the source tells of the whole file. */
 interface Verification {
   readonly expected: string;
   readonly running: RunningSha256;
+  readonly header: string;
 }
 
 export class FileReader {
@@ -25,26 +34,40 @@ export class FileReader {
     private at: number,
     private readonly verification: Verification | undefined,
     private readonly signal: AbortSignal | undefined,
+    private readonly streams = source.stream !== undefined,
   ) {}
 
-  /** From the start, or from where it stood; verified where the source tells the file's SHA-256. */
+  /**
+   * From the start, or from where it stood; verified where the source tells the file's SHA-256. The header came in a
+   * transfer of its own, which that hash says nothing of: so it is held against the one in the file.
+   * @throws `bad-file` where they differ
+   */
   static async open(
     source: FileSource,
-    file: string,
+    head: Head,
     progress: FileProgress | undefined,
     signal: AbortSignal | undefined,
   ): Promise<FileReader> {
+    const { file } = head;
     const expected = await source.sha256?.(file);
     // Without a state, what came before can't be verified any more: the file is read from its start.
     const known = expected !== undefined && progress?.hash.byteLength === 0 ? undefined : progress;
-    const verification =
-      expected === undefined ? undefined : { expected, running: await RunningSha256.create(known?.hash) };
-    return new FileReader(source, file, known?.offset ?? 0, verification, signal);
+    if (expected === undefined) return new FileReader(source, file, known?.offset ?? 0, undefined, signal);
+    const verification = { expected, running: await RunningSha256.create(known?.hash), header: head.sha256 };
+    const reader = new FileReader(source, file, known?.offset ?? 0, verification, signal);
+    const header = known ? known.header : await reader.hashOfFirst(head.size);
+    if (header === head.sha256) return reader;
+    await reader.close();
+    throw new GraftError(
+      'bad-file',
+      `The header of ${file} of ${source.name} is not what it was when the model was opened: one of the two came ` +
+        'damaged. Nothing of it was kept: load it again.',
+    );
   }
 
-  /** From a byte on, unverified. */
+  /** From a byte on, unverified, and by ranges: what comes after the bytes wanted isn't sent. */
   static at(source: FileSource, file: string, offset: number, signal: AbortSignal | undefined): FileReader {
-    return new FileReader(source, file, offset, undefined, signal);
+    return new FileReader(source, file, offset, undefined, signal, false);
   }
 
   /** The byte that is read next. */
@@ -53,13 +76,15 @@ export class FileReader {
   }
 
   progress(): FileProgress {
-    return { file: this.file, offset: this.at, hash: this.verification?.running.state() ?? new Uint8Array(0) };
+    const { file, at: offset, verification } = this;
+    if (!verification) return { file, offset, hash: new Uint8Array(0) };
+    return { file, offset, hash: verification.running.state(), header: verification.header };
   }
 
   /** The next bytes. Throws `bad-file` where the file ends within `what` they are. */
   async take(count: number, what: string): Promise<Uint8Array> {
     throwIfCancelled(this.signal);
-    const bytes = this.source.stream ? await this.takeStreamed(count) : await this.takeRange(count);
+    const bytes = this.streams ? await this.takeStreamed(count) : await this.takeRange(count);
     if (bytes.byteLength !== count) {
       throw new GraftError(
         'bad-file',
@@ -96,6 +121,10 @@ export class FileReader {
   /** Ends the transfer, wherever it is. */
   async close(): Promise<void> {
     await this.pieces?.return?.();
+  }
+
+  private async hashOfFirst(count: number): Promise<string> {
+    return sha256(await this.take(count, 'its header'));
   }
 
   private takeRange(count: number): Promise<Uint8Array> {

@@ -1,7 +1,7 @@
 /** A model folder in Hub layout, or a GGUF file seen as one: config, weights, tokenizer, chat template. */
 import type { FloatDType } from '../core/dtypes';
 import { GraftError } from '../core/errors';
-import { quote } from '../core/format';
+import { plural, quote } from '../core/format';
 import { parameters, type DecoderSpec } from '../core/spec';
 import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
@@ -119,7 +119,29 @@ async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
   }
   const headers: SafetensorsHeader[] = [];
   for (const file of [...files].sort()) headers.push(await readHeader(source, file));
+  checkIndex(index, map, headers);
   return headers;
+}
+
+/** Throws `bad-file` where the index tells of other files than these. */
+function checkIndex(index: JsonObject, map: JsonObject, headers: readonly SafetensorsHeader[]): void {
+  let bytes = 0;
+  for (const { file, tensors } of headers) {
+    for (const { name, start, end } of tensors) {
+      bytes += end - start;
+      const named = map.string(name) ?? file;
+      if (named !== file)
+        throw new GraftError('bad-file', `${INDEX_FILE} puts ${name} into ${named}, but it is in ${file}.`);
+    }
+  }
+  const total = index.object('metadata')?.get('total_size') ?? bytes;
+  if (total !== bytes) {
+    throw new GraftError(
+      'bad-file',
+      `${INDEX_FILE} gives a total_size of ${quote(total)}, but the files hold ${plural(bytes, 'byte')} of tensors: ` +
+        'they are not the ones that it was written for.',
+    );
+  }
 }
 
 /** The stored tensor of every parameter. Throws where one is missing, misshapen, repeated, or not the model's. */

@@ -11,6 +11,8 @@ export interface StandInOptions {
   readonly revisions?: readonly string[];
   /** Sizes that the listing gets wrong. */
   readonly listedSizes?: Readonly<Record<string, number>>;
+  /** The listing tells no SHA-256 of large files, as some mirrors don't. */
+  readonly withoutHashes?: boolean;
   readonly downloads?: number;
   readonly likes?: number;
   readonly parameters?: number;
@@ -121,7 +123,8 @@ export class StandInModel {
     for (const file of this.files.values()) {
       const { sha256, blobId } = blobs ? await file.hash() : { sha256: '', blobId: '' };
       const size = this.listedSize(file);
-      const lfs = file.isLarge && { lfs: { sha256, size, pointerSize: POINTER_BYTES } };
+      const named = file.isLarge && !this.options.withoutHashes;
+      const lfs = named && { lfs: { sha256, size, pointerSize: POINTER_BYTES } };
       siblings.push({ rfilename: file.name, ...(blobs && { size, blobId, ...lfs }) });
     }
     return { ...this.summary(), sha: this.commit, siblings };

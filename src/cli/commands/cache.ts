@@ -2,6 +2,7 @@ import { GraftError } from '../../core/errors';
 import { formatBytes } from '../../recipes';
 import type { Command } from '../command';
 import { openWeightCache } from '../model-cache';
+import { openingsFolder } from '../opening-folder';
 
 export const cache: Command = {
   name: 'cache',
@@ -37,9 +38,12 @@ export const cache: Command = {
       throw new GraftError('bad-config', `Name what to ${action} by its id, as graft cache list shows it.`);
     }
     const chosen = args.has('all') ? entries : wanted.map((id) => find(entries, id));
-    for (const { id } of chosen) {
-      if (action === 'delete') await kept.delete(id);
-      else await kept.pin(id, action === 'pin');
+    for (const { id, model } of chosen) {
+      if (action === 'delete') {
+        await kept.delete(id);
+        const isLast = !(await kept.list()).some((entry) => entry.model === model);
+        if (isLast) await openingsFolder(process.env).forgetOpening(model);
+      } else await kept.pin(id, action === 'pin');
       terminal.emit({ action, id });
     }
     terminal.say(`${chosen.length} of ${entries.length} entries: ${action} done.`);

@@ -1,12 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { GraftError } from '../../core/errors';
-import { openModel } from '../../formats/model';
 import { exportCheckpoint, mergeModel } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
+import { openSource } from '../model-cache';
 import { modelSource } from '../sources';
 import type { Terminal } from '../terminal';
 
@@ -33,7 +33,7 @@ export const exportModel: Command = {
       args.required('model', 'name a model folder, org/name on the Hub, or starter for the built-in one'),
     );
     await refuseFilled(output);
-    const model = await openModel(modelFiles);
+    const model = await openSource(modelFiles, (line) => terminal.say(line));
     const engine = await openNodeEngine((line) => terminal.say(line));
     try {
       const store = new FolderStore(output);

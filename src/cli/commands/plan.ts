@@ -1,6 +1,5 @@
 import type { RunConfig } from '../../core/config';
 import { formatCount } from '../../core/format';
-import { openModel } from '../../formats/model';
 import {
   fitToBudget,
   formatBytes,
@@ -15,6 +14,7 @@ import {
 import type { FileSource } from '../../core/store';
 import type { Command } from '../command';
 import { MODEL_FLAG } from '../loading';
+import { openSource } from '../model-cache';
 import { datasetFile, modelSource, runArgument } from '../sources';
 import type { Terminal } from '../terminal';
 
@@ -76,7 +76,7 @@ async function prepare(source: FileSource, run: RunConfig, terminal: Terminal) {
     }
     return { shape: await openShape(source), data: undefined };
   }
-  const model = await openModel(source);
+  const model = await openSource(source, (line) => terminal.say(line));
   const shape: ShapedModel = model;
   return {
     shape,

@@ -1,7 +1,6 @@
 import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainEvent } from '../../core/events';
 import { formatCount } from '../../core/format';
-import { openModel } from '../../formats/model';
 import { CHECKPOINT_SLOTS, finetune, formatBytes, type Engine } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
@@ -9,7 +8,7 @@ import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { withFolderLock } from '../lock';
-import { CACHE_FLAGS, folderCache } from '../model-cache';
+import { CACHE_FLAGS, folderCache, openSource } from '../model-cache';
 import { modelSource, runArgument, runDataset, samePath } from '../sources';
 import { profileTable } from '../profile-table';
 import { formatSeconds, type Terminal } from '../terminal';
@@ -49,7 +48,7 @@ export const train: Command = {
     if (modelFiles.commit === undefined && samePath(modelFiles.name, store.name)) {
       throw new GraftError('bad-config', `${store.name} is the model's own folder: name another with --output.`);
     }
-    const model = await openModel(modelFiles);
+    const model = await openSource(modelFiles, (line) => terminal.say(line));
     const dataset = await runDataset(run);
     const adapterPath = args.text('adapter');
     const adapter = adapterPath === undefined ? undefined : await openFolder(adapterPath);

@@ -5,6 +5,7 @@
  */
 import { GraftError } from '../../core/errors';
 import { formatCount, plural, quote } from '../../core/format';
+import { sha256 } from '../../core/hash';
 import { decodeUtf8, type FileSource } from '../../core/store';
 import { BITS_PER_ELEMENT, SAFETENSORS_DTYPES, type SafetensorsDType } from './dtypes';
 
@@ -26,6 +27,9 @@ export interface SafetensorsHeader {
   /** In the order of their bytes. */
   readonly tensors: readonly TensorEntry[];
   readonly metadata: ReadonlyMap<string, string>;
+  /** Bytes before the first tensor, and their SHA-256. */
+  readonly size: number;
+  readonly sha256: string;
 }
 
 /**
@@ -55,7 +59,8 @@ export async function readHeader(source: FileSource, file: string): Promise<Safe
       `${file} ends ${plural(dataStart - size, 'byte')} early, within its header: download it again.`,
     );
   }
-  const fields = parseHeader(file, await source.read(file, LENGTH_BYTES, dataStart));
+  const json = await source.read(file, LENGTH_BYTES, dataStart);
+  const fields = parseHeader(file, json);
   const metadata = readMetadata(file, fields);
   const tensors = fields
     .filter(([name]) => name !== '__metadata__')
@@ -63,7 +68,10 @@ export async function readHeader(source: FileSource, file: string): Promise<Safe
     .sort((a, b) => a.start - b.start || a.end - b.end);
   checkLayout(file, tensors, size - dataStart);
   const moved = tensors.map((entry) => ({ ...entry, start: entry.start + dataStart, end: entry.end + dataStart }));
-  return { file, tensors: moved, metadata };
+  const head = new Uint8Array(dataStart);
+  head.set(prefix);
+  head.set(json, LENGTH_BYTES);
+  return { file, tensors: moved, metadata, size: dataStart, sha256: await sha256(head) };
 }
 
 /** The header's top-level fields; a repeated name keeps its last value, as in the reference implementation. */

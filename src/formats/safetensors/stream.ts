@@ -38,7 +38,8 @@ export async function* streamEntries(
   request: WeightsRequest = {},
 ): WeightStream {
   const { names, from = [], signal } = request;
-  for (const { file, tensors } of headers) {
+  for (const header of headers) {
+    const { file, tensors } = header;
     if (names) {
       const entries = tensors.filter(({ name }) => names.has(name) && (!wanted || wanted.has(name)));
       yield* readEntries(source, file, entries, signal);
@@ -46,19 +47,20 @@ export async function* streamEntries(
     }
     const progress = from.find((known) => known.file === file);
     const entries = tensors.filter(({ name }) => !wanted || wanted.has(name));
-    yield* streamFile(source, file, entries, progress, signal);
+    yield* streamFile(source, header, entries, progress, signal);
   }
 }
 
 /** The entries of one file that lie after `progress`, in one transfer. */
 async function* streamFile(
   source: FileSource,
-  file: string,
+  header: SafetensorsHeader,
   entries: readonly TensorEntry[],
   progress: FileProgress | undefined,
   signal: AbortSignal | undefined,
 ): WeightStream {
-  const reader = await FileReader.open(source, file, progress, signal);
+  const { file } = header;
+  const reader = await FileReader.open(source, header, progress, signal);
   try {
     for (const entry of entries) {
       if (entry.start < reader.offset) continue;

@@ -3,7 +3,7 @@ import { elementCount, type FloatDType } from '../../core/dtypes';
 import { errorCode, GraftError, throwIfCancelled } from '../../core/errors';
 import { storedBytes } from '../../core/quantization';
 import { parameters, type DecoderSpec } from '../../core/spec';
-import type { CachedWeights, WeightCache } from '../../core/weight-cache';
+import type { CachedWeights, OpeningCache, WeightCache } from '../../core/weight-cache';
 import type { FileProgress, KeepParameter, LoadStream, StoredSlice, WeightStream } from '../../core/weights';
 import type { Quantization } from '../../engine';
 import { digestLine, digestOf, type LoadingReport, type WeightSource } from './loading';
@@ -13,6 +13,8 @@ export interface ModelCache {
   readonly weights: WeightCache;
   /** What the model is: its repository and commit, or its folder's fingerprint. */
   readonly model: string;
+  /** Where what opening it read is kept, under the same name: forgotten with the weights where they are damaged. */
+  readonly openings?: Pick<OpeningCache, 'forgetOpening'> | undefined;
   /** Hears in a sentence where something could not be kept. Loading goes on. */
   readonly onNotKept?: (message: string) => void;
 }
@@ -58,7 +60,10 @@ export async function loadSession<Session extends { dispose(): void }>(
     return { session, digest: await loading.digest() };
   } catch (error) {
     session?.dispose();
-    if (errorCode(error) === 'bad-file') await kept?.discard();
+    if (cache && errorCode(error) === 'bad-file') {
+      await kept?.discard();
+      await cache.openings?.forgetOpening(cache.model);
+    }
     throw error;
   } finally {
     await kept?.close();

@@ -6,10 +6,11 @@ import { entryBytes, entryId, unusedShards, type CacheEntry } from './entry';
 import { OpenEntry } from './open-entry';
 
 export class ShardedWeightCache implements ManagedCache {
-  /** `shardBytes`: smaller in tests. */
+  /** Both sizes are smaller in tests. */
   constructor(
     private readonly backend: CacheBackend,
     private readonly shardBytes?: number,
+    private readonly sourceBytes?: number,
   ) {}
 
   async open(key: CacheKey): Promise<CachedWeights> {
@@ -28,7 +29,15 @@ export class ShardedWeightCache implements ManagedCache {
       const fresh = { ...key, id, complete: false, pinned: false, usedAt: Date.now() };
       const empty: CacheEntry = { ...fresh, files: [], shards: [], parameters: [] };
       const makeRoom = () => this.evict(id);
-      return new OpenEntry(backend, entry ?? empty, letGoWrite !== undefined, makeRoom, letGo, this.shardBytes);
+      return new OpenEntry(
+        backend,
+        entry ?? empty,
+        letGoWrite !== undefined,
+        makeRoom,
+        letGo,
+        this.shardBytes,
+        this.sourceBytes,
+      );
     } catch (error) {
       letGo();
       throw error;

@@ -10,7 +10,7 @@ import { ShardWriter } from './shard-writer';
 /** Largest value of one record: a browser copies it whole, through its processes. */
 const SHARD_BYTES = 32 * 2 ** 20;
 
-/** Most bytes of files that are read again after a loader was killed. */
+/** Most bytes of whole tensors that are read again after a loader was killed. */
 const SOURCE_BYTES = 64 * 2 ** 20;
 
 export class OpenEntry implements CachedWeights {
@@ -29,6 +29,7 @@ export class OpenEntry implements CachedWeights {
     private readonly makeRoom: () => Promise<boolean>,
     private readonly letGo: () => void,
     shardBytes = SHARD_BYTES,
+    private readonly sourceBytes = SOURCE_BYTES,
   ) {
     this.writer = new ShardWriter(shardBytes);
   }
@@ -82,7 +83,7 @@ export class OpenEntry implements CachedWeights {
     this.writer.endParameter(name, origin, progress);
     this.unwritten += progress ? progress.offset - this.standing(progress.file) : 0;
     if (progress) this.latest.set(progress.file, progress.offset);
-    if (this.unwritten >= SOURCE_BYTES) await this.flush();
+    if (this.unwritten >= this.sourceBytes) await this.flush();
   }
 
   async finish(): Promise<void> {

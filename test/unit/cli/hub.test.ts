@@ -6,6 +6,7 @@ import { readArguments } from '../../../src/cli/arguments';
 import { cachedSnapshot } from '../../../src/cli/hub-cache';
 import { hubSettings, openHubModel, type HubSettings } from '../../../src/cli/hub';
 import { CACHE_FLAGS, folderCache } from '../../../src/cli/model-cache';
+import { FolderOpenings } from '../../../src/cli/opening-folder';
 import { runCommandLine } from '../../../src/cli/run';
 import { Terminal } from '../../../src/cli/terminal';
 import type { FileSource } from '../../../src/core/store';
@@ -40,6 +41,7 @@ const settings = (changes: Partial<HubSettings> = {}): HubSettings => ({
   token: undefined,
   offline: false,
   cacheFolder: join(root, 'hub'),
+  openings: new FolderOpenings(join(root, 'openings')),
   ...changes,
 });
 const open = (changes?: Partial<HubSettings>, revision = 'main'): Promise<FileSource> =>
@@ -159,6 +161,7 @@ describe('graft --model org/name', () => {
 
   beforeEach(() => {
     vi.stubEnv('HF_HOME', root);
+    vi.stubEnv('GRAFT_CACHE', join(root, 'graft'));
     vi.stubEnv('HF_ENDPOINT', hub.url);
   });
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -33,6 +33,29 @@ it('gives back openings and revisions as they were kept', async () => {
   expect(await again.opening('m@2')).toBeUndefined();
   expect(await again.revision('h/m', 'main')).toMatchObject({ commit: 'c', seenAt: 3 });
   expect(await again.revision('h/m', 'dev')).toBeUndefined();
+});
+
+it('forgets one', async () => {
+  const openings = new FolderOpenings(folder);
+  await openings.keepOpening('m@1', OPENING);
+  await openings.keepOpening('m@2', OPENING);
+  await openings.forgetOpening('m@1');
+  await openings.forgetOpening('m@3');
+  expect(await openings.opening('m@1')).toBeUndefined();
+  expect(await openings.opening('m@2')).toEqual(OPENING);
+});
+
+it('counts a file in which a bit differs as none', async () => {
+  const openings = new FolderOpenings(folder);
+  await openings.keepOpening('m@1', OPENING);
+  const path = join(folder, (await readdir(folder))[0]!);
+  const bytes = await readFile(path);
+  for (const at of [0, 64, 100, bytes.byteLength - 1]) {
+    const damaged = Buffer.from(bytes);
+    damaged[at]! ^= 1;
+    await writeFile(path, damaged);
+    expect(await openings.opening('m@1'), String(at)).toBeUndefined();
+  }
 });
 
 it('counts a file that was cut off as none', async () => {

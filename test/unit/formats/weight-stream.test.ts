@@ -87,9 +87,10 @@ describe('a file that is read on', () => {
   });
 
   it('gives single tensors by their ranges alone', async () => {
-    const { source, streams } = streaming('m', { f: bytes }, { f: sha256 });
+    const { source, streams, reads } = streaming('m', { f: bytes }, { f: sha256 });
     const [slice, ...more] = await read(source, { names: new Set(['z', 'unwanted']) });
-    expect([slice!.name, more.length, streams.length]).toEqual(['z', 0, 1]);
+    expect([slice!.name, more.length, streams.length]).toEqual(['z', 0, 0]);
+    expect(reads).toEqual(['f', 'f', 'f']); // a header is two
     expect(Buffer.compare(slice!.bytes, tensors[3]!.bytes)).toBe(0);
   });
 });
@@ -107,7 +108,23 @@ describe('a file that is not what it should be', () => {
     const { source } = streaming('m', { f: damaged }, { f: sha256 });
     const header = await readHeader(memorySource('m', { f: bytes }), 'f');
     const action = () => collected(streamEntries(source, [header], wanted));
-    await expectError(action, 'bad-file', /f of m is damaged: its SHA-256 is .* Nothing of it was kept/);
+    await expectError(action, 'bad-file', /f of m is (damaged: its SHA-256|not what it was).* Nothing of it was kept/);
+  });
+
+  it('is refused where its header came damaged when the model was opened, from the start and later on', async () => {
+    const swapped = bytes.slice();
+    const at = Buffer.from(bytes).indexOf('"z"') + 1; // the name of a tensor: a header still
+    swapped[at]! ^= 1;
+    const header = await readHeader(memorySource('m', { f: swapped }), 'f');
+    const { source } = streaming('m', { f: bytes }, { f: sha256 });
+    const whole = await read(source);
+    for (const from of [undefined, [whole[0]!.progress!]])
+      await expectError(
+        () => collected(streamEntries(source, [header], wanted, { from })),
+        'bad-file',
+        /The header of f of m is not what it was when the model was opened/,
+      );
+    expect(await read(source, { from: [whole[0]!.progress!] })).toHaveLength(whole.length - 1);
   });
 
   it('is refused where its transfer ends early', async () => {

@@ -17,6 +17,10 @@ class MemoryOpenings implements OpeningCache {
     this.openings.set(model, structuredClone(opening));
     return Promise.resolve();
   }
+  forgetOpening(model: string): Promise<void> {
+    this.openings.delete(model);
+    return Promise.resolve();
+  }
   revision = (repository: string, revision: string) => Promise.resolve(this.revisions.get(`${repository} ${revision}`));
   keepRevision(repository: string, revision: string, known: KnownRevision): Promise<void> {
     this.revisions.set(`${repository} ${revision}`, known);
