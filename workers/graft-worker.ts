@@ -73,6 +73,7 @@ class EngineWorker implements protocol.GraftWorker {
     private readonly library: RunLibrary,
     private readonly workspace: Workspace,
   ) {
+    hub.onDamaged = () => this.models.forget();
     this.training = new Training(library);
     this.engine = new EngineHolder({
       read: (adapter) => workspace.get(KERNELS_KEY + adapter),

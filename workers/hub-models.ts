@@ -10,6 +10,8 @@ import type { HubRef, KeptWeights, ModelRef } from '../src/protocol';
 import type { HubDesk } from './hub';
 
 export class HubModels {
+  /** Told of a model that turned out damaged while it was loaded: what is open of it may be what is wrong. */
+  onDamaged: () => void = () => undefined;
   private readonly openings: BrowserOpenings;
   private readonly weights: ReturnType<typeof browserWeightCache>;
 
@@ -53,7 +55,16 @@ export class HubModels {
   /** Where the weights of a model are kept; undefined for models that are here as they are. */
   cache(ref: ModelRef, onNotKept?: (message: string) => void): ModelCache | undefined {
     if (ref.kind !== 'hub') return undefined;
-    return { weights: this.weights, model: cacheName(ref), ...(onNotKept && { onNotKept }) };
+    const forgetOpening = (model: string) => {
+      this.onDamaged();
+      return this.openings.forgetOpening(model);
+    };
+    return {
+      weights: this.weights,
+      model: cacheName(ref),
+      openings: { forgetOpening },
+      ...(onNotKept && { onNotKept }),
+    };
   }
 
   async list(): Promise<KeptWeights[]> {

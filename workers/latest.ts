@@ -2,6 +2,10 @@
 export class Latest<T> {
   private held: { key: string; value: Promise<T> } | undefined;
 
+  forget(): void {
+    this.held = undefined;
+  }
+
   get(key: string, make: () => Promise<T>): Promise<T> {
     if (this.held?.key === key) return this.held.value;
     const held = { key, value: make() };

@@ -71,15 +71,15 @@ function randomize(words, state) {
   return state;
 }
 
-/** @param {string} folder @param {Partial<typeof LARGE_CONFIG>} [change] */
-export async function writeLargeModel(folder, change = {}) {
+/** @param {string} folder @param {Partial<typeof LARGE_CONFIG>} [change] @param {number} [shardBytes] */
+export async function writeLargeModel(folder, change = {}, shardBytes = SHARD_BYTES) {
   const config = { ...LARGE_CONFIG, ...change };
   await mkdir(folder, { recursive: true });
   /** @type {[string, number[]][][]} */
   const shards = [[]];
   let held = 0;
   for (const tensor of tensors(config)) {
-    if (held > 0 && held + bytesOf(tensor[1]) > SHARD_BYTES) {
+    if (held > 0 && held + bytesOf(tensor[1]) > shardBytes) {
       shards.push([]);
       held = 0;
     }

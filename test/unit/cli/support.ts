@@ -20,16 +20,18 @@ export interface Started {
 
 /**
  * Starts the built command line; `onLine` gets each whole line of its standard output, `environment` is added to this
- * process's.
+ * process's. `program` is what runs the file.
  */
 export function startGraft(
   argv: readonly string[],
   onLine: (line: string) => void = () => undefined,
   environment: NodeJS.ProcessEnv = {},
+  program: readonly [string, ...string[]] = [process.execPath],
 ): Started {
   if (!existsSync(PROGRAM)) throw new Error('There is no dist/cli/graft.js: run `npm run build` first.');
   const env = { ...process.env, ...environment };
-  const child = spawn(process.execPath, [PROGRAM, ...argv], { stdio: ['pipe', 'pipe', 'pipe'], env });
+  const [command, ...before] = program;
+  const child = spawn(command, [...before, PROGRAM, ...argv], { stdio: ['pipe', 'pipe', 'pipe'], env });
   let out = '';
   let err = '';
   let rest = '';

@@ -92,5 +92,7 @@ describe('Latest', () => {
     expect(await latest.get('a', make)).toBe(3);
     await expect(latest.get('c', () => Promise.reject(new Error('no')))).rejects.toThrow();
     expect(await latest.get('c', make)).toBe(4);
+    latest.forget();
+    expect(await latest.get('c', make)).toBe(5);
   });
 });
