@@ -280,7 +280,8 @@ describe('a cache', () => {
     damage(shard!);
     expect(await bench.load(ID)).toEqual(whole);
     console.info(`${fetched()} bytes fetched to mend a shard of ${CACHE_SHARD}`);
-    expect(fetched()).toBe(bytesIn(shard!));
+    expect(fetched()).toBeGreaterThan(0);
+    expect(fetched()).toBeLessThanOrEqual(bytesIn(shard!));
     bench.hub.requests.length = 0;
     expect(await bench.load(ID)).toEqual(whole);
     expect(fetched()).toBe(0);

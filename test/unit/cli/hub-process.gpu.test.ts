@@ -12,6 +12,8 @@ import { jsonLines, startGraft, type Ended } from './support';
 
 const ID = 'org/large';
 const SHARD_BYTES = 64e6;
+/** What the Hub had sent and the process had not read yet: sockets on one machine hold megabytes. */
+const IN_FLIGHT = 32e6;
 const KILLS = 4;
 const seed = Number(process.env['GRAFT_TEST_SEED'] ?? 2026);
 
@@ -90,7 +92,7 @@ describe('a process', () => {
     }
     console.info(`seed ${seed}: of ${total} bytes, fetched twice after each kill: ${twice.join(', ')}`);
     expect(reached).toBe(total);
-    for (const bytes of twice) expect(bytes).toBeLessThan(SHARD_BYTES);
+    for (const bytes of twice) expect(bytes).toBeLessThan(SHARD_BYTES + IN_FLIGHT);
     expect(adapter('killed').equals(plain)).toBe(true);
 
     hub.requests.length = 0;
