@@ -2,8 +2,9 @@
  * One process at a time in a run's folder: a lock file that holds the process id. A process that was killed leaves its
  * lock behind; the next one sees that nobody of that id is there any more and takes it over.
  */
-import { rmSync } from 'node:fs';
-import { mkdir, open, readFile, rm, rmdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readFileSync, rmSync } from 'node:fs';
+import { link, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
 
@@ -11,18 +12,18 @@ export const LOCK_FILE = 'graft.lock';
 
 /**
  * Runs `action` while holding the lock of a folder, which is made where it isn't there.
- * @throws `storage` where another process holds it
+ * @throws `storage` where another process, or this one, holds it
  */
 export async function withFolderLock<T>(folder: string, action: () => Promise<T>): Promise<T> {
   const path = join(folder, LOCK_FILE);
   const made = await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
     throw new GraftError('storage', `The folder ${folder} can't be made: ${(cause as Error).message}.`, { cause });
   });
-  await take(path, folder);
+  if (!(await take(path))) throw await inUse(path, folder);
   try {
     return await action();
   } finally {
-    await rm(path, { force: true });
+    release(path);
     // A folder made for nothing goes again; one that holds something stays.
     if (made !== undefined) await rmdir(folder).catch(() => undefined);
   }
@@ -30,56 +31,98 @@ export async function withFolderLock<T>(folder: string, action: () => Promise<T>
 
 /** Takes a lock without waiting: what lets go of it, or undefined where another process, or this one, holds it. */
 export async function lockFile(path: string): Promise<(() => void) | undefined> {
-  if (taken.has(path)) return undefined;
-  taken.add(path);
   await mkdir(dirname(path), { recursive: true }).catch(() => undefined);
-  const free = await create(path).catch(() => undefined); // a disk that can't be written has no writers
-  const holder = free === false ? await readHolder(path) : undefined;
-  const abandoned = free === false && (holder === undefined || !isAlive(holder));
-  if (abandoned) await rm(path, { force: true });
-  if (free !== true && !(abandoned && (await create(path)))) {
-    taken.delete(path);
-    return undefined;
-  }
-  return () => {
-    rmSync(path, { force: true });
-    taken.delete(path);
-  };
+  const took = await take(path).catch(() => false); // a disk that can't be written has no writers
+  return took ? () => release(path) : undefined;
 }
 
-/** Locks that this process holds. */
+/** Locks that this process holds, or is about to. */
 const taken = new Set<string>();
 
-async function take(path: string, folder: string): Promise<void> {
-  if (await create(path)) return;
-  const holder = await readHolder(path);
-  if (holder === undefined || !isAlive(holder)) {
-    await rm(path, { force: true });
-    if (await create(path)) return;
+/** Whether the lock was free, or left behind. */
+async function take(path: string): Promise<boolean> {
+  if (taken.has(path)) return false;
+  taken.add(path);
+  let took = false;
+  try {
+    took = (await create(path)) || ((await removeAbandoned(path)) && (await create(path)));
+  } finally {
+    if (!took) taken.delete(path);
   }
-  throw new GraftError(
+  return took;
+}
+
+/** A lock that was taken for abandoned, and over, is another's by now. */
+function release(path: string): void {
+  try {
+    if (holderIn(readFileSync(path, 'utf8')) === process.pid) rmSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  } finally {
+    taken.delete(path);
+  }
+}
+
+async function inUse(path: string, folder: string): Promise<GraftError> {
+  const holder = await readHolder(path);
+  return new GraftError(
     'storage',
     `${folder} is in use by another graft train${holder === undefined ? '' : ` (process ${holder})`}: wait for it, or stop it. ` +
       `Where no such process runs, remove ${path}.`,
   );
 }
 
-/** Creates the lock file with this process's id; false where there is one. */
+/**
+ * Creates the lock file with this process's id; false where there is one. It is linked to its name when the id is in it:
+ * nobody sees a lock without its holder.
+ */
 async function create(path: string): Promise<boolean> {
+  const whole = aside(path);
+  const text = `${process.pid}\n`;
   try {
-    const handle = await open(path, 'wx');
-    await handle.writeFile(`${process.pid}\n`);
-    await handle.close();
+    await writeFile(whole, text, { flag: 'wx' });
+    await link(whole, path).catch((error: unknown) => {
+      if (!WITHOUT_LINKS.has((error as NodeJS.ErrnoException).code)) throw error;
+      return writeFile(path, text, { flag: 'wx' });
+    });
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw new GraftError('storage', `${path} can't be written: ${(cause as Error).message}.`, { cause });
+  } finally {
+    await rm(whole, { force: true }).catch(() => undefined);
   }
 }
 
+/** What file systems without hard links answer, as those of memory cards. */
+const WITHOUT_LINKS = new Set<string | undefined>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+/** Removes a lock whose holder is gone, and returns whether there is none now. */
+async function removeAbandoned(path: string): Promise<boolean> {
+  const holder = await readHolder(path);
+  if (holder !== undefined && isAlive(holder)) return false;
+  const removed = aside(path);
+  const moved = await rename(path, removed).then(
+    () => true,
+    () => false, // another process was faster
+  );
+  if (!moved) return true;
+  const found = await readHolder(removed);
+  // Another process was faster and holds it by now: it is put back.
+  if (found !== holder) await link(removed, path).catch(() => undefined);
+  await rm(removed, { force: true });
+  return found === holder;
+}
+
+/** A name beside the lock that nobody else uses. */
+const aside = (path: string) => `${path}.${randomUUID()}`;
+
 /** The process id in a lock file; undefined where it holds none, or is gone by now. */
 async function readHolder(path: string): Promise<number | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => '');
+  return holderIn(await readFile(path, 'utf8').catch(() => ''));
+}
+
+function holderIn(text: string): number | undefined {
   return /^\d+\n$/.test(text) ? Number(text) : undefined;
 }
 

@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { LOCK_FILE, withFolderLock } from '../../../src/cli/lock';
+import { LOCK_FILE, lockFile, withFolderLock } from '../../../src/cli/lock';
 import { expectError } from '../recipes/support';
 
 let root: string;
@@ -53,5 +53,22 @@ describe("a folder's lock", () => {
   test('of a folder that can not be made says why', async () => {
     writeFileSync(join(root, 'file'), '');
     await expectError(() => withFolderLock(join(root, 'file/new'), () => expect.fail('it ran')), 'storage', /ENOTDIR/);
+  });
+
+  test('is held once within a process too', async () => {
+    await withFolderLock(root, () =>
+      expectError(() => withFolderLock(root, () => expect.fail('it ran')), 'storage', /is in use/),
+    );
+    const [one, two] = await Promise.all([lockFile(lock()), lockFile(lock())]);
+    expect([one, two].filter(Boolean)).toHaveLength(1);
+    (one ?? two)!();
+    expect(readdirSync(root)).toEqual([]);
+  });
+
+  test('that another process has taken over by then is left to it', async () => {
+    const letGo = await lockFile(lock());
+    writeFileSync(lock(), `${process.ppid}\n`);
+    letGo!();
+    expect(readFileSync(lock(), 'utf8')).toBe(`${process.ppid}\n`);
   });
 });
