@@ -3,6 +3,7 @@ import { open, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { join } from 'node:path';
 import { GraftError } from '../core/errors';
 import type { FileSource, RunStore } from '../core/store';
+import { isAlive } from './lock';
 
 /** A folder to read. Throws `not-found` where there is none. */
 export async function openFolder(path: string): Promise<FileSource> {
@@ -78,7 +79,7 @@ export class FolderStore implements RunStore {
   /** Writes beside the file, waits until the disk has it, and renames: there is no moment at which the file is half. */
   async write(file: string, bytes: Uint8Array): Promise<void> {
     const path = join(this.name, file);
-    const partial = path + TEMPORARY;
+    const partial = takePartial(path);
     try {
       await mkdir(this.name, { recursive: true });
       const handle = await open(partial, 'w');
@@ -92,6 +93,7 @@ export class FolderStore implements RunStore {
       }
       await rename(partial, path);
       await syncFolder(this.name);
+      await this.removePartials(file).catch(() => undefined);
     } catch (cause) {
       await rm(partial, { force: true }).catch(() => undefined);
       throw new GraftError(
@@ -99,18 +101,47 @@ export class FolderStore implements RunStore {
         `${file} can't be written to ${this.name}: ${reason(cause)}. What was there before is kept.`,
         { cause },
       );
+    } finally {
+      writing.delete(partial);
     }
   }
 
-  /** Removes the file, and what a write of it that was cut off has left. */
+  /** Removes the file, and what writes of it that were cut off have left. */
   async remove(file: string): Promise<void> {
     try {
       await rm(join(this.name, file), { force: true });
-      await rm(join(this.name, file + TEMPORARY), { force: true });
+      await this.removePartials(file);
     } catch (cause) {
       throw new GraftError('storage', `${file} in ${this.name} can't be removed: ${reason(cause)}.`, { cause });
     }
   }
+
+  /** What writes of the file have left, but for those under way: of processes that are gone, or of earlier ones of this id. */
+  private async removePartials(file: string): Promise<void> {
+    const names = await readdir(this.name).catch(() => []);
+    for (const name of names) {
+      if (!name.startsWith(`${file}.`) || !name.endsWith(TEMPORARY)) continue;
+      const path = join(this.name, name);
+      if (!writing.has(path) && !isAlive(writerOf(name))) await rm(path, { force: true });
+    }
+  }
+}
+
+/** Partial files that this process writes. */
+const writing = new Set<string>();
+
+/** A name that no other write uses, of this process or another, so that none renames what is half into place. */
+function takePartial(path: string): string {
+  let count = 0;
+  const named = () => `${path}.${process.pid}-${count}${TEMPORARY}`;
+  while (writing.has(named())) count++;
+  writing.add(named());
+  return named();
+}
+
+/** The id of the process that writes a partial file. */
+function writerOf(partial: string): number {
+  return Number(/\.(\d+)-\d+\.partial$/.exec(partial)?.[1] ?? NaN);
 }
 
 /** Makes a rename survive a power cut; Windows neither needs nor allows it. */

@@ -127,7 +127,7 @@ function holderIn(text: string): number | undefined {
 }
 
 /** Whether a process of that id runs. Its own id in a lock is that of an earlier process, as in a restarted container. */
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
   try {
     process.kill(pid, 0); // signal 0 only asks

@@ -69,6 +69,16 @@ describe('a run’s folder', () => {
     expect(existsSync(join(root, 'a.partial'))).toBe(false);
   });
 
+  test('writes of one file at once are each whole', async () => {
+    const store = new FolderStore(root);
+    const own = `a.${process.ppid}-0.partial`; // of a process that runs
+    writeFileSync(join(root, own), 'half');
+    const versions = Array.from({ length: 8 }, (_, i) => new Uint8Array(100_000).fill(i));
+    await Promise.all(versions.map((bytes) => store.write('a', bytes)));
+    expect(versions).toContainEqual(new Uint8Array((await store.read('a'))!));
+    expect(readdirSync(root).sort()).toEqual(['a', own]);
+  });
+
   test('a write that fails keeps the file and says why', async () => {
     writeFileSync(join(root, 'file'), 'x');
     await expectError(
@@ -78,7 +88,7 @@ describe('a run’s folder', () => {
     );
     const store = new FolderStore(root);
     await store.write('a', Uint8Array.of(1));
-    mkdirSync(join(root, 'a.partial'));
+    mkdirSync(join(root, `a.${process.pid}-0.partial`));
     await expectError(
       () => store.write('a', Uint8Array.of(2)),
       'storage',
