@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { errorCode } from '../core/errors';
-import type { CacheBackend, CacheEntry, Shard } from '../storage/weights';
+import type { CacheBackend, CacheEntry, EntryUse, Shard } from '../storage/weights';
 import { FolderStore } from './folders';
 import { lockFile } from './lock';
 
@@ -80,9 +80,8 @@ export class FolderBackend implements CacheBackend {
   }
 
   /** Files that are deleted can be read on here, so readers need no lock. */
-  async lock(name: string, mode: 'shared' | 'exclusive'): Promise<(() => void) | undefined> {
-    if (mode === 'shared' || name.endsWith('.read')) return () => undefined;
-    return lockFile(join(this.root, `${name}.lock`));
+  async lock(id: string, use: EntryUse): Promise<(() => void) | undefined> {
+    return use === 'write' ? lockFile(join(this.root, `${id}.write.lock`)) : () => undefined;
   }
 
   isFull(error: unknown): boolean {

@@ -1,5 +1,5 @@
 import { GraftError } from '../../src/core/errors';
-import type { CacheBackend, CacheEntry, Shard } from '../../src/storage/weights';
+import type { CacheBackend, CacheEntry, EntryUse, Shard } from '../../src/storage/weights';
 
 /** Kept weights in memory, with as much room as it is given. */
 export class MemoryBackend implements CacheBackend {
@@ -49,11 +49,13 @@ export class MemoryBackend implements CacheBackend {
   }
 
   /** -1 is held alone, above 0 so many share it. */
-  lock(name: string, mode: 'shared' | 'exclusive'): Promise<(() => void) | undefined> {
+  lock(id: string, use: EntryUse): Promise<(() => void) | undefined> {
+    const name = `${id}.${use === 'write' ? 'write' : 'read'}`;
+    const alone = use !== 'read';
     const now = this.locks.get(name) ?? 0;
-    if (now < 0 || (now > 0 && mode === 'exclusive')) return Promise.resolve(undefined);
-    this.locks.set(name, mode === 'exclusive' ? -1 : now + 1);
-    return Promise.resolve(() => void this.locks.set(name, mode === 'exclusive' ? 0 : this.locks.get(name)! - 1));
+    if (now < 0 || (now > 0 && alone)) return Promise.resolve(undefined);
+    this.locks.set(name, alone ? -1 : now + 1);
+    return Promise.resolve(() => void this.locks.set(name, alone ? 0 : this.locks.get(name)! - 1));
   }
 
   isFull(error: unknown): boolean {

@@ -1,7 +1,7 @@
 /** Kept weights in the browser's database. */
 import { errorCode } from '../../core/errors';
 import { takeLock } from '../web-lock';
-import { ShardedWeightCache, type CacheBackend, type CacheEntry, type Shard } from '../weights';
+import { ShardedWeightCache, type CacheBackend, type CacheEntry, type EntryUse, type Shard } from '../weights';
 import { guard, keysUnder, type Database } from './database';
 
 /** `shardBytes`: smaller in tests. */
@@ -64,8 +64,9 @@ class DatabaseBackend implements CacheBackend {
     return keys.map(([id, name]) => ({ id, name }));
   }
 
-  lock(name: string, mode: 'shared' | 'exclusive'): Promise<(() => void) | undefined> {
-    return takeLock(`graft:weights:${name}`, mode);
+  lock(id: string, use: EntryUse): Promise<(() => void) | undefined> {
+    const name = `graft:weights:${id}.${use === 'write' ? 'write' : 'read'}`;
+    return takeLock(name, use === 'read' ? 'shared' : 'exclusive');
   }
 
   isFull(error: unknown): boolean {

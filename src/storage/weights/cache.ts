@@ -16,8 +16,8 @@ export class ShardedWeightCache implements ManagedCache {
   async open(key: CacheKey): Promise<CachedWeights> {
     const { backend } = this;
     const id = await entryId(key);
-    const letGoRead = await backend.lock(readerLock(id), 'shared');
-    const letGoWrite = letGoRead && (await backend.lock(writerLock(id), 'exclusive'));
+    const letGoRead = await backend.lock(id, 'read');
+    const letGoWrite = letGoRead && (await backend.lock(id, 'write'));
     const letGo = () => {
       letGoWrite?.();
       letGoRead?.();
@@ -113,8 +113,8 @@ export class ShardedWeightCache implements ManagedCache {
 
   /** Whether nobody else used the entry, and `action` was done. */
   private async locked(id: string, action: () => Promise<void>): Promise<boolean> {
-    const letGoRead = await this.backend.lock(readerLock(id), 'exclusive');
-    const letGoWrite = letGoRead && (await this.backend.lock(writerLock(id), 'exclusive'));
+    const letGoRead = await this.backend.lock(id, 'delete');
+    const letGoWrite = letGoRead && (await this.backend.lock(id, 'write'));
     try {
       if (!letGoRead || !letGoWrite) return false;
       await action();
@@ -125,6 +125,3 @@ export class ShardedWeightCache implements ManagedCache {
     }
   }
 }
-
-const readerLock = (id: string) => `${id}.read`;
-const writerLock = (id: string) => `${id}.write`;
