@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { errorCode } from '../core/errors';
-import type { CacheBackend, CacheEntry, EntryUse, Shard } from '../storage/weights';
+import { isEntry, type CacheBackend, type CacheEntry, type EntryUse, type Shard } from '../storage/weights';
 import { FolderStore } from './folders';
 import { lockFile } from './lock';
 
@@ -40,7 +40,8 @@ export class FolderBackend implements CacheBackend {
   async entry(id: string): Promise<CacheEntry | undefined> {
     const bytes = await this.folder(id).read(ENTRY);
     try {
-      return bytes && (JSON.parse(new TextDecoder().decode(bytes), decodeState) as CacheEntry);
+      const entry: unknown = bytes && JSON.parse(new TextDecoder().decode(bytes), decodeState);
+      return isEntry(entry) ? entry : undefined;
     } catch {
       return undefined;
     }

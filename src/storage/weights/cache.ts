@@ -25,7 +25,7 @@ export class ShardedWeightCache implements ManagedCache {
     try {
       const found = await backend.entry(id);
       const entry = found && { ...found, usedAt: Date.now() };
-      if (entry && letGoRead) await this.markUsed(entry);
+      if (entry && letGoWrite) await this.markUsed(entry);
       const fresh = { ...key, id, complete: false, pinned: false, usedAt: Date.now() };
       const empty: CacheEntry = { ...fresh, files: [], shards: [], parameters: [] };
       const makeRoom = () => this.evict(id);
@@ -55,18 +55,18 @@ export class ShardedWeightCache implements ManagedCache {
   }
 
   async pin(id: string, pinned: boolean): Promise<void> {
-    await this.backend.update(id, (entry) => {
-      if (!entry) throw new GraftError('not-found', 'These weights are not kept any more.');
-      return { ...entry, pinned };
-    });
+    const letGo = await this.backend.lock(id, 'write');
+    if (!letGo) throw inUse();
+    try {
+      if (!(await this.backend.entry(id))) throw new GraftError('not-found', 'These weights are not kept any more.');
+      await this.backend.update(id, (entry) => ({ ...entry!, pinned }));
+    } finally {
+      letGo();
+    }
   }
 
   async delete(id: string): Promise<void> {
-    if (await this.tryDelete(id)) return;
-    throw new GraftError(
-      'storage',
-      'These weights are being loaded right now, here or in another tab: wait for that, or stop it.',
-    );
+    if (!(await this.tryDelete(id))) throw inUse();
   }
 
   async sweep(): Promise<void> {
@@ -124,4 +124,11 @@ export class ShardedWeightCache implements ManagedCache {
       letGoRead?.();
     }
   }
+}
+
+function inUse(): GraftError {
+  return new GraftError(
+    'storage',
+    'These weights are being loaded right now, here or in another tab: wait for that, or stop it.',
+  );
 }

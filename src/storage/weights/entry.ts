@@ -35,6 +35,12 @@ export interface CacheEntry extends CacheKey {
   readonly parameters: readonly ParameterRecord[];
 }
 
+/** Whether what was read is an entry, and not what something else left under its name. */
+export function isEntry(value: unknown): value is CacheEntry {
+  const { id, files, shards, parameters } = (value ?? {}) as Partial<Record<keyof CacheEntry, unknown>>;
+  return typeof id === 'string' && [files, shards, parameters].every(Array.isArray);
+}
+
 /** An id that does for a key of a database and for a folder's name. */
 export async function entryId({ model, storage }: CacheKey): Promise<string> {
   return (await sha256(new TextEncoder().encode(`${model}\n${storage}`))).slice(0, 32);

@@ -1,4 +1,4 @@
 /** Weights kept between sessions, over any backend. */
 export type { CacheBackend, EntryUse, Shard } from './backend';
 export { ShardedWeightCache } from './cache';
-export type { CacheEntry } from './entry';
+export { isEntry, type CacheEntry } from './entry';

@@ -145,6 +145,10 @@ describe.each(backends)('weights kept in %s', (_, create) => {
     await cache.pin(listed!.id, true);
     const kept = await cache.open(KEY);
     await expectError(() => cache.delete(listed!.id), 'storage', /being loaded right now/);
+    await expectError(() => cache.pin(listed!.id, false), 'storage', /being loaded right now/);
+    const before = await backend.entry(listed!.id);
+    await (await cache.open(KEY)).close(); // a second reader leaves the entry to its writer
+    expect(await backend.entry(listed!.id)).toEqual(before);
     await kept.put(parameter('e', 120), at(440));
     await kept.close();
     expect(await cache.list()).toMatchObject([{ bytes: 440, pinned: true }]);
@@ -211,6 +215,8 @@ describe('a folder of kept weights', () => {
     await cache.sweep();
     expect((await readdir(join(root, id))).sort()).toEqual(['entry.json', ...files].sort());
     await writeFile(join(root, id, 'entry.json'), '{"id":');
+    expect(await cache.list()).toEqual([]);
+    await writeFile(join(root, id, 'entry.json'), '{"usedAt":1}');
     expect(await cache.list()).toEqual([]);
     await cache.sweep();
     expect(await readdir(join(root, id))).toEqual(['entry.json']);
