@@ -51,7 +51,7 @@ export async function loadSession<Session extends { dispose(): void }>(
   signal?: AbortSignal,
 ): Promise<Loaded<Session>> {
   const { model, storage, cache } = input;
-  const kept = await cache?.weights.open({ model: cache.model, storage });
+  const kept = cache && (await openKept(cache, model.name, storage));
   const loading = new Loading(model, kept, cache, report, signal);
   let session: Session | undefined;
   try {
@@ -67,6 +67,21 @@ export async function loadSession<Session extends { dispose(): void }>(
     throw error;
   } finally {
     await kept?.close();
+  }
+}
+
+/** What is kept of the model. A cache that can't be read is said, and costs what it holds. */
+async function openKept(
+  { weights, model, onNotKept }: ModelCache,
+  name: string,
+  storage: string,
+): Promise<CachedWeights | undefined> {
+  try {
+    return await weights.open({ model, storage });
+  } catch (error) {
+    if (!(error instanceof GraftError) || error.code !== 'storage') throw error;
+    onNotKept?.(`${error.message} ${name} is loaded without the cache, and not kept.`);
+    return undefined;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Kept weights over any backend: shards that are checked when they are read, one writer an entry, eviction by use. */
-import { GraftError } from '../../core/errors';
+import { errorCode, GraftError } from '../../core/errors';
 import type { CacheKey, CachedWeights, CacheListing, ManagedCache } from '../../core/weight-cache';
 import type { CacheBackend } from './backend';
 import { entryBytes, entryId, unusedShards, type CacheEntry } from './entry';
@@ -89,12 +89,12 @@ export class ShardedWeightCache implements ManagedCache {
     }
   }
 
-  /** A disk that is full keeps the earlier time. */
-  private async markUsed({ id, usedAt }: CacheEntry): Promise<void> {
+  /** A disk that is full, or can't be written, keeps the earlier time. */
+  private async markUsed(entry: CacheEntry): Promise<void> {
     try {
-      await this.backend.update(id, (now) => ({ ...now!, usedAt }));
+      await this.backend.update(entry.id, (now) => ({ ...(now ?? entry), usedAt: entry.usedAt }));
     } catch (error) {
-      if (!this.backend.isFull(error)) throw error;
+      if (errorCode(error) !== 'storage') throw error;
     }
   }
 

@@ -106,7 +106,7 @@ export class OpenEntry implements CachedWeights {
     try {
       if (this.writable && !this.failed) await this.flush();
     } catch (error) {
-      if (errorCode(error) !== 'storage') throw error; // what is not durable by now is loaded again
+      unlessStorage(error); // what is not durable by now is loaded again
     } finally {
       this.letGo();
     }
@@ -141,19 +141,26 @@ export class OpenEntry implements CachedWeights {
     }
   }
 
-  /** A shard's bytes, or undefined where they are not what was written. */
+  /** A shard's bytes, or undefined where they can't be read or are not what was written. */
   private async readShard({ name, size, sha256: expected }: ShardRecord): Promise<Uint8Array | undefined> {
-    const bytes = await this.backend.readShard(this.entry.id, name);
+    const bytes = await this.backend.readShard(this.entry.id, name).catch(unlessStorage);
     return bytes?.byteLength === size && (await sha256(bytes)) === expected ? bytes : undefined;
   }
 
   private async drop(damaged: ReadonlySet<string>): Promise<void> {
     this.entry = withoutShards(this.entry, damaged);
     if (!this.writable) return;
-    await this.backend.removeShards(this.entry.id, [...damaged]);
-    await this.write((entry) => entry).catch((error: unknown) => {
-      // A disk that is full can't take note of it: the next reader finds the shards gone.
-      if (!this.backend.isFull(error)) throw error;
-    });
+    try {
+      await this.backend.removeShards(this.entry.id, [...damaged]);
+      await this.write((entry) => entry);
+    } catch (error) {
+      unlessStorage(error);
+      this.failed = false; // the next reader finds the shards damaged, and what is put next says what is wrong
+    }
   }
+}
+
+/** What the backend refuses costs what it holds, and not the load. */
+function unlessStorage(error: unknown): undefined {
+  if (errorCode(error) !== 'storage') throw error;
 }

@@ -194,6 +194,20 @@ describe('a cache without room', () => {
     expect(said).toHaveLength(1);
   });
 
+  it('nor a list that can be read is said once, and the model is loaded all the same', async () => {
+    const said: string[] = [];
+    const backend = new MemoryBackend();
+    backend.entry = () => Promise.reject(new GraftError('storage', "entry.json can't be read."));
+    const plain = await load(hub().source, undefined);
+    expect(
+      await load(
+        hub().source,
+        cacheIn(backend, (message) => said.push(message)),
+      ),
+    ).toEqual(plain);
+    expect(said).toEqual(["entry.json can't be read. tiny is loaded without the cache, and not kept."]);
+  });
+
   it('passes on what is wrong with the device, and not with the cache', async () => {
     const backend = new MemoryBackend();
     const cache = cacheIn(backend);

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { GraftError } from '../../../src/core/errors';
 import type { CachedWeights } from '../../../src/core/weight-cache';
 import type { FileProgress, StoredSlice } from '../../../src/core/weights';
 import { FolderBackend } from '../../../src/cli/weight-folder';
@@ -200,6 +201,55 @@ describe('where there is no room', () => {
     expect([after.complete, after.names, after.files]).toEqual([false, ['a'], [at(200)]]);
     await after.close();
   });
+});
+
+describe('a backend that refuses', () => {
+  /** Refuses what is named, with no word of room. */
+  class Refusing extends MemoryBackend {
+    readonly refused = new Set<'update' | 'removeShards'>();
+    unreadable = '';
+
+    override update(...input: Parameters<MemoryBackend['update']>) {
+      return this.refused.has('update') ? refuse() : super.update(...input);
+    }
+    override removeShards(...input: Parameters<MemoryBackend['removeShards']>) {
+      return this.refused.has('removeShards') ? refuse() : super.removeShards(...input);
+    }
+    override readShard(id: string, name: string) {
+      return name === this.unreadable ? refuse() : super.readShard(id, name);
+    }
+  }
+  const refuse = () => Promise.reject(new GraftError('storage', 'The disk is read-only.'));
+
+  it('to be written to is read all the same', async () => {
+    const backend = new Refusing();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    await fill(cache);
+    backend.refused.add('update').add('removeShards');
+    const kept = await cache.open(KEY);
+    expect([kept.complete, [...(await readAll(kept)).keys()]]).toEqual([true, ['a', 'b', 'c', 'd']]);
+    await kept.close();
+  });
+
+  it.each([false, true])(
+    'to read a shard has lost what lies in it (nor can it be written to: %s)',
+    async (readOnly) => {
+      const backend = new Refusing();
+      const cache = new ShardedWeightCache(backend, SHARD);
+      await fill(cache);
+      backend.unreadable = [...backend.held.values()][0]!.shards[1]!.name;
+      if (readOnly) backend.refused.add('update').add('removeShards');
+      const kept = await cache.open(KEY);
+      await readAll(kept);
+      expect([kept.complete, kept.names]).toEqual([false, ['a', 'd']]);
+      await kept.put(parameter('b', 80));
+      if (readOnly) await expectError(() => kept.put(parameter('c', 80)), 'storage', /read-only/);
+      else await kept.put(parameter('c', 80));
+      await kept.finish();
+      await kept.close();
+      expect([...backend.held.values()][0]).toMatchObject({ complete: true });
+    },
+  );
 });
 
 describe('a folder of kept weights', () => {
