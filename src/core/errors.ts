@@ -34,6 +34,13 @@ export class GraftError extends Error {
   }
 }
 
+/** Bytes that are all there and not what they should be (`bad-file`): nothing that was kept along with them can be trusted. */
+export class VerificationError extends GraftError {
+  constructor(message: string) {
+    super('bad-file', message);
+  }
+}
+
 /** The code of an error that may have crossed a worker boundary, or undefined for a programming error. */
 export function errorCode(error: unknown): ErrorCode | undefined {
   if (error instanceof GraftError) return error.code;

@@ -50,6 +50,8 @@ export interface CachedWeights {
   finish(): Promise<void>;
   /** Forgets everything under the key (a file was not what it should be). */
   discard(): Promise<void>;
+  /** Forgets what was put since it was opened (a transfer brought something else). Nothing can be put afterwards. */
+  revert(): Promise<void>;
   /** Lets go of the entry. What was put and is not durable is lost. */
   close(): Promise<void>;
 }

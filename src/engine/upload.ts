@@ -1,6 +1,6 @@
 /** What comes into a session from outside, checked by name and shape and converted where needed. */
 import { BYTES_PER_ELEMENT, elementCount, fromFloat32, toFloat32, type FloatDType } from '../core/dtypes';
-import { GraftError } from '../core/errors';
+import { GraftError, VerificationError } from '../core/errors';
 import type { ParameterSpec } from '../core/spec';
 import type { StateTensor, WeightSlice, WeightTensor } from '../core/weights';
 
@@ -84,8 +84,7 @@ function checkTensor(tensor: StateTensor, missing: ReadonlyMap<string, Parameter
 function refuseMissing(missing: ReadonlyMap<string, ParameterSpec>): void {
   const [first] = missing.keys();
   if (first === undefined) return;
-  throw new GraftError(
-    'bad-file',
+  throw new VerificationError(
     `${missing.size} tensors are missing, the first is ${first}: use the folder that the whole model is in.`,
   );
 }

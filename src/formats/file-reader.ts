@@ -1,5 +1,5 @@
 /** A file read from some byte on, in order: as one transfer where the source streams, by ranges elsewhere. */
-import { GraftError, throwIfCancelled } from '../core/errors';
+import { GraftError, throwIfCancelled, VerificationError } from '../core/errors';
 import { formatCount, plural } from '../core/format';
 import { sha256 } from '../core/hash';
 import type { FileSource } from '../core/store';
@@ -58,8 +58,7 @@ export class FileReader {
     const header = known ? known.header : await reader.hashOfFirst(head.size);
     if (header === head.sha256) return reader;
     await reader.close();
-    throw new GraftError(
-      'bad-file',
+    throw new VerificationError(
       `The header of ${file} of ${source.name} is not what it was when the model was opened: one of the two came ` +
         'damaged. Nothing of it was kept: load it again.',
     );
@@ -111,8 +110,7 @@ export class FileReader {
     await this.skipTo((await this.source.size(this.file)) ?? this.at);
     const digest = running.digest();
     if (digest === expected.toLowerCase()) return;
-    throw new GraftError(
-      'bad-file',
+    throw new VerificationError(
       `${this.file} of ${this.source.name} is damaged: its SHA-256 is ${digest.slice(0, 12)}… and should be ` +
         `${expected.slice(0, 12)}…. Nothing of it was kept: load it again.`,
     );

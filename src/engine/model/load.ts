@@ -1,6 +1,6 @@
 /** What every session begins with: base weights in their leaves, quantised on the way, or put back as they were kept. */
 import { BYTES_PER_ELEMENT, elementCount, type QuantizedDType, type WeightDType } from '../../core/dtypes';
-import { GraftError } from '../../core/errors';
+import { GraftError, VerificationError } from '../../core/errors';
 import { nestScales, quantizedLayout, storedBytes } from '../../core/quantization';
 import { parameters, type ParameterSpec } from '../../core/spec';
 import type { KeepParameter, LoadStream, StoredSlice, WeightSlice } from '../../core/weights';
@@ -90,9 +90,8 @@ class Loader {
       (start === leaf.restored || start === 0) &&
       start + bytes.byteLength <= leaf.bytes;
     if (!fits) {
-      throw new GraftError(
-        'bad-file',
-        `What was kept of ${name} is not what this session stores: delete the model from the cache and load it again.`,
+      throw new VerificationError(
+        `What was kept of ${name} is not what this session stores. Nothing of it is kept any more: load the model again.`,
       );
     }
     this.memory.write(name, bytes, start);

@@ -1,6 +1,6 @@
 /** Loading a model's weights into a session: what is kept of them first, the rest from where they come from. */
 import { elementCount, type FloatDType } from '../../core/dtypes';
-import { errorCode, GraftError, throwIfCancelled } from '../../core/errors';
+import { errorCode, GraftError, throwIfCancelled, VerificationError } from '../../core/errors';
 import { storedBytes } from '../../core/quantization';
 import { parameters, type DecoderSpec } from '../../core/spec';
 import type { CachedWeights, OpeningCache, WeightCache } from '../../core/weight-cache';
@@ -42,7 +42,7 @@ export interface LoadInput {
 
 /**
  * Opens a session with a model's weights, and keeps them where there is a cache.
- * @throws `bad-file` where a file is not what it should be, and nothing of it is kept; `cancelled`; what `open` throws
+ * @throws `bad-file` where a file is not what it should be, and nothing that came of it is kept; `cancelled`; what `open` throws
  */
 export async function loadSession<Session extends { dispose(): void }>(
   input: LoadInput,
@@ -60,10 +60,7 @@ export async function loadSession<Session extends { dispose(): void }>(
     return { session, digest: await loading.digest() };
   } catch (error) {
     session?.dispose();
-    if (cache && errorCode(error) === 'bad-file') {
-      await kept?.discard();
-      await cache.openings?.forgetOpening(cache.model);
-    }
+    if (cache && errorCode(error) === 'bad-file') await forget(cache, kept, error instanceof VerificationError);
     throw error;
   } finally {
     await kept?.close();
@@ -82,6 +79,24 @@ async function openKept(
     if (!(error instanceof GraftError) || error.code !== 'storage') throw error;
     onNotKept?.(`${error.message} ${name} is loaded without the cache, and not kept.`);
     return undefined;
+  }
+}
+
+/**
+ * Forgets a model that came as what it isn't: all of it where `proven`, and else what came this time, since the running
+ * hash of its file has yet to tell of what came before.
+ */
+async function forget(cache: ModelCache, kept: CachedWeights | undefined, proven: boolean): Promise<void> {
+  await unlessRefused(() => (proven ? kept?.discard() : kept?.revert()));
+  await unlessRefused(() => cache.openings?.forgetOpening(cache.model));
+}
+
+/** A cache that refuses to forget doesn't hide what is wrong: the next load finds it again. */
+async function unlessRefused(action: () => Promise<void> | undefined): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    if (errorCode(error) !== 'storage') throw error;
   }
 }
 
@@ -160,8 +175,7 @@ class Loading {
     const now = this.lines.get(name) ?? [];
     this.held.add(name);
     if (before.join('') === now.join('')) return;
-    throw new GraftError(
-      'bad-file',
+    throw new VerificationError(
       `${name} of ${this.model.name} is not what it was when the model was loaded before. Nothing of it was kept: ` +
         'load the model again.',
     );

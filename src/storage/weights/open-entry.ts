@@ -20,6 +20,8 @@ export class OpenEntry implements CachedWeights {
   /** Where files stand, durable or not. */
   private readonly latest = new Map<string, number>();
   private failed = false;
+  /** As it was found, less what is damaged. */
+  private found: CacheEntry;
 
   constructor(
     private readonly backend: CacheBackend,
@@ -32,6 +34,7 @@ export class OpenEntry implements CachedWeights {
     private readonly sourceBytes = SOURCE_BYTES,
   ) {
     this.writer = new ShardWriter(shardBytes);
+    this.found = entry;
   }
 
   get complete(): boolean {
@@ -102,6 +105,16 @@ export class OpenEntry implements CachedWeights {
     this.entry = { ...this.entry, complete: false, files: [], shards: [], parameters: [] };
   }
 
+  async revert(): Promise<void> {
+    const { complete, files, shards, parameters } = this.found;
+    if (parameters.length === 0) return this.discard();
+    if (!this.writable) return;
+    this.failed = true;
+    const added = this.entry.shards.filter((shard) => !shards.includes(shard)).map(({ name }) => name);
+    if (this.entry !== this.found) await this.write((entry) => ({ ...entry, complete, files, shards, parameters }));
+    if (added.length > 0) await this.backend.removeShards(this.entry.id, added);
+  }
+
   async close(): Promise<void> {
     try {
       if (this.writable && !this.failed) await this.flush();
@@ -149,6 +162,7 @@ export class OpenEntry implements CachedWeights {
 
   private async drop(damaged: ReadonlySet<string>): Promise<void> {
     this.entry = withoutShards(this.entry, damaged);
+    this.found = this.entry;
     if (!this.writable) return;
     try {
       await this.backend.removeShards(this.entry.id, [...damaged]);

@@ -162,6 +162,41 @@ describe('a model that is not what it should be', () => {
     expect((await backend.entries())[0]!.complete).toBe(true);
   });
 
+  it('leaves what was kept before where a transfer brings something else, and nothing that it brought', async () => {
+    const backend = new MemoryBackend();
+    const length = files[FILE]!.byteLength;
+    const short = (end: number) => streaming('tiny', files, { [FILE]: hash }, end).source;
+    await expectError(() => load(short(length - 100), cacheIn(backend)), 'bad-file', /too few/);
+    expect([backend.held.size, backend.bytes.size]).toEqual([0, 0]);
+
+    const stop = new AbortController();
+    const stopped = load(
+      hub().source,
+      cacheIn(backend),
+      {},
+      (loaded, total) => loaded > total / 3 && stop.abort(),
+      stop.signal,
+    );
+    await expectError(() => stopped, 'cancelled', /Stopped/);
+    const [before] = await backend.entries();
+    const shards = [...backend.bytes.keys()];
+    await expectError(() => load(short(length - 100), cacheIn(backend)), 'bad-file', /too few/);
+    const [after] = await backend.entries();
+    expect({ ...after, usedAt: 0 }).toEqual({ ...before, usedAt: 0 });
+    expect([...backend.bytes.keys()]).toEqual(shards);
+    const { source, streams } = hub();
+    expect(await load(source, cacheIn(backend))).toEqual(await load(hub().source, undefined));
+    expect(streams).toEqual([before!.files[0]!.offset]);
+  });
+
+  it('is told of, and not that the cache can not forget it', async () => {
+    const backend = new MemoryBackend();
+    backend.remove = () => Promise.reject(new GraftError('storage', 'The disk is read-only.'));
+    const damaged = files[FILE]!.slice();
+    damaged[damaged.byteLength - 2]! ^= 1;
+    await expectError(() => load(hub(damaged).source, cacheIn(backend)), 'bad-file', /is damaged/);
+  });
+
   it('leaves nothing where what was kept of it is of another shape', async () => {
     const backend = new MemoryBackend();
     await load(hub().source, cacheIn(backend));
