@@ -50,10 +50,11 @@ export class FileReader {
   ): Promise<FileReader> {
     const { file } = head;
     const expected = await source.sha256?.(file);
+    if (expected === undefined) return new FileReader(source, file, progress?.offset ?? 0, undefined, signal);
+    const resumed = progress && (await RunningSha256.resume(progress.hash));
     // Without a state, what came before can't be verified any more: the file is read from its start.
-    const known = expected !== undefined && progress?.hash.byteLength === 0 ? undefined : progress;
-    if (expected === undefined) return new FileReader(source, file, known?.offset ?? 0, undefined, signal);
-    const verification = { expected, running: await RunningSha256.create(known?.hash), header: head.sha256 };
+    const known = resumed && progress;
+    const verification = { expected, running: resumed ?? (await RunningSha256.create()), header: head.sha256 };
     const reader = new FileReader(source, file, known?.offset ?? 0, verification, signal);
     const header = known ? known.header : await reader.hashOfFirst(head.size);
     if (header === head.sha256) return reader;

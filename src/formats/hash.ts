@@ -5,11 +5,18 @@ import { createSHA256, type IHasher } from 'hash-wasm';
 export class RunningSha256 {
   private constructor(private readonly hasher: IHasher) {}
 
-  /** From the start, or from where an earlier one stood. Throws where the state is not one. */
-  static async create(state?: Uint8Array): Promise<RunningSha256> {
+  static async create(): Promise<RunningSha256> {
+    return new RunningSha256((await createSHA256()).init());
+  }
+
+  /** From where an earlier one stood; undefined where the state is of another version of the hash, or none at all. */
+  static async resume(state: Uint8Array): Promise<RunningSha256 | undefined> {
     const hasher = (await createSHA256()).init();
-    if (state) hasher.load(state);
-    return new RunningSha256(hasher);
+    try {
+      return new RunningSha256(hasher.load(state));
+    } catch {
+      return undefined;
+    }
   }
 
   update(bytes: Uint8Array): void {

@@ -86,6 +86,18 @@ describe('a file that is read on', () => {
     expect(await read(verified.source, { from: [progress] })).toHaveLength(6);
   });
 
+  it.each<[string, (state: Uint8Array) => Uint8Array]>([
+    ['of another length', (state) => state.subarray(1)],
+    ['of another version of the hash', (state) => state.with(0, state[0]! ^ 1)],
+  ])('is read from its start where the state of its hash is %s', async (_, change) => {
+    const progress = (await read(streaming('m', { f: bytes }, { f: sha256 }).source)).find(
+      (one) => one.progress,
+    )!.progress!;
+    const { source, streams } = streaming('m', { f: bytes }, { f: sha256 });
+    expect(await read(source, { from: [{ ...progress, hash: change(progress.hash) }] })).toHaveLength(6);
+    expect(streams).toEqual([0]);
+  });
+
   it('gives single tensors by their ranges alone', async () => {
     const { source, streams, reads } = streaming('m', { f: bytes }, { f: sha256 });
     const [slice, ...more] = await read(source, { names: new Set(['z', 'unwanted']) });
