@@ -74,7 +74,13 @@ async function openKept(
   storage: string,
 ): Promise<CachedWeights | undefined> {
   try {
-    return await weights.open({ model, storage });
+    const kept = await weights.open({ model, storage });
+    if (!kept.writable && !kept.complete) {
+      onNotKept?.(
+        `What is loaded of ${name} is not kept this time: it is being loaded elsewhere, or its cache can't be written to.`,
+      );
+    }
+    return kept;
   } catch (error) {
     if (!(error instanceof GraftError) || error.code !== 'storage') throw error;
     onNotKept?.(`${error.message} ${name} is loaded without the cache, and not kept.`);

@@ -211,6 +211,26 @@ describe('a model that is not what it should be', () => {
   });
 });
 
+describe('a cache that another fills', () => {
+  it('is read, and it is said that nothing is kept, unless all of it is', async () => {
+    const backend = new MemoryBackend();
+    const said: string[] = [];
+    const cache = cacheIn(backend, (message) => said.push(message));
+    const plain = await load(hub().source, undefined);
+    const key = { model: cache.model, storage: weightStorageKey({ weightDType: 'bf16' }) };
+    const other = await cache.weights.open(key);
+    expect(await load(hub().source, cache)).toEqual(plain);
+    expect(said).toEqual([expect.stringMatching(/^What is loaded of tiny is not kept this time/)]);
+    expect(backend.bytes.size).toBe(0);
+    await other.close();
+    await load(hub().source, cache);
+    const reader = await cache.weights.open(key);
+    expect(await load(hub().source, cache)).toEqual(plain);
+    expect(said).toHaveLength(1);
+    await reader.close();
+  });
+});
+
 describe('a cache without room', () => {
   it('is said once, and the model is loaded all the same', async () => {
     const backend = new MemoryBackend(5 * SHARD);
