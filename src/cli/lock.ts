@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
-import { link, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
 
@@ -45,7 +45,7 @@ async function take(path: string): Promise<boolean> {
   taken.add(path);
   let took = false;
   try {
-    took = (await create(path)) || ((await removeAbandoned(path)) && (await create(path)));
+    took = (await create(path)) || (await takeOver(path));
   } finally {
     if (!took) taken.delete(path);
   }
@@ -97,21 +97,27 @@ async function create(path: string): Promise<boolean> {
 /** What file systems without hard links answer, as those of memory cards. */
 const WITHOUT_LINKS = new Set<string | undefined>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
-/** Removes a lock whose holder is gone, and returns whether there is none now. */
-async function removeAbandoned(path: string): Promise<boolean> {
+/** Takes over a lock whose holder is gone: one process at a time, or the second would remove what the first has made. */
+async function takeOver(path: string): Promise<boolean> {
+  if (!(await isAbandoned(path))) return false;
+  const guard = `${path}.takeover`;
+  if (!(await create(guard))) {
+    const holder = await readHolder(guard);
+    if (holder !== undefined && !isAlive(holder)) await rm(guard, { force: true });
+    return false;
+  }
+  try {
+    if (!(await isAbandoned(path))) return false;
+    await rm(path, { force: true });
+    return await create(path);
+  } finally {
+    await rm(guard, { force: true });
+  }
+}
+
+async function isAbandoned(path: string): Promise<boolean> {
   const holder = await readHolder(path);
-  if (holder !== undefined && isAlive(holder)) return false;
-  const removed = aside(path);
-  const moved = await rename(path, removed).then(
-    () => true,
-    () => false, // another process was faster
-  );
-  if (!moved) return true;
-  const found = await readHolder(removed);
-  // Another process was faster and holds it by now: it is put back.
-  if (found !== holder) await link(removed, path).catch(() => undefined);
-  await rm(removed, { force: true });
-  return found === holder;
+  return holder === undefined || !isAlive(holder);
 }
 
 /** A name beside the lock that nobody else uses. */
