@@ -8,9 +8,10 @@ import type { ModelCache } from '../recipes';
 import { openKept } from '../storage/recording';
 import { ShardedWeightCache } from '../storage/weights';
 import type { Arguments, Flag } from './arguments';
+import { cacheFolder } from './cache-folder';
 import { openingsFolder } from './opening-folder';
 import type { Terminal } from './terminal';
-import { cacheFolder, FolderBackend } from './weight-folder';
+import { FolderBackend } from './weight-folder';
 
 export const CACHE_FLAGS: Readonly<Record<string, Flag>> = {
   'no-cache': { help: 'neither read nor keep weights in the cache (see graft cache)' },
