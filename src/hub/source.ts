@@ -1,6 +1,6 @@
 /** A model on a Hub as a folder: every file at one commit, read by ranges or as one stream. */
 import { GraftError } from '../core/errors';
-import { sha256 } from '../core/hash';
+import { sha1, sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { HubClient } from './client';
 import { damaged } from './errors';
@@ -83,6 +83,5 @@ async function gitBlobId(bytes: Uint8Array): Promise<string> {
   const blob = new Uint8Array(head.byteLength + bytes.byteLength);
   blob.set(head);
   blob.set(bytes, head.byteLength);
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-1', blob));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return sha1(blob);
 }
