@@ -1,7 +1,7 @@
 /** The cache that Hugging Face's own tools keep of the Hub, which Graft reads and never writes. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FileSource } from '../core/store';
+import { derivedSource, type FileSource } from '../core/store';
 import { isCommit } from '../hub/names';
 import { openFolder } from './folders';
 
@@ -18,14 +18,7 @@ export async function cachedSnapshot(folder: string, repo: string, revision: str
   const path = join(root, 'snapshots', commit);
   const found = await stat(join(path, 'config.json')).catch(() => undefined);
   if (!found?.isFile()) return undefined;
-  const files = await openFolder(path);
-  return {
-    name: repo,
-    commit,
-    list: () => files.list(),
-    size: (file) => files.size(file),
-    read: (file, start, end) => files.read(file, start, end),
-  };
+  return derivedSource(await openFolder(path), { name: repo, commit });
 }
 
 /** Bytes that are read from the disk at once where a stream is asked for. */
@@ -38,11 +31,7 @@ export function preferLocal(local: FileSource, remote: FileSource): FileSource {
     return size !== undefined && size === (await remote.size(file));
   };
   const from = async (file: string) => ((await isLocal(file)) ? local : remote);
-  return {
-    name: remote.name,
-    ...(remote.commit !== undefined && { commit: remote.commit }),
-    list: () => remote.list(),
-    size: (file) => remote.size(file),
+  return derivedSource(remote, {
     read: async (file, start, end) => (await from(file)).read(file, start, end),
     async *stream(file, start, signal) {
       const source = await from(file);
@@ -53,6 +42,5 @@ export function preferLocal(local: FileSource, remote: FileSource): FileSource {
       const size = (await source.size(file)) ?? 0;
       for (let at = start; at < size; at += PIECE_BYTES) yield await source.read(file, at, at + PIECE_BYTES);
     },
-    sha256: async (file) => remote.sha256?.(file),
-  };
+  });
 }

@@ -1,6 +1,6 @@
 /** Opening a model without a connection: what its opening read from a source is kept, and read again. */
 import { errorCode, GraftError } from '../core/errors';
-import type { FileSource } from '../core/store';
+import { derivedSource, type FileSource } from '../core/store';
 import type { ModelOpening, OpeningCache } from '../core/weight-cache';
 
 type Read = ModelOpening['reads'][number];
@@ -21,10 +21,7 @@ export function recordReads(source: FileSource): Recording {
   const reads = new Map<string, Read>();
   let files: string[] | undefined;
   let stopped = false;
-  const recording: FileSource = {
-    name: source.name,
-    ...(source.commit !== undefined && { commit: source.commit }),
-    ...(source.stream && { stream: source.stream.bind(source) }),
+  const recording = derivedSource(source, {
     list: async () => {
       const found = await source.list();
       if (!stopped) files = found;
@@ -49,7 +46,7 @@ export function recordReads(source: FileSource): Recording {
         return sha256;
       },
     }),
-  };
+  });
   return {
     source: recording,
     stop: () => {
@@ -68,9 +65,7 @@ export function recordReads(source: FileSource): Recording {
 export function replayedSource(opening: ModelOpening, live: FileSource): FileSource {
   const sizes = new Map(opening.sizes.map(({ file, size }) => [file, size]));
   const hashes = new Map(opening.hashes.map(({ file, sha256 }) => [file, sha256]));
-  return {
-    name: live.name,
-    ...(live.commit !== undefined && { commit: live.commit }),
+  return derivedSource(live, {
     list: () => (opening.files ? Promise.resolve([...opening.files]) : live.list()),
     size: (file) => (sizes.has(file) ? Promise.resolve(sizes.get(file)) : live.size(file)),
     read: (file, start = 0, end?) => {
@@ -80,11 +75,10 @@ export function replayedSource(opening: ModelOpening, live: FileSource): FileSou
         known.bytes.subarray(start - known.start, end === undefined ? undefined : end - known.start),
       );
     },
-    ...(live.stream && { stream: live.stream.bind(live) }),
     ...(live.sha256 && {
       sha256: (file: string) => (hashes.has(file) ? Promise.resolve(hashes.get(file)) : live.sha256!(file)),
     }),
-  };
+  });
 }
 
 function holds(read: Read, start: number, end: number | undefined): boolean {
