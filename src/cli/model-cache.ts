@@ -1,6 +1,6 @@
 /** What the command line keeps of models, in the user's cache folder. */
 import { readdir, realpath, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import { openModel, type HubModel } from '../formats/model';
@@ -34,8 +34,9 @@ export function openSource(source: FileSource, say: (line: string) => void): Pro
   return openKept(openingsFolder(process.env), identityOf(source), source, openModel, say);
 }
 
+/** A GGUF model of the Hub has its file behind the repository's name. */
 function identityOf({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string {
-  return `${name}@${commit}`;
+  return `${name.split('/', 2).join('/')}@${commit}`;
 }
 
 /**
@@ -60,12 +61,16 @@ export function modelCache(model: string, terminal: Terminal): ModelCache {
   return { weights: openWeightCache(), openings, model, onNotKept: (message) => terminal.say(message) };
 }
 
-/** A folder's path with a fingerprint of its weight files: names, sizes and times of their last change. */
+/** A folder's path, or a GGUF file's, with a fingerprint of its weight files: names, sizes and times of their last change. */
 async function folderIdentity(path: string): Promise<string> {
-  const files = (await readdir(path)).filter((file) => /\.(safetensors|gguf|json)$/.test(file)).sort();
+  const isFolder = (await stat(path)).isDirectory();
+  const folder = isFolder ? path : dirname(path);
+  const files = isFolder
+    ? (await readdir(path)).filter((file) => /\.(safetensors|gguf|json)$/i.test(file)).sort()
+    : [basename(path)];
   const lines = await Promise.all(
     files.map(async (file) => {
-      const { size, mtimeMs } = await stat(join(path, file));
+      const { size, mtimeMs } = await stat(join(folder, file));
       return `${file} ${size} ${mtimeMs}\n`;
     }),
   );

@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -7,6 +16,7 @@ import { cachedSnapshot } from '../../../src/cli/hub-cache';
 import { hubSettings, openHubModel, type HubSettings } from '../../../src/cli/hub';
 import { CACHE_FLAGS, folderCache } from '../../../src/cli/model-cache';
 import { FolderOpenings } from '../../../src/cli/opening-folder';
+import { modelSource } from '../../../src/cli/sources';
 import { runCommandLine } from '../../../src/cli/run';
 import { Terminal } from '../../../src/cli/terminal';
 import type { FileSource } from '../../../src/core/store';
@@ -145,6 +155,33 @@ test('the weights of a model of the Hub are kept under its name and commit, what
   expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}`);
   const without = readArguments(['--no-cache'], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
   expect(await folderCache(without, model, true, terminal)).toBeUndefined();
+});
+
+test('the 4 bits of a GGUF file are kept under its path and what it was when it last changed', async () => {
+  const args = readArguments([], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
+  const path = join(root, 'm.gguf');
+  copyFileSync('test/golden/gguf/llama.gguf', path);
+  const identity = async (name: string) => {
+    const model = await openModel(await modelSource(name));
+    return (await folderCache(args, { ...model, weightBytes: 2 ** 30 }, true, terminal))!.model;
+  };
+  const before = await identity(path);
+  expect(before).toMatch(/m\.gguf@[0-9a-f]{12}$/);
+  expect(await identity(root)).toBe(before);
+  writeFileSync(join(root, 'notes.json'), '{}');
+  expect(await identity(path)).toBe(before);
+  utimesSync(path, 1, 1);
+  expect(await identity(path)).not.toBe(before);
+});
+
+test('a GGUF model of the Hub is pinned to its commit, and kept under its repository’s name', async () => {
+  const gguf = hub.add('org/gguf', { 'm.gguf': readFileSync('test/golden/gguf/llama.gguf') });
+  const args = readArguments([], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
+  const model = await openModel(await openHubModel('org/gguf', 'main', () => undefined, settings()));
+  expect(model.commit).toBe(gguf.commit);
+  expect((await folderCache(args, model, false, terminal))!.model).toBe(`org/gguf@${gguf.commit}`);
 });
 
 describe('graft --model org/name', () => {
