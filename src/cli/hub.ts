@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import type { OpeningCache } from '../core/weight-cache';
-import { HubClient, HUGGING_FACE } from '../hub/client';
-import { checkRevision, isCommit } from '../hub/names';
+import { HubClient } from '../hub/client';
+import { checkRevision, HUGGING_FACE, isCommit, modelIdentity } from '../hub/names';
 import { hubSource } from '../hub/source';
 import { replayedSource } from '../storage/recording';
 import { cachedSnapshot, preferLocal } from './hub-cache';
@@ -101,7 +101,7 @@ async function keptModel(
 ): Promise<{ readonly source: FileSource; readonly from: string } | undefined> {
   const known = isCommit(revision) ? undefined : await openings.revision(repositoryKey(repo, endpoint), revision);
   const commit = known?.commit ?? revision;
-  const opening = isCommit(commit) ? await openings.opening(`${repo}@${commit}`) : undefined;
+  const opening = isCommit(commit) ? await openings.opening(modelIdentity(repo, commit, endpoint)) : undefined;
   const snapshot = await cachedSnapshot(cacheFolder, repo, opening ? commit : revision);
   if (opening)
     return { source: replayedSource(opening, snapshot ?? absent(repo, commit, missing)), from: "Graft's cache" };

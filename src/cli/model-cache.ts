@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import { openModel, type HubModel } from '../formats/model';
+import { modelIdentity } from '../hub/names';
 import type { ModelCache } from '../recipes';
 import { openKept } from '../storage/recording';
 import { ShardedWeightCache } from '../storage/weights';
@@ -30,13 +31,15 @@ export function openWeightCache(): ShardedWeightCache {
  * @throws what `openModel` throws
  */
 export function openSource(source: FileSource, say: (line: string) => void): Promise<HubModel> {
-  if (source.commit === undefined) return openModel(source);
-  return openKept(openingsFolder(process.env), identityOf(source), source, openModel, say);
+  const identity = hubIdentity(source);
+  if (identity === undefined) return openModel(source);
+  return openKept(openingsFolder(process.env), identity, source, openModel, say);
 }
 
-/** A GGUF model of the Hub has its file behind the repository's name. */
-function identityOf({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string {
-  return `${name.split('/', 2).join('/')}@${commit}`;
+/** Undefined for what is not on the Hub. A GGUF model there has its file behind the repository's name. */
+function hubIdentity({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string | undefined {
+  if (commit === undefined) return undefined;
+  return modelIdentity(name.split('/', 2).join('/'), commit, process.env['HF_ENDPOINT'] || undefined);
 }
 
 /**
@@ -50,7 +53,8 @@ export async function folderCache(
   terminal: Terminal,
 ): Promise<ModelCache | undefined> {
   if (args.has('no-cache')) return undefined;
-  if (model.commit !== undefined) return modelCache(identityOf(model), terminal);
+  const identity = hubIdentity(model);
+  if (identity !== undefined) return modelCache(identity, terminal);
   if (!inFourBits || model.weightBytes < LEAST_BYTES) return undefined;
   return modelCache(await folderIdentity(model.name), terminal);
 }
