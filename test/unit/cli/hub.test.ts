@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   mkdirSync,
@@ -21,6 +22,7 @@ import { runCommandLine } from '../../../src/cli/run';
 import { Terminal } from '../../../src/cli/terminal';
 import type { FileSource } from '../../../src/core/store';
 import { openModel } from '../../../src/formats/model';
+import { modelIdentity } from '../../../src/hub/names';
 import { StandInHub } from '../../support/stand-in-hub';
 import { expectError, tinyModel } from '../recipes/support';
 
@@ -138,6 +140,31 @@ describe('a model of the Hub', () => {
     expect(hub.requests).toEqual([]);
   });
 
+  test('a blob of the cache that is not what its name says is named, with what to do', async () => {
+    const [weights, file] = [files['model.safetensors']!.slice(), 'model.safetensors'];
+    const name = createHash('sha256').update(weights).digest('hex');
+    fillCache({ 'config.json': files['config.json']! });
+    const [blob, link] = [`blobs/${name}`, `snapshots/${commit}/${file}`].map((path) =>
+      join(root, 'hub/models--org--tiny', path),
+    ) as [string, string];
+    symlinkSync(`../../blobs/${name}`, link);
+    writeFileSync(blob, weights);
+    const snapshot = (await cachedSnapshot(join(root, 'hub'), ID, commit))!;
+    expect(await snapshot.sha256!(file)).toBe(name);
+    expect(await snapshot.sha256!('config.json')).toBeUndefined();
+    const read = async (source: FileSource) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of source.stream!(file, 0)) pieces.push(piece);
+      return Buffer.concat(pieces);
+    };
+    expect(Buffer.compare(await read(snapshot), weights)).toBe(0);
+    weights[weights.byteLength >> 1]! ^= 1;
+    writeFileSync(blob, weights);
+    for (const source of [snapshot, await open()])
+      await expectError(() => read(source), 'bad-file', new RegExp(`${name}, in the cache .* Delete it`));
+    expect(hub.weightRequests()).toEqual([]);
+  });
+
   test('a cache with something odd in it is no cache', async () => {
     const folder = join(root, 'hub/models--org--tiny');
     mkdirSync(join(folder, 'refs'), { recursive: true });
@@ -153,6 +180,8 @@ test('the weights of a model of the Hub are kept under its name and commit, what
   const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
   const model = { ...(await openModel(await open())), weightBytes: 1 };
   expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}`);
+  vi.stubEnv('HF_ENDPOINT', hub.url);
+  expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}@${new URL(hub.url).host}`);
   const without = readArguments(['--no-cache'], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
   expect(await folderCache(without, model, true, terminal)).toBeUndefined();
 });
@@ -182,6 +211,12 @@ test('a GGUF model of the Hub is pinned to its commit, and kept under its reposi
   const model = await openModel(await openHubModel('org/gguf', 'main', () => undefined, settings()));
   expect(model.commit).toBe(gguf.commit);
   expect((await folderCache(args, model, false, terminal))!.model).toBe(`org/gguf@${gguf.commit}`);
+});
+
+test('what was kept of another Hub’s model stays apart from Hugging Face’s own', () => {
+  expect(modelIdentity(ID, commit, 'https://huggingface.co/')).toBe(`${ID}@${commit}`);
+  expect(modelIdentity(ID, commit, 'https://mirror.example/hf/')).toBe(`${ID}@${commit}@mirror.example/hf`);
+  expect(() => modelIdentity(ID, commit, 'mirror')).toThrow(/no address of a Hub/);
 });
 
 describe('graft --model org/name', () => {
