@@ -36,8 +36,8 @@ export function openSource(source: FileSource, say: (line: string) => void): Pro
   return openKept(openingsFolder(process.env), identity, source, openModel, say);
 }
 
-/** Undefined for what is not on the Hub. A GGUF model there has its file behind the repository's name. */
-function hubIdentity({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string | undefined {
+/** What a model of the Hub is kept under; undefined for others. A GGUF model there has its file behind the repository's name. */
+export function hubIdentity({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string | undefined {
   if (commit === undefined) return undefined;
   return modelIdentity(name.split('/', 2).join('/'), commit, process.env['HF_ENDPOINT'] || undefined);
 }
