@@ -7,9 +7,12 @@ import { damaged } from './errors';
 import type { HubFile, HubRepo } from './listing';
 import { transfer, type RemoteFile } from './transfer';
 
-/** `repo` comes from `client.model`. Asking for names and sizes makes no request. */
-export function hubSource(client: HubClient, repo: HubRepo): FileSource {
-  return new HubSource(client, repo);
+/**
+ * `repo` comes from `client.model`. Asking for names and sizes makes no request. An aborted `signal` ends every read with
+ * `cancelled`.
+ */
+export function hubSource(client: HubClient, repo: HubRepo, signal?: AbortSignal): FileSource {
+  return new HubSource(client, repo, signal);
 }
 
 class HubSource implements FileSource {
@@ -19,6 +22,7 @@ class HubSource implements FileSource {
   constructor(
     private readonly client: HubClient,
     private readonly repo: HubRepo,
+    private readonly signal: AbortSignal | undefined,
   ) {
     this.name = repo.id;
     this.commit = repo.commit;
@@ -43,7 +47,7 @@ class HubSource implements FileSource {
     const bytes = new Uint8Array(Math.max(0, last - start));
     let filled = 0;
     const remote = this.remote(entry);
-    for await (const piece of transfer(this.client.connection, remote, start, last)) {
+    for await (const piece of transfer(this.client.connection, remote, start, last, this.signal)) {
       bytes.set(piece, filled);
       filled += piece.byteLength;
     }
@@ -51,7 +55,7 @@ class HubSource implements FileSource {
     return bytes;
   }
 
-  async *stream(file: string, start: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  async *stream(file: string, start: number, signal = this.signal): AsyncGenerator<Uint8Array, void, undefined> {
     const entry = this.entry(file);
     yield* transfer(this.client.connection, this.remote(entry), start, entry.size, signal);
   }

@@ -128,7 +128,7 @@ describe('a model of the Hub', () => {
     const source = await open({ endpoint: 'http://127.0.0.1:1' });
     expect([source.name, source.commit]).toEqual([ID, old]);
     expect(await source.list()).toEqual(['config.json']);
-    expect(said.at(-1)).toMatch(/can't be reached.* Using commit d{40} from/);
+    expect(said.at(-1)).toMatch(/can't be reached.* Using commit d{40} from .*, which has no weights of it\.$/);
     await expectError(() => open({ endpoint: 'http://127.0.0.1:1' }, 'v1'), 'network', /can't be reached/);
   });
 
@@ -137,6 +137,7 @@ describe('a model of the Hub', () => {
     fillCache(files);
     expect((await open({ offline: true })).commit).toBe(commit);
     expect((await open({ offline: true }, commit)).commit).toBe(commit);
+    expect(said).toEqual([]);
     expect(hub.requests).toEqual([]);
   });
 
@@ -255,5 +256,7 @@ describe('graft --model org/name', () => {
     expect((await graft('plan', '--model', 'org/gated')).code).toBe(0);
     const missing = await graft('plan', '--model', ID, '--revision', 'v7');
     expect(missing.err).toMatch(/^graft: org\/tiny has no revision v7/);
+    const mistyped = await graft('plan', '--model', 'models/foo');
+    expect(mistyped.err).toMatch(/has no model models\/foo .* There is no folder models\/foo here either\.\n$/);
   });
 });
