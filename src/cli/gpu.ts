@@ -6,9 +6,10 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
 import { openEngine, type Engine } from '../recipes';
+import { cacheFolder } from './cache-folder';
 import { deviceOptions } from './device-options';
 import { dozeWhileWaiting } from './doze.mjs';
-import { cacheFolder, kernelChoicesIn } from './kernel-choices';
+import { kernelChoicesIn } from './kernel-choices';
 
 /** Where Chromium and Chrome keep SwiftShader. */
 const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'];

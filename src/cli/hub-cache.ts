@@ -1,14 +1,17 @@
 /** The cache that Hugging Face's own tools keep of the Hub, which Graft reads and never writes. */
-import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { FileSource } from '../core/store';
+import { createHash } from 'node:crypto';
+import { readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { GraftError } from '../core/errors';
+import { derivedSource, type FileSource } from '../core/store';
 import { isCommit } from '../hub/names';
 import { openFolder } from './folders';
 
 /**
  * What the cache in `folder` has of a repository at a revision: links to blobs under
  * `models--ORG--NAME/snapshots/COMMIT`, where `refs/REVISION` says which commit a branch or tag was when it was last
- * asked for. Undefined where it has no config.json of it; weights may be missing.
+ * asked for. Large files' blobs are named by their SHA-256, which a stream of them is held against. Undefined where it
+ * has no config.json of it; weights may be missing.
  */
 export async function cachedSnapshot(folder: string, repo: string, revision: string): Promise<FileSource | undefined> {
   const root = join(folder, `models--${repo.replace('/', '--')}`);
@@ -19,17 +22,36 @@ export async function cachedSnapshot(folder: string, repo: string, revision: str
   const found = await stat(join(path, 'config.json')).catch(() => undefined);
   if (!found?.isFile()) return undefined;
   const files = await openFolder(path);
-  return {
-    name: repo,
-    commit,
-    list: () => files.list(),
-    size: (file) => files.size(file),
-    read: (file, start, end) => files.read(file, start, end),
+  const sha256 = async (file: string) => {
+    const blob = basename(await readlink(join(path, file)).catch(() => ''));
+    return /^[0-9a-f]{64}$/.test(blob) ? blob : undefined;
   };
+  const stream = async function* (file: string, start: number) {
+    const size = (await files.size(file)) ?? 0;
+    // What begins later can't be verified here.
+    const expected = start === 0 ? await sha256(file) : undefined;
+    const hash = createHash('sha256');
+    for (let at = start; at < size; at += PIECE_BYTES) {
+      const piece = await files.read(file, at, at + PIECE_BYTES);
+      if (expected !== undefined) hash.update(piece);
+      if (expected !== undefined && at + PIECE_BYTES >= size && hash.digest('hex') !== expected)
+        throw damaged(await realpath(join(path, file)));
+      yield piece;
+    }
+  };
+  return derivedSource(files, { name: repo, commit, sha256, stream });
 }
 
 /** Bytes that are read from the disk at once where a stream is asked for. */
 const PIECE_BYTES = 8 * 2 ** 20;
+
+function damaged(path: string): GraftError {
+  return new GraftError(
+    'bad-file',
+    `${path}, in the cache of Hugging Face's tools, is damaged: its SHA-256 is not the one in its name. Delete it, and it ` +
+      'is downloaded again.',
+  );
+}
 
 /** The same files at the same commit: from the disk where it has them whole, else from the Hub. */
 export function preferLocal(local: FileSource, remote: FileSource): FileSource {
@@ -38,21 +60,10 @@ export function preferLocal(local: FileSource, remote: FileSource): FileSource {
     return size !== undefined && size === (await remote.size(file));
   };
   const from = async (file: string) => ((await isLocal(file)) ? local : remote);
-  return {
-    name: remote.name,
-    ...(remote.commit !== undefined && { commit: remote.commit }),
-    list: () => remote.list(),
-    size: (file) => remote.size(file),
+  return derivedSource(remote, {
     read: async (file, start, end) => (await from(file)).read(file, start, end),
     async *stream(file, start, signal) {
-      const source = await from(file);
-      if (source.stream) {
-        yield* source.stream(file, start, signal);
-        return;
-      }
-      const size = (await source.size(file)) ?? 0;
-      for (let at = start; at < size; at += PIECE_BYTES) yield await source.read(file, at, at + PIECE_BYTES);
+      yield* (await from(file)).stream!(file, start, signal);
     },
-    sha256: async (file) => remote.sha256?.(file),
-  };
+  });
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import type { OpeningCache } from '../core/weight-cache';
-import { HubClient, HUGGING_FACE } from '../hub/client';
-import { checkRevision, isCommit } from '../hub/names';
+import { HubClient } from '../hub/client';
+import { checkRevision, HUGGING_FACE, isCommit, modelIdentity } from '../hub/names';
 import { hubSource } from '../hub/source';
 import { replayedSource } from '../storage/recording';
 import { cachedSnapshot, preferLocal } from './hub-cache';
@@ -49,7 +49,7 @@ export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise
 /**
  * A model of the Hub at the commit that `revision` stands for. Files that Hugging Face's cache has of that commit come
  * from there. Where the Hub can't be reached, the commit is what it was when it last could, files are what is kept of
- * them, and `say` is told so.
+ * them, and `say` is told so. `signal` ends reading, then and later.
  * @throws `network` or `not-found` where neither has it; what else the Hub answers
  */
 export async function openHubModel(
@@ -57,6 +57,7 @@ export async function openHubModel(
   revision: string,
   say: (line: string) => void,
   settings?: HubSettings,
+  signal?: AbortSignal,
 ): Promise<FileSource> {
   const found = settings ?? (await hubSettings());
   const { endpoint, token, offline, cacheFolder, openings } = found;
@@ -67,8 +68,9 @@ export async function openHubModel(
       `HF_HUB_OFFLINE is set, and ${cacheFolder} has no ${repo} at revision ${revision}: unset it once to download.`,
     );
     const kept = await keptModel(repo, revision, found, missing);
-    if (kept) return kept.source;
-    throw missing;
+    if (!kept) throw missing;
+    if (!kept.hasWeights) say(`HF_HUB_OFFLINE is set, and ${kept.from} has no weights of ${repo}.`);
+    return kept.source;
   }
   const client = new HubClient({
     endpoint,
@@ -76,20 +78,28 @@ export async function openHubModel(
     onPause: ({ ms, reason }) => say(`${reason} Trying again in ${Math.max(1, Math.round(ms / 1000))} s.`),
   });
   try {
-    const model = await client.model(repo, revision);
+    const model = await client.model(repo, revision, signal);
     // Not keeping it costs opening without a connection, and nothing now.
     const known = { commit: model.commit, seenAt: Date.now() };
     await openings.keepRevision(repositoryKey(repo, endpoint), revision, known).catch(() => undefined);
-    const remote = hubSource(client, model);
+    const remote = hubSource(client, model, signal);
     const cached = await cachedSnapshot(cacheFolder, repo, model.commit);
     return cached ? preferLocal(cached, remote) : remote;
   } catch (error) {
     if (!(error instanceof GraftError) || error.code !== 'network') throw error;
     const kept = await keptModel(repo, revision, found, error);
     if (!kept) throw error;
-    say(`${error.message} Using commit ${kept.source.commit} from ${kept.from}.`);
+    const without = kept.hasWeights ? '' : ', which has no weights of it';
+    say(`${error.message} Using commit ${kept.source.commit} from ${kept.from}${without}.`);
     return kept.source;
   }
+}
+
+interface KeptFiles {
+  readonly source: FileSource;
+  readonly from: string;
+  /** Of an opening, Graft's cache of weights knows. */
+  readonly hasWeights: boolean;
 }
 
 /** What is kept of a model at a revision, by Graft or by Hugging Face's tools; reading what is not throws `missing`. */
@@ -98,14 +108,18 @@ async function keptModel(
   revision: string,
   { endpoint, cacheFolder, openings }: HubSettings,
   missing: GraftError,
-): Promise<{ readonly source: FileSource; readonly from: string } | undefined> {
+): Promise<KeptFiles | undefined> {
   const known = isCommit(revision) ? undefined : await openings.revision(repositoryKey(repo, endpoint), revision);
   const commit = known?.commit ?? revision;
-  const opening = isCommit(commit) ? await openings.opening(`${repo}@${commit}`) : undefined;
+  const opening = isCommit(commit) ? await openings.opening(modelIdentity(repo, commit, endpoint)) : undefined;
   const snapshot = await cachedSnapshot(cacheFolder, repo, opening ? commit : revision);
-  if (opening)
-    return { source: replayedSource(opening, snapshot ?? absent(repo, commit, missing)), from: "Graft's cache" };
-  return snapshot && { source: snapshot, from: cacheFolder };
+  if (opening) {
+    const source = replayedSource(opening, snapshot ?? absent(repo, commit, missing));
+    return { source, from: "Graft's cache", hasWeights: true };
+  }
+  if (!snapshot) return undefined;
+  const files = await snapshot.list();
+  return { source: snapshot, from: cacheFolder, hasWeights: files.some((file) => /\.(safetensors|gguf)$/.test(file)) };
 }
 
 const repositoryKey = (repo: string, endpoint: string | undefined) => `${endpoint ?? HUGGING_FACE} ${repo}`;

@@ -1,17 +1,8 @@
 /** The choices between kernels, in the user's cache folder: a small JSON file by adapter, which may go at any time. */
 import { createHash } from 'node:crypto';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import type { KernelChoiceStore } from '../core/kernel-choices';
 import { decodeUtf8, encodeUtf8 } from '../core/store';
 import { FolderStore } from './folders';
-
-/** Where the platform keeps caches: XDG's base directories, macOS's Library, Windows's local application data. */
-export function cacheFolder(environment: NodeJS.ProcessEnv, platform = process.platform, home = homedir()): string {
-  if (platform === 'win32') return join(environment['LOCALAPPDATA'] || join(home, 'AppData', 'Local'), 'graft');
-  if (platform === 'darwin') return join(home, 'Library', 'Caches', 'graft');
-  return join(environment['XDG_CACHE_HOME'] || join(home, '.cache'), 'graft');
-}
 
 export function kernelChoicesIn(folder: string): KernelChoiceStore {
   const store = new FolderStore(folder);

@@ -1,16 +1,18 @@
 /** What the command line keeps of models, in the user's cache folder. */
 import { readdir, realpath, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import { openModel, type HubModel } from '../formats/model';
+import { modelIdentity } from '../hub/names';
 import type { ModelCache } from '../recipes';
 import { openKept } from '../storage/recording';
 import { ShardedWeightCache } from '../storage/weights';
 import type { Arguments, Flag } from './arguments';
+import { cacheFolder } from './cache-folder';
 import { openingsFolder } from './opening-folder';
 import type { Terminal } from './terminal';
-import { cacheFolder, FolderBackend } from './weight-folder';
+import { FolderBackend } from './weight-folder';
 
 export const CACHE_FLAGS: Readonly<Record<string, Flag>> = {
   'no-cache': { help: 'neither read nor keep weights in the cache (see graft cache)' },
@@ -29,12 +31,15 @@ export function openWeightCache(): ShardedWeightCache {
  * @throws what `openModel` throws
  */
 export function openSource(source: FileSource, say: (line: string) => void): Promise<HubModel> {
-  if (source.commit === undefined) return openModel(source);
-  return openKept(openingsFolder(process.env), identityOf(source), source, openModel, say);
+  const identity = hubIdentity(source);
+  if (identity === undefined) return openModel(source);
+  return openKept(openingsFolder(process.env), identity, source, openModel, say);
 }
 
-function identityOf({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string {
-  return `${name}@${commit}`;
+/** What a model of the Hub is kept under; undefined for others. A GGUF model there has its file behind the repository's name. */
+export function hubIdentity({ name, commit }: Pick<HubModel, 'name' | 'commit'>): string | undefined {
+  if (commit === undefined) return undefined;
+  return modelIdentity(name.split('/', 2).join('/'), commit, process.env['HF_ENDPOINT'] || undefined);
 }
 
 /**
@@ -48,7 +53,8 @@ export async function folderCache(
   terminal: Terminal,
 ): Promise<ModelCache | undefined> {
   if (args.has('no-cache')) return undefined;
-  if (model.commit !== undefined) return modelCache(identityOf(model), terminal);
+  const identity = hubIdentity(model);
+  if (identity !== undefined) return modelCache(identity, terminal);
   if (!inFourBits || model.weightBytes < LEAST_BYTES) return undefined;
   return modelCache(await folderIdentity(model.name), terminal);
 }
@@ -59,12 +65,16 @@ export function modelCache(model: string, terminal: Terminal): ModelCache {
   return { weights: openWeightCache(), openings, model, onNotKept: (message) => terminal.say(message) };
 }
 
-/** A folder's path with a fingerprint of its weight files: names, sizes and times of their last change. */
+/** A folder's path, or a GGUF file's, with a fingerprint of its weight files: names, sizes and times of their last change. */
 async function folderIdentity(path: string): Promise<string> {
-  const files = (await readdir(path)).filter((file) => /\.(safetensors|gguf|json)$/.test(file)).sort();
+  const isFolder = (await stat(path)).isDirectory();
+  const folder = isFolder ? path : dirname(path);
+  const files = isFolder
+    ? (await readdir(path)).filter((file) => /\.(safetensors|gguf|json)$/i.test(file)).sort()
+    : [basename(path)];
   const lines = await Promise.all(
     files.map(async (file) => {
-      const { size, mtimeMs } = await stat(join(path, file));
+      const { size, mtimeMs } = await stat(join(folder, file));
       return `${file} ${size} ${mtimeMs}\n`;
     }),
   );

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { sha256 } from '../core/hash';
 import { decodeUtf8, encodeUtf8 } from '../core/store';
 import type { KnownRevision, ModelOpening, OpeningCache } from '../core/weight-cache';
+import { cacheFolder } from './cache-folder';
 import { FolderStore } from './folders';
-import { cacheFolder } from './weight-folder';
 
 /** SHA-256 of all that follows, in hex; a length; JSON of that length; the bytes of its reads, in their order. */
 interface Index extends Omit<ModelOpening, 'reads' | 'sizes' | 'hashes'> {

@@ -26,20 +26,27 @@ export function packageRoot(): string {
 
 /**
  * A model: the path of a folder or a GGUF file, a built-in name, or `org/name` or `org/name@revision` on the Hub;
- * `revision` holds where the name has none of its own. `say` hears what goes on with the Hub.
+ * `revision` holds where the name has none of its own. `say` hears what goes on with the Hub, and `signal`
+ * ends reading from there.
  * @throws `not-found` saying what to do; what the Hub refuses
  */
 export async function modelSource(
   name: string,
   revision = 'main',
   say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+  signal?: AbortSignal,
 ): Promise<FileSource> {
   if (/\.gguf$/i.test(name) && (await exists(name))) return openGguf(await openFolder(dirname(name)), basename(name));
   if (await exists(name)) return hubLayout(await openFolder(name));
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
   const onHub = parseModelName(name);
-  if (onHub) return openHubModel(onHub.repo, onHub.revision ?? revision, say);
+  if (onHub) {
+    return openHubModel(onHub.repo, onHub.revision ?? revision, say, undefined, signal).catch((error: unknown) => {
+      if (!(error instanceof GraftError) || error.code !== 'not-found') throw error;
+      throw new GraftError(error.code, `${error.message} There is no folder ${name} here either.`, { cause: error });
+    });
+  }
   throw new GraftError(
     'not-found',
     `There is no model ${name}: name a folder that holds config.json, a GGUF file, org/name for a model on the Hub, or starter for the built-in one.`,

@@ -1,6 +1,5 @@
 /** Kept weights in a folder of the disk: a folder an entry, a file a shard, and what is known of them in entry.json. */
 import { readdir, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { errorCode } from '../core/errors';
 import { isEntry, type CacheBackend, type CacheEntry, type EntryUse, type Shard } from '../storage/weights';
@@ -9,16 +8,6 @@ import { lockFile } from './lock';
 
 const ENTRY = 'entry.json';
 const SHARD = '.shard';
-
-/** The user's cache folder, where the platform has it; GRAFT_CACHE names another. */
-export function cacheFolder(environment: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform): string {
-  const own = environment['GRAFT_CACHE'];
-  if (own) return own;
-  if (platform === 'darwin') return join(homedir(), 'Library/Caches/graft');
-  const windows = environment['LOCALAPPDATA'];
-  if (platform === 'win32' && windows) return join(windows, 'graft');
-  return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'graft');
-}
 
 /** Bytes as JSON has them, and back. */
 const encodeState = (_: string, value: unknown) =>

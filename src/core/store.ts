@@ -21,6 +21,20 @@ export interface FileSource {
   sha256?(file: string): Promise<string | undefined>;
 }
 
+/** The same source but for `changes`: what they leave out, `base` goes on doing. */
+export function derivedSource(base: FileSource, changes: Partial<FileSource>): FileSource {
+  return {
+    name: base.name,
+    ...(base.commit !== undefined && { commit: base.commit }),
+    list: () => base.list(),
+    size: (file) => base.size(file),
+    read: (file, start, end) => base.read(file, start, end),
+    ...(base.stream && { stream: base.stream.bind(base) }),
+    ...(base.sha256 && { sha256: base.sha256.bind(base) }),
+    ...changes,
+  };
+}
+
 /** The folder of one run: small named files, each written whole or not at all. */
 export interface RunStore {
   readonly name: string;

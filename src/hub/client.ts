@@ -5,10 +5,10 @@
 import type { Subject } from './errors';
 import { HubRequest, type Connection } from './http';
 import { readRepo, readSearch, type HubRepo, type HubSummary } from './listing';
-import { checkEndpoint, checkRepoId, checkRevision, checkToken } from './names';
+import { checkEndpoint, checkRepoId, checkRevision, checkToken, HUGGING_FACE } from './names';
 import { API_RETRIES, Backoff, TRANSFER_RETRIES, withRetries, type Pause, type RetryPolicy } from './retry';
 
-export const HUGGING_FACE = 'https://huggingface.co';
+export { HUGGING_FACE } from './names';
 
 export interface HubClientOptions {
   /** Base URL of the Hub or a mirror. */

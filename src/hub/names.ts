@@ -18,6 +18,18 @@ export function isCommit(revision: string): boolean {
   return COMMIT.test(revision);
 }
 
+export const HUGGING_FACE = 'https://huggingface.co';
+
+/**
+ * What a model's files are kept under: `org/name@commit`, and `@host` behind it for another Hub, whose files are only as
+ * good as its own list of them.
+ * @throws `bad-config` for an endpoint that can't be one
+ */
+export function modelIdentity(repo: string, commit: string, endpoint: string = HUGGING_FACE): string {
+  const place = checkEndpoint(endpoint);
+  return `${repo}@${commit}${place === HUGGING_FACE ? '' : `@${place.replace(/^https?:\/\//, '')}`}`;
+}
+
 /** The parts of `org/name` or `org/name@revision`, or undefined for text of another form. */
 export function parseModelName(text: string): { repo: string; revision?: string } | undefined {
   const [repo = '', ...rest] = text.split('@');

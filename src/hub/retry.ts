@@ -40,6 +40,11 @@ export class Backoff {
     private readonly random: () => number = Math.random,
   ) {}
 
+  /** Whether every attempt was made. */
+  get isSpent(): boolean {
+    return this.failures >= this.policy.attempts;
+  }
+
   /** Something arrived: the count of attempts begins anew. */
   progress(): void {
     this.failures = 0;

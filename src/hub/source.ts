@@ -1,15 +1,18 @@
 /** A model on a Hub as a folder: every file at one commit, read by ranges or as one stream. */
 import { GraftError } from '../core/errors';
-import { sha256 } from '../core/hash';
+import { sha1, sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { HubClient } from './client';
 import { damaged } from './errors';
 import type { HubFile, HubRepo } from './listing';
 import { transfer, type RemoteFile } from './transfer';
 
-/** `repo` comes from `client.model`. Asking for names and sizes makes no request. */
-export function hubSource(client: HubClient, repo: HubRepo): FileSource {
-  return new HubSource(client, repo);
+/**
+ * `repo` comes from `client.model`. Asking for names and sizes makes no request. An aborted `signal` ends every read with
+ * `cancelled`.
+ */
+export function hubSource(client: HubClient, repo: HubRepo, signal?: AbortSignal): FileSource {
+  return new HubSource(client, repo, signal);
 }
 
 class HubSource implements FileSource {
@@ -19,6 +22,7 @@ class HubSource implements FileSource {
   constructor(
     private readonly client: HubClient,
     private readonly repo: HubRepo,
+    private readonly signal: AbortSignal | undefined,
   ) {
     this.name = repo.id;
     this.commit = repo.commit;
@@ -43,7 +47,7 @@ class HubSource implements FileSource {
     const bytes = new Uint8Array(Math.max(0, last - start));
     let filled = 0;
     const remote = this.remote(entry);
-    for await (const piece of transfer(this.client.connection, remote, start, last)) {
+    for await (const piece of transfer(this.client.connection, remote, start, last, this.signal)) {
       bytes.set(piece, filled);
       filled += piece.byteLength;
     }
@@ -51,7 +55,7 @@ class HubSource implements FileSource {
     return bytes;
   }
 
-  async *stream(file: string, start: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  async *stream(file: string, start: number, signal = this.signal): AsyncGenerator<Uint8Array, void, undefined> {
     const entry = this.entry(file);
     yield* transfer(this.client.connection, this.remote(entry), start, entry.size, signal);
   }
@@ -83,6 +87,5 @@ async function gitBlobId(bytes: Uint8Array): Promise<string> {
   const blob = new Uint8Array(head.byteLength + bytes.byteLength);
   blob.set(head);
   blob.set(bytes, head.byteLength);
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-1', blob));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return sha1(blob);
 }

@@ -50,8 +50,9 @@ export async function* transfer(
       }
       if (position < end) throw endedEarly(response, file, at);
     } catch (error) {
+      request.close(); // not only after the pause
       await backoff.pause(error).catch((last: unknown) => {
-        throw last instanceof HubError && last.transient ? gaveUp(last, position, file.size) : last;
+        throw last instanceof HubError && last.transient && backoff.isSpent ? gaveUp(last, position, file.size) : last;
       });
     } finally {
       request.close();

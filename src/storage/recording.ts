@@ -1,6 +1,6 @@
 /** Opening a model without a connection: what its opening read from a source is kept, and read again. */
 import { errorCode, GraftError } from '../core/errors';
-import type { FileSource } from '../core/store';
+import { derivedSource, type FileSource } from '../core/store';
 import type { ModelOpening, OpeningCache } from '../core/weight-cache';
 
 type Read = ModelOpening['reads'][number];
@@ -11,20 +11,20 @@ const LARGEST_READ = 100 * 2 ** 20;
 export interface Recording {
   /** The source, with what it answers written down until `stop`. */
   readonly source: FileSource;
-  stop(): ModelOpening;
+  /**
+   * What was asked and answered so far, and the SHA-256 of the files that were read: weights, which come later, are held
+   * against them with or without a connection.
+   */
+  stop(): Promise<ModelOpening>;
 }
 
 /** Writes down what is asked of a source while a model opens, and what it answers. */
 export function recordReads(source: FileSource): Recording {
   const sizes = new Map<string, number | undefined>();
-  const hashes = new Map<string, string | undefined>();
   const reads = new Map<string, Read>();
   let files: string[] | undefined;
   let stopped = false;
-  const recording: FileSource = {
-    name: source.name,
-    ...(source.commit !== undefined && { commit: source.commit }),
-    ...(source.stream && { stream: source.stream.bind(source) }),
+  const recording = derivedSource(source, {
     list: async () => {
       const found = await source.list();
       if (!stopped) files = found;
@@ -42,22 +42,17 @@ export function recordReads(source: FileSource): Recording {
       reads.set(key, { file, start, ...(end !== undefined && { end }), bytes: bytes.slice() });
       return bytes;
     },
-    ...(source.sha256 && {
-      sha256: async (file: string) => {
-        const sha256 = await source.sha256!(file);
-        if (!stopped) hashes.set(file, sha256);
-        return sha256;
-      },
-    }),
-  };
+  });
   return {
     source: recording,
-    stop: () => {
+    stop: async () => {
       stopped = true;
+      const read = new Set([...reads.values()].map(({ file }) => file));
+      const hashes = await Promise.all([...read].map(async (file) => ({ file, sha256: await source.sha256?.(file) })));
       return {
         ...(files && { files }),
         sizes: [...sizes].map(([file, size]) => ({ file, size })),
-        hashes: [...hashes].map(([file, sha256]) => ({ file, sha256 })),
+        hashes: hashes.filter(({ sha256 }) => sha256 !== undefined),
         reads: [...reads.values()],
       };
     },
@@ -68,9 +63,7 @@ export function recordReads(source: FileSource): Recording {
 export function replayedSource(opening: ModelOpening, live: FileSource): FileSource {
   const sizes = new Map(opening.sizes.map(({ file, size }) => [file, size]));
   const hashes = new Map(opening.hashes.map(({ file, sha256 }) => [file, sha256]));
-  return {
-    name: live.name,
-    ...(live.commit !== undefined && { commit: live.commit }),
+  return derivedSource(live, {
     list: () => (opening.files ? Promise.resolve([...opening.files]) : live.list()),
     size: (file) => (sizes.has(file) ? Promise.resolve(sizes.get(file)) : live.size(file)),
     read: (file, start = 0, end?) => {
@@ -80,11 +73,8 @@ export function replayedSource(opening: ModelOpening, live: FileSource): FileSou
         known.bytes.subarray(start - known.start, end === undefined ? undefined : end - known.start),
       );
     },
-    ...(live.stream && { stream: live.stream.bind(live) }),
-    ...(live.sha256 && {
-      sha256: (file: string) => (hashes.has(file) ? Promise.resolve(hashes.get(file)) : live.sha256!(file)),
-    }),
-  };
+    sha256: async (file) => hashes.get(file) ?? live.sha256?.(file),
+  });
 }
 
 function holds(read: Read, start: number, end: number | undefined): boolean {
@@ -93,8 +83,12 @@ function holds(read: Read, start: number, end: number | undefined): boolean {
   return end !== undefined && end <= read.end;
 }
 
+/** What opening says of files that are not what they were. */
+const BROKEN: readonly (string | undefined)[] = ['bad-file', 'bad-config', 'unsupported'];
+
 /**
  * Opens a model from what its opening read before, else from the source, and keeps what that read once it succeeded.
+ * What was kept and doesn't open any more is forgotten.
  * A cache that can't be written is told to `onNotKept`; the model opens all the same.
  */
 export async function openKept<Model>(
@@ -105,11 +99,19 @@ export async function openKept<Model>(
   onNotKept: (message: string) => void = () => undefined,
 ): Promise<Model> {
   const kept = await cache.opening(identity).catch(() => undefined);
-  if (kept) return open(replayedSource(kept, source));
+  if (kept) {
+    try {
+      return await open(replayedSource(kept, source));
+    } catch (error) {
+      // It opened once: what was kept of it is damaged.
+      if (!BROKEN.includes(errorCode(error))) throw error;
+      await cache.forgetOpening(identity);
+    }
+  }
   const recording = recordReads(source);
   const model = await open(recording.source);
   try {
-    await cache.keepOpening(identity, recording.stop());
+    await cache.keepOpening(identity, await recording.stop());
   } catch (error) {
     if (!(error instanceof GraftError) || error.code !== 'storage') throw error;
     onNotKept(`${error.message} ${source.name} will need its connection to open again.`);

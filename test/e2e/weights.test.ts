@@ -176,6 +176,29 @@ describe('what opening a model read', () => {
       revision: { commit: '1', seenAt: 5 },
     });
   });
+
+  test('counts as not kept where a bit of it differs', async ({ call }) => {
+    const run = async ({ openDatabase, BrowserOpenings }: Storage) => {
+      const database = await openDatabase();
+      const openings = new BrowserOpenings(database);
+      const reads = [{ file: 'config.json', start: 0, end: 2, bytes: Uint8Array.of(1, 2) }];
+      await openings.keepOpening('m@1', { sizes: [{ file: 'config.json', size: 2 }], hashes: [], reads });
+      const record = (await database.get('openings', 'm@1'))!;
+      const found: boolean[] = [];
+      for (const change of [
+        {},
+        { reads: [{ ...reads[0]!, bytes: Uint8Array.of(1, 3) }] },
+        { reads: [{ ...reads[0]!, start: 1 }] },
+        { sizes: [{ file: 'config.json', size: 3 }] },
+        { sha256: '' },
+      ]) {
+        await database.put('openings', { ...record, ...change }, 'm@1');
+        found.push((await openings.opening('m@1')) !== undefined);
+      }
+      return found;
+    };
+    expect(await call(run, null)).toEqual([true, false, false, false, false]);
+  });
 });
 
 describe('the database of an earlier version', () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import { openingsFolder } from '../../src/cli/opening-folder';
-import { openSource } from '../../src/cli/model-cache';
+import { hubIdentity, openSource } from '../../src/cli/model-cache';
 import { modelSource } from '../../src/cli/sources';
 import { FolderBackend } from '../../src/cli/weight-folder';
 import { parseRunConfig } from '../../src/core/config';
@@ -82,7 +82,7 @@ export class HubBench {
     const cache = {
       weights: new ShardedWeightCache(new FolderBackend(join(this.cache, 'weights')), CACHE_SHARD, CACHE_SHARD),
       openings: openingsFolder(process.env),
-      model: `${model.name}@${model.commit}`,
+      model: hubIdentity(model)!,
       onNotKept: say,
     };
     const { session, digest } = await loadSession(

@@ -27,7 +27,7 @@ export const chat: Command = {
     },
   },
   async run(args, terminal, signal) {
-    const model = await modelArgument(args, terminal);
+    const model = await modelArgument(args, terminal, signal);
     const adapter = await adapterArgument(args);
     const storage = await storageArgument(args);
     const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);

@@ -27,10 +27,13 @@ export const exportModel: Command = {
   async run(args, terminal, signal) {
     const output = args.required('output', 'name a new folder for the merged model');
     const checkpoint = args.text('checkpoint');
-    if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal);
+    if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal, signal);
     const adapter = await openFolder(args.required('adapter', 'name the adapter folder'));
     const modelFiles = await modelSource(
       args.required('model', 'name a model folder, org/name on the Hub, or starter for the built-in one'),
+      undefined,
+      (line) => terminal.say(line),
+      signal,
     );
     await refuseFilled(output);
     const model = await openSource(modelFiles, (line) => terminal.say(line));
@@ -47,13 +50,21 @@ export const exportModel: Command = {
 };
 
 /** The adapter of a run's last checkpoint as a folder of its own; merging it is one more `graft export`. */
-async function writeCheckpoint(run: string, output: string, args: Arguments, terminal: Terminal): Promise<void> {
+async function writeCheckpoint(
+  run: string,
+  output: string,
+  args: Arguments,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
   if (args.has('model') || args.has('adapter')) {
     throw new GraftError('bad-config', '--checkpoint takes neither --model nor --adapter: export the adapter first.');
   }
   await openFolder(run);
   await refuseFilled(output);
-  const { step, files } = await exportCheckpoint(new FolderStore(run), (name, revision) => modelSource(name, revision));
+  const { step, files } = await exportCheckpoint(new FolderStore(run), (name, revision) =>
+    modelSource(name, revision, (line) => terminal.say(line), signal),
+  );
   const store = new FolderStore(output);
   for (const { name, bytes } of files) await store.write(name, bytes);
   const names = files.map(({ name }) => name);

@@ -29,7 +29,7 @@ export const forward: Command = {
     const input = args.required('input', 'name a JSON file with input_ids');
     const output = args.required('output', 'name a safetensors file to write');
     const { inputIds, labels } = readIds(basename(input), await readInput(input, 'input file'));
-    const model = await modelArgument(args, terminal);
+    const model = await modelArgument(args, terminal, signal);
     const adapter = await adapterArgument(args);
     const engine = await openNodeEngine((line) => terminal.say(line));
     try {

@@ -72,7 +72,7 @@ export const generate: Command = {
   async run(args, terminal, signal) {
     const rows = await promptRows(args);
     const prompts = rows.map(({ prompt }) => prompt);
-    const model = await modelArgument(args, terminal);
+    const model = await modelArgument(args, terminal, signal);
     const adapter = await adapterArgument(args);
     const storage = await storageArgument(args);
     const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);

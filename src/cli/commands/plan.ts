@@ -37,11 +37,11 @@ export const plan: Command = {
       budget: { value: 'SIZE', help: 'change the settings so that the run fits, as 8GiB, and say why' },
     },
   },
-  async run(args, terminal) {
+  async run(args, terminal, signal) {
     const budget = args.text('budget');
     const budgetBytes = budget === undefined ? undefined : parseBytes(budget);
     const asked = await runArgument(args);
-    const source = await modelSource(asked.model_name_or_path, asked.revision, (line) => terminal.say(line));
+    const source = await modelSource(asked.model_name_or_path, asked.revision, (line) => terminal.say(line), signal);
     const { shape, data } = await prepare(source, asked, terminal);
     const chosen = budgetBytes === undefined ? undefined : fitToBudget(asked, shape, budgetBytes, data);
     const planned = chosen?.plan ?? planRun(asked, shape, data);

@@ -44,7 +44,7 @@ export const train: Command = {
     const run = await runArgument(args, resume && output !== undefined ? `${output}/run.yaml` : undefined);
     const store = new FolderStore(run.output_dir);
     await refuseOverwriting(store, args);
-    const modelFiles = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line));
+    const modelFiles = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line), signal);
     if (modelFiles.commit === undefined && samePath(modelFiles.name, store.name)) {
       throw new GraftError('bad-config', `${store.name} is the model's own folder: name another with --output.`);
     }

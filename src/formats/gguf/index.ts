@@ -95,6 +95,7 @@ interface Placed {
 
 class GgufFolder implements FileSource {
   readonly name: string;
+  readonly commit?: string;
   private readonly head: Uint8Array;
   private readonly placed: readonly Placed[];
   private readonly weightBytes: number;
@@ -107,6 +108,7 @@ class GgufFolder implements FileSource {
     private readonly beside: FileSource | undefined,
   ) {
     this.name = `${source.name}/${file}`;
+    if (source.commit !== undefined) this.commit = source.commit;
     let at = 0;
     const offsets = tensors.map((tensor) => ({
       tensor,

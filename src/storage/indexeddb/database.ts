@@ -28,7 +28,7 @@ export interface Schema extends DBSchema {
   weights: { key: string; value: CacheEntry };
   weightShards: { key: [id: string, name: string]; value: Uint8Array<ArrayBuffer> };
   /** What opening a model read, by the model's identity. */
-  openings: { key: string; value: ModelOpening };
+  openings: { key: string; value: ModelOpening & { readonly sha256: string } };
   revisions: { key: [repository: string, revision: string]; value: KnownRevision };
 }
 

@@ -1,5 +1,6 @@
 /** A folder of files in the browser's database, in shards that are checked before they count as present. */
 import { GraftError } from '../../core/errors';
+import { sha256 } from '../../core/hash';
 import type { FileSource, RunStore } from '../../core/store';
 import { guard, keysUnder, type Database, type FileEntry } from './database';
 
@@ -171,6 +172,5 @@ export class BrowserFolder implements RunStore {
 }
 
 async function describe(part: Bytes): Promise<{ size: number; sha256: string }> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', part));
-  return { size: part.byteLength, sha256: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') };
+  return { size: part.byteLength, sha256: await sha256(part) };
 }

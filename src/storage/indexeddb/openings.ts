@@ -1,16 +1,23 @@
 /** What lets models open without a connection, in the browser's database. */
+import { sha256 } from '../../core/hash';
+import { encodeUtf8 } from '../../core/store';
 import type { KnownRevision, ModelOpening, OpeningCache } from '../../core/weight-cache';
 import { guard, type Database } from './database';
 
 export class BrowserOpenings implements OpeningCache {
   constructor(private readonly database: Database) {}
 
-  opening(model: string): Promise<ModelOpening | undefined> {
-    return guard('read the kept model', () => this.database.get('openings', model));
+  /** One that isn't what was written counts as none. */
+  async opening(model: string): Promise<ModelOpening | undefined> {
+    const found = await guard('read the kept model', () => this.database.get('openings', model));
+    if (!found) return undefined;
+    const { sha256: written, ...opening } = found;
+    return written === (await digestOf(opening)) ? opening : undefined;
   }
 
   async keepOpening(model: string, opening: ModelOpening): Promise<void> {
-    await guard('keep the model', () => this.database.put('openings', opening, model));
+    const record = { ...opening, sha256: await digestOf(opening) };
+    await guard('keep the model', () => this.database.put('openings', record, model));
   }
 
   async forgetOpening(model: string): Promise<void> {
@@ -24,4 +31,13 @@ export class BrowserOpenings implements OpeningCache {
   async keepRevision(repository: string, revision: string, known: KnownRevision): Promise<void> {
     await guard('keep the model', () => this.database.put('revisions', known, [repository, revision]));
   }
+}
+
+/** SHA-256 of all of it. */
+async function digestOf({ files, sizes, hashes, reads }: ModelOpening): Promise<string> {
+  const lines = await Promise.all(
+    reads.map(async ({ file, start, end, bytes }) => [file, start, end, await sha256(bytes)]),
+  );
+  const answers = [sizes.map(({ file, size }) => [file, size]), hashes.map((known) => [known.file, known.sha256])];
+  return sha256(encodeUtf8(JSON.stringify([files, answers, lines])));
 }

@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -7,10 +17,12 @@ import { cachedSnapshot } from '../../../src/cli/hub-cache';
 import { hubSettings, openHubModel, type HubSettings } from '../../../src/cli/hub';
 import { CACHE_FLAGS, folderCache } from '../../../src/cli/model-cache';
 import { FolderOpenings } from '../../../src/cli/opening-folder';
+import { modelSource } from '../../../src/cli/sources';
 import { runCommandLine } from '../../../src/cli/run';
 import { Terminal } from '../../../src/cli/terminal';
 import type { FileSource } from '../../../src/core/store';
 import { openModel } from '../../../src/formats/model';
+import { modelIdentity } from '../../../src/hub/names';
 import { StandInHub } from '../../support/stand-in-hub';
 import { expectError, tinyModel } from '../recipes/support';
 
@@ -116,7 +128,7 @@ describe('a model of the Hub', () => {
     const source = await open({ endpoint: 'http://127.0.0.1:1' });
     expect([source.name, source.commit]).toEqual([ID, old]);
     expect(await source.list()).toEqual(['config.json']);
-    expect(said.at(-1)).toMatch(/can't be reached.* Using commit d{40} from/);
+    expect(said.at(-1)).toMatch(/can't be reached.* Using commit d{40} from .*, which has no weights of it\.$/);
     await expectError(() => open({ endpoint: 'http://127.0.0.1:1' }, 'v1'), 'network', /can't be reached/);
   });
 
@@ -125,7 +137,33 @@ describe('a model of the Hub', () => {
     fillCache(files);
     expect((await open({ offline: true })).commit).toBe(commit);
     expect((await open({ offline: true }, commit)).commit).toBe(commit);
+    expect(said).toEqual([]);
     expect(hub.requests).toEqual([]);
+  });
+
+  test('a blob of the cache that is not what its name says is named, with what to do', async () => {
+    const [weights, file] = [files['model.safetensors']!.slice(), 'model.safetensors'];
+    const name = createHash('sha256').update(weights).digest('hex');
+    fillCache({ 'config.json': files['config.json']! });
+    const [blob, link] = [`blobs/${name}`, `snapshots/${commit}/${file}`].map((path) =>
+      join(root, 'hub/models--org--tiny', path),
+    ) as [string, string];
+    symlinkSync(`../../blobs/${name}`, link);
+    writeFileSync(blob, weights);
+    const snapshot = (await cachedSnapshot(join(root, 'hub'), ID, commit))!;
+    expect(await snapshot.sha256!(file)).toBe(name);
+    expect(await snapshot.sha256!('config.json')).toBeUndefined();
+    const read = async (source: FileSource) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of source.stream!(file, 0)) pieces.push(piece);
+      return Buffer.concat(pieces);
+    };
+    expect(Buffer.compare(await read(snapshot), weights)).toBe(0);
+    weights[weights.byteLength >> 1]! ^= 1;
+    writeFileSync(blob, weights);
+    for (const source of [snapshot, await open()])
+      await expectError(() => read(source), 'bad-file', new RegExp(`${name}, in the cache .* Delete it`));
+    expect(hub.weightRequests()).toEqual([]);
   });
 
   test('a cache with something odd in it is no cache', async () => {
@@ -143,8 +181,43 @@ test('the weights of a model of the Hub are kept under its name and commit, what
   const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
   const model = { ...(await openModel(await open())), weightBytes: 1 };
   expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}`);
+  vi.stubEnv('HF_ENDPOINT', hub.url);
+  expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}@${new URL(hub.url).host}`);
   const without = readArguments(['--no-cache'], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
   expect(await folderCache(without, model, true, terminal)).toBeUndefined();
+});
+
+test('the 4 bits of a GGUF file are kept under its path and what it was when it last changed', async () => {
+  const args = readArguments([], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
+  const path = join(root, 'm.gguf');
+  copyFileSync('test/golden/gguf/llama.gguf', path);
+  const identity = async (name: string) => {
+    const model = await openModel(await modelSource(name));
+    return (await folderCache(args, { ...model, weightBytes: 2 ** 30 }, true, terminal))!.model;
+  };
+  const before = await identity(path);
+  expect(before).toMatch(/m\.gguf@[0-9a-f]{12}$/);
+  expect(await identity(root)).toBe(before);
+  writeFileSync(join(root, 'notes.json'), '{}');
+  expect(await identity(path)).toBe(before);
+  utimesSync(path, 1, 1);
+  expect(await identity(path)).not.toBe(before);
+});
+
+test('a GGUF model of the Hub is pinned to its commit, and kept under its repository’s name', async () => {
+  const gguf = hub.add('org/gguf', { 'm.gguf': readFileSync('test/golden/gguf/llama.gguf') });
+  const args = readArguments([], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
+  const terminal = new Terminal({ write: () => undefined }, { write: () => undefined }, false);
+  const model = await openModel(await openHubModel('org/gguf', 'main', () => undefined, settings()));
+  expect(model.commit).toBe(gguf.commit);
+  expect((await folderCache(args, model, false, terminal))!.model).toBe(`org/gguf@${gguf.commit}`);
+});
+
+test('what was kept of another Hub’s model stays apart from Hugging Face’s own', () => {
+  expect(modelIdentity(ID, commit, 'https://huggingface.co/')).toBe(`${ID}@${commit}`);
+  expect(modelIdentity(ID, commit, 'https://mirror.example/hf/')).toBe(`${ID}@${commit}@mirror.example/hf`);
+  expect(() => modelIdentity(ID, commit, 'mirror')).toThrow(/no address of a Hub/);
 });
 
 describe('graft --model org/name', () => {
@@ -183,5 +256,7 @@ describe('graft --model org/name', () => {
     expect((await graft('plan', '--model', 'org/gated')).code).toBe(0);
     const missing = await graft('plan', '--model', ID, '--revision', 'v7');
     expect(missing.err).toMatch(/^graft: org\/tiny has no revision v7/);
+    const mistyped = await graft('plan', '--model', 'models/foo');
+    expect(mistyped.err).toMatch(/has no model models\/foo .* There is no folder models\/foo here either\.\n$/);
   });
 });

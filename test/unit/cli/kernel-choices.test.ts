@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { cacheFolder, kernelChoicesIn } from '../../../src/cli/kernel-choices';
+import { kernelChoicesIn } from '../../../src/cli/kernel-choices';
 import { KernelChoices } from '../../../src/engine/choices';
 
 let root: string;
@@ -30,13 +30,4 @@ test('a file that is something else counts as none', async () => {
   expect(choices.get('product')).toBeUndefined();
   await choices.add(new Map([['product', '32 × 32']]));
   expect(await store.read('card')).toEqual({ product: '32 × 32' });
-});
-
-test('the folder is the platform’s own', () => {
-  const home = join(root, 'home');
-  expect(cacheFolder({}, 'linux', home)).toBe(join(home, '.cache', 'graft'));
-  expect(cacheFolder({ XDG_CACHE_HOME: root }, 'linux', home)).toBe(join(root, 'graft'));
-  expect(cacheFolder({ XDG_CACHE_HOME: '' }, 'linux', home)).toBe(join(home, '.cache', 'graft'));
-  expect(cacheFolder({}, 'darwin', home)).toBe(join(home, 'Library', 'Caches', 'graft'));
-  expect(cacheFolder({ LOCALAPPDATA: root }, 'win32', home)).toBe(join(root, 'graft'));
 });

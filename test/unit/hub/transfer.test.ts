@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HubClient } from '../../../src/hub/client';
 import type { FileSource } from '../../../src/core/store';
+import { hubSource } from '../../../src/hub/source';
 import { LOGIN_PAGE } from '../../support/stand-in-hub';
 import { collect, expectError, jsonBytes, openSource, quickClient, someBytes, useHub } from './support';
 
@@ -123,6 +124,27 @@ describe('a transfer that breaks off goes on where it stopped', () => {
     const source = await open();
     held.hub.faults.push({ path: 'config.json', cutAt: 5, times: 1 });
     expect((await source.read('config.json')).byteLength).toBe(22);
+  });
+
+  test('a host that wants to be left alone for long is told of at once, and as what it is', async () => {
+    const source = await open();
+    held.hub.faults.push({ path: '/resolve/', status: 429, headers: { 'retry-after': '600' } });
+    const before = held.hub.requests.length;
+    const error = await source.read('config.json').catch((found: unknown) => found as Error);
+    expect((error as Error).message).toMatch(/too many requests from here: try again in 600 seconds[^.]*\.$/);
+    expect(held.hub.requests.length).toBe(before + 1);
+  });
+
+  test('reads of a source with a signal are stopped by it', async () => {
+    const client = quickClient(held.hub, { transferRetries: { firstDelayMs: 1e6, longestDelayMs: 1e6 } });
+    await open();
+    const controller = new AbortController();
+    const source = hubSource(client, await client.model(ID), controller.signal);
+    held.hub.faults.push({ path: 'config.json', cutAt: 5 });
+    const reading = source.read('config.json');
+    setTimeout(() => controller.abort(), 50);
+    await expectError(() => reading, 'cancelled', /you asked/);
+    await expectError(() => collect(source.stream!('config.json', 0)), 'cancelled', /you asked/);
   });
 
   test('stopping it stops it at once, also in a pause', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GraftError } from '../../../src/core/errors';
-import type { FileSource } from '../../../src/core/store';
+import { derivedSource, encodeUtf8, type FileSource } from '../../../src/core/store';
 import type { KnownRevision, ModelOpening, OpeningCache } from '../../../src/core/weight-cache';
 import { openModel } from '../../../src/formats/model';
 import { openKept, recordReads, replayedSource, resolveKept } from '../../../src/storage/recording';
@@ -57,6 +57,53 @@ describe('opening a model', () => {
   });
 });
 
+describe('what was kept of a model', () => {
+  const config = (text: string) => ({ file: 'config.json', start: 0, bytes: encodeUtf8(text) });
+
+  it('is forgotten where it doesn’t open any more, and the source is asked again', async () => {
+    const cache = new MemoryOpenings();
+    const first = await openKept(cache, 'tiny@1', await tinyModel(), openModel);
+    const kept = cache.openings.get('tiny@1')!;
+    for (const text of ['{"model_type": "ll', '{"model_type": "llamb"}', '{"model_type": "llama"}']) {
+      const reads = [config(text), ...kept.reads.filter(({ file }) => file !== 'config.json')];
+      const sizes = [
+        { file: 'config.json', size: text.length },
+        ...kept.sizes.filter(({ file }) => file !== 'config.json'),
+      ];
+      cache.openings.set('tiny@1', { ...kept, sizes, reads });
+      expect((await openKept(cache, 'tiny@1', await tinyModel(), openModel)).spec, text).toEqual(first.spec);
+      expect(cache.openings.get('tiny@1')).toEqual(kept);
+    }
+  });
+
+  it('tells the hashes of its files, which later loads are held against', async () => {
+    const cache = new MemoryOpenings();
+    const asked: string[] = [];
+    const source = derivedSource(await tinyModel(), {
+      sha256: (file) => {
+        asked.push(file);
+        return Promise.resolve(file === 'model.safetensors' ? 'f'.repeat(64) : undefined);
+      },
+    });
+    await openKept(cache, 'tiny@1', source, openModel);
+    const kept = cache.openings.get('tiny@1')!;
+    expect(kept.hashes).toEqual([{ file: 'model.safetensors', sha256: 'f'.repeat(64) }]);
+    expect(asked).toContain('config.json');
+    const unverified = await tinyModel();
+    const replayed = replayedSource(kept, unverified);
+    expect(await replayed.sha256!('model.safetensors')).toBe('f'.repeat(64));
+    expect(await replayed.sha256!('config.json')).toBeUndefined();
+    const model = await openKept(cache, 'tiny@1', unverified, openModel);
+    await expectError(
+      async () => {
+        for await (const { name } of model.weights()) expect(name).toBeTruthy();
+      },
+      'bad-file',
+      /model\.safetensors of .* is damaged/,
+    );
+  });
+});
+
 describe('recorded reads', () => {
   it('answer parts of what was read, and nothing beyond', async () => {
     const bytes = Uint8Array.from({ length: 100 }, (_, i) => i);
@@ -71,7 +118,7 @@ describe('recorded reads', () => {
     expect([await source.size('f'), await source.size('g')]).toEqual([100, undefined]);
     await source.read('f', 10, 20);
     await source.read('f', 50);
-    const opening = stop();
+    const opening = await stop();
     await source.read('f', 0, 5); // weights, after the model is open
     expect(opening.reads).toHaveLength(2);
 

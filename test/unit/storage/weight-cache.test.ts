@@ -273,13 +273,4 @@ describe('a folder of kept weights', () => {
     await fill(cache);
     expect(await cache.list()).toHaveLength(1);
   });
-
-  it('is in the cache folder of the platform, unless the environment names another', async () => {
-    const { cacheFolder } = await import('../../../src/cli/weight-folder');
-    expect(cacheFolder({ GRAFT_CACHE: '/c' }, 'linux')).toBe('/c');
-    expect(cacheFolder({ XDG_CACHE_HOME: '/x' }, 'linux')).toBe('/x/graft');
-    expect(cacheFolder({}, 'linux')).toMatch(/\.cache\/graft$/);
-    expect(cacheFolder({}, 'darwin')).toMatch(/Library\/Caches\/graft$/);
-    expect(cacheFolder({ LOCALAPPDATA: '/l' }, 'win32')).toBe('/l/graft');
-  });
 });
