@@ -150,11 +150,11 @@ test('where the browser has no room, training goes on from memory and the page s
   site,
   hub,
 }) => {
-  hub.add('graft/roomy-llama', await shardedModel({ hidden_size: 256, intermediate_size: 512 }, { seed: 14 }));
+  hub.add('graft/roomy-llama', await shardedModel({ hidden_size: 512, intermediate_size: 1024 }, { seed: 14 }));
   const session = await page.context().newCDPSession(page);
   const { origin } = new URL(site.url);
   // Before the first write: the browser remembers for half a minute how much room it found.
-  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1_500_000 });
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 3_000_000 });
   const graft = await HubPage.open(page, site);
   await graft.openHub('graft/roomy-llama');
   await graft.useRunFile(HUB_RUN);

@@ -187,13 +187,17 @@ class Loading {
     );
   }
 
-  /** A cache that refuses is said once, and asked no more. */
+  /**
+   * A cache that refuses is said once, and asked no more. What was kept since the load began is given up: half a model
+   * would fill the room that the run's own files need.
+   */
   private async whileKeeping(action: () => Promise<void>): Promise<void> {
     try {
       await action();
     } catch (error) {
       if (!(error instanceof GraftError) || error.code !== 'storage') throw error;
       this.keeping = false;
+      await this.kept!.revert().catch(() => undefined); // a disk that takes nothing may not take this either
       const kept = this.kept!.names.length;
       this.cache?.onNotKept?.(
         `${error.message} Everything goes on from memory: of ${this.model.name}, ${kept} of ` +

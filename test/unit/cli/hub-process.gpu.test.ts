@@ -132,8 +132,7 @@ describe.skipIf(!mounts)('a disk that is too small', () => {
         err,
       ) ?? [];
     expect(Number(all), err).toBe(56);
-    if (megabytes > 50) expect(Number(kept)).toBeGreaterThan(0);
-    expect(Number(kept)).toBeLessThan(56);
+    expect(Number(kept)).toBe(0); // half a model is given up: runs need the room
     expect(adapter(`full-${megabytes}`).equals(plain)).toBe(true);
   });
 });
