@@ -27,8 +27,11 @@ export class ModelState {
 
   /** Opens what was open before the reload; a folder that was not kept is gone, and the starter comes instead. */
   async restore(): Promise<void> {
-    await this.open(loadSetting(SETTING, STARTER, isReopenable));
-    if (this.error && this.error.code === 'not-found') await this.open(STARTER);
+    if (this.controller) return; // the visitor was quicker, and has chosen another
+    const opened = this.open(loadSetting(SETTING, STARTER, isReopenable));
+    const { controller } = this;
+    await opened;
+    if (this.controller === controller && this.error?.code === 'not-found') await this.open(STARTER);
   }
 
   openFolder(folder: ChosenFolder): Promise<void> {
