@@ -116,6 +116,8 @@ const tests: UserConfig = {
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 120_000,
+          // A browser whose GPU process is crashed on purpose doesn't come back in the same time on every machine.
+          retry: 1,
         },
       },
     ],
