@@ -61,6 +61,13 @@ export interface RunSummary {
   seconds: number;
 }
 
+/** A row of a dataset that can't be used, and why: the rest of a sentence that begins with the row. */
+export interface SkippedRow {
+  /** 1-based row of the file. */
+  row: number;
+  reason: string;
+}
+
 /** One dataset example as it will be trained on. */
 export interface ExampleView {
   /** 1-based row of the file. */

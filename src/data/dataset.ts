@@ -1,13 +1,21 @@
 /** Rows to typed examples. The format is told from the fields of the rows, and one file has one format. */
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
-import type { Message } from '../core/text';
+import type { SkippedRow } from '../core/events';
+import { contentOf, type Conversation, type Message } from '../core/text';
 import { readRows, type DatasetRow } from './rows';
 
 export type DatasetFormat = 'alpaca' | 'messages' | 'prompt-completion' | 'question-answer' | 'tokens';
 
 export type Example =
-  | { readonly kind: 'messages'; readonly row: number; readonly where: string; readonly messages: readonly Message[] }
+  | {
+      readonly kind: 'conversation';
+      readonly row: number;
+      readonly where: string;
+      readonly conversation: Conversation;
+      /** Messages of the assistant that are context and not trained, by their place. */
+      readonly untrained: readonly number[];
+    }
   | {
       readonly kind: 'tokens';
       readonly row: number;
@@ -21,6 +29,10 @@ export interface Dataset {
   readonly name: string;
   readonly format: DatasetFormat;
   readonly examples: readonly Example[];
+  /** Rows of the file that can't be used. */
+  readonly skipped: readonly SkippedRow[];
+  /** What the user should know of the file before training on it, a sentence each. */
+  readonly notices: readonly string[];
 }
 
 /** Label of a position that is not trained on (PyTorch's `ignore_index`). */
@@ -68,7 +80,7 @@ export function parseDataset(fileName: string, content: Uint8Array | string): Da
     }
     return format.read(row);
   });
-  return { name: fileName, format: format.format, examples };
+  return { name: fileName, format: format.format, examples, skipped: [], notices: [] };
 }
 
 function formatOf(row: DatasetRow): (typeof FORMATS)[number] {
@@ -104,10 +116,10 @@ function conversation(row: DatasetRow, list: readonly Message[]): Example {
   if (!list.some(({ role }) => role === 'assistant')) {
     throw new GraftError('bad-data', `${row.where} has no response: no message is the assistant's.`);
   }
-  const empty = list.findIndex(({ role, content }) => role === 'assistant' && content.trim() === '');
+  const empty = list.findIndex((message) => message.role === 'assistant' && contentOf(message).trim() === '');
   if (empty >= 0)
     throw new GraftError('bad-data', `${row.where} has no response: message ${empty + 1} of the assistant is empty.`);
-  return { kind: 'messages', row: row.row, where: row.where, messages: list };
+  return { kind: 'conversation', row: row.row, where: row.where, conversation: { messages: list }, untrained: [] };
 }
 
 function messages(row: DatasetRow, name: string): Message[] {
@@ -163,15 +175,10 @@ function readTokens(row: DatasetRow): Example {
 }
 
 function turns(row: DatasetRow, user: string, assistant: string): Example {
-  return {
-    kind: 'messages',
-    row: row.row,
-    where: row.where,
-    messages: [
-      { role: 'user', content: user },
-      { role: 'assistant', content: assistant },
-    ],
-  };
+  return conversation(row, [
+    { role: 'user', content: user },
+    { role: 'assistant', content: assistant },
+  ]);
 }
 
 /** The field's own value; null counts as absent. */

@@ -1,6 +1,6 @@
 /** Which tokens of a rendered conversation are the assistant's: as its template says, or read from its renderings. */
 import { GraftError } from '../core/errors';
-import type { ChatTemplate, Message, TextSpan, Tokenizer } from '../core/text';
+import { contentOf, type ChatTemplate, type Conversation, type TextSpan, type Tokenizer } from '../core/text';
 
 /** Text from a template has its special tokens already. */
 function encode(tokenizer: Tokenizer, text: string): number[] {
@@ -20,13 +20,13 @@ export interface TokenSpan {
  */
 export function assistantSpans(
   where: string,
-  messages: readonly Message[],
+  conversation: Conversation,
   tokenizer: Tokenizer,
   template: ChatTemplate,
 ): TokenSpan[] {
-  const marked = template.generationSpans?.(messages);
-  if (!marked) return turnSpans(where, messages, tokenizer, template);
-  const spans = markedSpans(template.render(messages, { addGenerationPrompt: false }), marked, tokenizer);
+  const marked = template.generationSpans?.(conversation);
+  if (!marked) return turnSpans(where, conversation, tokenizer, template);
+  const spans = markedSpans(template.render(conversation, { addGenerationPrompt: false }), marked, tokenizer);
   if (spans.length > 0) return spans;
   throw new GraftError(
     'bad-data',
@@ -61,24 +61,28 @@ function markedSpans(whole: string, marked: readonly TextSpan[], tokenizer: Toke
  */
 function turnSpans(
   where: string,
-  messages: readonly Message[],
+  conversation: Conversation,
   tokenizer: Tokenizer,
   template: ChatTemplate,
 ): TokenSpan[] {
+  const { messages } = conversation;
   const render = (count: number, addGenerationPrompt: boolean) =>
-    template.render(messages.slice(0, count), { addGenerationPrompt });
+    template.render({ ...conversation, messages: messages.slice(0, count) }, { addGenerationPrompt });
   const whole = render(messages.length, false);
   const ids = encode(tokenizer, whole);
   const stops = new Set(tokenizer.stopTokenIds);
   const spans: TokenSpan[] = [];
-  messages.forEach(({ role, content }, turn) => {
-    if (role !== 'assistant') return;
-    const prompt = whole.slice(0, promptLength(where, whole, render(turn, true), messages, turn, template));
+  messages.forEach((message, turn) => {
+    if (message.role !== 'assistant') return;
+    const content = contentOf(message);
+    const prompt = whole.slice(0, promptLength(where, whole, render(turn, true), conversation, turn, template));
     // Where a token straddles prompt and answer, it is the answer's first.
     const start = commonPrefix(encode(tokenizer, prompt), ids);
     const spelt = encode(tokenizer, content).filter((id) => stops.has(id)).length;
     const next = messages[turn + 1];
-    const horizon = next ? nextMessageStart(whole, ids, prompt.length, content, next.content, tokenizer) : ids.length;
+    const horizon = next
+      ? nextMessageStart(whole, ids, prompt.length, content, contentOf(next), tokenizer)
+      : ids.length;
     const end =
       endOfTurn(ids.slice(0, horizon), start, spelt, stops) ??
       (next ? commonPrefix(encode(tokenizer, render(turn + 1, false)), ids) : ids.length);
@@ -127,19 +131,20 @@ function promptLength(
   where: string,
   whole: string,
   prompt: string,
-  messages: readonly Message[],
+  conversation: Conversation,
   turn: number,
   template: ChatTemplate,
 ): number {
   if (whole.startsWith(prompt)) return prompt.length;
   const shared = commonPrefix(prompt, whole);
-  const before = messages[turn - 1]?.content.trim() ?? '';
+  const { messages } = conversation;
+  const before = contentOf(messages[turn - 1]).trim();
   const beforeEnds = before === '' ? 0 : whole.lastIndexOf(before, shared) + before.length;
-  const answer = messages[turn]!.content.trim();
+  const answer = contentOf(messages[turn]).trim();
   if (beforeEnds <= shared && beforeEnds >= before.length && whole.indexOf(answer, shared) >= 0) return shared;
 
   const probed = messages.map((message, i) => (i === turn ? { ...message, content: PROBE } : message));
-  const lead = template.render(probed, { addGenerationPrompt: false }).split(PROBE)[0]!;
+  const lead = template.render({ ...conversation, messages: probed }, { addGenerationPrompt: false }).split(PROBE)[0]!;
   const asked = prompt.lastIndexOf(before);
   if (before !== '' && asked >= 0 && whole.startsWith(lead) && lead.endsWith(prompt.slice(asked))) return lead.length;
   throw unstable(where, turn, template);

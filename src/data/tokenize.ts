@@ -87,14 +87,14 @@ export function tokenizeExample(example: Example, options: TokenizeOptions): Tok
     );
   }
   // Text from a template has its special tokens already.
-  const inputIds = tokenizer.encode(template.render(example.messages, { addGenerationPrompt: false }), {
+  const inputIds = tokenizer.encode(template.render(example.conversation, { addGenerationPrompt: false }), {
     addSpecialTokens: false,
   });
   if (inputIds.some((id) => id >= options.vocabSize)) {
     throw new GraftError('bad-data', `${example.where} needs a token that the tokenizer has and the model lacks.`);
   }
   if (!options.assistantOnlyLoss) return { row: example.row, inputIds, labels: inputIds };
-  const trained = assistantSpans(example.where, example.messages, tokenizer, template);
+  const trained = assistantSpans(example.where, example.conversation, tokenizer, template);
   const labels = inputIds.map((id, i) => (trained.some(({ start, end }) => i >= start && i < end) ? id : IGNORED));
   return { row: example.row, inputIds, labels };
 }

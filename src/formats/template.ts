@@ -1,7 +1,7 @@
 /** Chat templates: the model's own, or an Alpaca-style one where it has none. */
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
-import type { ChatTemplate, Day, Message } from '../core/text';
+import type { ChatTemplate, Conversation, Day } from '../core/text';
 import { JinjaTemplate } from './jinja';
 import { isPlainObject, readObject, readText } from './json';
 import type { HubTokenizer, SpecialTokens } from './tokenizer';
@@ -69,20 +69,22 @@ export function chatTemplate(
   const template = attempt(`The chat template in ${source} can't be compiled`, () => new JinjaTemplate(text));
   const refused = `The chat template in ${source} refused the conversation`;
   // What Transformers' apply_chat_template gives a template.
-  const scope = (messages: readonly Message[], addGenerationPrompt: boolean) => ({
+  const scope = (conversation: Conversation, addGenerationPrompt: boolean) => ({
     ...tokens,
-    messages: messages.map(({ role, content }) => ({ role, content })),
-    tools: null,
-    documents: null,
+    ...conversation.variables,
+    messages: conversation.messages,
+    tools: conversation.tools ?? null,
+    documents: conversation.documents ?? null,
     add_generation_prompt: addGenerationPrompt,
   });
   const on = (now: () => Date): ChatTemplate => ({
     source,
-    render: (messages, { addGenerationPrompt }) =>
-      attempt(refused, () => template.render(scope(messages, addGenerationPrompt), now())),
+    text,
+    render: (conversation, { addGenerationPrompt }) =>
+      attempt(refused, () => template.render(scope(conversation, addGenerationPrompt), now())),
     ...(template.marksGeneration && {
-      generationSpans: (messages: readonly Message[]) =>
-        attempt(refused, () => template.generationSpans(scope(messages, false), now())),
+      generationSpans: (conversation: Conversation) =>
+        attempt(refused, () => template.generationSpans(scope(conversation, false), now())),
     }),
     ...(template.readsClock && { onDay: (day: Day) => on(() => noon(day)) }),
   });
@@ -107,13 +109,11 @@ export function findTurnEnd(tokenizer: HubTokenizer, template: ChatTemplate): nu
   const answer = 'Graft';
   let text: string;
   try {
-    text = template.render(
-      [
-        { role: 'user', content: 'Hello' },
-        { role: 'assistant', content: answer },
-      ],
-      { addGenerationPrompt: false },
-    );
+    const messages = [
+      { role: 'user', content: 'Hello' },
+      { role: 'assistant', content: answer },
+    ];
+    text = template.render({ messages }, { addGenerationPrompt: false });
   } catch {
     return undefined; // a template for conversations of another kind: training on it will say what it wants
   }

@@ -2,7 +2,7 @@
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
-import type { Tokenizer } from '../core/text';
+import type { TokenPosition, Tokenizer } from '../core/text';
 import { isPlainObject, readObject, type JsonObject } from './json';
 
 /** The special tokens that a chat template may name, as text; absent ones are undefined there too. */
@@ -68,6 +68,17 @@ export class HubTokenizer implements Tokenizer {
         ]
       : ids(true);
     return bos !== undefined && coded[0] === bos && coded[1] === bos ? coded.slice(1) : coded;
+  }
+
+  locate(text: string, offsets: readonly number[]): { ids: number[]; positions: TokenPosition[] } {
+    const encode = (part: string) => this.encode(part, { addSpecialTokens: false });
+    const ids = encode(text);
+    const positions = offsets.map((offset) => {
+      const prefix = encode(text.slice(0, offset));
+      const differs = prefix.findIndex((id, i) => id !== ids[i]);
+      return { before: differs < 0 ? prefix.length : differs, straddled: differs >= 0 };
+    });
+    return { ids, positions };
   }
 
   /** Ids beyond the vocabulary (a padded embedding has some) have no text and are left out. */

@@ -1,6 +1,6 @@
 /** How well a model answers the questions of a dataset, without its adapter and with it: greedy, one row at a time. */
 import { GraftError } from '../core/errors';
-import type { Message } from '../core/text';
+import { contentOf, type Conversation } from '../core/text';
 import { parseDataset } from '../data/dataset';
 import { exactMatch, tokenF1 } from '../eval/exact';
 import type { TextGenerator } from './generate';
@@ -8,7 +8,7 @@ import type { DatasetFile } from './steps/data';
 
 /** A conversation up to the answer that is asked for. */
 export interface Question {
-  readonly messages: readonly Message[];
+  readonly conversation: Conversation;
   /** The last user turn. */
   readonly question: string;
   /** The last assistant turn. */
@@ -50,10 +50,12 @@ export function questionsOf(file: DatasetFile, limit = Infinity): Question[] {
     if (example.kind === 'tokens') {
       throw new GraftError('bad-data', `${file.name} has token ids (${format}) and no questions to ask.`);
     }
-    const answerAt = example.messages.findLastIndex(({ role }) => role === 'assistant');
-    const messages = example.messages.slice(0, Math.max(0, answerAt));
-    const question = messages.findLast(({ role }) => role === 'user')?.content ?? '';
-    questions.push({ messages, question, expected: example.messages[answerAt]?.content ?? '' });
+    const { messages } = example.conversation;
+    const answerAt = messages.findLastIndex(({ role }) => role === 'assistant');
+    const before = messages.slice(0, Math.max(0, answerAt));
+    const question = contentOf(before.findLast(({ role }) => role === 'user'));
+    const conversation = { ...example.conversation, messages: before };
+    questions.push({ conversation, question, expected: contentOf(messages[answerAt]) });
   }
   return questions;
 }
@@ -68,7 +70,7 @@ export async function evaluate(
   const answers: EvaluatedAnswer[] = [];
   for (let from = 0; from < questions.length; from += batchSize) {
     const asked = questions.slice(from, from + batchSize);
-    const prompts = asked.map(({ messages }) => ({ kind: 'chat', messages }) as const);
+    const prompts = asked.map(({ conversation }) => ({ kind: 'chat', ...conversation }) as const);
     for (const tuned of [false, true]) {
       const options = { temperature: 0, topP: 1, topK: 0, seed: 0, stop: [], maxNewTokens, useAdapter: tuned };
       const score = ({ text }: { text: string }, i: number) => {

@@ -1,7 +1,7 @@
 /** Text from a model: greedy or sampled, one prompt or many, streamed as it comes. */
 import { GraftError, throwIfCancelled } from '../core/errors';
 import { Random } from '../core/rng';
-import type { Message } from '../core/text';
+import type { Conversation } from '../core/text';
 import type { Engine, InferenceSession } from '../engine';
 import type { HubModel } from '../formats/model';
 import { checkAdapter, type Adapter } from '../formats/peft';
@@ -13,7 +13,7 @@ import { TextStream } from './steps/text-stream';
 
 /** A conversation to answer (through the chat template), text to go on with, or token ids as they stand. */
 export type Prompt =
-  | { readonly kind: 'chat'; readonly messages: readonly Message[] }
+  | ({ readonly kind: 'chat' } & Conversation)
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] };
 
@@ -96,7 +96,7 @@ export function promptIds(model: Pick<HubModel, 'name' | 'tokenizer' | 'template
   }
   if (prompt.kind === 'text') return tokenizer.encode(prompt.text, { addSpecialTokens: true });
   // The template has the special tokens already; the same call renders the prompts of training.
-  const text = template.render(prompt.messages, { addGenerationPrompt: true });
+  const text = template.render(prompt, { addGenerationPrompt: true });
   return tokenizer.encode(text, { addSpecialTokens: false });
 }
 

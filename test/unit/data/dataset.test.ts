@@ -22,7 +22,7 @@ const turns = (user: string, assistant: string) => [
 ];
 const messagesOf = (content: string) =>
   parseDataset('data.json', content).examples.map((example) =>
-    example.kind === 'messages' ? example.messages : undefined,
+    example.kind === 'conversation' ? example.conversation.messages : undefined,
   );
 
 describe('formats', () => {
@@ -51,7 +51,9 @@ describe('formats', () => {
   ])('reads %s from %j', (format, row, messages) => {
     const dataset = parseDataset('data.json', JSON.stringify([row]));
     expect(dataset.format).toBe(format);
-    expect(dataset.examples).toEqual([{ kind: 'messages', row: 1, where: 'data.json, row 1', messages }]);
+    expect(dataset.examples).toEqual([
+      { kind: 'conversation', row: 1, where: 'data.json, row 1', conversation: { messages }, untrained: [] },
+    ]);
   });
 
   it('reads pre-tokenised rows as they stand; without labels all is trained', () => {

@@ -28,13 +28,13 @@ describe('generation blocks of a template', async () => {
 
   it.each(named)('%s, %i messages: text, spans and mask are those of Transformers', (_name, _count, item) => {
     const template = chatTemplate('t', item.template, tokenizer.specialTokens);
-    const text = template.render(item.messages, { addGenerationPrompt: false });
+    const text = template.render(item, { addGenerationPrompt: false });
     expect(text).toBe(item.text);
     expect(encode(tokenizer, text)).toEqual(item.input_ids);
-    const marked = template.generationSpans!(item.messages);
+    const marked = template.generationSpans!(item);
     expect(marked.map(({ start, end }) => text.slice(start, end))).toEqual(item.generated);
     const mask = item.mask.map(() => 0);
-    for (const { start, end } of assistantSpans('row 1', item.messages, tokenizer, template)) mask.fill(1, start, end);
+    for (const { start, end } of assistantSpans('row 1', item, tokenizer, template)) mask.fill(1, start, end);
     expect(mask).toEqual(item.mask);
   });
 
@@ -42,12 +42,14 @@ describe('generation blocks of a template', async () => {
     const marking = MASKED[0]!.template;
     const odd: Message[] = [{ role: 'assistant', content: '\ufdd0a\ufdd1' }];
     const template = chatTemplate('t', marking, {});
-    const text = template.render(odd, { addGenerationPrompt: false });
-    expect(template.generationSpans!(odd).map(({ start, end }) => text.slice(start, end))).toEqual([
+    const text = template.render({ messages: odd }, { addGenerationPrompt: false });
+    expect(template.generationSpans!({ messages: odd }).map(({ start, end }) => text.slice(start, end))).toEqual([
       '\ufdd0a\ufdd1<|end|>',
     ]);
     const never = chatTemplate('t', '{% if false %}{% generation %}x{% endgeneration %}{% endif %}a', {});
-    expect(() => assistantSpans('row 1', odd, tokenizer, never)).toThrow(/row 1: the generation blocks .* are empty/);
+    expect(() => assistantSpans('row 1', { messages: odd }, tokenizer, never)).toThrow(
+      /row 1: the generation blocks .* are empty/,
+    );
   });
 });
 
@@ -120,7 +122,7 @@ describe.skipIf(!hasReference)('real templates', () => {
 
 /** The text of each span of trained tokens. */
 function trainedTexts(messages: readonly Message[], tokenizer: Tokenizer, template: ChatTemplate): string[] {
-  const ids = encode(tokenizer, template.render(messages, { addGenerationPrompt: false }));
-  const spans = assistantSpans('row 1', messages, tokenizer, template);
+  const ids = encode(tokenizer, template.render({ messages }, { addGenerationPrompt: false }));
+  const spans = assistantSpans('row 1', { messages }, tokenizer, template);
   return spans.map(({ start, end }) => tokenizer.decode(ids.slice(start, end), { skipSpecialTokens: false }));
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
-import type { ChatTemplate, Message, Tokenizer } from '../../../src/core/text';
+import { contentOf, type ChatTemplate, type Message, type Tokenizer } from '../../../src/core/text';
 import { IGNORED, parseDataset } from '../../../src/data/dataset';
 import { dataReport, tokenTexts } from '../../../src/data/report';
 import { tokenizeDataset, tokenizeExample, type TokenizeOptions } from '../../../src/data/tokenize';
@@ -32,7 +32,10 @@ function options(change: Partial<TokenizeOptions> = {}): TokenizeOptions {
 /** The text that is trained on, with masked stretches as `…`. */
 function trained(messages: readonly Message[], change: Partial<TokenizeOptions> = {}): string {
   const used = options(change);
-  const { inputIds, labels } = tokenizeExample({ kind: 'messages', row: 1, where: 'row 1', messages }, used);
+  const { inputIds, labels } = tokenizeExample(
+    { kind: 'conversation', row: 1, where: 'row 1', conversation: { messages }, untrained: [] },
+    used,
+  );
   expect(labels).toHaveLength(inputIds.length);
   labels.forEach((label, i) => expect([IGNORED, inputIds[i]]).toContain(label));
   const marked = labels.map((label) =>
@@ -66,7 +69,7 @@ describe('response-only masks', () => {
   it('follow a template that trims answers, and one that ends the whole with eos (Phi-3)', () => {
     const phi = template(
       (messages, generate) =>
-        messages.map(({ role, content }) => `<|im_start|>${role}\n${content.trim()}<|im_end|>\n`).join('') +
+        messages.map(({ role, content }) => `<|im_start|>${role}\n${content?.trim()}<|im_end|>\n`).join('') +
         (generate ? '<|im_start|>assistant\n' : '<|eos|>'),
     );
     expect(trained([user('a'), assistant(' b \n'), user('c'), assistant('d')], { template: phi })).toBe(
@@ -90,7 +93,7 @@ describe('response-only masks', () => {
   it('start at the answer where the generation prompt opens with more than the rendering shows', () => {
     const opening = template(
       (messages, generate) =>
-        chatml.render(messages, { addGenerationPrompt: generate }) + (generate ? '<think></think>' : ''),
+        chatml.render({ messages }, { addGenerationPrompt: generate }) + (generate ? '<think></think>' : ''),
     );
     expect(trained(CONVERSATION, { template: opening })).toBe('…1<|im_end|>…2 two<|im_end|>…');
   });
@@ -104,7 +107,8 @@ describe('response-only masks', () => {
     const withoutStops = characters(['<|im_end|>'], []);
     expect(trained(CONVERSATION, { template: open, tokenizer: withoutStops })).toBe('…1\n…2 two\n');
     const eosAtEnd = template(
-      (messages, generate) => open.render(messages, { addGenerationPrompt: generate }) + (generate ? '' : '<|eos|>'),
+      (messages, generate) =>
+        open.render({ messages }, { addGenerationPrompt: generate }) + (generate ? '' : '<|eos|>'),
     );
     expect(trained(CONVERSATION, { template: eosAtEnd })).toBe('…1\n…2 two\n<|eos|>');
   });
@@ -240,7 +244,8 @@ describe.skipIf(!hasReference)('with the tokenizer and template of phi-3-mini', 
     const dataset = parseDataset('f.jsonl', readFileSync(reference('datasets', 'linz_title_fees.jsonl'), 'utf8'));
     const { examples } = tokenizeDataset(dataset, options({ tokenizer, template: phi }));
     examples.forEach(({ inputIds, labels }, i) => {
-      const answer = dataset.examples[i]!.kind === 'messages' ? dataset.examples[i]!.messages[1]!.content : '';
+      const example = dataset.examples[i]!;
+      const answer = example.kind === 'conversation' ? contentOf(example.conversation.messages[1]) : '';
       const kept = inputIds.filter((_, at) => labels[at] !== IGNORED);
       expect(kept.at(-1)).toBe(32007); // <|end|>
       expect(tokenizer.decode(kept.slice(0, -1), { skipSpecialTokens: false }).trim()).toBe(answer.trim());

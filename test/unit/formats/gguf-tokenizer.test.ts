@@ -65,7 +65,9 @@ describe('byte-level BPE', async () => {
   it('brings the chat template, and stops at every id that ends a turn', async () => {
     const source = folderOf({ ...metadata, 'ggml.eos_token_id': 1, 'ggml.eot_token_id': 2 });
     const template = await openTemplate(source, (await openTokenizer(source, []))!);
-    expect(template.render([{ role: 'user', content: 'a' }], { addGenerationPrompt: true })).toBe('<|endoftext|>a');
+    expect(template.render({ messages: [{ role: 'user', content: 'a' }] }, { addGenerationPrompt: true })).toBe(
+      '<|endoftext|>a',
+    );
     const generation = JSON.parse(Buffer.from(await source.read('generation_config.json')).toString()) as object;
     expect(generation).toEqual({ eos_token_id: [1, 2] });
   });

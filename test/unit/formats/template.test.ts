@@ -37,7 +37,7 @@ describe.skipIf(!hasReference)('templates of the reference', () => {
       const source = readFileSync(reference('chat-templates', file), 'utf8');
       const plain = chatTemplate(file, source, tokens);
       const template = plain.onDay?.('2024-07-26') ?? plain;
-      const render = () => template.render(messages, { addGenerationPrompt: add_generation_prompt });
+      const render = () => template.render({ messages }, { addGenerationPrompt: add_generation_prompt });
       if (error === undefined) expect(render()).toBe(text);
       else await expectError(render, 'bad-config', new RegExp(error));
     },
@@ -49,7 +49,10 @@ describe('openTemplate', () => {
 
   it('prefers chat_template.jinja, then tokenizer_config.json, then Alpaca', async () => {
     const both = await openTemplate(files({ ...config('config'), 'chat_template.jinja': 'jinja' }), tokenizer);
-    expect([both.source, both.render([], { addGenerationPrompt: false })]).toEqual(['chat_template.jinja', 'jinja']);
+    expect([both.source, both.render({ messages: [] }, { addGenerationPrompt: false })]).toEqual([
+      'chat_template.jinja',
+      'jinja',
+    ]);
     expect((await openTemplate(files(config('x')), tokenizer)).source).toBe('tokenizer_config.json');
     expect((await openTemplate(files({}), tokenizer)).source).toBe('alpaca');
   });
@@ -60,7 +63,7 @@ describe('openTemplate', () => {
       { name: 'default', template: 'plain' },
     ];
     const template = await openTemplate(files(config(named)), tokenizer);
-    expect(template.render([], { addGenerationPrompt: false })).toBe('plain');
+    expect(template.render({ messages: [] }, { addGenerationPrompt: false })).toBe('plain');
     await expectError(() => openTemplate(files(config(named.slice(0, 1))), tokenizer), 'bad-config', /chat_template/);
   });
 
@@ -68,14 +71,15 @@ describe('openTemplate', () => {
     await expectError(() => openTemplate(files(config('{% if %}')), tokenizer), 'bad-config', /can't be compiled/);
     const raising = await openTemplate(files(config("{{ raise_exception('roles must alternate') }}")), tokenizer);
     await expectError(
-      () => raising.render([], { addGenerationPrompt: false }),
+      () => raising.render({ messages: [] }, { addGenerationPrompt: false }),
       'bad-config',
       /tokenizer_config\.json refused the conversation: roles must alternate/,
     );
   });
 
   it('gives templates what Transformers gives them', () => {
-    const render = (text: string) => chatTemplate('t', text, tokens).render([user('é')], { addGenerationPrompt: true });
+    const render = (text: string) =>
+      chatTemplate('t', text, tokens).render({ messages: [user('é')] }, { addGenerationPrompt: true });
     expect(render('{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ add_generation_prompt }}')).toMatch(
       /^<s><\/s>true$/i,
     );
@@ -91,7 +95,7 @@ describe('openTemplate', () => {
       "{{ messages[0].constructor is defined }}{{ messages[0]['__proto__'] is defined }}",
       {},
     );
-    expect(template.render([user('x')], { addGenerationPrompt: false })).toMatch(/^falsefalse$/i);
+    expect(template.render({ messages: [user('x')] }, { addGenerationPrompt: false })).toMatch(/^falsefalse$/i);
   });
 });
 
@@ -102,11 +106,11 @@ describe('the Alpaca fallback', () => {
 
   it('ends an answer with eos, and starts with BOS where the tokenizer does', () => {
     const conversation = [user('One?'), assistant('1')];
-    expect(template.render(conversation, { addGenerationPrompt: false })).toBe(
+    expect(template.render({ messages: conversation }, { addGenerationPrompt: false })).toBe(
       `<s>${opening}\n\n### Instruction:\nOne?\n\n### Response:\n1</s>`,
     );
     const without = alpacaTemplate({ specialTokens: tokens, addsBos: false });
-    expect(without.render([user('One?')], { addGenerationPrompt: true })).toBe(
+    expect(without.render({ messages: [user('One?')] }, { addGenerationPrompt: true })).toBe(
       `${opening}\n\n### Instruction:\nOne?\n\n### Response:\n`,
     );
   });
@@ -119,10 +123,12 @@ describe('the Alpaca fallback', () => {
       user('c'),
       assistant('d'),
     ];
-    const whole = template.render(conversation, { addGenerationPrompt: false });
+    const whole = template.render({ messages: conversation }, { addGenerationPrompt: false });
     expect(whole.startsWith('<s>Be brief.\n\n### Instruction:\na')).toBe(true);
     for (const count of [2, 4]) {
-      expect(whole.startsWith(template.render(conversation.slice(0, count), { addGenerationPrompt: true }))).toBe(true);
+      expect(
+        whole.startsWith(template.render({ messages: conversation.slice(0, count) }, { addGenerationPrompt: true })),
+      ).toBe(true);
     }
   });
 });

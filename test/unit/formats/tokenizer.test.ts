@@ -104,9 +104,12 @@ describe('openTokenizer', () => {
   it('has one BOS in a rendered conversation, which brings its own', async () => {
     const source = byteTokenizer({ bos_token: '<s>', eos_token: '<|end|>', add_bos_token: true });
     const tokenizer = (await openTokenizer(source, []))!;
-    const text = (await openTemplate(source, tokenizer)).render([{ role: 'user', content: 'a' }], {
-      addGenerationPrompt: true,
-    });
+    const text = (await openTemplate(source, tokenizer)).render(
+      { messages: [{ role: 'user', content: 'a' }] },
+      {
+        addGenerationPrompt: true,
+      },
+    );
     for (const addSpecialTokens of [false, true]) {
       expect(tokenizer.encode(text, { addSpecialTokens }).filter((id) => id === 0)).toHaveLength(1);
     }

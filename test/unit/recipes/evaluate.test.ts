@@ -19,7 +19,7 @@ describe('questionsOf', () => {
       { role: 'assistant', content: 'No.' },
     ];
     const [question] = questionsOf(file({ messages }));
-    expect(question).toEqual({ messages: messages.slice(0, 4), question: 'Two?', expected: 'No.' });
+    expect(question).toEqual({ conversation: { messages: messages.slice(0, 4) }, question: 'Two?', expected: 'No.' });
   });
 
   it('reads the other formats too, and stops at the limit', () => {
@@ -29,7 +29,7 @@ describe('questionsOf', () => {
       ['q1', 'a1'],
       ['q2', 'a2'],
     ]);
-    expect(questions[0]?.messages).toEqual([{ role: 'user', content: 'q1' }]);
+    expect(questions[0]?.conversation.messages).toEqual([{ role: 'user', content: 'q1' }]);
   });
 
   it('says that token ids ask nothing', () =>

@@ -7,7 +7,7 @@ import { MemoryStore, expectError, run } from './support';
 
 const dated = chatTemplate('t', "{{ strftime_now('%d %b %Y') }}", {});
 const plain = chatTemplate('t', 'no date', {});
-const text = (template: typeof dated | undefined) => template?.render([], { addGenerationPrompt: false });
+const text = (template: typeof dated | undefined) => template?.render({ messages: [] }, { addGenerationPrompt: false });
 
 describe('the date that a template prints', () => {
   test('is the one of the run file, whatever the day is', async () => {

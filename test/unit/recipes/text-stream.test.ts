@@ -13,6 +13,7 @@ const bytes: Tokenizer = {
   stopTokenIds: [SPECIAL],
   padTokenId: 0,
   encode: (text) => [...new TextEncoder().encode(text)],
+  locate: (text) => ({ ids: [...new TextEncoder().encode(text)], positions: [] }),
   decode: (ids, { skipSpecialTokens }) =>
     new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(ids.filter((id) => id < 256))) +
     (skipSpecialTokens || !ids.includes(SPECIAL) ? '' : '</s>'),
