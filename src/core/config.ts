@@ -49,6 +49,9 @@ const modules = v.union(
   MODULES,
 );
 
+const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
+const variables = v.record(v.string(VARIABLES), v.unknown(), VARIABLES);
+
 const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
 const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
 
@@ -63,6 +66,21 @@ const KEYS = {
   ),
   dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
   max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
+  max_bad_rows: key(
+    fraction,
+    0.1,
+    'Rows that may be left out as unusable, as a fraction; with more the file is refused.',
+  ),
+  chat_template_path: key(
+    v.optional(text),
+    undefined,
+    "A file with a chat template to use in place of the model's own.",
+  ),
+  chat_template_kwargs: key(
+    v.optional(variables),
+    undefined,
+    'Variables for the chat template, as {enable_thinking: false}.',
+  ),
   template_date: key(
     v.optional(day),
     undefined,
@@ -203,6 +221,8 @@ function formatValue(value: RunConfig[RunConfigKey]): string {
   // YAML 1.1 readers (PyYAML) take 1e-8 for text; 1.0e-8 is a number to every reader.
   if (typeof value === 'number') return String(value).replace(/^(-?\d+)e/, '$1.0e');
   if (Array.isArray(value)) return `[${value.join(', ')}]`;
+  // JSON on one line is YAML too.
+  if (typeof value === 'object') return JSON.stringify(value);
   return stringify(value, { lineWidth: 0, singleQuote: false }).trimEnd();
 }
 
