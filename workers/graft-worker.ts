@@ -172,8 +172,11 @@ class EngineWorker implements protocol.GraftWorker {
   compare(job: protocol.JobId, request: protocol.CompareRequest, onRow: (row: protocol.CompareRow) => void) {
     return this.gpuJobs.run(job, async (signal) => {
       const record = await this.library.get(request.runId);
-      const trainedOn = (await this.training.config(record)).max_train_samples ?? Infinity;
-      const questions = questionsOf(await this.training.dataset(record), Math.min(request.limit, trainedOn));
+      const { max_bad_rows, max_train_samples = Infinity } = await this.training.config(record);
+      const questions = await questionsOf(await this.training.dataset(record), {
+        maxBadRows: max_bad_rows,
+        limit: Math.min(request.limit, max_train_samples),
+      });
       return this.answering.compare(await this.asked(request.model, request.runId), questions, request, onRow, signal);
     });
   }

@@ -35,6 +35,11 @@ export interface Dataset {
   readonly notices: readonly string[];
 }
 
+export interface DatasetOptions {
+  /** The share of rows that may be left out as unusable; with more the file is refused. */
+  readonly maxBadRows: number;
+}
+
 /** Label of a position that is not trained on (PyTorch's `ignore_index`). */
 export const IGNORED = -100;
 
@@ -67,7 +72,11 @@ const ROLES = new Map<unknown, Message['role']>([
  * Reads a dataset file: a JSON array or JSON Lines, in one of the formats above.
  * @throws `bad-data` naming the file and the row or line.
  */
-export function parseDataset(fileName: string, content: Uint8Array | string): Dataset {
+export async function parseDataset(
+  fileName: string,
+  content: Uint8Array | string,
+  _options: DatasetOptions,
+): Promise<Dataset> {
   const rows = readRows(fileName, content);
   const format = formatOf(rows[0]!);
   const examples = rows.map((row) => {

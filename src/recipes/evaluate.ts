@@ -41,9 +41,15 @@ export interface EvaluateInput {
   readonly maxNewTokens: number;
 }
 
-/** The first `limit` questions of a dataset, in its order. Throws `bad-data` where its rows are token ids, which ask nothing. */
-export function questionsOf(file: DatasetFile, limit = Infinity): Question[] {
-  const { examples, format } = parseDataset(file.name, file.bytes);
+/**
+ * The first `limit` questions of a dataset, in its order; `maxBadRows` is the run's share of rows that may be left out.
+ * Throws `bad-data` where its rows are token ids, which ask nothing.
+ */
+export async function questionsOf(
+  file: DatasetFile,
+  { maxBadRows, limit = Infinity }: { maxBadRows: number; limit?: number },
+): Promise<Question[]> {
+  const { examples, format } = await parseDataset(file.name, file.bytes, { maxBadRows });
   const questions: Question[] = [];
   for (const example of examples) {
     if (questions.length >= limit) break;

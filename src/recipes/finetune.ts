@@ -62,7 +62,7 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
   const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
-  const data = prepareData(run, model, input.dataset);
+  const data = await prepareData(run, model, input.dataset);
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);

@@ -12,8 +12,13 @@ export function inspectPrepared(data: PreparedData, model: TextModel, maxExample
 }
 
 /** @throws `bad-data` naming the row, `bad-config` from the template or the run. */
-export function inspectData(run: RunConfig, model: TextModel, file: DatasetFile, maxExamples?: number): DataReport {
-  return inspectPrepared(prepareData(run, model, file), model, maxExamples);
+export async function inspectData(
+  run: RunConfig,
+  model: TextModel,
+  file: DatasetFile,
+  maxExamples?: number,
+): Promise<DataReport> {
+  return inspectPrepared(await prepareData(run, model, file), model, maxExamples);
 }
 
 /** Examples `from` … `from + count - 1` of the kept rows, counted from 0. */

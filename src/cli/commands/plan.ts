@@ -80,7 +80,7 @@ async function prepare(source: FileSource, run: RunConfig, terminal: Terminal) {
   const shape: ShapedModel = model;
   return {
     shape,
-    data: run.dataset === undefined ? undefined : prepareData(run, model, await datasetFile(run.dataset)),
+    data: run.dataset === undefined ? undefined : await prepareData(run, model, await datasetFile(run.dataset)),
   };
 }
 

@@ -36,9 +36,12 @@ export interface PreparedData {
 }
 
 /** @throws `bad-data` naming the row, `bad-config` from the template or the split. */
-export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile): PreparedData {
+export async function prepareData(run: RunConfig, model: TextModel, file: DatasetFile): Promise<PreparedData> {
   const maxLength = effectiveMaxLength(run, model.spec);
-  const dataset = firstRows(parseDataset(file.name, file.bytes), run.max_train_samples);
+  const dataset = firstRows(
+    await parseDataset(file.name, file.bytes, { maxBadRows: run.max_bad_rows }),
+    run.max_train_samples,
+  );
   const tokenized = tokenizeDataset(dataset, {
     tokenizer: model.tokenizer,
     template: datedTemplate(run, model.template),

@@ -18,7 +18,7 @@ const ROLES: readonly Message['role'][] = ['system', 'user', 'assistant', 'tool'
  * they stand instead of as a user's message.
  * @throws `bad-data` naming the file and the row.
  */
-export function readPrompts(fileName: string, bytes: Uint8Array, raw: boolean): PromptRow[] {
+export async function readPrompts(fileName: string, bytes: Uint8Array, raw: boolean): Promise<PromptRow[]> {
   return readRows(fileName, bytes).map((row) => ({ prompt: promptOf(row, raw), row: row.value }));
 }
 

@@ -224,7 +224,7 @@ describe('a file of prompts', () => {
   const read = (rows: object[], raw = false) =>
     readPrompts('p.jsonl', encodeUtf8(rows.map((row) => JSON.stringify(row)).join('\n')), raw);
 
-  test('takes the fields that datasets have, and leaves answers aside', () => {
+  test('takes the fields that datasets have, and leaves answers aside', async () => {
     const user = (content: string) => ({ kind: 'chat', messages: [{ role: 'user', content }] });
     const rows = [
       { prompt: 'a' },
@@ -238,7 +238,7 @@ describe('a file of prompts', () => {
       },
       { input_ids: [1, 2] },
     ];
-    const prompts = read(rows);
+    const prompts = await read(rows);
     expect(prompts.map(({ prompt }) => prompt)).toEqual([
       user('a'),
       user('b'),
@@ -247,7 +247,7 @@ describe('a file of prompts', () => {
       { kind: 'tokens', ids: [1, 2] },
     ]);
     expect(prompts.map(({ row }) => row)).toEqual(rows);
-    expect(read([{ prompt: 'a' }], true)[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
+    expect((await read([{ prompt: 'a' }], true))[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
   });
 
   test('names the line of a row without one', async () => {
