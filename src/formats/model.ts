@@ -7,6 +7,7 @@ import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
 import type { WeightStream } from '../core/weights';
 import { specFromConfig } from './families';
+import { readGenerationHints, type GenerationConfig } from './generation-config';
 import { hubLayout } from './gguf';
 import { readObject, type JsonObject } from './json';
 import {
@@ -17,23 +18,14 @@ import {
   type TensorEntry,
   type WeightsRequest,
 } from './safetensors';
-import { findTurnEnd, openTemplate } from './template';
-import { openTokenizer, type HubTokenizer } from './tokenizer';
+import { openText } from './text-model';
+import type { HubTokenizer } from './tokenizer';
 
 const SINGLE_FILE = 'model.safetensors';
 const INDEX_FILE = 'model.safetensors.index.json';
 
 /** Weight files of other formats that a folder may hold instead, for a message that says so. */
 const OTHER_WEIGHTS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth'];
-
-/** What `generation_config.json` suggests; absent where the model has no opinion. */
-export interface GenerationConfig {
-  readonly doSample?: boolean;
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly topK?: number;
-  readonly maxNewTokens?: number;
-}
 
 export interface HubModel {
   readonly name: string;
@@ -51,6 +43,8 @@ export interface HubModel {
   /** The model's chat template or the Alpaca fallback; undefined without a tokenizer. */
   readonly template: ChatTemplate | undefined;
   readonly generationConfig: GenerationConfig;
+  /** What of the folder can't be used, though the model can: a sentence each. */
+  readonly notices: readonly string[];
 }
 
 /**
@@ -64,17 +58,18 @@ export async function openModel(folder: FileSource): Promise<HubModel> {
   const headers = await readHeaders(source);
   const entries = checkParameters(source.name, spec, headers);
   const names = new Set(entries.keys());
-  const generation = await readObject(source, 'generation_config.json');
-  const eosIds = [...(generation?.ids('eos_token_id') ?? []), ...config.ids('eos_token_id')];
-  const text = await openText(source, eosIds);
+  const hints = await readGenerationHints(source, config, spec.vocabSize);
+  const text = await openText(source, hints.eosIds);
   return {
     name: source.name,
     ...(source.commit !== undefined && { commit: source.commit }),
     spec,
     ...storage(entries),
     weights: (request) => streamEntries(source, headers, names, request),
-    ...text,
-    generationConfig: generationConfig(generation),
+    tokenizer: text?.tokenizer,
+    template: text?.template,
+    generationConfig: hints.config,
+    notices: hints.notices,
   };
 }
 
@@ -201,25 +196,4 @@ function storage(entries: ReadonlyMap<string, TensorEntry>): { weightDType: Floa
     weightDType: dtypes.reduce((most, dtype) => (bytes[dtype] > bytes[most] ? dtype : most)),
     weightBytes: bytes.f32 + bytes.f16 + bytes.bf16,
   };
-}
-
-async function openText(
-  source: FileSource,
-  eosIds: readonly number[],
-): Promise<{ tokenizer: HubTokenizer | undefined; template: ChatTemplate | undefined }> {
-  const tokenizer = await openTokenizer(source, eosIds);
-  if (!tokenizer) return { tokenizer: undefined, template: undefined };
-  const template = await openTemplate(source, tokenizer);
-  return { tokenizer: tokenizer.withStopToken(findTurnEnd(tokenizer, template)), template };
-}
-
-function generationConfig(file: JsonObject | undefined): GenerationConfig {
-  const read = {
-    doSample: file?.boolean('do_sample'),
-    temperature: file?.positive('temperature'),
-    topP: file?.positive('top_p'),
-    topK: file?.positive('top_k'),
-    maxNewTokens: file?.positive('max_new_tokens'),
-  };
-  return Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined));
 }
