@@ -185,12 +185,13 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${kept.length} linears are not quantised and stay ${run.dtype}: shapes like ${name}'s [${outFeatures}, ${inFeatures}] don't make whole blocks of 64.`,
     );
   }
-  const { truncated, skipped } = data.tokenized;
+  const { truncated } = data.tokenized;
   if (truncated > 0)
     notice(
       `${truncated} of ${data.dataset.examples.length} rows are longer than max_length ${run.max_length} and are cut.`,
     );
-  if (skipped > 0) notice(`${skipped} of them are left out: nothing to train on is left after the cut.`);
+  const lost = data.tokenized.skipped.length;
+  if (lost > 0) notice(`${lost} of them are left out: nothing to train on is left after the cut.`);
   if (run.packing) {
     const sequences = plural(data.trainRows, 'sequence');
     notice(`${plural(data.train.length, 'row')} are packed into ${sequences} of up to ${run.max_length} tokens.`);

@@ -8,7 +8,7 @@ export { prepareData, type DatasetFile, type PreparedData, type TextModel } from
 
 /** The report on prepared data, with the first `maxExamples` rows in full. */
 export function inspectPrepared(data: PreparedData, model: TextModel, maxExamples?: number): DataReport {
-  return dataReport(data.dataset, data.tokenized, model, maxExamples);
+  return dataReport(data, model, maxExamples);
 }
 
 /** @throws `bad-data` naming the row, `bad-config` from the template or the run. */

@@ -38,7 +38,7 @@ export class PreviewState {
   }
 
   async show(index: number): Promise<void> {
-    const rows = this.report ? this.report.rows - this.report.skipped : 0;
+    const rows = this.report?.kept ?? 0;
     if (!this.request || rows === 0) return;
     this.index = Math.min(Math.max(0, index), rows - 1);
     const { request, index: shown } = this;
@@ -53,7 +53,7 @@ export class PreviewState {
       if (isStale()) return;
       this.report = report;
       this.dataError = undefined;
-      await this.show(Math.min(this.index, report.rows - 1));
+      await this.show(Math.min(this.index, report.kept - 1));
     } catch (error) {
       if (isStale()) return;
       this.report = undefined;
