@@ -214,7 +214,8 @@ export function formatRunConfig(config: RunConfig): string {
     .join('');
 }
 
-function formatValue(value: RunConfig[RunConfigKey]): string {
+/** A value as it stands in a run file. */
+export function formatValue(value: RunConfig[RunConfigKey]): string {
   // YAML 1.1 readers (PyYAML) take 1e-8 for text; 1.0e-8 is a number to every reader.
   if (typeof value === 'number') return String(value).replace(/^(-?\d+)e/, '$1.0e');
   if (Array.isArray(value)) return `[${value.join(', ')}]`;

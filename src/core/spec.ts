@@ -198,10 +198,18 @@ export interface LoraSpec {
   readonly targetModules: readonly string[];
   readonly useRslora: boolean;
   readonly useDora: boolean;
+  /** Linears, by their whole names, with a rank and alpha of their own: PEFT's `rank_pattern` and `alpha_pattern`. */
+  readonly overrides?: Readonly<Record<string, { readonly r: number; readonly alpha: number }>>;
+}
+
+/** The adapter of one linear, by its whole name: with the rank and alpha that hold there. */
+export function loraAt(lora: LoraSpec, linear: string): LoraSpec {
+  const { overrides, ...rest } = lora;
+  return overrides && Object.hasOwn(overrides, linear) ? { ...rest, ...overrides[linear] } : lora;
 }
 
 /** PEFT's scaling: alpha / r, or alpha / sqrt(r) with rsLoRA (Kalajdzievski 2023, arXiv:2312.03732). */
-export function loraScaling(lora: LoraSpec): number {
+export function loraScaling(lora: Pick<LoraSpec, 'r' | 'alpha' | 'useRslora'>): number {
   return lora.useRslora ? lora.alpha / Math.sqrt(lora.r) : lora.alpha / lora.r;
 }
 
@@ -212,12 +220,17 @@ export function targetedLinears(spec: DecoderSpec, lora: LoraSpec): LinearSpec[]
 }
 
 /** The adapter's tensors under PEFT's names in `adapter_model.safetensors`, in forward order. */
-export function adapterParameters(spec: DecoderSpec, lora: LoraSpec): ParameterSpec[] {
-  return targetedLinears(spec, lora).flatMap((linear) => {
+export function adapterParameters(
+  spec: DecoderSpec,
+  lora: LoraSpec,
+  linears: readonly LinearSpec[] = targetedLinears(spec, lora),
+): ParameterSpec[] {
+  return linears.flatMap((linear) => {
     const prefix = `base_model.model.${linear.name}`;
+    const { r } = loraAt(lora, linear.name);
     return [
-      { name: `${prefix}.lora_A.weight`, shape: [lora.r, linear.inFeatures] },
-      { name: `${prefix}.lora_B.weight`, shape: [linear.outFeatures, lora.r] },
+      { name: `${prefix}.lora_A.weight`, shape: [r, linear.inFeatures] },
+      { name: `${prefix}.lora_B.weight`, shape: [linear.outFeatures, r] },
       ...(lora.useDora ? [{ name: `${prefix}.lora_magnitude_vector`, shape: [linear.outFeatures] }] : []),
     ];
   });

@@ -17,19 +17,15 @@ export interface Unshown {
 /** Fields without which a conversation isn't the one that was given. */
 const ESSENTIAL: ReadonlySet<string> = new Set(['tools', 'documents', 'tool_calls']);
 
-/** Everything of a conversation that the template doesn't show, each kind once; `variables` are the row's own. */
-export function findUnshown(
-  { conversation, text, contents }: Rendering,
-  variables: readonly string[],
-  template: ChatTemplate,
-): Unshown[] {
+/** Everything of a conversation that the template doesn't show, each kind once. */
+export function findUnshown({ conversation, text, contents }: Rendering, template: ChatTemplate): Unshown[] {
   const unshown = new Set<string>();
   const renders = (changed: Conversation) => renderOrFail(changed, template) !== text;
   for (const key of ['tools', 'documents'] as const) {
-    const { [key]: list, ...without } = conversation;
-    if (list && list.length > 0 && !renders(without)) unshown.add(key);
+    const list = conversation[key];
+    if (list && list.length > 0 && !renders(omit(conversation, key))) unshown.add(key);
   }
-  for (const name of findUnshownVariables(conversation, variables, template)) unshown.add(name);
+  for (const name of findUnshownVariables(conversation, template)) unshown.add(name);
   for (const name of fieldNames(conversation.messages)) {
     const places = conversation.messages.flatMap((message, i) => (isGiven(message[name]) ? [i] : []));
     if (hidesAny(name, places, conversation, text, template)) unshown.add(name);
@@ -46,13 +42,13 @@ export function findUnshown(
 }
 
 /** Template variables that change neither the conversation nor the prompt of its last answer. */
-function findUnshownVariables(conversation: Conversation, names: readonly string[], template: ChatTemplate): string[] {
+function findUnshownVariables(conversation: Conversation, template: ChatTemplate): string[] {
   const { variables = {}, messages } = conversation;
   const lastAnswer = messages.findLastIndex(({ role }) => role === 'assistant');
   const prompt = { ...conversation, messages: messages.slice(0, lastAnswer < 0 ? messages.length : lastAnswer) };
-  return names.filter((name) => {
+  return Object.keys(variables).filter((name) => {
     if (!template.text.includes(name)) return true;
-    const { [name]: _, ...rest } = variables;
+    const rest = omit(variables, name);
     return [
       { given: conversation, addGenerationPrompt: false },
       { given: prompt, addGenerationPrompt: true },
@@ -81,6 +77,10 @@ function fieldNames(messages: readonly Message[]): string[] {
   return [...names];
 }
 
+function omit<T extends object>(object: T, key: string): T {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => name !== key)) as T;
+}
+
 function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0);
 }
@@ -99,11 +99,7 @@ function hidesAny(
   let left = RENDERED_PER_CHARACTER * (text.length + 1000);
   const hides = (group: readonly number[]): boolean => {
     const chosen = new Set(group);
-    const messages = conversation.messages.map((message, i) => {
-      if (!chosen.has(i)) return message;
-      const { [name]: _, ...rest } = message;
-      return rest as Message;
-    });
+    const messages = conversation.messages.map((message, i) => (chosen.has(i) ? omit(message, name) : message));
     left -= text.length;
     if (renderOrFail({ ...conversation, messages }, template) === text) return true;
     if (group.length === 1 || left <= 0) return false;

@@ -18,8 +18,6 @@ export interface TokenizeOptions {
   /** Undefined for a model without them; pre-tokenised rows need neither. */
   readonly tokenizer: Tokenizer | undefined;
   readonly template: ChatTemplate | undefined;
-  /** Variables of the template for every row; a row's own win. */
-  readonly variables?: Readonly<Record<string, unknown>> | undefined;
   /** The model's, which may be larger than the tokenizer's. */
   readonly vocabSize: number;
   readonly maxLength: number;
@@ -64,10 +62,8 @@ function tokenizeConversation(
   options: TokenizeOptions,
 ): CheckedExample {
   const { row, where, untrained } = example;
-  const own = Object.keys(example.conversation.variables ?? {});
-  const variables = { ...options.variables, ...example.conversation.variables };
-  const rendering = attempt(where, () => renderConversation({ ...example.conversation, variables }, template));
-  const unshown = findUnshown(rendering, own, template);
+  const rendering = attempt(where, () => renderConversation(example.conversation, template));
+  const unshown = findUnshown(rendering, template);
   const essential = unshown.filter((part) => part.essential).map(({ what }) => what);
   if (essential.length > 0) {
     throw new GraftError(

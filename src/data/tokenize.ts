@@ -58,7 +58,7 @@ export async function tokenizeDataset(
     try {
       whole = tokenizeExample(example, options);
     } catch (error) {
-      const reason = rowReason(error, example);
+      const reason = refusalOf(error, example);
       if (reason === undefined) throw error;
       refused.push({ row: example.row, reason });
       continue;
@@ -93,14 +93,12 @@ export async function tokenizeDataset(
     examples,
     ...totals,
     skipped: [...refused, ...lost].sort((a, b) => a.row - b.row),
-    notices: template
-      ? [...unreadVariables(options), ...findings.notices(template, adviseOn(findings, dataset, options))]
-      : [],
+    notices: template ? findings.notices(template, adviseOn(findings, dataset, options)) : [],
   };
 }
 
 /** Why a row alone can't be used, or undefined for an error that all rows would have. */
-function rowReason(error: unknown, { where }: Example): string | undefined {
+export function refusalOf(error: unknown, { where }: Pick<Example, 'where'>): string | undefined {
   if (!(error instanceof GraftError) || !['bad-data', 'bad-config', 'unsupported'].includes(error.code))
     return undefined;
   const { message } = error;
@@ -124,11 +122,4 @@ function refuseTooMany(dataset: Dataset, refused: readonly SkippedRow[], maxBadR
     `${where} can't be used: ${reason}.${rest} ${formatCount(bad)} of ${formatCount(total)} rows can't be used, more than ` +
       `max_bad_rows (${maxBadRows}) allows.`,
   );
-}
-
-/** Variables of the run that the template never names. */
-function unreadVariables({ variables = {}, template }: TokenizeOptions): string[] {
-  const unread = Object.keys(variables).filter((name) => !template?.text.includes(name));
-  if (unread.length === 0) return [];
-  return [`The chat template (${template?.source}) doesn't read ${unread.join(', ')} of chat_template_kwargs.`];
 }

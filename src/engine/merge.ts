@@ -2,6 +2,7 @@
 import { elementCount, fromFloat32, toFloat32 } from '../core/dtypes';
 import {
   adapterParameters,
+  loraAt,
   loraScaling,
   targetedLinears,
   type DecoderSpec,
@@ -44,9 +45,10 @@ export async function* mergeAdapter(
         yield weight;
         continue;
       }
-      const shape = `${target.outFeatures}×${target.inFeatures}`;
-      const merger = mergers.get(shape) ?? (await Merger.create(device, pipelines, pacer, target, lora));
-      mergers.set(shape, merger);
+      const own = loraAt(lora, target.name);
+      const kind = `${target.outFeatures}×${target.inFeatures} ${own.r} ${own.alpha}`;
+      const merger = mergers.get(kind) ?? (await Merger.create(device, pipelines, pacer, target, own));
+      mergers.set(kind, merger);
       const part = (name: string) => tensors.get(`base_model.model.${target.name}.${name}`);
       const merged = await merger.merge(weight, part('lora_A.weight')!, part('lora_B.weight')!);
       if (lora.useDora) scaleRows(merged, toFloat32(part('lora_magnitude_vector')!.bytes, 'f32'), target.inFeatures);
@@ -57,7 +59,7 @@ export async function* mergeAdapter(
   }
 }
 
-/** W + s·B·A for linears of one shape. */
+/** W + s·B·A for linears of one shape, rank and scaling. */
 class Merger {
   private constructor(
     private readonly memory: Memory,

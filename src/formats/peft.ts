@@ -10,6 +10,7 @@ import type { WeightTensor } from '../core/weights';
 import { FAMILIES } from './families';
 import { isPlainObject, readObject, type JsonObject } from './json';
 import { modelCard, type ModelCard } from './model-card';
+import { readPatternValues, readRestrictions, readTargets, targetsModule, type ModuleTest } from './peft-targets';
 import { asFloat32, readAll, writeSafetensors } from './safetensors';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
@@ -22,26 +23,52 @@ const MAX_RANK = 65_536;
 const HARMLESS = new Set([
   'auto_mapping',
   'base_model_name_or_path',
+  'ensure_weight_tying', // of adapted embeddings and heads
+  'fan_in_fan_out', // PEFT sets it right for linears itself
   'inference_mode',
   'megatron_core',
   'peft_version',
   'qalora_group_size',
   'revision',
   'runtime_config',
+  // Of initialisations, which `init_lora_weights` chooses.
+  'corda_config',
+  'eva_config',
+  'loftq_config',
+  'lora_ga_config',
 ]);
 
 /** Fields that Graft applies or accepts in these values only; any other field must be null, false or empty. */
 const READ_BELOW = new Set(['peft_type', 'task_type', 'bias', 'init_lora_weights']);
-const APPLIED = new Set(['r', 'lora_alpha', 'lora_dropout', 'target_modules', 'use_rslora', 'use_dora']);
+const APPLIED = new Set([
+  'r',
+  'lora_alpha',
+  'lora_dropout',
+  'target_modules',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
+  'rank_pattern',
+  'alpha_pattern',
+  'use_rslora',
+  'use_dora',
+]);
 
 /** Initialisations that leave the base weights alone; PiSSA, OLoRA, CorDA and LoftQ change them. */
 const PLAIN_INITIALISATIONS = new Set<unknown>([undefined, true, false, 'gaussian', 'orthogonal', 'eva']);
 
+/** PEFT's defaults. */
+const DEFAULT_RANK = 8;
+const DEFAULT_ALPHA = 8;
+
 export interface Adapter {
+  /** Its targets are linears that the adapter has tensors of. */
   readonly lora: LoraSpec;
   readonly baseModel: string;
   /** In f32, under PEFT's names. */
   readonly tensors: WeightTensor[];
+  /** Whether the config means a linear, by its whole name; absent, it means what `lora` targets. */
+  readonly selects?: ModuleTest;
 }
 
 export interface AdapterFile {
@@ -55,27 +82,41 @@ export interface AdapterFile {
  */
 export async function readAdapter(source: FileSource): Promise<Adapter> {
   const config = await readObject(source, ADAPTER_CONFIG);
-  if (!config) throw new GraftError('not-found', `${source.name} has no ${ADAPTER_CONFIG}: it is no adapter folder.`);
+  if (!config) throw await noAdapter(source);
   refuseUnsupported(config);
   if ((await source.size(ADAPTER_WEIGHTS)) === undefined && (await source.size('adapter_model.bin')) !== undefined) {
     throw new GraftError(
       'unsupported',
-      `${source.name} has its weights in adapter_model.bin; Graft reads ${ADAPTER_WEIGHTS} only.`,
+      `${source.name} has its weights in adapter_model.bin; Graft reads ${ADAPTER_WEIGHTS} only. Load it with PEFT and ` +
+        'save it again with save_pretrained, which writes that.',
     );
   }
-  const tensors = (await readAll(source, ADAPTER_WEIGHTS)).map(asFloat32);
+  const stored = await readAll(source, ADAPTER_WEIGHTS);
+  const tensors = adapterTensors(source.name, stored).map(asFloat32);
   const dropout = config.get('lora_dropout') ?? 0;
   if (typeof dropout !== 'number' || dropout < 0 || dropout >= 1)
     throw config.wrong('lora_dropout', 'from 0 to below 1');
+  const r = config.size('r', MAX_RANK) ?? DEFAULT_RANK;
+  const alpha = config.positive('lora_alpha') ?? DEFAULT_ALPHA;
+  const modules = adaptedModules(tensors);
+  const { targetModules, selects } = resolveConfigTargets(config, modules);
+  const overrides = readOverrides(config, modules, { r, alpha });
   const lora: LoraSpec = {
-    r: config.required('r', config.size('r', MAX_RANK)),
-    alpha: config.required('lora_alpha', config.positive('lora_alpha')),
+    r,
+    alpha,
     dropout,
-    targetModules: readTargets(config, tensors),
+    targetModules,
     useRslora: config.boolean('use_rslora') ?? false,
     useDora: config.boolean('use_dora') ?? false,
+    ...(overrides && { overrides }),
   };
-  return { lora, baseModel: config.string('base_model_name_or_path') ?? '', tensors };
+  return { lora, baseModel: config.string('base_model_name_or_path') ?? '', tensors, selects };
+}
+
+async function noAdapter(source: FileSource): Promise<GraftError> {
+  const isModel = (await source.size('config.json')) !== undefined;
+  const what = isModel ? 'it is a model folder, which goes with --model' : 'it is no adapter folder';
+  return new GraftError('not-found', `${source.name} has no ${ADAPTER_CONFIG}: ${what}.`);
 }
 
 function refuseUnsupported(config: JsonObject): void {
@@ -100,24 +141,92 @@ function refuseUnsupported(config: JsonObject): void {
 }
 
 function isEmpty(value: unknown): boolean {
-  if (value === undefined || value === false) return true;
+  if (value === undefined || value === false || value === '') return true;
   return Array.isArray(value) ? value.length === 0 : isPlainObject(value) && Object.keys(value).length === 0;
 }
 
-/** Module names; for `all-linear` those that the adapter's tensors name. */
-function readTargets(config: JsonObject, tensors: readonly WeightTensor[]): string[] {
-  const targets = config.required('target_modules', config.get('target_modules'));
-  if (targets === 'all-linear') {
-    const modules = tensors.map(({ name }) => /\.([^.]+)\.lora_A\.weight$/.exec(name)?.[1]);
-    return [...new Set(modules.filter((module) => module !== undefined))];
-  }
-  if (typeof targets === 'string') {
+/** What wrappers put into the names of modules, and what stands before all names. */
+const WRAPPERS = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)/g;
+const PREFIX = 'base_model.model.';
+
+/**
+ * The tensors under the names that PEFT saves. Other savers (DeepSpeed, FSDP, a plain state dict) leave the adapter's
+ * name in them, `lora_A.default.weight`, or leave out what stands before the model's own names.
+ */
+function adapterTensors(name: string, stored: readonly WeightTensor[]): WeightTensor[] {
+  const adapters = new Set<string>();
+  const tensors = stored.map((tensor) => {
+    const parts = /^(.*)\.(lora_A|lora_B|lora_magnitude_vector)(?:\.(?!weight$)([^.]+))?(?:\.weight)?$/.exec(
+      tensor.name,
+    );
+    if (!parts) return tensor;
+    const [, path = '', kind = '', adapter] = parts;
+    if (adapter !== undefined) adapters.add(adapter);
+    const module = path
+      .replace(/^module\./, '')
+      .replace(WRAPPERS, '')
+      .replace(/^\./, '');
+    const end = kind === 'lora_magnitude_vector' ? kind : `${kind}.weight`;
+    return { ...tensor, name: `${module.startsWith(PREFIX) ? '' : PREFIX}${module}.${end}` };
+  });
+  if (adapters.size > 1) {
     throw new GraftError(
       'unsupported',
-      `${config.where}: target_modules is the pattern ${quote(targets)}; Graft takes a list of names.`,
+      `The adapter ${name} holds the tensors of several adapters (${[...adapters].join(', ')}): save each by itself.`,
     );
   }
-  return config.strings('target_modules') ?? [];
+  const names = new Set<string>();
+  for (const tensor of tensors) {
+    if (names.has(tensor.name))
+      throw new GraftError('bad-file', `The adapter ${name} holds the tensor ${tensor.name} twice, under two names.`);
+    names.add(tensor.name);
+  }
+  return tensors;
+}
+
+/** The whole names of the linears that have a LoRA, in the order of the file. */
+function adaptedModules(tensors: readonly WeightTensor[]): string[] {
+  const modules = tensors.map(({ name }) => /^base_model\.model\.(.+)\.lora_A\.weight$/.exec(name)?.[1]);
+  return [...new Set(modules.filter((module) => module !== undefined))];
+}
+
+/**
+ * What the config selects, and of that what the adapter has tensors of, in names that a `LoraSpec` takes: as the config
+ * writes them where that says it, else whole names. Names of modules that the model lacks are fine in PEFT as long as
+ * one is there, and are left out.
+ */
+function resolveConfigTargets(
+  config: JsonObject,
+  modules: readonly string[],
+): { targetModules: string[]; selects: ModuleTest } {
+  const targets = readTargets(config);
+  const allowed = readRestrictions(config, targets);
+  const selects: ModuleTest = (module) => targetsModule(targets, module) && (allowed?.(module) ?? true);
+  const selected = modules.filter(selects);
+  if (allowed || targets.kind === 'pattern') return { targetModules: selected, selects };
+  if (targets.kind === 'names') {
+    const ends = new Set(modules.flatMap(pathEnds));
+    const present = targets.names.filter((name) => ends.has(name));
+    // Where none is there the names go on to be refused against the model's.
+    return { targetModules: present.length > 0 ? present : [...targets.names], selects };
+  }
+  const kinds = [...new Set(modules.map((module) => module.slice(module.lastIndexOf('.') + 1)))];
+  // Which modules PEFT takes by itself depends on the model; what it took is in the file.
+  return { targetModules: kinds, selects: targets.kind === 'auto' ? (module) => modules.includes(module) : selects };
+}
+
+/** Rank and alpha of the modules that have others than the rest; undefined where the patterns change nothing. */
+function readOverrides(
+  config: JsonObject,
+  modules: readonly string[],
+  { r, alpha }: Pick<LoraSpec, 'r' | 'alpha'>,
+): LoraSpec['overrides'] {
+  const rank = readPatternValues(config, 'rank_pattern');
+  const scale = readPatternValues(config, 'alpha_pattern');
+  const own = modules
+    .map((module) => [module, { r: rank(module) ?? r, alpha: scale(module) ?? alpha }] as const)
+    .filter(([, values]) => values.r !== r || values.alpha !== alpha);
+  return own.length === 0 ? undefined : Object.fromEntries(own);
 }
 
 /**
@@ -161,7 +270,8 @@ function defaultTargets({ family }: DecoderSpec): string[] {
 export function checkAdapter(name: string, adapter: Adapter, spec: DecoderSpec): void {
   resolveTargetModules(adapter.lora.targetModules, spec);
   const stored = new Map(adapter.tensors.map((tensor) => [tensor.name, tensor]));
-  for (const { name: parameter, shape } of adapterParameters(spec, adapter.lora)) {
+  const meant = adapter.selects && allLinears(spec).filter((linear) => adapter.selects?.(linear.name));
+  for (const { name: parameter, shape } of adapterParameters(spec, adapter.lora, meant)) {
     const tensor = stored.get(parameter);
     if (!tensor) {
       throw new GraftError(
@@ -179,12 +289,21 @@ export function checkAdapter(name: string, adapter: Adapter, spec: DecoderSpec):
     stored.delete(parameter);
   }
   const [stranger] = stored.keys();
-  if (stranger !== undefined) {
-    throw new GraftError(
-      'bad-file',
-      `The adapter ${name} holds the tensor ${stranger}, which has no place in the model.`,
+  if (stranger !== undefined) throw misplaced(name, stranger);
+}
+
+/** The error for a tensor that the adapter brings and that would be left out. */
+function misplaced(name: string, tensor: string): GraftError {
+  const holds = `The adapter ${name} holds the tensor ${tensor}, `;
+  if (/(embed_tokens|lm_head)/.test(tensor)) {
+    return new GraftError(
+      'unsupported',
+      `${holds}which changes the embedding or the head; Graft applies adapters of the layers' linears only.`,
     );
   }
+  if (/\.lora_(A|B|magnitude_vector)\b/.test(tensor) || !tensor.includes('lora_'))
+    return new GraftError('bad-file', `${holds}which has no place in the model.`);
+  return new GraftError('unsupported', `${holds}of a kind that Graft doesn't apply.`);
 }
 
 export interface AdapterFilesOptions {

@@ -70,6 +70,11 @@ export class HubTokenizer implements Tokenizer {
     return bos !== undefined && coded[0] === bos && coded[1] === bos ? coded.slice(1) : coded;
   }
 
+  /** The vocabulary's own string for an id, as `▁the`; undefined beyond the vocabulary. */
+  tokenAt(id: number): string | undefined {
+    return this.library.id_to_token(id);
+  }
+
   locate(text: string, offsets: readonly number[]): { ids: number[]; positions: TokenPosition[] } {
     const encode = (part: string) => this.encode(part, { addSpecialTokens: false });
     const ids = encode(text);

@@ -4,6 +4,7 @@ import type { DataReport, ExampleView } from '../core/events';
 import { dataReport, exampleView } from '../data/report';
 import { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
 
+export { exampleView };
 export { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
 
 /** The report on prepared data, with the first `maxExamples` rows in full. */

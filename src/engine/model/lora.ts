@@ -2,6 +2,7 @@
 import { Random } from '../../core/rng';
 import {
   adapterParameters,
+  loraAt,
   loraScaling,
   targetedLinears,
   type DecoderSpec,
@@ -36,7 +37,8 @@ export interface AdapterParts {
  * see the input undropped. `residual` is added to y.
  */
 export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
-  const { graph, lora, weight, dropoutSeed } = parts;
+  const { graph, weight, dropoutSeed } = parts;
+  const lora = loraAt(parts.lora, target.name);
   const prefix = `base_model.model.${target.name}`;
   const a = parts.parameter(`${prefix}.lora_A.weight`, [lora.r, target.inFeatures]);
   const b = parts.parameter(`${prefix}.lora_B.weight`, [target.outFeatures, lora.r]);
@@ -87,10 +89,11 @@ export function magnitudeGraph(
   store: (norm: Tensor, magnitude: Tensor) => void,
 ): void {
   for (const target of targetedLinears(spec, lora)) {
+    const own = loraAt(lora, target.name);
     const prefix = `base_model.model.${target.name}`;
-    const a = leaf.adapter(`${prefix}.lora_A.weight`, [lora.r, target.inFeatures]);
-    const b = leaf.adapter(`${prefix}.lora_B.weight`, [target.outFeatures, lora.r]);
-    const norm = doraNorm(graph, leaf.weight(`${target.name}.weight`), a, b, loraScaling(lora));
+    const a = leaf.adapter(`${prefix}.lora_A.weight`, [own.r, target.inFeatures]);
+    const b = leaf.adapter(`${prefix}.lora_B.weight`, [target.outFeatures, own.r]);
+    const norm = doraNorm(graph, leaf.weight(`${target.name}.weight`), a, b, loraScaling(own));
     store(norm, leaf.adapter(`${prefix}.lora_magnitude_vector`, [target.outFeatures]));
   }
 }

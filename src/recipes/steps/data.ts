@@ -8,6 +8,7 @@ import { bucketLengths } from '../../data/buckets';
 import { parseDataset, type Dataset } from '../../data/dataset';
 import { tokenizeDataset, type TokenizedDataset, type TokenizeReport } from '../../data/tokenize';
 import type { TokenizedExample } from '../../data/tokenize-example';
+import { unreadVariables } from './run-template';
 import { datedTemplate, templateDay } from './template-date';
 
 /** A dataset as the user gave it. */
@@ -59,7 +60,7 @@ export async function prepareData(
   return arrangeData(run, model, await readData(run, model, file, report, signal));
 }
 
-/** Reads, renders and tokenises a dataset, in slices of time. @throws as `prepareData` does, but for the split */
+/** Reads, renders and tokenises a dataset, in slices of time; `model` is asked as `withRunTemplate` gives it. @throws as `prepareData` does, but for the split */
 export async function readData(
   run: RunConfig,
   model: TextModel,
@@ -72,7 +73,6 @@ export async function readData(
   const options = {
     tokenizer: model.tokenizer,
     template: datedTemplate(run, model.template),
-    variables: run.chat_template_kwargs,
     vocabSize: model.spec.vocabSize,
     maxLength: effectiveMaxLength(run, model.spec),
     assistantOnlyLoss: run.assistant_only_loss,
@@ -82,7 +82,12 @@ export async function readData(
   return {
     dataset,
     tokenized,
-    notices: [...dataset.notices, ...fallbackNotice(model, dataset), ...tokenized.notices],
+    notices: [
+      ...dataset.notices,
+      ...fallbackNotice(model, dataset),
+      ...unreadVariables(run, model.template),
+      ...tokenized.notices,
+    ],
     skipped: [...dataset.skipped, ...tokenized.skipped].sort((a, b) => a.row - b.row),
   };
 }

@@ -38,6 +38,13 @@ export function resolveRun(
   }
   checkAdapter(adapter.name, adapter.content, model.spec);
   const { lora } = adapter.content;
+  if (lora.overrides) {
+    throw new GraftError(
+      'unsupported',
+      `The adapter ${adapter.name} has other ranks or alphas in some modules (rank_pattern, alpha_pattern); it can be ` +
+        'asked and merged, but training goes on from adapters with one rank and alpha only.',
+    );
+  }
   return {
     ...resolved,
     lora_r: lora.r,

@@ -262,7 +262,8 @@ describe.skipIf(!hasReference)('with the tokenizer and template of phi-3-mini', 
 /** Data and formats never meet in src; a test may introduce them. */
 async function openPhi(): Promise<{ tokenizer: Tokenizer; phi: ChatTemplate }> {
   const { openTokenizer } = await import('../../../src/formats/tokenizer');
-  const { findTurnEnd, openTemplate } = await import('../../../src/formats/template');
+  const { openTemplate } = await import('../../../src/formats/template');
+  const { findTurnEnd } = await import('../../../src/formats/turn-end');
   const { folder } = await import('../formats/support');
   const source = folder(reference('tokenizers', 'phi-3-mini'));
   const plain = (await openTokenizer(source, []))!;

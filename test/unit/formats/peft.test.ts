@@ -122,14 +122,18 @@ describe('adapter folders', () => {
     [{ peft_type: 'LOHA' }, 'unsupported', /peft_type is "LOHA"/],
     [{ task_type: 'SEQ_CLS' }, 'unsupported', /task_type/],
     [{ bias: 'all' }, 'unsupported', /bias is "all"/],
-    [{ rank_pattern: { q_proj: 4 } }, 'unsupported', /rank_pattern is {"q_proj":4}/],
-    [{ alpha_pattern: { q_proj: 4 } }, 'unsupported', /alpha_pattern/],
     [{ modules_to_save: ['lm_head'] }, 'unsupported', /modules_to_save/],
-    [{ layers_to_transform: [0] }, 'unsupported', /layers_to_transform/],
     [{ init_lora_weights: 'pissa' }, 'unsupported', /init_lora_weights is "pissa"/],
     [{ use_qalora: true }, 'unsupported', /use_qalora/],
     [{ some_later_option: 3 }, 'unsupported', /some_later_option is 3/],
-    [{ target_modules: '.*_proj' }, 'unsupported', /pattern/],
+    [{ target_modules: '(q_proj' }, 'unsupported', /target_modules holds "\(q_proj", a regular expression/],
+    [{ target_modules: '.*_proj', layers_to_transform: [0] }, 'bad-config', /layers_to_transform goes with a list/],
+    [{ lora_bias: true }, 'unsupported', /lora_bias/],
+    [{ layer_replication: [[0, 1]] }, 'unsupported', /layer_replication/],
+    [{ trainable_token_indices: [3] }, 'unsupported', /trainable_token_indices/],
+    [{ target_parameters: ['mlp.experts'] }, 'unsupported', /target_parameters/],
+    [{ alora_invocation_tokens: [1] }, 'unsupported', /alora_invocation_tokens/],
+    [{ rank_pattern: { q_proj: 'x' } }, 'bad-config', /rank_pattern: q_proj must be a number/],
     [{ r: 0 }, 'bad-config', /r must be a whole number/],
     [{ lora_alpha: 'x' }, 'bad-config', /lora_alpha/],
     [{ lora_dropout: 1.5 }, 'bad-config', /lora_dropout/],
@@ -141,7 +145,124 @@ describe('adapter folders', () => {
   it('are refused where a file is missing or of another kind', async () => {
     await expectError(() => readAdapter(files({})), 'not-found', /no adapter_config\.json/);
     const bin = files({ 'adapter_config.json': { peft_type: 'LORA' }, 'adapter_model.bin': 'x' });
-    await expectError(() => readAdapter(bin), 'unsupported', /adapter_model\.bin/);
+    await expectError(() => readAdapter(bin), 'unsupported', /adapter_model\.bin.*save_pretrained/);
+    const model = files({ 'config.json': {} });
+    await expectError(() => readAdapter(model), 'not-found', /it is a model folder, which goes with --model/);
+  });
+});
+
+/** What an adapter of all q_proj and down_proj becomes on the model. */
+async function openedAdapter(change: object, tensors = tensorsOf(lora)) {
+  const adapter = await readAdapter(adapterFolder(change, tensors));
+  checkAdapter('mine', adapter, spec);
+  return { ...adapter.lora, targets: resolveTargetModules(adapter.lora.targetModules, spec) };
+}
+
+describe('what PEFT selects', () => {
+  it.each([
+    ['a pattern', { target_modules: 'model\\.layers\\.\\d+\\.(self_attn\\.q_proj|mlp\\.down_proj)' }],
+    ['a pattern in Python syntax', { target_modules: '(?i)(?P<any>.*)\\.(Q_PROJ|down_proj)\\Z' }],
+    ['names that the model lacks beside ones that it has', { target_modules: ['c_attn', 'q_proj', 'w2', 'down_proj'] }],
+    ['longer names', { target_modules: ['self_attn.q_proj', 'mlp.down_proj'] }],
+    ['excluded modules that match nothing', { exclude_modules: ['vision_tower', 'lm_head'] }],
+    ['an excluding pattern that matches nothing', { exclude_modules: '.*vision.*' }],
+    [
+      'excluded modules that match',
+      { target_modules: ['q_proj', 'k_proj', 'down_proj'], exclude_modules: ['self_attn.k_proj'] },
+    ],
+    ['an excluding pattern that matches', { target_modules: '.*_proj', exclude_modules: '.*\\.([kvo]|gate|up)_proj' }],
+    [
+      'all linears but some',
+      { target_modules: 'all-linear', exclude_modules: ['k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj'] },
+    ],
+    ['layers that are all there are', { layers_to_transform: [0, 1], layers_pattern: 'layers' }],
+    ['layers by a list of patterns', { layers_to_transform: [0, 1], layers_pattern: ['h', 'layers'] }],
+    ['a pattern of layers without layers', { layers_pattern: 'layers' }],
+    ['no targets, which PEFT chooses', { target_modules: null }],
+    [
+      'ranks and alphas that change nothing',
+      { rank_pattern: { q_proj: 2, lm_head: 64 }, alpha_pattern: { down_proj: 4 } },
+    ],
+    ['ensure_weight_tying', { ensure_weight_tying: true }],
+    ['fan_in_fan_out, which PEFT sets right for linears', { fan_in_fan_out: true }],
+    [
+      'options of later versions that are off',
+      {
+        use_qalora: false,
+        qalora_group_size: 16,
+        corda_config: null,
+        eva_config: null,
+        lora_ga_config: null,
+        arrow_config: null,
+        target_parameters: [],
+        use_bdlora: null,
+        alora_invocation_tokens: null,
+        trainable_token_indices: null,
+        peft_version: '0.19.0',
+        some_later_option: false,
+        another: {},
+        loftq_config: { loftq_bits: 4 },
+      },
+    ],
+    ['initialisations that keep the base', { init_lora_weights: 'gaussian' }],
+  ])('%s', async (_what, change) => {
+    const { targets, overrides, r, alpha } = await openedAdapter(change);
+    expect(targets).toEqual(['q_proj', 'down_proj']);
+    expect([overrides, r, alpha]).toEqual([undefined, 2, 4]);
+  });
+
+  it('layers_to_transform, where the tensors are of those layers only', async () => {
+    const some = tensorsOf(lora).filter(({ name }) => name.includes('layers.1.'));
+    for (const layers_to_transform of [1, [1]]) {
+      const { targets } = await openedAdapter({ layers_to_transform }, some);
+      expect(targets).toEqual(['model.layers.1.self_attn.q_proj', 'model.layers.1.mlp.down_proj']);
+    }
+    await expectError(() => openedAdapter({ layers_to_transform: [0] }), 'bad-file', /layers\.1\..* has no place/);
+    await expectError(() => openedAdapter({}, some), 'bad-file', /lacks the tensor .*layers\.0/);
+    await expectError(() => openedAdapter({ target_modules: '.*_proj' }), 'bad-file', /lacks the tensor .*k_proj/);
+  });
+
+  it('ranks and alphas of single modules', async () => {
+    const change = { rank_pattern: { 'layers.1.self_attn.q_proj': 4 }, alpha_pattern: { q_proj: 16 } };
+    const overrides = {
+      'model.layers.0.self_attn.q_proj': { r: 2, alpha: 16 },
+      'model.layers.1.self_attn.q_proj': { r: 4, alpha: 16 },
+    };
+    expect((await openedAdapter(change, tensorsOf({ ...lora, overrides }))).overrides).toEqual(overrides);
+    await expectError(() => openedAdapter(change), 'bad-file', /layers\.1.* has shape \[2, 8\], .*calls for \[4, 8\]/);
+  });
+
+  it("r and lora_alpha are PEFT's where the config leaves them out", async () => {
+    const wide = tensorsOf({ ...lora, r: 8 });
+    expect(await openedAdapter({ r: null, lora_alpha: null }, wide)).toMatchObject({ r: 8, alpha: 8 });
+  });
+});
+
+describe('names of tensors', () => {
+  const renamed = (change: (name: string) => string) =>
+    tensorsOf(lora).map((tensor) => ({ ...tensor, name: change(tensor.name) }));
+  const names = tensorsOf(lora).map(({ name }) => name);
+
+  it.each([
+    ['with the name of the adapter', (name: string) => name.replace(/(lora_[AB])/, '$1.default')],
+    ['with another name', (name: string) => name.replace(/(lora_[AB]|lora_magnitude_vector)/, '$1.mine')],
+    ['with magnitudes as a module', (name: string) => name.replace(/vector$/, 'vector.default.weight')],
+    ["without PEFT's prefix", (name: string) => name.replace('base_model.model.', '')],
+    ['of a compiled model', (name: string) => name.replace('base_model.model.', 'base_model.model._orig_mod.')],
+    ['of a wrapped model', (name: string) => `module.${name}`],
+  ])('%s', async (_what, change) => {
+    const { tensors } = await readAdapter(adapterFolder({}, renamed(change)));
+    expect(tensors.map(({ name }) => name).sort()).toEqual([...names].sort());
+    await openedAdapter({}, renamed(change));
+  });
+
+  it('of two adapters, of an embedding or of another kind are refused', async () => {
+    const both = renamed((name) => name.replace('lora_A', 'lora_A.first').replace('lora_B', 'lora_B.second'));
+    await expectError(() => openedAdapter({}, both), 'unsupported', /several adapters \(first, second\)/);
+    const more = (name: string) => [...tensorsOf(lora), { ...tensorsOf(lora)[0]!, name: `base_model.model.${name}` }];
+    await expectError(() => openedAdapter({}, more('lm_head.lora_A.weight')), 'unsupported', /embedding or the head/);
+    await expectError(() => openedAdapter({}, more('model.embed_tokens.weight')), 'unsupported', /embedding or the/);
+    await expectError(() => openedAdapter({}, more('model.x.lora_C.weight')), 'unsupported', /lora_C.* of a kind/);
   });
 });
 
