@@ -34,6 +34,8 @@ export interface TrainerState {
 
 export type TrainEvent =
   | { kind: 'phase'; phase: 'loading' | 'planning' | 'training' | 'evaluating' | 'saving' | 'done'; detail: string }
+  /** How many rows of the dataset are tokenised. */
+  | { kind: 'reading'; rows: number; totalRows: number }
   | { kind: 'loading'; loadedBytes: number; totalBytes: number }
   | {
       kind: 'plan';

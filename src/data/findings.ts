@@ -1,5 +1,6 @@
 /** What rows have in common that the user should know before training: each kind once, with its rows. */
 import type { ChatTemplate } from '../core/text';
+import type { SkippedRow } from '../core/events';
 import { plural } from '../core/format';
 
 /** Rows that a sentence names before it counts the rest. */
@@ -11,6 +12,19 @@ export function nameRows(rows: readonly number[]): string {
   if (rows.length > NAMED) return `rows ${named.join(', ')} and ${rows.length - NAMED} more`;
   if (named.length === 1) return `row ${named[0]}`;
   return `rows ${named.slice(0, -1).join(', ')} and ${named.at(-1)}`;
+}
+
+/** Rows that are left out, in a sentence for each reason. */
+export function describeSkipped(skipped: readonly SkippedRow[]): string[] {
+  const byReason = new Map<string, number[]>();
+  for (const { row, reason } of skipped) byReason.set(reason, [...(byReason.get(reason) ?? []), row]);
+  return [...byReason].map(
+    ([reason, rows]) => `${capitalize(nameRows(rows))} ${rows.length === 1 ? 'is' : 'are'} left out: ${reason}.`,
+  );
+}
+
+function capitalize(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 /** What is known of one row. */

@@ -7,9 +7,10 @@ import type { FileSource, RunStore } from '../core/store';
 import type { Engine, StepResult } from '../engine';
 import type { HubModel } from '../formats/model';
 import { readAdapter, type Adapter } from '../formats/peft';
+import { describeSkipped } from '../data/findings';
 import { planRun } from './plan';
 import { Checkpoints } from './steps/checkpoint';
-import { prepareData, type DatasetFile, type PreparedData } from './steps/data';
+import { arrangeData, readData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from '../core/hash';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
@@ -17,6 +18,7 @@ import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/option
 import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
 import { pinRevision, resolveRun } from './steps/resolve';
+import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
 import { Trainer, type TrainReport } from './steps/trainer';
 
@@ -26,6 +28,8 @@ export interface FinetuneInput {
   /** The folder that the model was opened from: full training copies its tokenizer beside the new weights. */
   readonly modelFiles: FileSource;
   readonly dataset: DatasetFile;
+  /** Reads the dataset, where the caller has another way than anew; `model` is asked as the run asks it. */
+  readonly readData?: typeof readData | undefined;
   /** Opens the GPU device, or gives the open one; asked again when that is lost. Whoever gives it closes it. */
   readonly openEngine: () => Promise<Engine>;
   readonly store: RunStore;
@@ -47,7 +51,8 @@ export interface FinetuneInput {
  * @throws `bad-config`, `bad-data`, `unsupported`; `out-of-memory` where not even one row fits; `diverged`, `storage`
  *   and `device-lost`, which is a second loss, with the last checkpoint left in place.
  */
-export async function finetune(input: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
+export async function finetune(given: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
+  const input = { ...given, model: withRunTemplate(given.run, given.model) };
   const { model, store } = input;
   const finished = input.resume ? await readFinished(store) : undefined;
   if (finished) {
@@ -62,7 +67,9 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
   const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
-  const data = await prepareData(run, model, input.dataset);
+  const reading = (rows: number, totalRows: number) => report({ kind: 'reading', rows, totalRows });
+  const read = await (input.readData ?? readData)(run, model, input.dataset, reading, signal);
+  const data = arrangeData(run, model, read);
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
@@ -190,8 +197,8 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
     notice(
       `${truncated} of ${data.dataset.examples.length} rows are longer than max_length ${run.max_length} and are cut.`,
     );
-  const lost = data.tokenized.skipped.length;
-  if (lost > 0) notice(`${lost} of them are left out: nothing to train on is left after the cut.`);
+  data.notices.forEach(notice);
+  describeSkipped(data.skipped).forEach(notice);
   if (run.packing) {
     const sequences = plural(data.trainRows, 'sequence');
     notice(`${plural(data.train.length, 'row')} are packed into ${sequences} of up to ${run.max_length} tokens.`);
