@@ -79,6 +79,7 @@ export function tokenizeExample(example: Example, options: TokenizeOptions): Tok
     }
     return { row, inputIds, labels };
   }
+  if (example.kind === 'text') return tokenizeText(example, options);
   const { tokenizer, template } = options;
   if (!tokenizer || !template) {
     throw new GraftError(
@@ -97,4 +98,24 @@ export function tokenizeExample(example: Example, options: TokenizeOptions): Tok
   const trained = assistantSpans(example.where, example.conversation, tokenizer, template);
   const labels = inputIds.map((id, i) => (trained.some(({ start, end }) => i >= start && i < end) ? id : IGNORED));
   return { row: example.row, inputIds, labels };
+}
+
+/** A text for language modelling, with the tokenizer's own special tokens and an end: all of it is trained, as in TRL. */
+function tokenizeText(
+  example: Example & { kind: 'text' },
+  { tokenizer, vocabSize }: TokenizeOptions,
+): TokenizedExample {
+  if (!tokenizer) {
+    throw new GraftError(
+      'bad-data',
+      `The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.`,
+    );
+  }
+  const inputIds = tokenizer.encode(example.text, { addSpecialTokens: true });
+  const { eosTokenId } = tokenizer;
+  if (eosTokenId !== undefined && inputIds.at(-1) !== eosTokenId) inputIds.push(eosTokenId);
+  if (inputIds.some((id) => id >= vocabSize)) {
+    throw new GraftError('bad-data', `${example.where} needs a token that the tokenizer has and the model lacks.`);
+  }
+  return { row: example.row, inputIds, labels: inputIds };
 }

@@ -168,6 +168,12 @@ describe('tokenizeDataset', () => {
     expect(code(() => tokenizeDataset(text, options({ vocabSize: 150_000 })))).toBe('bad-data');
   });
 
+  it('trains all of a text, and the end after it', async () => {
+    const { examples } = tokenizeDataset(await rows({ text: 'ab' }), options());
+    const ids = [97, 98, CHATML.eosTokenId!];
+    expect(examples).toEqual([{ row: 1, inputIds: ids, labels: ids }]);
+  });
+
   it('cuts long rows, and leaves out those whose answer is cut off', async () => {
     const dataset = await rows(
       { question: 'q', answer: 'a'.repeat(50) },
