@@ -1,31 +1,7 @@
 /** What rows have in common that the user should know before training: each kind once, with its rows. */
 import type { ChatTemplate } from '../core/text';
-import type { SkippedRow } from '../core/events';
 import { plural } from '../core/format';
-
-/** Rows that a sentence names before it counts the rest. */
-const NAMED = 10;
-
-/** `row 3`, `rows 3, 5 and 9`, or the first ten and how many more. */
-export function nameRows(rows: readonly number[]): string {
-  const named = rows.slice(0, NAMED).map(String);
-  if (rows.length > NAMED) return `rows ${named.join(', ')} and ${rows.length - NAMED} more`;
-  if (named.length === 1) return `row ${named[0]}`;
-  return `rows ${named.slice(0, -1).join(', ')} and ${named.at(-1)}`;
-}
-
-/** Rows that are left out, in a sentence for each reason. */
-export function describeSkipped(skipped: readonly SkippedRow[]): string[] {
-  const byReason = new Map<string, number[]>();
-  for (const { row, reason } of skipped) byReason.set(reason, [...(byReason.get(reason) ?? []), row]);
-  return [...byReason].map(
-    ([reason, rows]) => `${capitalize(nameRows(rows))} ${rows.length === 1 ? 'is' : 'are'} left out: ${reason}.`,
-  );
-}
-
-function capitalize(text: string): string {
-  return text.slice(0, 1).toUpperCase() + text.slice(1);
-}
+import { listRows } from './left-out';
 
 /** What is known of one row. */
 export type Finding =
@@ -70,15 +46,15 @@ export class Findings {
   notices(template: ChatTemplate, advice: { readonly cut: string; readonly context: string }): string[] {
     const name = `The chat template (${template.source})`;
     const notices = [...this.unshown].map(
-      ([what, rows]) => `${name} doesn't show ${what} of ${nameRows(rows)}: it is not trained on.`,
+      ([what, rows]) => `${name} doesn't show ${what} of ${listRows(rows)}: it is not trained on.`,
     );
     if (this.cut.length > 0) {
-      notices.push(`${name} leaves out a part of the answer in ${nameRows(this.cut)}. ${advice.cut}`);
+      notices.push(`${name} leaves out a part of the answer in ${listRows(this.cut)}. ${advice.cut}`);
     }
     if (this.context.length > 0) {
       const { asked, trained } = this.quoted!;
       notices.push(
-        `${name} asks for the answers of ${nameRows(this.context)} in another context than it trains them in: asked after ` +
+        `${name} asks for the answers of ${listRows(this.context)} in another context than it trains them in: asked after ` +
           `${JSON.stringify(asked)}, trained after ${JSON.stringify(trained)}. ${advice.context}`,
       );
     }

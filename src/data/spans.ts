@@ -79,8 +79,8 @@ function markedSpans(
   if (filled.length === 0) {
     throw new GraftError(
       'bad-data',
-      `${where}: the generation blocks of the chat template (${template.source}) are empty for this conversation. ` +
-        'Set assistant_only_loss: false to train on whole conversations.',
+      `${where} has nothing in the generation blocks of the chat template (${template.source}): set assistant_only_loss: false ` +
+        'to train on whole conversations.',
     );
   }
   const isContext = (span: TextSpan) =>
@@ -221,7 +221,7 @@ function locateAll(
 function unstable(where: string, message: number, template: ChatTemplate): GraftError {
   return new GraftError(
     'bad-data',
-    `${where}: the chat template (${template.source}) renders message ${message + 1} so that its answer can't be told from ` +
-      'its prompt. Set assistant_only_loss: false to train on whole conversations.',
+    `${where} can't be masked: the chat template (${template.source}) renders message ${message + 1} so that its answer can't be ` +
+      'told from its prompt. Set assistant_only_loss: false to train on whole conversations.',
   );
 }

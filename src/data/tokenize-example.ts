@@ -45,13 +45,9 @@ export interface CheckedExample extends TokenizedExample {
 /** One example, uncut. @throws `bad-data` beginning with where it is, for what makes this row unusable */
 export function tokenizeExample(example: Example, options: TokenizeOptions): CheckedExample {
   if (example.kind === 'tokens') return checkTokens(example, options);
+  if (example.kind === 'text') return tokenizeText(example, options);
   const { tokenizer, template } = options;
-  if (!tokenizer || !template) {
-    throw new GraftError(
-      'bad-data',
-      `The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.`,
-    );
-  }
+  if (!tokenizer || !template) throw withoutTokenizer();
   return tokenizeConversation(example, tokenizer, template, options);
 }
 
@@ -68,8 +64,8 @@ function tokenizeConversation(
   if (essential.length > 0) {
     throw new GraftError(
       'bad-data',
-      `${where}: has ${essential.join(' and ')}, which the chat template (${template.source}) doesn't show. ` +
-        'Take a model whose template does, or set chat_template_path',
+      `${where} has ${essential.join(' and ')}, which the chat template (${template.source}) doesn't show: ` +
+        'take a model whose template does, or set chat_template_path.',
     );
   }
   const findings: Finding[] = unshown.map(({ what }) => ({ kind: 'unshown', what }));
@@ -89,11 +85,34 @@ function tokenizeConversation(
     inputIds = tokenizer.encode(rendering.text, { addSpecialTokens: false });
     labels = inputIds;
   }
-  if (inputIds.some((id) => id >= options.vocabSize)) {
-    throw new GraftError('bad-data', `${where} needs a token that the tokenizer has and the model lacks.`);
-  }
+  checkVocabulary(where, inputIds, options.vocabSize);
   const stops = tokenizer.stopTokenIds;
   return { row, inputIds, labels, findings, endsTurn: labels.some((label) => stops.includes(label)) };
+}
+
+/** A text for language modelling, with the tokenizer's own special tokens and an end: all of it is trained, as in TRL. */
+function tokenizeText(
+  { row, where, text }: Extract<Example, { kind: 'text' }>,
+  { tokenizer, vocabSize }: TokenizeOptions,
+): CheckedExample {
+  if (!tokenizer) throw withoutTokenizer();
+  const inputIds = tokenizer.encode(text, { addSpecialTokens: true });
+  const { eosTokenId } = tokenizer;
+  if (eosTokenId !== undefined && inputIds.at(-1) !== eosTokenId) inputIds.push(eosTokenId);
+  checkVocabulary(where, inputIds, vocabSize);
+  return { row, inputIds, labels: inputIds, findings: [], endsTurn: eosTokenId !== undefined };
+}
+
+function checkVocabulary(where: string, ids: readonly number[], vocabSize: number): void {
+  if (!ids.some((id) => id >= vocabSize)) return;
+  throw new GraftError('bad-data', `${where} needs a token that the tokenizer has and the model lacks.`);
+}
+
+function withoutTokenizer(): GraftError {
+  return new GraftError(
+    'bad-data',
+    'The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.',
+  );
 }
 
 /** What a template says of one row, with the row. */
@@ -102,7 +121,7 @@ function attempt<T>(where: string, action: () => T): T {
     return action();
   } catch (error) {
     if (!(error instanceof GraftError) || error.message.startsWith(where)) throw error;
-    throw new GraftError(error.code, `${where}: ${error.message}`, { cause: error });
+    throw new GraftError(error.code, `${where} can't be rendered: ${error.message}`, { cause: error });
   }
 }
 

@@ -1,11 +1,11 @@
 /** A dataset to token ids and labels, in slices of time: what can't be used is left out and named. */
 import { GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
-import { formatCount } from '../core/format';
 import { Pauses } from '../core/pauses';
 import { adviseOn } from './advice';
 import type { Dataset, Example } from './dataset';
-import { Findings, nameRows } from './findings';
+import { Findings } from './findings';
+import { checkSkipped, skippedNotice } from './left-out';
 import {
   tokenizeExample,
   trainedLabels,
@@ -74,7 +74,7 @@ export async function tokenizeDataset(
     };
     const trained = trainedLabels(kept);
     if (trained === 0) {
-      lost.push({ row: example.row, reason: `nothing to train on is left within max_length ${maxLength}` });
+      lost.push({ row: example.row, reason: `has nothing to train on within max_length ${maxLength}` });
       continue;
     }
     totals.trainedTokens += trained;
@@ -82,44 +82,36 @@ export async function tokenizeDataset(
     examples.push(kept);
   }
   report(dataset.examples.length, dataset.examples.length);
-  refuseTooMany(dataset, refused, options.maxBadRows);
+  const rowCount = dataset.examples.length + dataset.skipped.length;
+  if (refused.length > 0) checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows);
   if (examples.length === 0) {
     throw new GraftError(
       'bad-data',
       `Nothing in ${dataset.name} would be trained on: every response lies beyond max_length ${maxLength}. Raise max_length.`,
     );
   }
+  const skipped = inOrder(refused, lost);
+  const leftOut = skippedNotice(skipped, rowCount);
   return {
     examples,
     ...totals,
-    skipped: [...refused, ...lost].sort((a, b) => a.row - b.row),
-    notices: template ? findings.notices(template, adviseOn(findings, dataset, options)) : [],
+    skipped,
+    notices: [
+      ...(leftOut === undefined ? [] : [leftOut]),
+      ...(template ? findings.notices(template, adviseOn(findings, dataset, options)) : []),
+    ],
   };
 }
 
-/** Why a row alone can't be used, or undefined for an error that all rows would have. */
+function inOrder(...lists: readonly (readonly SkippedRow[])[]): SkippedRow[] {
+  return lists.flat().sort((a, b) => a.row - b.row);
+}
+
+/** What is wrong with a row alone, to go on from its name; undefined for an error that all rows would have. */
 export function refusalOf(error: unknown, { where }: Pick<Example, 'where'>): string | undefined {
   if (!(error instanceof GraftError) || !['bad-data', 'bad-config', 'unsupported'].includes(error.code))
     return undefined;
   const { message } = error;
   if (!message.startsWith(where)) return undefined;
-  return message
-    .slice(where.length)
-    .replace(/^[:,]? /, '')
-    .replace(/\.$/, '');
-}
-
-function refuseTooMany(dataset: Dataset, refused: readonly SkippedRow[], maxBadRows: number): void {
-  if (refused.length === 0) return;
-  const total = dataset.examples.length + dataset.skipped.length;
-  const bad = refused.length + dataset.skipped.length;
-  if (bad <= maxBadRows * total && refused.length < dataset.examples.length) return;
-  const { row, reason } = refused[0]!;
-  const { where } = dataset.examples.find((example) => example.row === row)!;
-  const rest = refused.length > 1 ? ` So can't ${nameRows(refused.slice(1).map((other) => other.row))}.` : '';
-  throw new GraftError(
-    'bad-data',
-    `${where} can't be used: ${reason}.${rest} ${formatCount(bad)} of ${formatCount(total)} rows can't be used, more than ` +
-      `max_bad_rows (${maxBadRows}) allows.`,
-  );
+  return message.slice(where.length).replace(/^:? /, '').replace(/\.$/, '');
 }

@@ -7,7 +7,6 @@ import type { FileSource, RunStore } from '../core/store';
 import type { Engine, StepResult } from '../engine';
 import type { HubModel } from '../formats/model';
 import { readAdapter, type Adapter } from '../formats/peft';
-import { describeSkipped } from '../data/findings';
 import { planRun } from './plan';
 import { Checkpoints } from './steps/checkpoint';
 import { arrangeData, readData, type DatasetFile, type PreparedData } from './steps/data';
@@ -198,7 +197,6 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${truncated} of ${data.dataset.examples.length} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   data.notices.forEach(notice);
-  describeSkipped(data.skipped).forEach(notice);
   if (run.packing) {
     const sequences = plural(data.trainRows, 'sequence');
     notice(`${plural(data.train.length, 'row')} are packed into ${sequences} of up to ${run.max_length} tokens.`);

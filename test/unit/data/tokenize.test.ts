@@ -124,7 +124,7 @@ describe('response-only masks', () => {
           .join('|') + (generate ? '?' : ''),
     );
     const render = () => trained(CONVERSATION, { template: reversed });
-    expect(render).toThrow(/row 1: the chat template \(test\) renders message 2 .*assistant_only_loss: false/);
+    expect(render).toThrow(/row 1 can't be masked: the chat template \(test\) renders message 2 .*assistant_only_loss: false/);
   });
 
   it('give a token that straddles prompt and answer to the answer', () => {
@@ -166,6 +166,12 @@ describe('tokenizeDataset', () => {
     expect(await code(tokenizeDataset(text, options({ vocabSize: 150_000 })))).toBe('bad-data');
   });
 
+  it('trains all of a text, and the end after it', async () => {
+    const { examples } = await tokenizeDataset(await rows({ text: 'ab' }), options());
+    const ids = [97, 98, CHATML.eosTokenId!];
+    expect(examples).toEqual([{ row: 1, inputIds: ids, labels: ids }]);
+  });
+
   it('cuts long rows, and leaves out those whose answer is cut off', async () => {
     const dataset = await rows(
       { question: 'q', answer: 'a'.repeat(50) },
@@ -178,7 +184,7 @@ describe('tokenizeDataset', () => {
       [3, 23],
     ]);
     expect(result.truncated).toBe(2);
-    expect(result.skipped).toEqual([{ row: 2, reason: 'nothing to train on is left within max_length 40' }]);
+    expect(result.skipped).toEqual([{ row: 2, reason: 'has nothing to train on within max_length 40' }]);
     expect(result.trainedTokens).toBe(20 + 2);
   });
 

@@ -34,6 +34,19 @@ describe('questionsOf', () => {
     expect(questions[0]?.conversation.messages).toEqual([{ role: 'user', content: 'q1' }]);
   });
 
+  it('expects the last answer that is trained, and leaves out rows that ask nothing', async () => {
+    const messages = [
+      { role: 'user', content: 'One?' },
+      { role: 'assistant', content: 'Yes.' },
+      { role: 'user', content: 'Sure?' },
+      { role: 'assistant', content: 'Maybe.', weight: 0 },
+    ];
+    const questions = await questionsOf(file({ text: 'Once.' }, { input_ids: [1, 2] }, { messages }), options);
+    expect(questions).toEqual([
+      { conversation: { messages: messages.slice(0, 1) }, question: 'One?', expected: 'Yes.' },
+    ]);
+  });
+
   it('says that token ids ask nothing', () =>
     expectError(
       () => questionsOf({ name: 'ids.jsonl', bytes: tokenRows(2) }, options),
