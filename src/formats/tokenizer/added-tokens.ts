@@ -88,13 +88,18 @@ export class TokenFinder {
       const matchStart = from;
       from = contentEnd;
       if (token.singleWord && !standsAlone(text, matchStart, contentEnd)) continue;
-      let start = matchStart;
-      if (token.lstrip) while (start > end && isSpace(text, start - 1)) start--;
       let stop = contentEnd;
       if (token.rstrip) while (stop < text.length && isSpace(text, stop)) stop++;
-      start = Math.max(start, end);
+      let start = matchStart;
+      if (token.lstrip) {
+        while (start > end && isSpace(text, start - 1)) start--;
+        start = Math.max(start, end);
+        // Nothing is left of a token in white space that one before it took.
+        if (start >= stop) continue;
+      }
       if (start > end) segments.push({ start: end, end: start });
-      segments.push({ start, end: stop, id: token.id, contentEnd });
+      segments.push({ start: Math.max(start, end), end: Math.max(stop, end), id: token.id, contentEnd });
+      // In white space that a token took, another one is found nevertheless, and what follows it is text again.
       end = stop;
     }
     if (end < text.length) segments.push({ start: end, end: text.length });

@@ -2,7 +2,7 @@
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
-import { nameBytes } from './bytes';
+import { ALL_BYTES, nameBytes } from './bytes';
 import { mergeSymbols, PairTable } from './merges';
 import type { Model, Vocabulary } from './model';
 
@@ -38,7 +38,7 @@ export function readBpe(config: JsonObject, vocabulary: Vocabulary): Model {
   };
   // Where the whole word is looked up first, its parts may not be.
   if (prefix !== '' || suffix !== '' || ignoresMerges) return { vocabulary, encode };
-  return { vocabulary, encode, findSeams: seamFinder(merges, vocabulary) };
+  return { vocabulary, encode, findSeams: seamFinder(config, merges, vocabulary) };
 }
 
 function readMerges(config: JsonObject): [string, string][] {
@@ -100,7 +100,7 @@ function speller(config: JsonObject, vocabulary: Vocabulary, prefix: string, suf
  * be cut there: at most marks of spaces, which SentencePiece's tokens only begin with. That makes words of a text that
  * has no pre-tokenizer, and words are cached.
  */
-function seamFinder(merges: readonly [string, string][], vocabulary: Vocabulary) {
+function seamFinder(config: JsonObject, merges: readonly [string, string][], vocabulary: Vocabulary) {
   const isByte = (token: string) => /^<0x[0-9A-F]{2}>$/.test(token);
   // Bytes that fall back are symbols of several characters.
   if (!vocabulary.has(MARK) || merges.some(([left, right]) => isByte(left) || isByte(right))) return () => [];
@@ -116,8 +116,12 @@ function seamFinder(merges: readonly [string, string][], vocabulary: Vocabulary)
       before = char;
     }
   }
-  const isSeam = (before: string, after: string) =>
-    (vocabulary.has(before) || vocabulary.has(after)) && !neighbours.get(before)?.has(after);
+  // Without bytes for it, an unknown character joins unknown neighbours, or vanishes between those that it parts.
+  const hasBytes = (config.boolean('byte_fallback') ?? false) && ALL_BYTES.every((name) => vocabulary.has(name));
+  const needed = config.string('unk_token') === undefined ? 2 : 1;
+  const isKnown = (before: string, after: string) =>
+    hasBytes || Number(vocabulary.has(before)) + Number(vocabulary.has(after)) >= needed;
+  const isSeam = (before: string, after: string) => isKnown(before, after) && !neighbours.get(before)?.has(after);
   const before = (text: string, at: number) => {
     const low = text.charCodeAt(at - 1);
     return low >= 0xdc00 && low < 0xe000 && at > 1 ? text.slice(at - 2, at) : text.slice(at - 1, at);

@@ -16,7 +16,12 @@ export function spellBytes(text: string): string {
   return spelled;
 }
 
-/** The names of the tokens that byte fallback gives for `text`: `<0xE2>`. */
+/** The names of the tokens that byte fallback gives, by byte: `<0xE2>`. */
+export const ALL_BYTES: readonly string[] = SPELLING.map(
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+);
+
+/** The names of the bytes of `text`. */
 export function nameBytes(text: string): string[] {
-  return Array.from(encoder.encode(text), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+  return Array.from(encoder.encode(text), (byte) => ALL_BYTES[byte]!);
 }

@@ -8,7 +8,8 @@ import { TokenFinder, type AddedToken, type Segment } from './added-tokens';
 import { spellBytes } from './bytes';
 import { IdCache } from './cache';
 import { readModel, type Model, type Vocabulary } from './model';
-import { prependedLength, readNormalizer, type Normalizer } from './normalizers';
+import { prependedLength, readNormalizer, stripsStart, type Normalizer } from './normalizers';
+import { SPACE } from './patterns';
 import { readPreTokenizer, type Place, type PreTokenizer } from './pre-tokenizers';
 
 /** Characters and ids; a few dozen MB at most. */
@@ -20,6 +21,8 @@ const LONGEST_KEPT_WORD = 256;
 
 /** Shorter pieces are not kept: their words are. */
 const SHORTEST_KEPT_PIECE = 24;
+
+const SPACE_AT_START = new RegExp(`^${SPACE}`, 'u');
 
 /** A piece of a text, cut: added tokens of normalized text, and words between them. */
 export interface Piece {
@@ -54,6 +57,7 @@ export class TextEncoderOfModel {
   private readonly normalizedTokens: TokenFinder | undefined;
   private readonly normalizer: Normalizer | undefined;
   private readonly prepended: number;
+  private readonly stripsStart: boolean;
   private readonly preTokenizer: PreTokenizer;
   private readonly model: Model;
   private readonly words = new IdCache(WORD_CACHE);
@@ -63,6 +67,7 @@ export class TextEncoderOfModel {
     const normalizer = tokenizer.object('normalizer');
     this.normalizer = readNormalizer(normalizer);
     this.prepended = prependedLength(normalizer);
+    this.stripsStart = stripsStart(normalizer);
     this.preTokenizer = readPreTokenizer(tokenizer.object('pre_tokenizer'));
     this.model = readModel(tokenizer.required('model', tokenizer.object('model')));
     this.vocabulary = this.model.vocabulary;
@@ -73,9 +78,9 @@ export class TextEncoderOfModel {
       normalized.length === 0 ? undefined : new TokenFinder(normalized, (content) => this.normalize(content, false));
   }
 
-  /** Whether the offsets of words are right. */
-  get hasOffsets(): boolean {
-    return this.preTokenizer.hasOffsets;
+  /** Whether a text can be cut again from one of its words on. */
+  get canResume(): boolean {
+    return this.preTokenizer.canResume;
   }
 
   /** Whether normalized text is the text itself. */
@@ -96,7 +101,14 @@ export class TextEncoderOfModel {
 
   encodeSegment(text: string, { start, end, id }: Segment, ids: number[]): void {
     if (id !== undefined) ids.push(id);
-    else for (const found of this.encodePiece(text.slice(start, end), start === 0)) ids.push(found);
+    else {
+      for (const found of this.encodePiece(text.slice(start, end), this.beginsText(text, start))) ids.push(found);
+    }
+  }
+
+  /** Whether the piece at `start` counts as the begin of the text: not behind white space that goes. */
+  beginsText(text: string, start: number): boolean {
+    return start === 0 && !(this.stripsStart && SPACE_AT_START.test(text));
   }
 
   normalize(text: string, inner: boolean): string {
@@ -153,36 +165,37 @@ export class TextEncoderOfModel {
   /** `level`: of so many stages the text is the rest of a piece. */
   private encodeWords(text: string, place: Place, level: number, ids: number[], words?: Words): void {
     const begin = ids.length;
-    const { stages } = this.preTokenizer;
-    const cut = (part: string, start: number, origin: Place, stage: number, reached: number) => {
+    const { prepended } = this;
+    const { stages, spellsBytes } = this.preTokenizer;
+    // `floor` is where the text of the part begins: what was put before it has no place of its own.
+    const cut = (part: string, start: number, floor: number, origin: Place, stage: number, reached: number) => {
       const split = stages[stage];
-      if (!split) return this.encodeParts(part, start, reached, ids, begin, words);
+      if (!split) {
+        const seams = spellsBytes ? undefined : this.model.findSeams?.(part);
+        let from = 0;
+        for (let i = 0; i <= (seams?.length ?? 0); i++) {
+          const to = seams?.[i] ?? part.length;
+          if (words) {
+            words.starts.push(Math.max(floor, start + from));
+            words.levels.push(from === 0 ? reached : stages.length + 1);
+            words.before.push(ids.length - begin);
+          }
+          this.encodeWord(from === 0 && to === part.length ? part : part.slice(from, to), ids);
+          from = to;
+        }
+        return;
+      }
       const inner = origin.inner && stage < level;
       let isBegun = false;
       split(part, { first: origin.first, inner }, (piece, offset) => {
-        // A piece right behind what was put before the text begins where the text does, too.
-        const next = { first: origin.first && offset <= 0, inner: origin.inner && !isBegun };
-        cut(piece, start + offset, next, stage + 1, isBegun ? stage + 1 : reached);
+        // A piece right behind what was put before the text begins where the text does, too, as in the Rust library.
+        const next = { first: origin.first && start + offset <= prepended, inner: origin.inner && !isBegun };
+        const at = start + offset;
+        cut(piece, at, Math.max(floor, at), next, stage + 1, isBegun ? stage + 1 : reached);
         isBegun = true;
       });
     };
-    cut(text, 0, place, 0, place.inner ? level : 0);
-  }
-
-  /** A word as the model gets it, or its parts where it can be cut without changing what comes out. */
-  private encodeParts(word: string, start: number, level: number, ids: number[], begin: number, words?: Words): void {
-    const seams = this.preTokenizer.spellsBytes ? undefined : this.model.findSeams?.(word);
-    let from = 0;
-    for (let i = 0; i <= (seams?.length ?? 0); i++) {
-      const to = seams?.[i] ?? word.length;
-      if (words) {
-        words.starts.push(Math.max(0, start + from));
-        words.levels.push(from === 0 ? level : this.preTokenizer.stages.length + 1);
-        words.before.push(ids.length - begin);
-      }
-      this.encodeWord(from === 0 && to === word.length ? word : word.slice(from, to), ids);
-      from = to;
-    }
+    cut(text, 0, 0, place, 0, 0);
   }
 
   private encodeWord(word: string, ids: number[]): void {

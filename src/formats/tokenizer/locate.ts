@@ -45,7 +45,11 @@ export function locate(
       encoder.encodeSegment(text, segment, ids);
       continue;
     }
-    const piece = new LocatedPiece(encoder, text.slice(segment.start, segment.end), segment.start === 0);
+    const piece = new LocatedPiece(
+      encoder,
+      text.slice(segment.start, segment.end),
+      encoder.beginsText(text, segment.start),
+    );
     for (const offset of inside) {
       const found = piece.find(offset - segment.start);
       positions.push({ before: before + found.before, straddled: found.straddled });
@@ -82,7 +86,7 @@ class LocatedPiece {
 
   find(offset: number): TokenPosition {
     const { encoder, piece, text } = this;
-    if (!encoder.hasOffsets || (!encoder.keepsText && !this.chunks)) {
+    if (!encoder.canResume || (!encoder.keepsText && !this.chunks)) {
       return this.compare(encoder.cutPiece(text.slice(0, offset), this.isFirst).ids, 0);
     }
     // The normalized text up to the place: what the whole has up to `aligned`, then `rest`.
@@ -98,10 +102,11 @@ class LocatedPiece {
     if (!part) return { before: 0, straddled: false };
     if (!part.words) return placeInToken(part, end, part.before);
     const word = chooseWord(part, part.words, aligned);
-    const start = part.start + part.words.starts[word]!;
+    // A part may begin with text that is in no word.
+    const start = part.start + (word === 0 ? 0 : part.words.starts[word]!);
     const again = start < aligned ? piece.text.slice(start, aligned) + rest : rest.slice(start - aligned);
-    const ids = encoder.encodeRest(again, part.words.levels[word]!, part.isFirst && word === 0);
-    return this.compare(ids, part.before + part.words.before[word]!);
+    const ids = encoder.encodeRest(again, word === 0 ? 0 : part.words.levels[word]!, part.isFirst && word === 0);
+    return this.compare(ids, part.before + (part.words.before[word] ?? 0));
   }
 
   /** `ids` against those of the piece from `from` on. */

@@ -24,9 +24,18 @@ export function readNormalizer(config: JsonObject | undefined): Normalizer | und
 
 /** Characters that the normalizer puts before a text, in UTF-16 units. */
 export function prependedLength(config: JsonObject | undefined): number {
+  return eachStep(config).reduce((sum, step) => sum + (step.string('prepend')?.length ?? 0), 0);
+}
+
+/** Whether white space before a text goes. */
+export function stripsStart(config: JsonObject | undefined): boolean {
+  return eachStep(config).some((step) => step.string('type') === 'Strip' && (step.boolean('strip_left') ?? true));
+}
+
+function eachStep(config: JsonObject | undefined): JsonObject[] {
   const list = config?.get('normalizers');
-  if (!config || !Array.isArray(list)) return config?.string('prepend')?.length ?? 0;
-  return list.filter(isPlainObject).reduce((sum, one) => sum + prependedLength(new JsonObject('', one)), 0);
+  if (!config || !Array.isArray(list)) return config ? [config] : [];
+  return list.filter(isPlainObject).flatMap((value) => eachStep(new JsonObject(config.where, value)));
 }
 
 function readOne(component: JsonObject): Normalizer {
@@ -94,7 +103,9 @@ function bert(component: JsonObject): Normalizer {
   return (text) => {
     let result = text;
     if (cleans) {
-      result = result.replace(/[^\P{C}\t\n\r]|\uFFFD/gu, '').replace(new RegExp(SPACE, 'gu'), ' ');
+      result = result
+        .replace(/\p{Cc}|\p{Cf}|\p{Co}|\uFFFD/gu, (char) => ('\t\n\r'.includes(char) ? char : ''))
+        .replace(new RegExp(SPACE, 'gu'), ' ');
     }
     if (ideographs) result = result.replace(IDEOGRAPHS, ' $& ');
     if (accents) result = result.normalize('NFD').replace(/\p{Mn}/gu, '');

@@ -3,7 +3,7 @@ import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { isPlainObject, JsonObject } from '../json';
 import { spellBytes } from './bytes';
-import { compileRegex, readBehavior, readPattern, SPACE, splitAt, type Behavior, type Emit } from './patterns';
+import { compileRegex, readBehavior, readPattern, SPACE, splitAt, WORD, type Behavior, type Emit } from './patterns';
 
 /** Where a piece of text comes from. */
 export interface Place {
@@ -21,8 +21,11 @@ export interface PreTokenizer {
   readonly stages: readonly Stage[];
   /** Whether words are spelled as bytes at the end. */
   readonly spellsBytes: boolean;
-  /** Whether offsets are right: not where a later stage cuts words that are spelled as bytes. */
-  readonly hasOffsets: boolean;
+  /**
+   * Whether a text can be cut again from one of its words on: not where a stage after another one has spelled words as
+   * bytes, and not where a pattern looks at what is before it.
+   */
+  readonly canResume: boolean;
 }
 
 /** @throws `unsupported` for a kind that Graft doesn't know, by its name. */
@@ -32,7 +35,7 @@ export function readPreTokenizer(config: JsonObject | undefined): PreTokenizer {
   const spellsBytes = last?.string('type') === 'ByteLevel';
   const inside = components.slice(0, -1).some((component) => component.string('type') === 'ByteLevel');
   const stages = components.map((component) => readStage(component, component === last));
-  return { stages: stages.filter((stage) => stage !== undefined), spellsBytes, hasOffsets: !inside };
+  return { stages, spellsBytes, canResume: !inside && !components.some(looksBack) };
 }
 
 function flatten(component: JsonObject): JsonObject[] {
@@ -45,7 +48,7 @@ function flatten(component: JsonObject): JsonObject[] {
 const PUNCTUATION = '[\\p{P}!-\\/:-@\\[-`{-~]';
 const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-function readStage(component: JsonObject, isLast: boolean): Stage | undefined {
+function readStage(component: JsonObject, isLast: boolean): Stage {
   const type = component.string('type');
   switch (type) {
     case 'Split':
@@ -59,7 +62,7 @@ function readStage(component: JsonObject, isLast: boolean): Stage | undefined {
     case 'Punctuation':
       return splitting(new RegExp(PUNCTUATION, 'gu'), readBehavior(component, 'Isolated'));
     case 'Whitespace':
-      return splitting(compileRegex('\\w+|[^\\w\\s]+'), 'Removed', true);
+      return splitting(new RegExp(`[${WORD}]+|[^${WORD}${SPACE}]+`, 'gu'), 'Removed', true);
     case 'WhitespaceSplit':
       return splitting(new RegExp(SPACE, 'gu'), 'Removed');
     case 'BertPreTokenizer':
@@ -71,6 +74,13 @@ function readStage(component: JsonObject, isLast: boolean): Stage | undefined {
     default:
       throw new GraftError('unsupported', `its pre-tokenizer ${quote(type)} is none that Graft knows`);
   }
+}
+
+/** Whether the pattern asks for a boundary of a word or line, or for what comes before. */
+function looksBack(component: JsonObject): boolean {
+  const pattern = component.get('pattern');
+  const source = isPlainObject(pattern) ? pattern['Regex'] : undefined;
+  return typeof source === 'string' && /\\[bBAG]|\(\?<[=!]|(^|[|(])\^/.test(source);
 }
 
 function splitting(pattern: RegExp, behavior: Behavior, invert = false): Stage {
