@@ -45,7 +45,7 @@ function methodsOf(object: Value): ReadonlyMap<string, Builtin> {
   if (isText(object)) return STRING_METHODS;
   if (isList(object)) return LIST_METHODS;
   if (isDict(object)) return DICT_METHODS;
-  if (object instanceof Tuple) return TUPLE_METHODS;
+  if (object instanceof Tuple || object instanceof Range) return TUPLE_METHODS;
   if (isFloat(object)) return FLOAT_METHODS;
   return intOf(object) === undefined ? NO_METHODS : INT_METHODS;
 }
@@ -81,7 +81,8 @@ function markupMethod(object: Markup, name: string): ((args: CallArguments) => V
       positional: escapes ? positional.map(escape) : positional,
       named: escapes ? new Map([...named].map(([key, value]) => [key, escape(value)])) : named,
     });
-    if (typeof result === 'string') return TEXT_RESULTS.has(name) || name === 'format' ? new Markup(result) : result;
+    if (typeof result === 'string')
+      return TEXT_RESULTS.has(name) || name.startsWith('format') ? new Markup(result) : result;
     const mark = (items: Value[]) => items.map((item) => (typeof item === 'string' ? new Markup(item) : item));
     if (isList(result)) return mark(result);
     return result instanceof Tuple ? new Tuple(mark(result.items)) : result;
@@ -165,10 +166,12 @@ export function getOnlyAttribute(object: Value, name: string): Value {
 
 export function slice(object: Value, start: Value, stop: Value, step: Value): Value {
   if (object instanceof Undefined) throw object.fail();
-  const bounds = [start, stop, step];
-  const sliceable = isText(object) || isList(object) || object instanceof Tuple || object instanceof Range;
-  if (!sliceable || bounds.some((bound) => bound !== null && intOf(bound) === undefined)) {
-    return new Undefined(() => `${object === null ? 'None' : `${typeName(object)} object`} has no such slice`);
+  if (isDict(object)) throw new JinjaError("unhashable type: 'slice'");
+  if (!isText(object) && !isList(object) && !(object instanceof Tuple) && !(object instanceof Range)) {
+    throw new JinjaError(`'${typeName(object)}' object is not subscriptable`);
+  }
+  if ([start, stop, step].some((bound) => bound !== null && intOf(bound) === undefined)) {
+    throw new JinjaError('slice indices must be integers or None or have an __index__ method');
   }
   const by = step === null ? 1 : Number(intOf(step));
   if (by === 0) throw new JinjaError('slice step cannot be zero');

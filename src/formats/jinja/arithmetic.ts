@@ -47,8 +47,8 @@ export function operate(operator: Operator, a: Value, b: Value): Value {
       return repeated ?? arithmetic(operator, a, b);
     }
     case '%':
-      if (typeof a === 'string' && !(b instanceof Undefined)) return formatPercent(a, b);
-      if (a instanceof Markup && !(b instanceof Undefined)) return new Markup(formatPercent(a.text, escapeOperands(b)));
+      if (typeof a === 'string') return formatPercent(a, b);
+      if (a instanceof Markup) return new Markup(formatPercent(a.text, escapeOperands(b)));
       return arithmetic(operator, a, b);
     default:
       return arithmetic(operator, a, b);

@@ -8,7 +8,7 @@ import { compileMacro, goDeeper } from './macro';
 import { readsName, storesName } from './names';
 import { toText } from './printing';
 import { findName, Output, Scope } from './scope';
-import { isIterable, isTrue, listOf, Namespace, Stream, typeName, type Value } from './values';
+import { Dict, isIterable, isTrue, listOf, Namespace, Stream, Tuple, typeName, Undefined, type Value } from './values';
 
 /** How a statement ended. */
 const enum Flow {
@@ -108,7 +108,7 @@ function compileStatement(statement: Statement, optional: boolean): Execute {
       };
     }
     case 'generation':
-      return compileGeneration(compileStatements(statement.body));
+      return compileGeneration(statement.body);
     case 'block': {
       const body = compileStatements(statement.body);
       return (scope) => {
@@ -162,13 +162,24 @@ function compileCaptured(filter: Extract<Statement, { kind: 'filter block' }>['f
   return compileFilterOrTest(filter, chained, false);
 }
 
-function compileGeneration(body: Execute): Execute {
+/**
+ * Transformers makes it a call block, so that the special names of a macro are its own there; they are empty, as nobody
+ * calls it with anything.
+ */
+function compileGeneration(statements: readonly Statement[]): Execute {
+  const body = compileStatements(statements);
+  const special = ['caller', 'varargs', 'kwargs'].filter((name) => readsName(statements, name));
   return (scope) => {
     const { out } = scope;
+    const inner = scope.inner();
+    for (const name of special) {
+      const value = name === 'varargs' ? new Tuple([]) : name === 'kwargs' ? new Dict() : undefined;
+      inner.names.set(name, value ?? new Undefined(() => 'No caller defined'));
+    }
     const { generation } = scope.run;
     const start = out.text.length;
     out.text += generation?.marks?.open ?? '';
-    body(scope.inner());
+    body(inner);
     out.text += generation?.marks?.close ?? '';
     if (generation && out.isMain) generation.spans.push({ start, end: out.text.length });
     else if (generation) generation.isIncomplete = true;

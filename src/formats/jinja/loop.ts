@@ -81,6 +81,10 @@ export class LoopContext extends SizedObject {
     }
   }
 
+  override describe(): string {
+    return `<LoopContext ${this.index + 1}/${this.size()}>`;
+  }
+
   override invoke({ positional }: CallArguments): Value {
     if (!this.recurse) {
       throw new JinjaError("The loop must have the 'recursive' marker to be called recursively.");

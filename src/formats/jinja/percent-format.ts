@@ -9,10 +9,13 @@ import {
   intOf,
   isDict,
   isFloat,
+  isList,
   numberOf,
+  Range,
   textOf,
   Tuple,
   typeName,
+  Undefined,
   type AnyDict,
   type Value,
 } from './values';
@@ -54,10 +57,15 @@ export function formatPercent(format: string, values: Value): string {
       return pad(piece, Math.abs(width ?? 0), left, flags.includes('0') && !left && 'diufFeEgGxXo'.includes(type));
     },
   );
-  if (list ? used < list.length : used === 0 && !named && !isDict(values) && !Array.isArray(values)) {
+  if (list ? used < list.length : used === 0 && !named && !hasItems(values)) {
     throw new JinjaError('not all arguments converted during string formatting');
   }
   return text;
+}
+
+/** Whether Python takes it for a mapping, which needn't be used up: whatever can be indexed, but for text. */
+function hasItems(value: Value): boolean {
+  return isDict(value) || isList(value) || value instanceof Range || value instanceof Undefined;
 }
 
 function lookUp(values: AnyDict, key: string): Value {

@@ -67,7 +67,7 @@ function objectRepr(value: PyObject): string {
     // Python prints an address in memory here, another one each time.
     throw new JinjaError(`a '${value.type}' can't be printed: put its items into a list, or call it`);
   }
-  return `<${value.type}>`;
+  return value.describe() ?? `<${value.type} object>`;
 }
 
 /** A number of JSON or arithmetic: whole ones are ints. */

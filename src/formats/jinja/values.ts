@@ -23,6 +23,11 @@ export abstract class PyObject {
     return undefined;
   }
 
+  /** What it prints as, where its kind says so itself. */
+  describe(): string | undefined {
+    return undefined;
+  }
+
   /** What calling it gives; undefined where it can't be called. */
   invoke(_args: CallArguments): Value | undefined {
     return undefined;
@@ -201,7 +206,8 @@ export function hashKey(value: Value): unknown {
   if (value instanceof Markup) return value.text;
   if (value instanceof Undefined) return UNDEFINED_KEY;
   if (value instanceof Tuple) return `\0(${value.items.map((item) => describeKey(hashKey(item))).join(',')})`;
-  if (isList(value) || isDict(value)) throw new JinjaError(`unhashable type: '${typeName(value)}'`);
+  if (isList(value) || isDict(value) || value instanceof View)
+    throw new JinjaError(`unhashable type: '${typeName(value)}'`);
   return value;
 }
 

@@ -24,7 +24,6 @@ import {
   Tuple,
   typeName,
   Undefined,
-  View,
   type Value,
 } from '../values';
 import { attributeGetter, attributesGetter, flag, foldCase, integer, strictText, type Argument } from './arguments';
@@ -47,7 +46,6 @@ function reversedItems(value: Value): Value[] {
 }
 
 function last(value: Value): Value {
-  if (value instanceof Undefined) throw new JinjaError("'Undefined' object is not reversible");
   const [item] = reversedItems(value);
   return item === undefined ? new Undefined(() => 'No last item, sequence was empty.') : item;
 }
@@ -135,6 +133,12 @@ function* slices(value: Value, count: Value, fill: Argument): Generator<Value> {
   }
 }
 
+function* items(value: Value): Generator<Value> {
+  if (value instanceof Undefined) return;
+  if (!isDict(value)) throw new JinjaError('Can only get item pairs from a mapping.');
+  for (const pair of dictPairs(value)) yield new Tuple([...pair]);
+}
+
 function reverse(value: Value): Value {
   const text = textOf(value);
   if (text !== undefined) {
@@ -165,16 +169,7 @@ export const SEQUENCE_FILTERS: readonly Builtin[] = [
     (value: Value) => listOf(value)[0] ?? new Undefined(() => 'No random item, sequence was empty.'),
   ),
   builtin('list(value)', (value: Value) => [...listOf(value)]),
-  builtin('items(value)', (value: Value) => {
-    if (value instanceof Undefined) return new Stream([][Symbol.iterator]());
-    if (!isDict(value)) throw new JinjaError('Can only get item pairs from a mapping.');
-    return new Stream(
-      new View(
-        'dict_items',
-        dictPairs(value).map((pair) => new Tuple([...pair])),
-      ).items[Symbol.iterator](),
-    );
-  }),
+  builtin('items(value)', (value: Value) => new Stream(items(value))),
   builtin('join(value, d?, attribute?)', (value: Value, separator?: Value, attribute?: Value) => {
     const get = attributeGetter(attribute);
     return listOf(value)

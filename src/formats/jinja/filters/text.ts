@@ -1,5 +1,6 @@
 /** Filters on text. */
 import { operate } from '../arithmetic';
+import { sortValues } from '../compare';
 import { JinjaError } from '../errors';
 import { builtin, type Builtin } from '../functions';
 import { toJson } from '../json';
@@ -11,6 +12,7 @@ import {
   dictPairs,
   Dict,
   isDict,
+  isList,
   isText,
   isTrue,
   itemsOf,
@@ -85,7 +87,7 @@ function tojson(
   ensureAscii: Argument,
   indentation: Argument,
   separators: Argument,
-  sortKeys: Argument,
+  sorted: Argument,
 ): string {
   const width = indentation === undefined || indentation === null ? undefined : indentation;
   const step = width === undefined ? undefined : (textOf(width) ?? ' '.repeat(Math.max(0, integer(width, 0))));
@@ -98,8 +100,17 @@ function tojson(
       key: pair ? strictText(pair[1], 'tojson') : ': ',
     },
     ensureAscii: flag(ensureAscii),
-    sortKeys: flag(sortKeys),
+    sortKeys: flag(sorted),
   });
+}
+
+/** Dicts by their keys, as `pprint` shows them. */
+function sortKeys(value: Value): Value {
+  if (isList(value)) return value.map(sortKeys);
+  if (value instanceof Tuple) return new Tuple(value.items.map(sortKeys));
+  if (!isDict(value)) return value;
+  const pairs = sortValues(dictPairs(value), ([key]) => toText(key), false);
+  return new Dict(pairs.map(([key, item]) => [key, sortKeys(item)] as const));
 }
 
 function quoteUrl(value: Value, forQuery: boolean): string {
@@ -112,13 +123,14 @@ function quoteUrl(value: Value, forQuery: boolean): string {
 }
 
 function urlencode(value: Value): string {
-  const items = isText(value)
-    ? undefined
-    : isDict(value)
-      ? dictPairs(value)
-      : itemsOf(value)?.map((pair) => listOf(pair));
+  const items = isText(value) ? undefined : isDict(value) ? dictPairs(value) : itemsOf(value)?.map(listOf);
   if (!items) return quoteUrl(value, false);
-  return items.map((pair) => `${quoteUrl(pair[0], true)}=${quoteUrl(pair[1], true)}`).join('&');
+  return items
+    .map(([key, item, ...more]) => {
+      if (key === undefined || item === undefined || more.length > 0) throw new JinjaError('a query is made of pairs');
+      return `${quoteUrl(key, true)}=${quoteUrl(item, true)}`;
+    })
+    .join('&');
 }
 
 function xmlattr(value: Value, autospace: Argument): string {
@@ -199,5 +211,5 @@ export const TEXT_FILTERS: readonly Builtin[] = [
   builtin('urlencode(value)', urlencode),
   builtin('xmlattr(value, autospace?)', xmlattr),
   builtin('tojson(x, ensure_ascii?, indent?, separators?, sort_keys?)', tojson),
-  builtin('pprint(value)', toRepr),
+  builtin('pprint(value)', (value: Value) => toRepr(sortKeys(value))),
 ];

@@ -10,6 +10,7 @@ import {
   Float,
   intOf,
   isList,
+  itemsOf,
   listOf,
   makeInt,
   numberOf,
@@ -21,7 +22,7 @@ import {
 } from '../values';
 
 function items(self: Value): Value[] {
-  return self instanceof Tuple ? self.items : (self as Value[]);
+  return itemsOf(self) ?? [];
 }
 
 function position(value: Value | undefined, length: number, otherwise: number): number {
