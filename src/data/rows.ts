@@ -2,7 +2,7 @@
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
 import { decodeUtf8 } from '../core/store';
-import { jsonErrorOffset } from './json-error';
+import { jsonErrorOffset } from '../core/json-error';
 
 /** One row, still untrusted: read its own fields only. */
 export interface DatasetRow {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
 import { parseDataset } from '../../../src/data/dataset';
-import { jsonErrorOffset } from '../../../src/data/json-error';
+import { jsonErrorOffset } from '../../../src/core/json-error';
 import { hasReference, reference } from '../../support/reference';
 
 const jsonl = (...rows: unknown[]) => rows.map((row) => JSON.stringify(row)).join('\n');
