@@ -6,6 +6,7 @@ import {
   evaluate,
   openGenerator,
   weightStorage,
+  withTemplateOfRun,
   type Engine,
   type ModelCache,
   type Question,
@@ -109,7 +110,7 @@ export class Answering {
 async function openVoices(asked: Asked, batchSize: number, signal: AbortSignal): Promise<Voices> {
   const { engine, model, cache, run } = asked;
   if (run && (await run.size('adapter_config.json')) === undefined) {
-    const trained = await openModel(run); // every parameter was trained: the run's folder is a model itself
+    const trained = await withTemplateOfRun(await openModel(run), run); // every parameter was trained: the run's folder is a model itself
     const base = await openGenerator({ engine, model, cache, batchSize }, undefined, signal);
     try {
       return { base, tuned: await openGenerator({ engine, model: trained, batchSize }, undefined, signal) };

@@ -17,6 +17,7 @@ import {
   readData,
   readingKey,
   withRunTemplate,
+  withTemplateOfRun,
   type DatasetFile,
   type PreparedData,
   type RunPlan,
@@ -322,7 +323,9 @@ class EngineWorker implements protocol.GraftWorker {
   private async asked(ref: protocol.ModelRef, runId: string | null) {
     const run =
       runId === null ? undefined : this.library.folder(runId, (await this.library.get(runId)).name).asSource();
-    return { engine: await this.engine.open(), model: await this.model(ref), cache: this.hub.cache(ref), run };
+    const opened = await this.model(ref);
+    const model = run ? await withTemplateOfRun(opened, run) : opened;
+    return { engine: await this.engine.open(), model, cache: this.hub.cache(ref), run };
   }
 
   private model(ref: protocol.ModelRef): Promise<HubModel> {

@@ -1,6 +1,6 @@
 /** Folders on disk as recipes see them: read in ranges, and written so that a crash leaves the old file or the new one. */
 import { open, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
 import type { FileSource, RunStore } from '../core/store';
 import { isAlive } from './lock';
@@ -9,7 +9,11 @@ import { isAlive } from './lock';
 export async function openFolder(path: string): Promise<FileSource> {
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new GraftError('not-found', `There is no folder ${path}.`);
-  if (!found.isDirectory()) throw new GraftError('not-found', `${path} is a file; a folder is expected.`);
+  if (!found.isDirectory()) {
+    const isPart = /\.(safetensors|bin|json|jinja|model)$/i.test(path);
+    const advice = isPart ? `: name the one that holds it, ${dirname(path)}` : '';
+    throw new GraftError('not-found', `${path} is a file; a folder is expected${advice}.`);
+  }
   return new Folder(path);
 }
 

@@ -1,16 +1,19 @@
 /** Opening what commands share, with a progress bar. */
 import type { HubModel } from '../formats/model';
-import { formatBytes } from '../recipes';
+import { formatBytes, withTemplateOfRun } from '../recipes';
 import type { Arguments, Flag } from './arguments';
 import { openSource } from './model-cache';
-import { modelSource } from './sources';
+import { adapterSource, modelSource } from './sources';
 import type { Terminal } from './terminal';
 
 export const MODEL_FLAG: Flag = {
   value: 'MODEL',
   help: 'a model folder, a GGUF file, org/name[@revision] on the Hub, or starter',
 };
-export const ADAPTER_FLAG: Flag = { value: 'DIR', help: 'an adapter folder, as PEFT or Graft writes it' };
+export const ADAPTER_FLAG: Flag = {
+  value: 'DIR',
+  help: 'an adapter folder, as PEFT or Graft writes it, or org/name[@revision] on the Hub',
+};
 
 /** What `--model` says. */
 export function modelName(args: Arguments): string {
@@ -23,7 +26,11 @@ export function modelName(args: Arguments): string {
 export async function modelArgument(args: Arguments, terminal: Terminal, signal: AbortSignal): Promise<HubModel> {
   const name = modelName(args);
   const say = (line: string) => terminal.say(line);
-  return openSource(await modelSource(name, undefined, say, signal), say);
+  const model = await openSource(await modelSource(name, undefined, say, signal), say);
+  model.notices.forEach(say);
+  // Training and asking agree on the template where the adapter brings its own.
+  const adapter = args.text('adapter');
+  return adapter === undefined ? model : withTemplateOfRun(model, await adapterSource(adapter, say, signal));
 }
 
 /** Shows how much of the weights has been loaded. */

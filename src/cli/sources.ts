@@ -1,14 +1,15 @@
 /** What the command line names, as folders and files: paths first, then what ships with Graft, then the Hub. */
 import { existsSync, readFileSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import { decodeUtf8, type FileSource } from '../core/store';
 import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
-import { parseModelName } from '../hub/names';
+import { isRepoId, parseModelName } from '../hub/names';
 import { weightStorage, type DatasetFile, type WeightStorage } from '../recipes';
 import type { Arguments } from './arguments';
 import { openFolder } from './folders';
@@ -41,46 +42,97 @@ export async function modelSource(
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
   const onHub = parseModelName(name);
-  if (onHub) {
-    return openHubModel(onHub.repo, onHub.revision ?? revision, say, undefined, signal).catch((error: unknown) => {
-      if (!(error instanceof GraftError) || error.code !== 'not-found') throw error;
-      throw new GraftError(error.code, `${error.message} There is no folder ${name} here either.`, { cause: error });
-    });
-  }
+  if (onHub) return hubFolder(name, onHub, revision, say, signal);
   throw new GraftError(
     'not-found',
     `There is no model ${name}: name a folder that holds config.json, a GGUF file, org/name for a model on the Hub, or starter for the built-in one.`,
   );
 }
 
-/** A dataset's bytes: a path, or a built-in name. */
+/** A dataset's bytes: a path, `-` for standard input, or a built-in name. */
 export async function datasetFile(name: string): Promise<DatasetFile> {
   const builtIn = join(packageRoot(), 'public/datasets', `${name}.jsonl`);
   const path = (await exists(name)) || !/^[\w.-]+$/.test(name) || !(await exists(builtIn)) ? name : builtIn;
-  return { name: basename(path), bytes: await readInput(path, 'dataset') };
+  if (/\.ya?ml$/i.test(path)) {
+    throw new GraftError(
+      'bad-data',
+      `The dataset ${path} is a YAML file, as run files are: give a run file without --data, and as dataset JSON or JSON Lines.`,
+    );
+  }
+  if (!STANDARD_INPUT.has(path) && isRepoId(path) && extname(path) === '' && !(await exists(path))) {
+    throw new GraftError(
+      'not-found',
+      `There is no file ${path}, and datasets are not fetched from the Hub yet: download the file with its rows (JSON or ` +
+        `JSON Lines) from ${path} and name that.`,
+    );
+  }
+  const bytes = await readInput(path, 'dataset');
+  return { name: STANDARD_INPUT.has(path) ? 'standard input' : basename(path), bytes };
 }
 
-/** The bytes of an input file. `what` is what the message calls it. */
+/** Read as a stream: a socket or a terminal can't be opened by its path. */
+const STANDARD_INPUT: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
+
+/** The bytes of an input file, a pipe, or `-` for standard input. `what` is what the message calls it. */
 export async function readInput(path: string, what: string): Promise<Uint8Array> {
+  if (STANDARD_INPUT.has(path)) return new Uint8Array(await buffer(process.stdin));
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new GraftError('not-found', `There is no ${what} ${path}.`);
-  if (!found.isFile()) throw new GraftError('not-found', `The ${what} ${path} is a folder; a file is expected.`);
+  if (found.isDirectory()) {
+    const files = await readdir(path).catch(() => []);
+    const rows = files.find((file) => /\.(jsonl?|csv|parquet)$/i.test(file) && !file.endsWith('config.json'));
+    const such = rows === undefined ? '' : `, such as ${join(path, rows)}`;
+    throw new GraftError('not-found', `The ${what} ${path} is a folder; a file is expected${such}.`);
+  }
   return readFile(path).catch((cause: unknown) => {
     throw new GraftError('storage', `The ${what} ${path} can't be read: ${(cause as Error).message}.`, { cause });
   });
 }
 
-/** The adapter folder that `--adapter` names. */
+/**
+ * The adapter folder that a name stands for: a path, or `org/name` or `org/name@revision` on the Hub.
+ * @throws `not-found` saying what to do; what the Hub refuses
+ */
+export async function adapterSource(
+  name: string,
+  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+  signal?: AbortSignal,
+): Promise<FileSource> {
+  const onHub = (await exists(name)) ? undefined : parseModelName(name);
+  return onHub ? hubFolder(name, onHub, 'main', say, signal) : openFolder(name);
+}
+
+/** A repository of the Hub, where there is no path of its name. */
+async function hubFolder(
+  name: string,
+  { repo, revision }: { repo: string; revision?: string },
+  defaultRevision: string,
+  say: (line: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<FileSource> {
+  return openHubModel(repo, revision ?? defaultRevision, say, undefined, signal).catch((error: unknown) => {
+    if (!(error instanceof GraftError) || error.code !== 'not-found') throw error;
+    throw new GraftError(error.code, `${error.message} There is no folder ${name} here either.`, { cause: error });
+  });
+}
+
+/** The adapter that `--adapter` names. */
 export async function adapterArgument(args: Arguments): Promise<{ name: string; content: Adapter } | undefined> {
   const path = args.text('adapter');
-  return path === undefined ? undefined : { name: path, content: await readAdapter(await openFolder(path)) };
+  return path === undefined ? undefined : { name: path, content: await readAdapter(await adapterSource(path)) };
 }
 
 /** How the base is kept beside an adapter: as the run that trained it did, or in 4 bits where the flag says so. */
 export async function storageArgument(args: Arguments): Promise<WeightStorage> {
   const path = args.text('adapter');
-  const storage = path === undefined ? {} : await weightStorage(await openFolder(path));
+  const storage = path === undefined ? {} : await weightStorage(await adapterSource(path));
   return args.has('load-in-4bit') ? { use_bnb_nested_quant: true, ...storage, load_in_4bit: true } : storage;
+}
+
+/** Throws `bad-config` for the name of a dataset where a run file is expected. */
+function refuseDataset(path: string | undefined): void {
+  if (path === undefined || !/\.(jsonl|csv|tsv|parquet)$/i.test(path)) return;
+  throw new GraftError('bad-config', `${path} is a dataset by its name, and no run file: give it as --data ${path}.`);
 }
 
 /** Flags that stand for keys of the run file. */
@@ -91,7 +143,9 @@ const SHORTHANDS = { model: 'model_name_or_path', data: 'dataset', output: 'outp
  * revision behind the model's name is moved to its own key.
  */
 export async function runArgument(args: Arguments, defaultPath?: string): Promise<RunConfig> {
-  return runOverrides(args, args.positionals[0] ?? defaultPath);
+  const path = args.positionals[0] ?? defaultPath;
+  refuseDataset(path);
+  return runOverrides(args, path);
 }
 
 /** The run of a run file, or the defaults without one, with what the flags change. */

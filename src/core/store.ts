@@ -19,6 +19,11 @@ export interface FileSource {
   stream?(file: string, start: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
   /** The SHA-256 (hex) that the file must have, where the source is told it from elsewhere. */
   sha256?(file: string): Promise<string | undefined>;
+  /**
+   * What `find` makes of the files, kept under `name` with what else opening a model read: for an answer of a few bytes
+   * that takes reading weights. Absent where nothing is kept.
+   */
+  remember?(name: string, find: (files: FileSource) => Promise<Uint8Array>): Promise<Uint8Array>;
 }
 
 /** The same source but for `changes`: what they leave out, `base` goes on doing. */
@@ -31,6 +36,7 @@ export function derivedSource(base: FileSource, changes: Partial<FileSource>): F
     read: (file, start, end) => base.read(file, start, end),
     ...(base.stream && { stream: base.stream.bind(base) }),
     ...(base.sha256 && { sha256: base.sha256.bind(base) }),
+    ...(base.remember && { remember: base.remember.bind(base) }),
     ...changes,
   };
 }

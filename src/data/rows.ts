@@ -2,8 +2,8 @@
 import { GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
 import { quote } from '../core/format';
+import { jsonFault } from '../core/json-error';
 import { hasRowField } from './examples/formats';
-import { jsonFault } from './json-error';
 import { listNames } from './left-out';
 import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
 import { isLfsPointer, textKind } from './reading/kinds';

@@ -1,10 +1,15 @@
 /** Other people's JSON, read field by field: own fields only, so that nothing in a file reaches a prototype. */
 import { GraftError } from '../core/errors';
 import { plural, quote } from '../core/format';
+import { jsonFault } from '../core/json-error';
 import { decodeUtf8, type FileSource } from '../core/store';
+import { wrongFile } from './kind-of-file';
 
 /** Above any real config or tokenizer; JSON.parse of more could exhaust a tab's memory. */
 const MAX_JSON_BYTES = 256 * 2 ** 20;
+
+/** What comes in place of a file, and is text too: Git LFS pointers and web pages. */
+const STAND_INS = /^version https:\/\/git-lfs|^\s*<(!doctype\s+html|html)\b/i;
 
 /** The text of a file, or undefined where there is none. Throws `bad-file` for text that is not UTF-8. */
 export async function readText(source: FileSource, file: string): Promise<string | undefined> {
@@ -12,12 +17,15 @@ export async function readText(source: FileSource, file: string): Promise<string
   if (size === undefined) return undefined;
   if (size > MAX_JSON_BYTES)
     throw new GraftError('bad-file', `${file} has ${plural(size, 'byte')}: too large to be a ${file}.`);
+  const bytes = await source.read(file);
   try {
-    return decodeUtf8(await source.read(file));
-  } catch (error) {
-    if (error instanceof GraftError) throw error;
-    throw new GraftError('bad-file', `${file} in ${source.name} is not UTF-8 text: download it again.`);
+    const text = decodeUtf8(bytes);
+    if (!STAND_INS.test(text.slice(0, 100))) return text;
+  } catch {
+    // The sentence below says what it is instead.
   }
+  const wrong = await wrongFile(source, file, 'the text that belongs there', true);
+  throw wrong ?? new GraftError('bad-file', `${file} in ${source.name} is not UTF-8 text: download it again.`);
 }
 
 /** The object in a JSON file, or undefined where there is no such file. Throws `bad-file` for anything else in it. */
@@ -28,10 +36,19 @@ export async function readObject(source: FileSource, file: string): Promise<Json
   try {
     value = JSON.parse(text);
   } catch {
-    throw new GraftError('bad-file', `${file} in ${source.name} is not valid JSON: download it again.`);
+    throw (await wrongFile(source, file, 'JSON', true)) ?? brokenJson(`${file} in ${source.name}`, text);
   }
   if (!isPlainObject(value)) throw new GraftError('bad-file', `${file} in ${source.name} holds no JSON object.`);
   return new JsonObject(file, value);
+}
+
+/** The error for text that is no JSON: with the line and column where it breaks, and what stands there. */
+function brokenJson(name: string, text: string): GraftError {
+  const { line, column, what } = jsonFault(text);
+  return new GraftError(
+    'bad-file',
+    `${name} is not valid JSON at line ${line}, column ${column}: ${what}; download it again.`,
+  );
 }
 
 export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {

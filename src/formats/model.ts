@@ -1,7 +1,7 @@
 /** A model folder in Hub layout, or a GGUF file seen as one: config, weights, tokenizer, chat template. */
 import type { FloatDType } from '../core/dtypes';
 import { GraftError } from '../core/errors';
-import { plural, quote } from '../core/format';
+import { quote } from '../core/format';
 import { parameters, type DecoderSpec } from '../core/spec';
 import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
@@ -18,7 +18,9 @@ import {
   type TensorEntry,
   type WeightsRequest,
 } from './safetensors';
+import { refuseQuantised } from './quantised';
 import { openText } from './text-model';
+import { withStoredHead } from './tied-head';
 import type { HubTokenizer } from './tokenizer';
 
 const SINGLE_FILE = 'model.safetensors';
@@ -54,8 +56,9 @@ export interface HubModel {
 export async function openModel(folder: FileSource): Promise<HubModel> {
   const source = await hubLayout(folder);
   const config = await readConfig(source);
-  const spec = specFromConfig(config, source.name);
+  const described = specFromConfig(config, source.name);
   const headers = await readHeaders(source);
+  const { spec, notices } = await withStoredHead(source, described, headers);
   const entries = checkParameters(source.name, spec, headers);
   const names = new Set(entries.keys());
   const hints = await readGenerationHints(source, config, spec.vocabSize);
@@ -69,7 +72,7 @@ export async function openModel(folder: FileSource): Promise<HubModel> {
     tokenizer: text?.tokenizer,
     template: text?.template,
     generationConfig: hints.config,
-    notices: hints.notices,
+    notices: [...notices, ...hints.notices],
   };
 }
 
@@ -81,9 +84,23 @@ export async function readSpec(source: FileSource): Promise<DecoderSpec> {
 async function readConfig(source: FileSource): Promise<JsonObject> {
   const config = await readObject(source, 'config.json');
   if (!config) {
+    await refuseAdapter(source);
     throw new GraftError('not-found', `${source.name} has no config.json: it is no model folder in the Hub's layout.`);
   }
   return config;
+}
+
+/** Throws `not-found` for the folder of an adapter, and says what it is an adapter of. */
+async function refuseAdapter(source: FileSource): Promise<void> {
+  const adapter = await readObject(source, 'adapter_config.json').catch(() => undefined);
+  if (!adapter) return;
+  const base = adapter.get('base_model_name_or_path');
+  const named = typeof base === 'string' && base !== '' ? base : 'MODEL';
+  throw new GraftError(
+    'not-found',
+    `${source.name} is an adapter${named === 'MODEL' ? '' : ` of ${named}`} and no model: open its base model and give ` +
+      `the folder as the adapter, --model ${named} --adapter ${source.name}.`,
+  );
 }
 
 async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
@@ -98,6 +115,7 @@ async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
         `${source.name} has its weights in ${other} only; Graft reads ${SINGLE_FILE}.`,
       );
     }
+    await refuseAdapter(source);
     throw new GraftError('not-found', `${source.name} has no ${SINGLE_FILE} and no ${INDEX_FILE}.`);
   }
   const map = index.required('weight_map', index.object('weight_map'));
@@ -114,28 +132,18 @@ async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {
   }
   const headers: SafetensorsHeader[] = [];
   for (const file of [...files].sort()) headers.push(await readHeader(source, file));
-  checkIndex(index, map, headers);
+  checkIndex(map, headers);
   return headers;
 }
 
-/** Throws `bad-file` where the index tells of other files than these. */
-function checkIndex(index: JsonObject, map: JsonObject, headers: readonly SafetensorsHeader[]): void {
-  let bytes = 0;
+/** Throws `bad-file` where the index tells of other files than these. Nobody reads its `total_size`, and many are wrong. */
+function checkIndex(map: JsonObject, headers: readonly SafetensorsHeader[]): void {
   for (const { file, tensors } of headers) {
-    for (const { name, start, end } of tensors) {
-      bytes += end - start;
+    for (const { name } of tensors) {
       const named = map.string(name) ?? file;
       if (named !== file)
         throw new GraftError('bad-file', `${INDEX_FILE} puts ${name} into ${named}, but it is in ${file}.`);
     }
-  }
-  const total = index.object('metadata')?.get('total_size') ?? bytes;
-  if (total !== bytes) {
-    throw new GraftError(
-      'bad-file',
-      `${INDEX_FILE} gives a total_size of ${quote(total)}, but the files hold ${plural(bytes, 'byte')} of tensors: ` +
-        'they are not the ones that it was written for.',
-    );
   }
 }
 
@@ -153,6 +161,7 @@ function checkParameters(
       stored.set(entry.name, entry);
     }
   }
+  refuseQuantised(name, [...stored.values()]);
   const entries = new Map<string, TensorEntry>();
   for (const parameter of parameters(spec)) {
     const entry = stored.get(parameter.name);

@@ -114,8 +114,12 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
 }
 
 async function noAdapter(source: FileSource): Promise<GraftError> {
-  const isModel = (await source.size('config.json')) !== undefined;
-  const what = isModel ? 'it is a model folder, which goes with --model' : 'it is no adapter folder';
+  const has = async (file: string) => (await source.size(file)) !== undefined;
+  const what = (await has('config.json'))
+    ? 'it is a model folder, which goes with --model'
+    : (await has('checkpoint-0')) || (await has('checkpoint-1'))
+      ? 'it holds a run that was cut off; graft export --checkpoint makes an adapter folder of it'
+      : 'it is no adapter folder';
   return new GraftError('not-found', `${source.name} has no ${ADAPTER_CONFIG}: ${what}.`);
 }
 

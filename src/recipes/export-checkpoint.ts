@@ -5,9 +5,12 @@ import { encodeUtf8, type FileSource, type RunStore } from '../core/store';
 import type { WeightTensor } from '../core/weights';
 import { adapterFiles, type AdapterFile } from '../formats/peft';
 import { writeSafetensors } from '../formats/safetensors';
+import { withTemplateOf, type AskedModel } from '../formats/saved-template';
+import { memorySource } from '../formats/sources';
+import { openTextModel } from '../formats/text-model';
 import { isCommit } from '../hub/names';
 import { Checkpoints, type Checkpoint } from './steps/checkpoint';
-import { modelFolderFiles } from './steps/model-folder';
+import { ADAPTER_TEXT_FILES, isTied, modelFolderFiles, NOT_ASKED } from './steps/model-folder';
 import { loraSpec } from './steps/options';
 
 /**
@@ -28,7 +31,10 @@ export async function exportCheckpoint(
   }
   const { step } = newest.progress;
   const runFile = { name: 'run.yaml', bytes: new Uint8Array(encodeUtf8(formatRunConfig(newest.run))) };
-  const trained = newest.run.use_peft ? adapterOf(newest) : await modelOf(newest, openModel);
+  const texts = await templateFiles(run);
+  const trained = newest.run.use_peft
+    ? [...adapterOf(newest), ...texts]
+    : await modelOf(newest, openModel, memorySource(run.name, filesByName(texts)));
   return { step, files: [...trained, runFile] };
 }
 
@@ -49,14 +55,33 @@ function adapterOf(checkpoint: Checkpoint): AdapterFile[] {
   });
 }
 
+/** The chat template that the run trains, where it is another than the base model's, and what goes with it. */
+async function templateFiles(run: RunStore): Promise<AdapterFile[]> {
+  const files: AdapterFile[] = [];
+  for (const name of ADAPTER_TEXT_FILES) {
+    const bytes = await run.read(name);
+    if (bytes) files.push({ name, bytes: new Uint8Array(bytes) });
+  }
+  return files;
+}
+
+function filesByName(files: readonly AdapterFile[]): Record<string, Uint8Array> {
+  return Object.fromEntries(files.map(({ name, bytes }) => [name, bytes]));
+}
+
 async function modelOf(
   checkpoint: Checkpoint,
   openModel: (nameOrPath: string, revision: string) => Promise<FileSource>,
+  template: FileSource,
 ): Promise<AdapterFile[]> {
-  const modelFiles = await openModel(checkpoint.run.model_name_or_path, checkpoint.run.revision);
+  const base = await openModel(checkpoint.run.model_name_or_path, checkpoint.run.revision);
+  const tensors = trainedTensors(checkpoint);
+  const hasTokenizer = (await base.size('tokenizer.json')) !== undefined;
+  const opened = hasTokenizer ? await withTemplateOf<AskedModel>(await openTextModel(base), template) : NOT_ASKED;
+  const asked = opened.template?.source === 'alpaca' ? NOT_ASKED : opened;
   return [
-    { name: 'model.safetensors', bytes: writeSafetensors(trainedTensors(checkpoint), { format: 'pt' }) },
-    ...(await modelFolderFiles(modelFiles, 'float32')),
+    { name: 'model.safetensors', bytes: writeSafetensors(tensors, { format: 'pt' }) },
+    ...(await modelFolderFiles(base, { asked, tied: isTied(tensors), dtype: 'float32' })),
   ];
 }
 

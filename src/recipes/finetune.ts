@@ -7,16 +7,19 @@ import type { FileSource, RunStore } from '../core/store';
 import type { Engine, StepResult } from '../engine';
 import type { HubModel } from '../formats/model';
 import { readAdapter, type Adapter } from '../formats/peft';
+import { withTemplateOf } from '../formats/saved-template';
 import { planRun } from './plan';
+import { idleRun } from './schedules';
 import { Checkpoints } from './steps/checkpoint';
 import { arrangeData, readData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from '../core/hash';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
 import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
-import { markUnfinished, readFinished, writeOutputs, writeRunFile } from './steps/outputs';
+import { NOT_ASKED } from './steps/model-folder';
+import { markUnfinished, readFinished, writeOutputs, writeRunFile, writeTemplateFiles } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
-import { pinRevision, resolveRun } from './steps/resolve';
+import { checkFinished, pinRevision, resolveRun } from './steps/resolve';
 import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
 import { Trainer, type TrainReport } from './steps/trainer';
@@ -51,28 +54,31 @@ export interface FinetuneInput {
  *   and `device-lost`, which is a second loss, with the last checkpoint left in place.
  */
 export async function finetune(given: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
-  const input = { ...given, model: withRunTemplate(given.run, given.model) };
+  // An adapter to go on from was trained with the template that lies beside it; the run's own goes before both.
+  const opened = given.adapter ? await withTemplateOf(given.model, given.adapter) : given.model;
+  const input = { ...given, model: withRunTemplate(given.run, opened) };
   const { model, store } = input;
-  const finished = input.resume ? await readFinished(store) : undefined;
-  if (finished) {
-    // It may have been cut off between its last file and tidying up.
-    await Checkpoints.startAnew(store);
-    report({ kind: 'notice', message: 'This run is finished already; there is nothing left to train.' });
-    return finished;
-  }
-
-  report({ kind: 'phase', phase: 'planning', detail: 'Reading the data' });
   refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
   const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
+  const finished = input.resume ? await readFinished(store) : undefined;
+  if (finished) {
+    await checkFinished(finished, run, model, input.dataset);
+    // It may have been cut off between its last file and tidying up.
+    await Checkpoints.startAnew(store);
+    report({ kind: 'notice', message: 'This run is finished already; there is nothing left to train.' });
+    return finished.summary;
+  }
+
+  report({ kind: 'phase', phase: 'planning', detail: 'Reading the data' });
   const reading = (rows: number, totalRows: number) => report({ kind: 'reading', rows, totalRows });
   const read = await (input.readData ?? readData)(run, model, input.dataset, reading, signal);
   const data = arrangeData(run, model, read);
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
-  const sitting: Sitting = { run, resume: input.resume, data, adapter: adapter?.content };
+  const sitting: Sitting = { run, model, resume: input.resume, data, adapter: adapter?.content };
   for (;;) {
     const engine = await recovery.open();
     try {
@@ -86,6 +92,8 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
 /** What a run on one device begins with. */
 interface Sitting {
   run: RunConfig;
+  /** With the chat template that this run trains. */
+  readonly model: HubModel;
   /** Whether the checkpoints in the store are this run's own. */
   resume: boolean;
   readonly data: PreparedData;
@@ -100,8 +108,8 @@ async function sit(
   report: TrainReport,
   signal: AbortSignal | undefined,
 ): Promise<RunSummary> {
-  const { model, store } = input;
-  const { data } = sitting;
+  const { store, modelFiles } = input;
+  const { data, model } = sitting;
   const found = sitting.resume ? await Checkpoints.find(store) : undefined;
   if (found?.newest) sitting.run = withMicroBatchOf(sitting.run, found.newest.run);
   const { run } = sitting;
@@ -138,6 +146,9 @@ async function sit(
     if (found?.newest) await trainer.resume(found.newest);
     else await trainer.start(sitting.adapter, resuming);
     await markUnfinished(store);
+    const isAsked = data.dataset.examples.some(({ kind }) => kind === 'conversation');
+    const asked = isAsked ? model : NOT_ASKED;
+    await writeTemplateFiles(store, modelFiles, asked);
     await writeRunFile(store, run);
 
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
@@ -151,7 +162,8 @@ async function sit(
     await writeOutputs(store, {
       run,
       model,
-      modelFiles: input.modelFiles,
+      asked,
+      modelFiles,
       datasetName: input.dataset.name,
       examples: data.train.length,
       tensors: await trainer.result(),
@@ -181,6 +193,9 @@ async function profiledStep(
 
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
+  model.notices.forEach(notice);
+  const idle = idleRun(run, data.totalSteps);
+  if (idle !== undefined) notice(idle);
   if (run.max_length < asked.max_length) {
     notice(`max_length is ${run.max_length}, the most that the model can read, instead of ${asked.max_length}.`);
   }

@@ -8,8 +8,9 @@ import type { Engine } from '../engine';
 import type { HubModel } from '../formats/model';
 import { checkAdapter, readAdapter } from '../formats/peft';
 import { writeSafetensors } from '../formats/safetensors';
+import { withTemplateOf } from '../formats/saved-template';
 import { watchWeights, type LoadingReport } from './steps/loading';
-import { modelFolderFiles } from './steps/model-folder';
+import { modelFolderFiles, NOT_ASKED } from './steps/model-folder';
 
 /** Weights past this many bytes are split over several files; readers hold one file's header and tensors at a time. */
 const SHARD_BYTES = 2 ** 31;
@@ -28,7 +29,8 @@ export interface MergeInput {
  * @throws `bad-file` where the adapter doesn't fit the model, `out-of-memory`, `storage`, `cancelled`
  */
 export async function mergeModel(input: MergeInput, report: LoadingReport, signal?: AbortSignal): Promise<string[]> {
-  const { model, modelFiles, engine, store } = input;
+  const { modelFiles, engine, store } = input;
+  const model = await withTemplateOf(input.model, input.adapter);
   const adapter = await readAdapter(input.adapter);
   checkAdapter(input.adapter.name, adapter, model.spec);
   if (adapterParameters(model.spec, adapter.lora).length === 0) {
@@ -50,7 +52,10 @@ export async function mergeModel(input: MergeInput, report: LoadingReport, signa
     if (complete) await write(complete.name, writeSafetensors(complete.tensors, { format: 'pt' }));
   }
   if (shards.count > 1) await write('model.safetensors.index.json', encodeUtf8(shards.index()));
-  for (const { name, bytes } of await modelFolderFiles(modelFiles)) await write(name, bytes);
+  // Whether the fallback was trained is not known of an adapter that brings no template.
+  const asked = model.template?.source === 'alpaca' ? NOT_ASKED : model;
+  const tied = model.spec.tieWordEmbeddings;
+  for (const { name, bytes } of await modelFolderFiles(modelFiles, { asked, tied })) await write(name, bytes);
   return written;
 }
 

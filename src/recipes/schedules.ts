@@ -4,6 +4,7 @@
  */
 import type { RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
+import { plural } from '../core/format';
 
 export type ScheduleOptions = Pick<
   RunConfig,
@@ -30,6 +31,17 @@ export function schedule(options: ScheduleOptions, totalSteps: number): Schedule
     if (step < warmup) return peak * (step / Math.max(1, warmup));
     return peak * decay({ step, warmup, total: totalSteps, peak, options });
   };
+}
+
+/** Says where a run has learning rate 0 from its first step to its last, and so changes nothing; else undefined. */
+export function idleRun(options: ScheduleOptions, totalSteps: number): string | undefined {
+  const rate = schedule(options, totalSteps);
+  for (let step = 0; step < totalSteps; step++) if (rate(step) > 0) return undefined;
+  const warmup = plural(warmupSteps(options, totalSteps), 'step');
+  return (
+    `This run changes nothing: the learning rate of ${totalSteps === 1 ? 'its only step' : `all ${totalSteps} steps`} is 0, ` +
+    `because a warm-up of ${warmup} begins with 0. Set warmup_ratio: 0 and warmup_steps: 0, or train for more steps.`
+  );
 }
 
 interface Position {

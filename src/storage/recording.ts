@@ -42,6 +42,12 @@ export function recordReads(source: FileSource): Recording {
       reads.set(key, { file, start, ...(end !== undefined && { end }), bytes: bytes.slice() });
       return bytes;
     },
+    // What is read to find it isn't written down, only what was found: like a file of that name.
+    remember: async (name, find) => {
+      const bytes = await find(source);
+      if (!stopped) reads.set(name, { file: name, start: 0, bytes: bytes.slice() });
+      return bytes;
+    },
   });
   return {
     source: recording,
@@ -74,6 +80,10 @@ export function replayedSource(opening: ModelOpening, live: FileSource): FileSou
       );
     },
     sha256: async (file) => hashes.get(file) ?? live.sha256?.(file),
+    remember: (name, find) => {
+      const known = opening.reads.find((read) => read.file === name && holds(read, 0, undefined));
+      return known ? Promise.resolve(known.bytes) : (live.remember?.(name, find) ?? find(live));
+    },
   });
 }
 

@@ -7,7 +7,7 @@ import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { openSource } from '../model-cache';
-import { modelSource } from '../sources';
+import { adapterSource, modelSource } from '../sources';
 import type { Terminal } from '../terminal';
 
 export const exportModel: Command = {
@@ -28,15 +28,17 @@ export const exportModel: Command = {
     const output = args.required('output', 'name a new folder for the merged model');
     const checkpoint = args.text('checkpoint');
     if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal, signal);
-    const adapter = await openFolder(args.required('adapter', 'name the adapter folder'));
+    const say = (line: string) => terminal.say(line);
+    const adapter = await adapterSource(args.required('adapter', 'name the adapter folder'), say, signal);
     const modelFiles = await modelSource(
       args.required('model', 'name a model folder, org/name on the Hub, or starter for the built-in one'),
       undefined,
-      (line) => terminal.say(line),
+      say,
       signal,
     );
     await refuseFilled(output);
-    const model = await openSource(modelFiles, (line) => terminal.say(line));
+    const model = await openSource(modelFiles, say);
+    model.notices.forEach(say);
     const engine = await openNodeEngine((line) => terminal.say(line));
     try {
       const store = new FolderStore(output);

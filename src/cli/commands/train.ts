@@ -4,12 +4,12 @@ import { formatCount } from '../../core/format';
 import { CHECKPOINT_SLOTS, finetune, formatBytes, type Engine } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
-import { FolderStore, openFolder } from '../folders';
+import { FolderStore } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { withFolderLock } from '../lock';
 import { CACHE_FLAGS, folderCache, openSource } from '../model-cache';
-import { modelSource, runArgument, runDataset, samePath } from '../sources';
+import { adapterSource, modelSource, runArgument, runDataset, samePath } from '../sources';
 import { profileTable } from '../profile-table';
 import { formatSeconds, type Terminal } from '../terminal';
 
@@ -51,7 +51,8 @@ export const train: Command = {
     const model = await openSource(modelFiles, (line) => terminal.say(line));
     const dataset = await runDataset(run);
     const adapterPath = args.text('adapter');
-    const adapter = adapterPath === undefined ? undefined : await openFolder(adapterPath);
+    const say = (line: string) => terminal.say(line);
+    const adapter = adapterPath === undefined ? undefined : await adapterSource(adapterPath, say, signal);
     const engines: Engine[] = [];
     const openEngine = async () => {
       const engine = await openNodeEngine((line) => terminal.say(line), engines.length > 0);

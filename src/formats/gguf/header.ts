@@ -7,6 +7,7 @@ import { GraftError } from '../../core/errors';
 import { formatCount, plural, quote } from '../../core/format';
 import { decodeUtf8, type FileSource } from '../../core/store';
 import { JsonObject } from '../json';
+import { wrongFile } from '../kind-of-file';
 import { GGML_TYPES, OTHER_TYPES, type GgmlType } from './types';
 
 export interface GgufTensor {
@@ -28,11 +29,13 @@ export interface GgufHeader {
 /** A vocabulary of 256,000 with its merges has some 20 MB. */
 const MAX_HEADER_BYTES = 128 * 2 ** 20;
 const FIRST_READ = 2 ** 20;
+const MAGIC = 'GGUF';
 /** Real files have some dozens of keys, some thousands of tensors, arrays of one entry a token or merge. */
 const MAX_ENTRIES = 65_536;
 const MAX_ARRAY = 4_194_304;
 const MAX_NAME_BYTES = 1024;
 const MAX_DIMENSIONS = 4;
+const MAX_ALIGNMENT = 65_536;
 const DEFAULT_ALIGNMENT = 32;
 
 /** @throws `not-found`, `bad-file` where a rule of the format is broken, `unsupported` for versions and types. */
@@ -41,6 +44,10 @@ export async function readGgufHeader(source: FileSource, file: string): Promise<
   if (size === undefined) throw new GraftError('not-found', `${source.name} has no file ${file}.`);
   // The head doesn't say how long it is: read more until it is whole.
   let bytes = await source.read(file, 0, Math.min(size, FIRST_READ));
+  if (String.fromCharCode(...bytes.subarray(0, 4)) !== MAGIC) {
+    const wrong = await wrongFile(source, file, 'a GGUF file', false);
+    throw wrong ?? new GraftError('bad-file', `${file} does not start with GGUF: it is no GGUF file.`);
+  }
   for (;;) {
     try {
       return new HeaderParser(file, bytes, size).parse();
@@ -84,7 +91,7 @@ class HeaderParser {
   }
 
   parse(): GgufHeader {
-    this.magic();
+    this.version();
     const tensorCount = this.count('tensors', MAX_ENTRIES);
     const entryCount = this.count('metadata entries', MAX_ENTRIES);
     const metadata = new Map<string, Value>();
@@ -95,7 +102,8 @@ class HeaderParser {
     }
     const infos = Array.from({ length: tensorCount }, () => this.tensorInfo());
     const alignment = metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT;
-    if (typeof alignment !== 'number' || alignment < 8 || alignment > 65_536 || (alignment & (alignment - 1)) !== 0) {
+    const isPower = typeof alignment === 'number' && alignment >= 1 && Number.isInteger(Math.log2(alignment));
+    if (!isPower || alignment > MAX_ALIGNMENT) {
       throw this.damaged(`has the alignment ${quote(alignment)}`);
     }
     return {
@@ -105,10 +113,8 @@ class HeaderParser {
     };
   }
 
-  private magic(): void {
-    const magic = this.size < 4 ? '' : String.fromCharCode(...this.take(4));
-    if (magic !== 'GGUF')
-      throw new GraftError('bad-file', `${this.file} does not start with GGUF: it is no GGUF file.`);
+  private version(): void {
+    this.advance(MAGIC.length);
     const version = this.u32();
     if (version === 2 || version === 3) return;
     const why = version % 65_536 === 0 ? 'is written for big-endian machines' : `has version ${version} of the format`;
@@ -150,8 +156,7 @@ class HeaderParser {
   private tensorInfo(): TensorInfo {
     const name = this.text(MAX_NAME_BYTES);
     const dimensions = this.u32();
-    if (dimensions < 1 || dimensions > MAX_DIMENSIONS)
-      throw this.damaged(`gives ${quote(name)} ${dimensions} dimensions`);
+    if (dimensions > MAX_DIMENSIONS) throw this.damaged(`gives ${quote(name)} ${dimensions} dimensions`);
     const shape = Array.from({ length: dimensions }, () => this.u64()).reverse();
     const code = this.u32();
     const offset = this.u64();
@@ -164,11 +169,8 @@ class HeaderParser {
     }
     const elements = shape.reduce((product, n) => product * n, 1);
     const bytes = (elements / type.blockElements) * type.blockBytes;
-    if (
-      elements === 0 ||
-      shape.at(-1)! % type.blockElements !== 0 ||
-      !Number.isSafeInteger(elements * type.blockBytes)
-    ) {
+    // As in ggml a size may be 0, and without dimensions there is one element.
+    if ((shape.at(-1) ?? 1) % type.blockElements !== 0 || !Number.isSafeInteger(elements * type.blockBytes)) {
       throw this.damaged(`gives ${quote(name)} the shape [${shape.join(', ')}] in ${type.name}`);
     }
     return { name, type, shape, offset, bytes };

@@ -50,11 +50,14 @@ const FUSED: Readonly<Record<string, string>> = { ffn_up: 'mlp.gate_up_proj' };
 /** Tables of the rotary embedding: they are read into the config. */
 const ROTARY = /^rope_(freqs|factors_long|factors_short)\.weight$|^blk\.\d+\.attn_rot_embd\.weight$/;
 
-/** The model's tensors, in the order of the file. One with a name of its own keeps it, and is refused as a stranger. */
+/**
+ * The model's tensors, in the order of the file. One with a name of its own keeps it, and is refused as a stranger; one
+ * without elements says nothing.
+ */
 export function hubTensors(header: GgufHeader, architecture: GgufArchitecture): HubTensor[] {
   const { norms, rotary, heads, keyValueHeads } = architecture;
   return header.tensors
-    .filter(({ name }) => !ROTARY.test(name))
+    .filter(({ name, start, end }) => !ROTARY.test(name) && end > start)
     .map((stored) => {
       const name = hubName(stored.name, architecture);
       const shift = norms === 'shifted' && name.endsWith('norm.weight') ? 1 : 0;

@@ -7,11 +7,14 @@ import { GraftError } from '../../core/errors';
 import { formatCount, plural, quote } from '../../core/format';
 import { sha256 } from '../../core/hash';
 import { decodeUtf8, type FileSource } from '../../core/store';
+import { wrongFile } from '../kind-of-file';
 import { BITS_PER_ELEMENT, SAFETENSORS_DTYPES, type SafetensorsDType } from './dtypes';
 
 /** The reference implementation's limit: a larger header is an attack, not a model. */
 const MAX_HEADER_BYTES = 100_000_000;
 const LENGTH_BYTES = 8;
+/** JSON's: space, tab, line feed, carriage return. */
+const WHITE_SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
 
 /** One tensor of a file: where its bytes lie, counted from the start of the file. */
 export interface TensorEntry {
@@ -39,6 +42,23 @@ export interface SafetensorsHeader {
 export async function readHeader(source: FileSource, file: string): Promise<SafetensorsHeader> {
   const size = await source.size(file);
   if (size === undefined) throw new GraftError('not-found', `${source.name} has no file ${file}.`);
+  try {
+    return await readSafetensors(source, file, size);
+  } catch (error) {
+    if (!(error instanceof GraftError) || error.code !== 'bad-file') throw error;
+    throw (await otherFile(source, file, size)) ?? error;
+  }
+}
+
+/** The error for a file of another kind. One that has a header and was cut or changed later is none. */
+async function otherFile(source: FileSource, file: string, size: number): Promise<GraftError | undefined> {
+  const start = await source.read(file, 0, Math.min(size, LENGTH_BYTES + 16));
+  const looksRight =
+    start[LENGTH_BYTES - 1] === 0 && /^\s*\{/.test(String.fromCharCode(...start.subarray(LENGTH_BYTES)));
+  return looksRight ? undefined : wrongFile(source, file, 'a safetensors file', false);
+}
+
+async function readSafetensors(source: FileSource, file: string, size: number): Promise<SafetensorsHeader> {
   if (size < LENGTH_BYTES) {
     const held = size === 0 ? 'is empty' : `holds only ${plural(size, 'byte')}`;
     throw new GraftError('bad-file', `${file} ${held}, so it is no safetensors file: download it again.`);
@@ -77,7 +97,9 @@ export async function readHeader(source: FileSource, file: string): Promise<Safe
 /** The header's top-level fields; a repeated name keeps its last value, as in the reference implementation. */
 function parseHeader(file: string, bytes: Uint8Array): [string, unknown][] {
   const refuse = (why: string) => new GraftError('bad-file', `The header of ${file} ${why}: download it again.`);
-  if (bytes[0] !== 0x7b) throw refuse('does not start with {');
+  // White space may stand before the brace and behind the last one: writers align the data with it.
+  const first = bytes.find((byte) => !WHITE_SPACE.has(byte));
+  if (first !== 0x7b) throw refuse('does not start with {');
   let text: string;
   try {
     text = decodeUtf8(bytes);

@@ -1,5 +1,5 @@
 /** What a run leaves in its folder. `graft.json` is written last: where it is, the run is finished and whole. */
-import { formatRunConfig, type RunConfig } from '../../core/config';
+import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
 import type { RunSummary, TrainerState } from '../../core/events';
 import { decodeUtf8, encodeUtf8, type FileSource, type RunStore } from '../../core/store';
 import { VERSION } from '../../core/version';
@@ -7,9 +7,10 @@ import type { WeightTensor } from '../../core/weights';
 import type { DeviceInfo } from '../../engine';
 import { adapterFiles, type AdapterFile } from '../../formats/peft';
 import { writeSafetensors } from '../../formats/safetensors';
+import type { AskedModel } from '../../formats/saved-template';
 import { sha256 } from '../../core/hash';
 import { isCommit } from '../../hub/names';
-import { modelFolderFiles } from './model-folder';
+import { ADAPTER_TEXT_FILES, adapterTextFiles, isTied, modelFolderFiles } from './model-folder';
 import { loraOf, type ShapedModel } from './options';
 
 const SIDECAR = 'graft.json';
@@ -19,6 +20,8 @@ const STATE_FILE = 'trainer_state.json';
 export interface OutputOptions {
   readonly run: RunConfig;
   readonly model: ShapedModel;
+  /** How the model was asked in training. */
+  readonly asked: AskedModel;
   /** The base model's folder. */
   readonly modelFiles: FileSource;
   readonly datasetName: string;
@@ -37,19 +40,54 @@ export async function writeRunFile(store: RunStore, run: RunConfig): Promise<voi
   await store.write(RUN_FILE, encodeUtf8(formatRunConfig(run)));
 }
 
+/**
+ * Writes the chat template of a run whose base model has another one or none, with the tokenizer's files, and removes what
+ * an earlier run has left there: what is in the folder is what is trained.
+ */
+export async function writeTemplateFiles(store: RunStore, base: FileSource, asked: AskedModel): Promise<void> {
+  const files = await adapterTextFiles(base, asked);
+  const holdsRun = (await store.read(RUN_FILE)) !== undefined;
+  for (const name of ADAPTER_TEXT_FILES) {
+    const file = files.find((written) => written.name === name);
+    if (file) await store.write(name, file.bytes);
+    else if (holdsRun) await store.remove(name);
+  }
+}
+
 /** Writes everything that the run is for, each file whole or not at all, and `graft.json` last. */
 export async function writeOutputs(store: RunStore, options: OutputOptions): Promise<void> {
-  const trained = options.run.use_peft ? adapterOutputs(options) : await modelOutputs(options);
+  const trained = options.run.use_peft ? await adapterOutputs(options) : await modelOutputs(options);
   const files = [...trained, { name: STATE_FILE, bytes: json(options.trainerState) }];
   for (const { name, bytes } of files) await store.write(name, bytes);
   await writeRunFile(store, options.run);
   await store.write(SIDECAR, json(await sidecar(options, files)));
 }
 
-/** The summary of a finished run, or undefined where the folder holds none. */
-export async function readFinished(store: RunStore): Promise<RunSummary | undefined> {
+/** What a finished run has left of itself. */
+export interface FinishedRun {
+  readonly summary: RunSummary;
+  /** As resolved; undefined where the folder lost it. */
+  readonly run: RunConfig | undefined;
+  readonly datasetHash: string;
+  readonly modelHash: string;
+}
+
+/** Undefined where the folder holds no finished run. */
+export async function readFinished(store: RunStore): Promise<FinishedRun | undefined> {
   const bytes = await store.read(SIDECAR);
-  return bytes && (JSON.parse(decodeUtf8(bytes)) as { summary: RunSummary }).summary;
+  if (!bytes) return undefined;
+  const written = JSON.parse(decodeUtf8(bytes)) as {
+    summary: RunSummary;
+    dataset_sha256: string;
+    model_sha256: string;
+  };
+  const run = await store.read(RUN_FILE);
+  return {
+    summary: written.summary,
+    run: run && parseRunConfig(decodeUtf8(run)),
+    datasetHash: written.dataset_sha256,
+    modelHash: written.model_sha256,
+  };
 }
 
 /** Takes back the mark of a finished run, before another one writes into its folder. */
@@ -57,24 +95,26 @@ export async function markUnfinished(store: RunStore): Promise<void> {
   await store.remove(SIDECAR);
 }
 
-function adapterOutputs(options: OutputOptions): AdapterFile[] {
+async function adapterOutputs(options: OutputOptions): Promise<AdapterFile[]> {
   const { run, model, tensors, datasetName } = options;
   const lora = loraOf(run, model.spec);
   if (!lora) return [];
-  return adapterFiles({
+  const adapter = adapterFiles({
     lora,
     baseModel: run.model_name_or_path,
     ...(isCommit(run.revision) && { revision: run.revision }),
     tensors,
     card: { dataset: datasetName, facts: facts(options), runYaml: formatRunConfig(run) },
   });
+  return [...adapter, ...(await adapterTextFiles(options.modelFiles, options.asked))];
 }
 
 async function modelOutputs(options: OutputOptions): Promise<AdapterFile[]> {
+  const { tensors, modelFiles, asked } = options;
   return [
-    { name: 'model.safetensors', bytes: writeSafetensors(options.tensors, { format: 'pt' }) },
+    { name: 'model.safetensors', bytes: writeSafetensors(tensors, { format: 'pt' }) },
     { name: 'README.md', bytes: utf8(fullModelCard(options)) },
-    ...(await modelFolderFiles(options.modelFiles, 'float32')),
+    ...(await modelFolderFiles(modelFiles, { asked, tied: isTied(tensors), dtype: 'float32' })),
   ];
 }
 

@@ -3,11 +3,14 @@ import type { RunConfig, RunConfigKey } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
+import { sha256 } from '../../core/hash';
 import type { FileSource } from '../../core/store';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
-import { effectiveMaxLength } from './data';
+import { effectiveMaxLength, type DatasetFile } from './data';
+import { digestLine, digestOf, type WeightSource } from './loading';
 import { rowsPerStep } from './micro-batch';
 import { chooseWeightDType, type ShapedModel } from './options';
+import type { FinishedRun } from './outputs';
 
 const DTYPE_NAMES: Readonly<Record<FloatDType, RunConfig['dtype']>> = {
   f32: 'float32',
@@ -77,7 +80,7 @@ const SPLIT_KEYS: ReadonlySet<RunConfigKey> = new Set<RunConfigKey>([
   'gradient_accumulation_steps',
 ]);
 
-/** Throws `bad-config` naming the first key in which a run differs from the one that left the checkpoint. */
+/** Throws `bad-config` naming the first key in which a run differs from the one that left the checkpoint or the result. */
 export function checkSameRun(run: RunConfig, started: RunConfig): void {
   const sameRows = rowsPerStep(run) === rowsPerStep(started);
   for (const key of Object.keys(run) as RunConfigKey[]) {
@@ -89,4 +92,37 @@ export function checkSameRun(run: RunConfig, started: RunConfig): void {
         'resume it with the settings it was started with, or start anew.',
     );
   }
+}
+
+/**
+ * Throws `bad-config` where a run isn't the one that has finished in its folder. A model under another name is read whole
+ * and held against the one that was trained.
+ */
+export async function checkFinished(
+  finished: FinishedRun,
+  run: RunConfig,
+  model: WeightSource,
+  dataset: DatasetFile,
+): Promise<void> {
+  if (!finished.run) return;
+  checkSameRun(run, finished.run);
+  const renamed = run.model_name_or_path !== finished.run.model_name_or_path || run.revision !== finished.run.revision;
+  const changed =
+    (await sha256(dataset.bytes)) !== finished.datasetHash
+      ? 'dataset'
+      : renamed && (await digestOfModel(model)) !== finished.modelHash
+        ? 'model'
+        : undefined;
+  if (changed === undefined) return;
+  throw new GraftError(
+    'bad-config',
+    `The ${changed} is not the one that the finished run in this folder was trained with: give it the same ${changed}, or ` +
+      'start anew.',
+  );
+}
+
+async function digestOfModel(model: WeightSource): Promise<string> {
+  const lines: string[] = [];
+  for await (const slice of model.weights()) lines.push(await digestLine(slice));
+  return digestOf(lines);
 }

@@ -1,21 +1,20 @@
 /** How a run asks its model: through the run's own chat template where it has one, and with its variables. */
-import type { RunConfig } from '../../core/config';
+import { parseRunConfig, type RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
+import { decodeUtf8, type FileSource } from '../../core/store';
 import type { ChatTemplate, Conversation } from '../../core/text';
+import { withTemplateOf, type AskedModel } from '../../formats/saved-template';
 import { withChatTemplate } from '../../formats/text-model';
-import type { HubTokenizer } from '../../formats/tokenizer';
+import { RUN_FILE } from './outputs';
 
 /** The keys of a run that say how its model is asked. */
-export type TemplateKeys = Pick<RunConfig, 'chat_template' | 'chat_template_path' | 'chat_template_kwargs'>;
+export type TemplateKeys = Partial<Pick<RunConfig, 'chat_template' | 'chat_template_path' | 'chat_template_kwargs'>>;
 
 /**
  * The model with the run's chat template, which every conversation of the run then goes through.
  * @throws `bad-config` for a template that can't be compiled, or that is still a path
  */
-export function withRunTemplate<M extends { tokenizer: HubTokenizer | undefined; template: ChatTemplate | undefined }>(
-  run: TemplateKeys,
-  model: M,
-): M {
+export function withRunTemplate<M extends AskedModel>(run: TemplateKeys, model: M): M {
   if (run.chat_template_path !== undefined) {
     throw new GraftError(
       'bad-config',
@@ -26,6 +25,17 @@ export function withRunTemplate<M extends { tokenizer: HubTokenizer | undefined;
   const { template } = asked;
   if (!template || !run.chat_template_kwargs) return asked;
   return { ...asked, template: withVariables(template, run.chat_template_kwargs) };
+}
+
+/**
+ * The model as the run whose folder this is asked it: through the chat template that lies there, with the run's
+ * variables. Of another program's folder, the template alone.
+ */
+export async function withTemplateOfRun<M extends AskedModel>(model: M, folder: FileSource): Promise<M> {
+  const asked = await withTemplateOf(model, folder);
+  if ((await folder.size('graft.json')) === undefined) return asked;
+  const { chat_template, chat_template_kwargs } = parseRunConfig(decodeUtf8(await folder.read(RUN_FILE)));
+  return withRunTemplate({ chat_template, chat_template_kwargs }, asked);
 }
 
 /** A template that has these variables in every conversation; a conversation's own win. */

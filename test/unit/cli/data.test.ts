@@ -53,8 +53,6 @@ async function show(path: string, model = 'starter', ...more: string[]) {
   return { code, error: err, rows: lines.slice(0, -1) as Shown[], summary: lines.at(-1) as Summary };
 }
 
-const turn = (role: string, content: string | null, more: object = {}) => ({ role, content, ...more });
-
 describe.skipIf(!hasField)('rows from the field', () => {
   interface RowsCase {
     name: string;

@@ -5,7 +5,7 @@ import { errorCode } from '../../../src/core/errors';
 import { quote } from '../../../src/core/format';
 import type { Message } from '../../../src/core/text';
 import { parseDataset, type Dataset } from '../../../src/data/dataset';
-import { jsonErrorOffset } from '../../../src/data/json-error';
+import { jsonErrorOffset } from '../../../src/core/json-error';
 import { hasReference, reference } from '../../support/reference';
 
 const jsonl = (...rows: unknown[]) => rows.map((row) => JSON.stringify(row)).join('\n');

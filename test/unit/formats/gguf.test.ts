@@ -7,12 +7,13 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toFloat32 } from '../../../src/core/dtypes';
-import type { FileSource } from '../../../src/core/store';
+import { encodeUtf8, type FileSource } from '../../../src/core/store';
 import type { WeightStream } from '../../../src/core/weights';
 import { hubLayout, openGguf, readGgufHeader } from '../../../src/formats/gguf';
 import { llama3Scaling } from '../../../src/formats/gguf/rope';
 import { expand } from '../../../src/formats/gguf/types';
 import { openModel, readSpec } from '../../../src/formats/model';
+import { writeSafetensors } from '../../../src/formats/safetensors';
 import { memorySource } from '../../../src/formats/sources';
 import { hasReference, reference } from '../../support/reference';
 import { expectError, files, folder } from './support';
@@ -141,6 +142,43 @@ describe.skipIf(!hasReference)('stories260K as GGUF', () => {
   });
 });
 
+describe('an odd but good file', () => {
+  /** The llama of the golden files with another tensor behind its own, and data aligned as said. */
+  function written(alignment: number, dimensions: readonly bigint[]): Uint8Array {
+    const text = (value: string) => {
+      const bytes = encodeUtf8(value);
+      return [...u64(BigInt(bytes.byteLength)), ...bytes];
+    };
+    const u32 = (value: number) => [...new Uint8Array(Uint32Array.of(value).buffer)];
+    const u64 = (value: bigint) => [...new Uint8Array(BigUint64Array.of(value).buffer)];
+    const tensor = (name: string, sizes: readonly bigint[], offset: bigint) => [
+      ...[...text(name), ...u32(sizes.length), ...sizes.flatMap(u64), ...u32(0), ...u64(offset)],
+    ];
+    const elements = Number(dimensions.reduce((product, n) => product * n, 1n));
+    const head = [
+      ...[...encodeUtf8('GGUF'), ...u32(3), ...u64(2n), ...u64(1n)],
+      ...[...text('general.alignment'), ...u32(4), ...u32(alignment)],
+      ...tensor('odd', dimensions, 0n),
+      ...tensor('b', [1n], BigInt(Math.ceil((4 * elements) / alignment) * alignment)),
+    ];
+    const padding = Math.ceil(head.length / alignment) * alignment - head.length;
+    const data = Math.ceil((4 * elements) / alignment) * alignment + 4;
+    return Uint8Array.from([...head, ...new Uint8Array(padding + data)]);
+  }
+
+  it.each([
+    ['alignment 1', 1, [3n], [3]],
+    ['alignment 2', 2, [3n], [3]],
+    ['a size of 0', 32, [4n, 0n], [0, 4]],
+    ['no dimensions', 32, [], []],
+  ])('with %s is read', async (_what, alignment, dimensions, shape) => {
+    const bytes = written(alignment, dimensions);
+    const { tensors } = await readGgufHeader(alone(bytes), 'm.gguf');
+    expect(tensors.map((tensor) => tensor.shape)).toEqual([shape, [1]]);
+    expect(tensors.at(-1)!.end).toBe(bytes.byteLength);
+  });
+});
+
 describe('hubLayout', () => {
   it('takes the one .gguf of a folder, with what lies beside it', async () => {
     const { config } = EXPECTED.families['llama']!;
@@ -178,7 +216,9 @@ describe('a file that is not what it says', () => {
 
   it.each([
     ['no magic', changed((view) => view.setUint32(0, 1)), 'bad-file', /does not start with GGUF/],
-    ['nothing', new Uint8Array(0), 'bad-file', /does not start with GGUF/],
+    ['a web page', encodeUtf8('<!DOCTYPE html><html>'), 'bad-file', /is a web page.*not a GGUF file/],
+    ['safetensors', writeSafetensors([]), 'bad-file', /is a safetensors file, not a GGUF file: let its name end in/],
+    ['nothing', new Uint8Array(0), 'bad-file', /is empty, not a GGUF file: download it again/],
     ['version 1', changed((view) => view.setUint32(4, 1, true)), 'unsupported', /version 1/],
     ['big-endian', changed((view) => view.setUint32(4, 3)), 'unsupported', /big-endian/],
     [

@@ -173,6 +173,107 @@ describe('openModel', () => {
     expect((await drain(model.weights())).map(({ name }) => name)).not.toContain('lm_head.weight');
   });
 
+  describe('a tied head that is stored too', () => {
+    const config = { ...CONFIG, tie_word_embeddings: true };
+    const values = (last: number) => Float32Array.from({ length: 128 }, (_, i) => (i === 127 ? last : i / 4));
+    const open = async (embedding: WeightTensor['dtype'], head: WeightTensor['dtype'], last: number) => {
+      const table = (name: string, dtype: WeightTensor['dtype'], end: number): WeightTensor => {
+        return { name, shape: [16, 8], dtype, bytes: fromFloat32(values(end), dtype) };
+      };
+      const rest = tensorsOf(await specOf(config)).slice(1);
+      const tensors = [table('model.embed_tokens.weight', embedding, 5), ...rest, table('lm_head.weight', head, last)];
+      return openModel(files({ 'config.json': config, 'model.safetensors': writeSafetensors(tensors) }));
+    };
+
+    it.each([
+      ['f32', 'f32'],
+      ['bf16', 'bf16'],
+      ['bf16', 'f32'],
+    ] as const)('is the embedding where it equals it (%s, %s)', async (embedding, head) => {
+      const model = await open(embedding, head, 5);
+      expect(model.spec.tieWordEmbeddings).toBe(true);
+      expect(model.notices).toEqual([]);
+    });
+
+    it.each([
+      ['f32', 'f32'],
+      ['f16', 'f16'],
+      ['bf16', 'f32'],
+    ] as const)('is a head of its own where it differs, and that is said (%s, %s)', async (embedding, head) => {
+      const model = await open(embedding, head, 6);
+      expect(model.spec.tieWordEmbeddings).toBe(false);
+      expect(model.notices).toEqual([
+        expect.stringMatching(/tie_word_embeddings: true, but .* lm_head\.weight that diff/),
+      ]);
+      expect((await drain(model.weights())).map(({ name }) => name)).toContain('lm_head.weight');
+    });
+  });
+
+  it('takes an index with another total_size, which nobody reads', async () => {
+    const tensors = tensorsOf(await specOf(CONFIG));
+    const index = {
+      metadata: { total_size: 7 },
+      weight_map: Object.fromEntries(tensors.map(({ name }) => [name, 'model-00001-of-00001.safetensors'])),
+    };
+    const model = await openModel(
+      files({
+        'config.json': CONFIG,
+        'model.safetensors.index.json': index,
+        'model-00001-of-00001.safetensors': writeSafetensors(tensors),
+      }),
+    );
+    expect(model.weightBytes).toBe(tensors.reduce((sum, { bytes }) => sum + bytes.byteLength, 0));
+  });
+
+  it.each([
+    ['model.layers.0.mlp.up_proj.weight.absmax', 'bitsandbytes, 4 bits'],
+    ['model.layers.0.mlp.up_proj.weight.quant_state.bitsandbytes__nf4', 'bitsandbytes, 4 bits'],
+    ['model.layers.0.mlp.up_proj.SCB', 'bitsandbytes, 8 bits'],
+    ['model.layers.0.mlp.up_proj.qweight', 'GPTQ or AWQ'],
+    ['model.layers.0.mlp.up_proj.weight_scale_inv', 'FP8'],
+    ['model.layers.0.mlp.up_proj.weight_packed', 'compressed-tensors'],
+  ])('says of weights beside %s that they are quantised (%s)', async (mark, method) => {
+    const stored = writeSafetensors([tensor('model.layers.0.mlp.up_proj.weight', [48, 1]), tensor(mark, [4])]);
+    const source = files({ 'config.json': CONFIG, 'model.safetensors': stored });
+    await expectError(() => openModel(source), 'unsupported', new RegExp(`quantised already \\(${method}; there is`));
+  });
+
+  it('says of bytes where a weight should be that they are quantised', async () => {
+    const weight = {
+      name: 'model.layers.0.mlp.up_proj.weight',
+      shape: [48, 1],
+      dtype: 'u8',
+      bytes: new Uint8Array(48),
+    };
+    const source = files({ 'config.json': CONFIG, 'model.safetensors': writeSafetensors([weight as WeightTensor]) });
+    await expectError(() => openModel(source), 'unsupported', /quantised already \(bitsandbytes, 4 bits/);
+  });
+
+  it.each([
+    ['config.json', '<!DOCTYPE html><html><body>Sign in</body></html>', /config\.json of .* is a web page/],
+    ['config.json', '{\n  "hidden_size": 8,\n  "layers": tru\n}', /line 3, column 13: unexpected "tru"/],
+    ['config.json', '{"hidden_size": 8', /line 1, column 18: it ends too early; download it again/],
+    [
+      'model.safetensors',
+      'version https://git-lfs.github.com/spec/v1\noid',
+      /model\.safetensors of .* is a Git LFS pointer/,
+    ],
+    ['tokenizer.json', 'version https://git-lfs.github.com/spec/v1\noid', /tokenizer\.json of .* is a Git LFS pointer/],
+    ['chat_template.jinja', '<html><head><title>401</title>', /chat_template\.jinja of .* is a web page/],
+  ])('says what stands in place of %s', async (file, content, message) => {
+    const starter = folder('public/models/starter');
+    const held: Record<string, Uint8Array | string> = {};
+    for (const name of await starter.list()) held[name] = await starter.read(name);
+    await expectError(() => openModel(files({ ...held, [file]: content })), 'bad-file', message);
+  });
+
+  it('says of the folder of an adapter what it belongs to', async () => {
+    const adapter = files({ 'adapter_config.json': { base_model_name_or_path: 'org/base' }, 'README.md': '' });
+    const line = /is an adapter of org\/base and no model: .*--model org\/base --adapter test-model/;
+    await expectError(() => openModel(adapter), 'not-found', line);
+    await expectError(() => readSpec(adapter), 'not-found', line);
+  });
+
   it('names a tensor that is missing, misshapen, or not of the model', async () => {
     const tensors = tensorsOf(await specOf(CONFIG));
     const open = (held: WeightTensor[]) =>

@@ -62,7 +62,7 @@ describe.skipIf(!hasReference)('safetensors cases of the reference', () => {
 });
 
 describe('readHeader', () => {
-  // Verdicts of safetensors 0.8.0, asked once; it alone accepts a leading space, which the format's text forbids.
+  // Verdicts of safetensors 0.8.0, asked once.
   it.each([
     ['a fraction for a size', A.replace('[1]', '[1.0]'), /negative or fractional/],
     ['an exponent for a size', A.replace('[1]', '[1e0]'), /negative or fractional/],
@@ -73,9 +73,9 @@ describe('readHeader', () => {
     ['text after the header', `${A} x`, /not valid JSON/],
     ['a padding of NUL', `${A}\0\0`, /not valid JSON/],
     ['a byte order mark', `\uFEFF${A}`, /start with \{/],
-    ['a leading space', ` ${A}`, /start with \{/],
     ['an array', '[]', /start with \{/],
-    ['nothing', '', /start with \{/],
+    ['nothing', '', /holds nothing but zeros where it begins, not a safetensors file/],
+    ['white space alone', '  \n ', /start with \{/],
   ])('refuses %s', async (_, header, message) => {
     await expectError(
       () => readHeader(files({ 'm.safetensors': file(header, 4) }), 'm.safetensors'),
@@ -85,6 +85,8 @@ describe('readHeader', () => {
   });
 
   it.each([
+    ['white space before the brace', ` \n\t\r${A}`],
+    ['white space behind the last brace', `${A}   \n`],
     ['null metadata', `{"__metadata__":null,${A.slice(1)}`],
     ['an unknown field', A.replace('[0,4]', '[0,4],"x":"-1.5e3"')],
     ['a tensor called __proto__', A.replace('"a"', '"__proto__"')],
@@ -94,6 +96,30 @@ describe('readHeader', () => {
     expect(tensors).toHaveLength(1);
     expect(tensors[0]!.end - tensors[0]!.start).toBe(4);
     expect(Object.prototype).not.toHaveProperty('dtype');
+  });
+
+  it.each([
+    [
+      'a Git LFS pointer',
+      'version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n',
+      /Git LFS pointer.*git lfs pull/,
+    ],
+    ['a sign-in page', '\n<!DOCTYPE html>\n<html lang="en"><head>', /web page.*download it again, signed in/],
+    ['a refusal in words', 'Access to model org/name is restricted.', /is text, which begins "Access to model/],
+    ['JSON', '{"error": "not found", "code": 404}', /is text, which begins/],
+    [
+      'a GGUF file',
+      Buffer.from('GGUF\x03\0\0\0\x01\0\0\0\0\0\0\0'),
+      /is a GGUF file, not a safetensors file: let its name/,
+    ],
+    ['a zip archive', Buffer.from('PK\x03\x04\0\0\0\0\0\0\0\0'), /zip archive, as PyTorch writes/],
+    ['a pickle', Buffer.from([0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20]), /Python pickle/],
+    ['gzip', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]), /compressed with gzip.*unpack it first/],
+    ['nothing', Buffer.alloc(0), /is empty, not a safetensors file: download it again/],
+    ['zeros', Buffer.alloc(4096), /nothing but zeros/],
+  ])('says that a file is %s', async (_, bytes, message) => {
+    const source = files({ 'm.safetensors': bytes });
+    await expectError(() => readHeader(source, 'm.safetensors'), 'bad-file', message);
   });
 
   it('says how much of a cut file is missing, and where', async () => {

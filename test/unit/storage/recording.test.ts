@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { GraftError } from '../../../src/core/errors';
 import { derivedSource, encodeUtf8, type FileSource } from '../../../src/core/store';
 import type { KnownRevision, ModelOpening, OpeningCache } from '../../../src/core/weight-cache';
+import { EMBEDDING, HEAD } from '../../../src/core/spec';
 import { openModel } from '../../../src/formats/model';
+import { readAll, writeSafetensors } from '../../../src/formats/safetensors';
 import { openKept, recordReads, replayedSource, resolveKept } from '../../../src/storage/recording';
 import { expectError, tinyModel } from '../recipes/support';
 
@@ -44,6 +46,28 @@ describe('opening a model', () => {
     expect([second.spec, second.weightBytes, second.name]).toEqual([first.spec, first.weightBytes, 'tiny']);
     const weights = second.weights()[Symbol.asyncIterator]();
     await expectError(() => weights.next(), 'storage', /can't be reached/);
+  });
+
+  it('keeps what it found in weights, and not the weights', async () => {
+    const tiny = await tinyModel();
+    const bytes = await tiny.read('model.safetensors');
+    const head = (await readAll(tiny, 'model.safetensors')).find(({ name }) => name === EMBEDDING)!;
+    for (const change of [0, 1]) {
+      const other = { ...head, name: HEAD, bytes: head.bytes.map((byte, i) => (i === 9 ? byte ^ change : byte)) };
+      const stored = writeSafetensors([...(await readAll(tiny, 'model.safetensors')), other]);
+      const source = derivedSource(tiny, {
+        size: (file) => (file === 'model.safetensors' ? Promise.resolve(stored.byteLength) : tiny.size(file)),
+        read: (file, ...range) =>
+          file === 'model.safetensors' ? Promise.resolve(stored.subarray(...range)) : tiny.read(file, ...range),
+      });
+      const cache = new MemoryOpenings();
+      const first = await openKept(cache, 'tiny@1', source, openModel);
+      expect(first.spec.tieWordEmbeddings).toBe(change === 0);
+      const kept = cache.openings.get('tiny@1')!;
+      expect(kept.reads.reduce((sum, read) => sum + read.bytes.byteLength, 0)).toBeLessThan(bytes.byteLength / 4);
+      const second = await openKept(cache, 'tiny@1', offline('tiny'), openModel);
+      expect([second.spec, second.notices]).toEqual([first.spec, first.notices]);
+    }
   });
 
   it('keeps nothing where it fails, and opens where it can’t be kept', async () => {
