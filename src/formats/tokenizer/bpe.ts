@@ -2,7 +2,7 @@
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
-import { ALL_BYTES, nameBytes } from './bytes';
+import { ALL_BYTES, isByteName, nameBytes } from './bytes';
 import { mergeSymbols, PairTable } from './merges';
 import type { Model, Vocabulary } from './model';
 
@@ -101,9 +101,8 @@ function speller(config: JsonObject, vocabulary: Vocabulary, prefix: string, suf
  * has no pre-tokenizer, and words are cached.
  */
 function seamFinder(config: JsonObject, merges: readonly [string, string][], vocabulary: Vocabulary) {
-  const isByte = (token: string) => /^<0x[0-9A-F]{2}>$/.test(token);
   // Bytes that fall back are symbols of several characters.
-  if (!vocabulary.has(MARK) || merges.some(([left, right]) => isByte(left) || isByte(right))) return () => [];
+  if (!vocabulary.has(MARK) || merges.some(([left, right]) => isByteName(left) || isByteName(right))) return () => [];
   const neighbours = new Map<string, Set<string>>();
   for (const [left, right] of merges) {
     let before = '';
