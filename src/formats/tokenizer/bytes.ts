@@ -27,7 +27,7 @@ export function nameBytes(text: string): string[] {
 }
 
 export function isByteName(token: string): boolean {
-  return /^<0x[0-9A-F]{2}>$/.test(token);
+  return token.length === 6 && /^<0x[0-9A-F]{2}>$/.test(token);
 }
 
 /** The length of `text` in UTF-8. */
