@@ -2,7 +2,7 @@
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
-import { ALL_BYTES, nameBytes } from './bytes';
+import { ALL_BYTES, isByteName, nameBytes } from './bytes';
 import { mergeSymbols, PairTable } from './merges';
 import type { Model, Vocabulary } from './model';
 
@@ -23,12 +23,12 @@ export function readBpe(config: JsonObject, vocabulary: Vocabulary): Model {
   const table = new PairTable(merges.length);
   merges.forEach(([left, right], rank) => {
     const joined = left + right.slice(prefix.length);
-    const ids = [left, right, joined].map((token) => vocabulary.get(token));
-    const missing = [left, right, joined].find((_, i) => ids[i] === undefined);
-    if (missing !== undefined) {
-      throw new GraftError('bad-config', `${config.where}: a merge names ${quote(missing)}, which vocab lacks`);
-    }
-    table.set(ids[0]!, ids[1]!, rank, ids[2]!);
+    const idOf = (token: string) => {
+      const id = vocabulary.get(token);
+      if (id !== undefined) return id;
+      throw new GraftError('bad-config', `${config.where}: a merge names ${quote(token)}, which vocab lacks`);
+    };
+    table.set(idOf(left), idOf(right), rank, idOf(joined));
   });
   const spell = speller(config, vocabulary, prefix, suffix);
   const encode = (word: string, ids: number[]) => {
@@ -101,27 +101,34 @@ function speller(config: JsonObject, vocabulary: Vocabulary, prefix: string, suf
  * has no pre-tokenizer, and words are cached.
  */
 function seamFinder(config: JsonObject, merges: readonly [string, string][], vocabulary: Vocabulary) {
-  const isByte = (token: string) => /^<0x[0-9A-F]{2}>$/.test(token);
   // Bytes that fall back are symbols of several characters.
-  if (!vocabulary.has(MARK) || merges.some(([left, right]) => isByte(left) || isByte(right))) return () => [];
-  const neighbours = new Map<string, Set<string>>();
-  for (const [left, right] of merges) {
-    let before = '';
-    for (const char of left + right) {
-      if (before !== '') {
-        const after = neighbours.get(before);
+  if (!vocabulary.has(MARK) || merges.some(([left, right]) => isByteName(left) || isByteName(right))) return () => [];
+  const findNeighbours = (tokens: Iterable<string>) => {
+    const pairs = new Map<string, Set<string>>();
+    for (const token of tokens) {
+      let before = '';
+      for (const char of token) {
+        const after = pairs.get(before);
         if (after) after.add(char);
-        else neighbours.set(before, new Set([char]));
+        else pairs.set(before, new Set([char]));
+        before = char;
       }
-      before = char;
     }
-  }
+    return pairs;
+  };
+  const joined = merges.map(([left, right]) => left + right);
+  const withMarks = findNeighbours(joined.filter((token) => token.includes(MARK, 1)));
+  // Only long words ask for all of them.
+  let all: Map<string, Set<string>> | undefined;
   // Without bytes for it, an unknown character joins unknown neighbours, or vanishes between those that it parts.
   const hasBytes = (config.boolean('byte_fallback') ?? false) && ALL_BYTES.every((name) => vocabulary.has(name));
   const needed = config.string('unk_token') === undefined ? 2 : 1;
   const isKnown = (before: string, after: string) =>
     hasBytes || Number(vocabulary.has(before)) + Number(vocabulary.has(after)) >= needed;
-  const isSeam = (before: string, after: string) => isKnown(before, after) && !neighbours.get(before)?.has(after);
+  const isSeam = (before: string, after: string) => {
+    const neighbours = after === MARK ? withMarks : (all ??= findNeighbours(joined));
+    return isKnown(before, after) && !neighbours.get(before)?.has(after);
+  };
   const before = (text: string, at: number) => {
     const low = text.charCodeAt(at - 1);
     return low >= 0xdc00 && low < 0xe000 && at > 1 ? text.slice(at - 2, at) : text.slice(at - 1, at);

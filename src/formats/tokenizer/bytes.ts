@@ -25,3 +25,26 @@ export const ALL_BYTES: readonly string[] = SPELLING.map(
 export function nameBytes(text: string): string[] {
   return Array.from(encoder.encode(text), (byte) => ALL_BYTES[byte]!);
 }
+
+export function isByteName(token: string): boolean {
+  return token.length === 6 && /^<0x[0-9A-F]{2}>$/.test(token);
+}
+
+/** The length of `text` in UTF-8. */
+export function countBytes(text: string): number {
+  return encoder.encode(text).length;
+}
+
+const BYTES: ReadonlyMap<string, number> = new Map(SPELLING.map((char, byte) => [char, byte]));
+
+/** The bytes that the characters of `token` spell; of a `plain` token, and of one that spells none, its own in UTF-8. */
+export function readSpelledBytes(token: string, plain: boolean): Uint8Array {
+  if (plain) return encoder.encode(token);
+  const bytes = new Uint8Array(token.length);
+  for (let i = 0; i < token.length; i++) {
+    const byte = BYTES.get(token[i]!);
+    if (byte === undefined) return encoder.encode(token);
+    bytes[i] = byte;
+  }
+  return bytes;
+}

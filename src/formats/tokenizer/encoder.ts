@@ -5,16 +5,16 @@
  */
 import type { JsonObject } from '../json';
 import { TokenFinder, type AddedToken, type Segment } from './added-tokens';
-import { spellBytes } from './bytes';
+import { countBytes, isByteName, spellBytes } from './bytes';
 import { IdCache } from './cache';
 import { readModel, type Model, type Vocabulary } from './model';
 import { prependedLength, readNormalizer, stripsStart, type Normalizer } from './normalizers';
 import { SPACE } from './patterns';
 import { readPreTokenizer, type Place, type PreTokenizer } from './pre-tokenizers';
 
-/** Characters and ids; a few dozen MB at most. */
-const WORD_CACHE = 2 ** 21;
-const PIECE_CACHE = 2 ** 22;
+/** Characters and ids of each generation; a few dozen MB in all. */
+const WORD_CACHE = 2 ** 20;
+const PIECE_CACHE = 2 ** 20;
 
 /** Longer words are not kept: they hardly come again. */
 const LONGEST_KEPT_WORD = 256;
@@ -36,6 +36,8 @@ export interface Piece {
 export interface PiecePart extends Segment {
   /** Ids of the piece before this part. */
   readonly before: number;
+  /** Ids of the piece up to its end. */
+  readonly after: number;
   /** Whether the whole text begins with it. */
   readonly isFirst: boolean;
   /** Absent for an added token. */
@@ -60,6 +62,7 @@ export class TextEncoderOfModel {
   private readonly stripsStart: boolean;
   private readonly preTokenizer: PreTokenizer;
   private readonly model: Model;
+  private tokenBytes: Map<number, number> | undefined;
   private readonly words = new IdCache(WORD_CACHE);
   private readonly pieces = { first: new IdCache(PIECE_CACHE), later: new IdCache(PIECE_CACHE) };
 
@@ -124,11 +127,11 @@ export class TextEncoderOfModel {
       const isFirst = first && segment.start <= this.prepended;
       if (segment.id !== undefined) {
         ids.push(segment.id);
-        return { ...segment, before, isFirst };
+        return { ...segment, before, after: ids.length, isFirst };
       }
       const words = new Words();
       this.encodeWords(normalized.slice(segment.start, segment.end), { first: isFirst, inner: false }, 0, ids, words);
-      return { ...segment, before, isFirst, words };
+      return { ...segment, before, after: ids.length, isFirst, words };
     });
     return { text: normalized, ids, parts };
   }
@@ -138,6 +141,17 @@ export class TextEncoderOfModel {
     const ids: number[] = [];
     this.encodeWords(text, { first, inner: level > 0 }, level, ids);
     return ids;
+  }
+
+  /** Bytes of text that a token of the model spells. */
+  bytesOf(id: number): number {
+    this.tokenBytes ??= new Map(Array.from(this.vocabulary, ([token, one]) => [one, this.measure(token)]));
+    return this.tokenBytes.get(id) ?? 0;
+  }
+
+  private measure(token: string): number {
+    if (this.preTokenizer.spellsBytes) return token.length;
+    return isByteName(token) ? 1 : countBytes(token);
   }
 
   private encodePiece(text: string, first: boolean): readonly number[] {

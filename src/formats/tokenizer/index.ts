@@ -1,13 +1,13 @@
 /**
- * Tokenizers of Hub folders behind the interface of core. Text becomes ids in our own code, whose ids are those of the
- * Rust library; `@huggingface/tokenizers` turns ids into text.
+ * Tokenizers of Hub folders behind the interface of core. Ids and texts are those of the Rust library `tokenizers`;
+ * `@huggingface/tokenizers`, which differs from it and takes several times as long, translates regular expressions.
  */
-import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { GraftError } from '../../core/errors';
 import type { FileSource } from '../../core/store';
 import type { TokenPosition, Tokenizer } from '../../core/text';
 import { isPlainObject, readObject, type JsonObject } from '../json';
-import { readAddedTokens } from './added-tokens';
+import { readAddedTokens, type AddedToken } from './added-tokens';
+import { cleanUp, readDecoder, type Decoder } from './decoders';
 import { TextEncoderOfModel } from './encoder';
 import { locate } from './locate';
 import { readPostProcessor, type Around } from './post-processor';
@@ -22,6 +22,20 @@ export interface SpecialTokens {
 
 const SPECIAL_KEYS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;
 
+/** What tokenizer.json describes. */
+interface Parts {
+  readonly encoder: TextEncoderOfModel;
+  readonly addedTokens: readonly AddedToken[];
+  readonly postProcessor: Around;
+  readonly decoder: Decoder;
+  /** Ids and their tokens, added ones with them. */
+  readonly tokens: ReadonlyMap<number, string>;
+  /** Ids that `skipSpecialTokens` leaves out. */
+  readonly specialIds: ReadonlySet<number>;
+  /** Whether decoded text loses the space before a mark: `clean_up_tokenization_spaces`. */
+  readonly cleansUp: boolean;
+}
+
 /** A tokenizer with what the chat template needs to know of it. */
 export class HubTokenizer implements Tokenizer {
   readonly vocabSize: number;
@@ -34,18 +48,22 @@ export class HubTokenizer implements Tokenizer {
 
   constructor(
     private readonly name: string,
-    private readonly library: LibraryTokenizer,
-    private readonly encoder: TextEncoderOfModel,
-    private readonly postProcessor: Around,
+    private readonly parts: Parts,
     readonly specialTokens: SpecialTokens,
     /** Ids that the model's configs call end of sequence, beside the tokenizer's own. */
     stopIds: readonly number[],
     /** What tokenizer_config.json says of BOS and EOS around a text; where it says nothing, the post-processor does. */
     private readonly around: { readonly bos?: boolean | undefined; readonly eos?: boolean | undefined } = {},
   ) {
-    const idOf = (token: string | undefined) => (token === undefined ? undefined : library.token_to_id(token));
-    this.vocabSize = [...library.get_vocab(true).values()].reduce((most, id) => Math.max(most, id + 1), 0);
-    this.addedTokenIds = new Set(library.get_added_tokens_decoder().keys());
+    const { addedTokens, encoder, tokens } = parts;
+    const idOf = (token: string | undefined) =>
+      token === undefined
+        ? undefined
+        : (addedTokens.find(({ content }) => content === token)?.id ?? encoder.vocabulary.get(token));
+    let vocabSize = 0;
+    for (const id of tokens.keys()) vocabSize = Math.max(vocabSize, id + 1);
+    this.vocabSize = vocabSize;
+    this.addedTokenIds = new Set(addedTokens.map(({ id }) => id));
     this.bosTokenId = idOf(specialTokens.bos_token);
     this.eosTokenId = idOf(specialTokens.eos_token) ?? stopIds[0];
     this.stopTokenIds = [...new Set([...(this.eosTokenId === undefined ? [] : [this.eosTokenId]), ...stopIds])];
@@ -55,8 +73,8 @@ export class HubTokenizer implements Tokenizer {
   /** The same tokenizer that also stops at `id`. */
   withStopToken(id: number | undefined): HubTokenizer {
     if (id === undefined || this.stopTokenIds.includes(id)) return this;
-    const { name, library, encoder, postProcessor, specialTokens, stopTokenIds, around } = this;
-    return new HubTokenizer(name, library, encoder, postProcessor, specialTokens, [...stopTokenIds, id], around);
+    const { name, parts, specialTokens, stopTokenIds, around } = this;
+    return new HubTokenizer(name, parts, specialTokens, [...stopTokenIds, id], around);
   }
 
   /** Whether the tokenizer starts a text with BOS. */
@@ -66,31 +84,36 @@ export class HubTokenizer implements Tokenizer {
 
   /** A text that spells BOS at its start itself doesn't get a second one. */
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
-    const ids = this.encoder.encode(text);
+    const ids = this.parts.encoder.encode(text);
     if (!options.addSpecialTokens) return ids;
     const { bosTokenId: bos, eosTokenId: eos, around } = this;
     const only = (id: number | undefined, wanted: boolean | undefined) => (wanted && id !== undefined ? [id] : []);
     const { before, after } =
       around.bos !== undefined || around.eos !== undefined
         ? { before: only(bos, around.bos), after: only(eos, around.eos) }
-        : this.postProcessor;
+        : this.parts.postProcessor;
     const coded = [...before, ...ids, ...after];
     return bos !== undefined && coded[0] === bos && coded[1] === bos ? coded.slice(1) : coded;
   }
 
   locate(text: string, offsets: readonly number[]): { ids: number[]; positions: TokenPosition[] } {
-    return locate(this.encoder, text, offsets);
+    return locate(this.parts.encoder, text, offsets);
   }
 
   /** The vocabulary's own spelling of an id, as `\u2581the` or `\u0120the`; undefined where there is none. */
   tokenAt(id: number): string | undefined {
-    return this.library.id_to_token(id);
+    return this.parts.tokens.get(id);
   }
 
   /** Ids beyond the vocabulary (a padded embedding has some) have no text and are left out. */
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string {
-    const known = ids.filter((id) => this.library.id_to_token(id) !== undefined);
-    return known.length === 0 ? '' : this.library.decode(known, { skip_special_tokens: options.skipSpecialTokens });
+    const { tokens, specialIds, decoder, cleansUp } = this.parts;
+    const known = ids.filter((id) => tokens.has(id) && !(options.skipSpecialTokens && specialIds.has(id)));
+    const decoded = decoder(
+      known.map((id) => tokens.get(id)!),
+      (place) => this.addedTokenIds.has(known[place]!),
+    ).join('');
+    return cleansUp ? cleanUp(decoded) : decoded;
   }
 
   /** The model's pad token where no turn ends with it, else another that no text is trained to end with. */
@@ -117,10 +140,7 @@ export async function openTokenizer(source: FileSource, stopIds: readonly number
   }
   const around = { bos: config?.boolean('add_bos_token'), eos: config?.boolean('add_eos_token') };
   try {
-    const encoder = new TextEncoderOfModel(tokenizer, readAddedTokens(tokenizer));
-    const postProcessor = readPostProcessor(tokenizer.object('post_processor'));
-    const library = openLibrary(tokenizer, config);
-    return new HubTokenizer(source.name, library, encoder, postProcessor, special, stopIds, around);
+    return new HubTokenizer(source.name, readParts(tokenizer, config), special, stopIds, around);
   } catch (cause) {
     const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\.$/, '');
     const code = cause instanceof GraftError ? cause.code : 'unsupported';
@@ -128,22 +148,23 @@ export async function openTokenizer(source: FileSource, stopIds: readonly number
   }
 }
 
-/** The library, for decoding: what only encoding needs is left out. */
-function openLibrary(tokenizer: JsonObject, config: JsonObject | undefined): LibraryTokenizer {
-  const model = tokenizer.object('model')?.value;
-  return new LibraryTokenizer(
-    {
-      added_tokens: [],
-      decoder: null,
-      ...tokenizer.value,
-      normalizer: null,
-      pre_tokenizer: null,
-      post_processor: null,
-      model: model && 'merges' in model ? { ...model, merges: [] } : model,
-    },
-    // The library's own default rewrites decoded text (" ." to "."); Transformers' default leaves it as it is.
-    { clean_up_tokenization_spaces: false, ...config?.value },
-  );
+function readParts(tokenizer: JsonObject, config: JsonObject | undefined): Parts {
+  const addedTokens = readAddedTokens(tokenizer);
+  const encoder = new TextEncoderOfModel(tokenizer, addedTokens);
+  const tokens = new Map(Array.from(encoder.vocabulary, ([token, id]) => [id, token]));
+  for (const { id, content } of addedTokens) tokens.set(id, content);
+  const additional = config?.get('additional_special_tokens');
+  const isSpecial = ({ content, special }: AddedToken) =>
+    special || (Array.isArray(additional) && additional.includes(content));
+  return {
+    encoder,
+    addedTokens,
+    postProcessor: readPostProcessor(tokenizer.object('post_processor')),
+    decoder: readDecoder(tokenizer.object('decoder')),
+    tokens,
+    specialIds: new Set(addedTokens.filter(isSpecial).map(({ id }) => id)),
+    cleansUp: config?.get('clean_up_tokenization_spaces') === true,
+  };
 }
 
 /** A special token is stored as its text, or as an object that has it as `content`. */

@@ -17,8 +17,10 @@ export class PairTable {
   /** A later rank of a pair replaces an earlier one. */
   set(left: number, right: number, rank: number, joined: number): void {
     const slot = this.slotOf(left, right);
-    this.keys.set([left, right], 2 * slot);
-    this.values.set([rank, joined], 2 * slot);
+    this.keys[2 * slot] = left;
+    this.keys[2 * slot + 1] = right;
+    this.values[2 * slot] = rank;
+    this.values[2 * slot + 1] = joined;
   }
 
   /** The rank of a pair, -1 where it doesn't join. */

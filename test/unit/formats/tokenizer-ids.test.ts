@@ -175,6 +175,23 @@ describe('places', () => {
     ]);
   });
 
+  it('in a very long word are where its tokens end', async () => {
+    const tokenizer = await openBytes([]);
+    const word = 'graph漢é'.repeat(1000);
+    const text = `the ${word} the`;
+    const ids = encode(tokenizer, ` ${word}`);
+    let spelled = 0;
+    const ends = ids.map((id) => (spelled += tokenizer.tokenAt(id)!.length));
+    const offsets = [3, 5, 9, 10, 2500, 2503, 6999, 7003, 7004];
+    const { positions } = tokenizer.locate(text, offsets);
+    const n = encode(tokenizer, 'the').length;
+    offsets.forEach((offset, i) => {
+      const bytes = new TextEncoder().encode(text.slice(3, offset)).length;
+      const before = n + ends.filter((end) => end <= bytes).length;
+      expect([offset, positions[i]]).toEqual([offset, { before, straddled: bytes > 0 && !ends.includes(bytes) }]);
+    });
+  });
+
   it("follow the whole text's added tokens, not those of a prefix", async () => {
     const tokenizer = await openBytes([
       { content: '<tool>' },
@@ -242,6 +259,33 @@ describe('openTokenizer', () => {
     ]);
     const both = { type: 'Sequence', processors: [{ type: 'ByteLevel', trim_offsets: true }, template] };
     expect(await around(both)).toEqual([1000, last, 2]);
+  });
+});
+
+describe('decoders', () => {
+  const decode = async (decoder: object | null, tokens: readonly string[]) => {
+    const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+    const tokenizer = await open({ decoder, model: { type: 'BPE', vocab, merges: [] } });
+    return tokenizer.decode(
+      tokens.map((token) => vocab[token]!),
+      { skipSpecialTokens: false },
+    );
+  };
+  const steps = (...decoders: object[]) => ({ type: 'Sequence', decoders });
+  const metaspace = (prepend_scheme: string) => ({ type: 'Metaspace', replacement: '▁', prepend_scheme });
+
+  // The Rust library gives these.
+  it.each([
+    ['bytes that are not UTF-8', steps({ type: 'ByteFallback' }), ['a', '<0x86>', '<0x4F>', 'b'], 'a\ufffd\ufffdb'],
+    ['a byte order mark', steps({ type: 'ByteFallback' }), ['a', '<0xEF>', '<0xBB>', '<0xBF>', 'b'], 'a\ufeffb'],
+    ['marks of spaces, one put before', metaspace('always'), ['▁a', '▁b'], 'a b'],
+    ['marks of spaces, none put before', metaspace('never'), ['▁a', '▁b'], ' a b'],
+    ['a space that is no mark', steps({ type: 'ByteFallback' }, metaspace('always')), ['<0x20>', '▁b'], '  b'],
+    ['pieces of words', { type: 'WordPiece', prefix: '##', cleanup: true }, ['do', '##g', '.', 'a'], 'dog. a'],
+    ['ends of words', { type: 'BPEDecoder', suffix: '</w>' }, ['do', 'g</w>', 'a</w>'], 'dog a'],
+    ['nothing', null, ['a', 'b'], 'a b'],
+  ])('%s', async (_name, decoder, tokens, text) => {
+    expect(await decode(decoder, tokens)).toBe(text);
   });
 });
 
