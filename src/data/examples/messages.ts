@@ -1,8 +1,7 @@
 /** Lists of messages, as OpenAI, ShareGPT and others write them, to messages as chat templates take them. */
-import { quote } from '../../core/format';
 import type { Message } from '../../core/text';
 import { joinParts } from './content';
-import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue } from './fields';
+import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue, quoteValue } from './fields';
 
 export interface Messages {
   readonly list: Message[];
@@ -49,7 +48,7 @@ const CONTENT_NAMES = ['content', 'value', 'text'];
  */
 export function readMessages(items: unknown, name: string, leftOut: LeftOut): Messages {
   if (!Array.isArray(items)) {
-    throw unusable(`must have a list of messages with role and content in ${name}, but has ${quote(items)}`);
+    throw unusable(`must have a list of messages with role and content in ${name}, but has ${quoteValue(items)}`);
   }
   const untrained: number[] = [];
   if (items.length > 0 && items.every((item) => typeof item === 'string')) {
@@ -57,7 +56,8 @@ export function readMessages(items: unknown, name: string, leftOut: LeftOut): Me
     return { list, untrained };
   }
   const list = items.map((item: unknown, i) => {
-    if (!isObject(item)) throw unusable(`has ${quote(item)} as message ${i + 1}, which must have role and content`);
+    if (!isObject(item))
+      throw unusable(`has ${quoteValue(item)} as message ${i + 1}, which must have role and content`);
     const { message, isTrained } = readMessage(item, i + 1, leftOut);
     if (!isTrained && message.role === 'assistant') untrained.push(i);
     return message;
@@ -73,7 +73,7 @@ function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message
     typeof written === 'string' ? (ROLES.get(written) ?? ROLES.get(written.trim().toLowerCase())) : undefined;
   if (role === undefined) {
     throw unusable(
-      `has the role ${quote(written)} in message ${place}; use system, developer, user, assistant or tool`,
+      `has the role ${quoteValue(written)} in message ${place}; use system, developer, user, assistant or tool`,
     );
   }
   if (isPlain(item, role)) return { message: item as Message, isTrained: true };
@@ -115,7 +115,7 @@ function readFields(message: Record<string, unknown>, place: number, leftOut: Le
   const calls = message['tool_calls'];
   if (calls !== undefined) {
     if (!Array.isArray(calls) || !calls.every(isObject)) {
-      throw unusable(`must have a list of objects as tool_calls of message ${place}, but has ${quote(calls)}`);
+      throw unusable(`must have a list of objects as tool_calls of message ${place}, but has ${quoteValue(calls)}`);
     }
     if (calls.length === 0) delete message['tool_calls'];
     else message['tool_calls'] = withoutNulls(calls, dropped);
@@ -134,7 +134,7 @@ function readFields(message: Record<string, unknown>, place: number, leftOut: Le
     const onlyCalls = message['role'] === 'assistant' && message['tool_calls'] !== undefined;
     if (onlyCalls && (content === null || content === undefined)) return;
     if (message['role'] === 'assistant' && (content === null || content === undefined)) message['content'] = '';
-    else throw unusable(`must have text as the content of message ${place}, but has ${quote(content ?? null)}`);
+    else throw unusable(`must have text as the content of message ${place}, but has ${quoteValue(content ?? null)}`);
   }
 }
 
@@ -151,7 +151,9 @@ function readCallText(message: Record<string, unknown>, place: number): void {
   }
   const calls: unknown[] = Array.isArray(value) ? value : [value];
   if (calls.length === 0 || !calls.every((call) => isObject(call) && typeof call['name'] === 'string')) {
-    throw unusable(`must have a call as JSON with name and arguments in message ${place}, but has ${quote(content)}`);
+    throw unusable(
+      `must have a call as JSON with name and arguments in message ${place}, but has ${quoteValue(content)}`,
+    );
   }
   message['role'] = 'assistant';
   message['content'] = '';
@@ -162,15 +164,15 @@ function readWeight(name: string, value: unknown, role: string, place: number, b
   const trained = value === 1 || value === true ? true : value === 0 || value === false ? false : undefined;
   if (trained === undefined) {
     throw unusable(
-      `has the ${name} ${quote(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,
+      `has the ${name} ${quoteValue(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,
     );
   }
   if (before !== undefined && before !== trained) {
-    throw unusable(`says of message ${place} both that it is trained and that it isn't (${name} ${quote(value)})`);
+    throw unusable(`says of message ${place} both that it is trained and that it isn't (${name} ${quoteValue(value)})`);
   }
   if (trained && role !== 'assistant' && role !== CALL) {
     throw unusable(
-      `has the ${name} ${quote(value)} in message ${place}, but only messages of the assistant can be trained, and it is the ${role}'s`,
+      `has the ${name} ${quoteValue(value)} in message ${place}, but only messages of the assistant can be trained, and it is the ${role}'s`,
     );
   }
   return trained;

@@ -1,6 +1,5 @@
 /** Fields that would change what is trained, and that supervised fine-tuning on text has no use for: the row is refused. */
-import { quote } from '../../core/format';
-import { fieldOf, unusable, type RowValue } from './fields';
+import { fieldOf, unusable, type RowValue, quoteValue } from './fields';
 
 /** Why a row with a value in the field can't be used, or undefined where the value doesn't matter. */
 type Refusal = (value: unknown, name: string) => string | undefined;
@@ -22,7 +21,7 @@ const goodOrBad: Refusal = (value, name) =>
 const weight: Refusal = (value, name) =>
   value === 1 || value === true
     ? undefined
-    : `has the ${name} ${quote(value)}, but every row counts the same: leave the row out, or the field`;
+    : `has the ${name} ${quoteValue(value)}, but every row counts the same: leave the row out, or the field`;
 
 const REFUSALS: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
   ['chosen', preference],

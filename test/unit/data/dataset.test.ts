@@ -386,6 +386,23 @@ describe('hostile rows', () => {
     expect(({} as { question?: string }).question).toBeUndefined();
   });
 
+  it('are left out where they are nested too deeply', async () => {
+    const deep = (open: string, close: string) => open.repeat(100_000) + close.repeat(100_000);
+    const objects = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+    expect(await refusal(`{"prompt": "p", "completion": "c", "tools": [${objects}]}`)).toMatch(
+      /nested more than 100 levels/,
+    );
+    for (const text of [
+      `{"prompt": "p", "completion": ${deep('[', ']')}}`,
+      `{"prompt": "p", "completion": "c", "question": ${deep('[', ']')}, "context": ${objects}}`,
+      deep('[', ']'),
+      `[${objects}]`,
+      `${objects}\n${deep('[', ']')}`,
+    ]) {
+      expect(await refusal(text)).toMatch(/^data\.jsonl/);
+    }
+  });
+
   it('give a dataset or a bad-data error, whatever the text', async () => {
     const rows = fc.oneof(
       fc.string(),
