@@ -162,9 +162,11 @@ function stringsIn(value: unknown): string[] {
   return texts;
 }
 
-/** What a conversation asks, by which other columns are compared with it. */
-export function askedTexts({ messages }: Conversation): string[] {
-  return messages.filter(({ role }) => role !== 'assistant').map(contentOf);
+/** What a row asks, with which its other columns are compared: whole, and the field by itself that asks it. */
+export function askedTexts(row: RowValue, { rule }: RowPlan, { messages }: Conversation): string[] {
+  const main = fieldOf(row, rule.main);
+  const asked = messages.filter(({ role }) => role !== 'assistant').map(contentOf);
+  return typeof main === 'string' ? [main, ...asked] : asked;
 }
 
 /** Every answer that is trained has to have text, and one there must be. */

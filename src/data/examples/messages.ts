@@ -1,7 +1,8 @@
 /** Lists of messages, as OpenAI, ShareGPT and others write them, to messages as chat templates take them. */
 import type { Message } from '../../core/text';
 import { joinParts } from './content';
-import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue, quoteValue } from './fields';
+import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue, quoteValue, fieldOf } from './fields';
+import { MEDIA_FIELDS } from './refusals';
 
 export interface Messages {
   readonly list: Message[];
@@ -38,6 +39,18 @@ const WEIGHTS = new Set([
   'loss',
 ]);
 
+/** The fields of turns that are written as pairs. */
+const TURNS = [
+  ['input', 'output'],
+  ['user', 'assistant'],
+  ['human', 'assistant'],
+  ['human', 'gpt'],
+  ['question', 'answer'],
+  ['prompt', 'response'],
+];
+
+const MEDIA = new Set(MEDIA_FIELDS);
+
 /** Names that a message's role and content go by, the first of them before the others. */
 const ROLE_NAMES = ['role', 'from'];
 const CONTENT_NAMES = ['content', 'value', 'text'];
@@ -46,11 +59,14 @@ const CONTENT_NAMES = ['content', 'value', 'text'];
  * Reads a field that holds messages: objects with role and content or from and value, or texts of the user and the
  * assistant in turn. Fields that are null are dropped; all others are handed on as they are.
  */
-export function readMessages(items: unknown, name: string, leftOut: LeftOut): Messages {
+export function readMessages(field: unknown, name: string, leftOut: LeftOut): Messages {
+  const items = typeof field === 'string' ? parseList(field) : field;
   if (!Array.isArray(items)) {
     throw unusable(`must have a list of messages with role and content in ${name}, but has ${quoteValue(items)}`);
   }
   const untrained: number[] = [];
+  const turns = readTurns(items);
+  if (turns) return { list: turns, untrained };
   if (items.length > 0 && items.every((item) => typeof item === 'string')) {
     const list = items.map((content, i): Message => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
     return { list, untrained };
@@ -63,6 +79,31 @@ export function readMessages(items: unknown, name: string, leftOut: LeftOut): Me
     return message;
   });
   return { list, untrained };
+}
+
+/** A list that a table holds as JSON text; anything else as it is. */
+function parseList(text: string): unknown {
+  if (!text.trimStart().startsWith('[')) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Turns as objects with what is asked and what is answered, and nothing else. */
+function readTurns(items: readonly unknown[]): Message[] | undefined {
+  const pair = isObject(items[0])
+    ? TURNS.find((names) => names.every((name) => fieldOf(items[0] as RowValue, name) !== undefined))
+    : undefined;
+  if (!pair) return undefined;
+  const texts = items.map((item) => pair.map((name) => (isObject(item) ? fieldOf(item, name) : undefined)));
+  const isTurn = (item: unknown) => Object.keys(item as object).length === 2;
+  if (!items.every(isTurn) || !texts.flat().every((text) => typeof text === 'string')) return undefined;
+  return texts.flatMap(([asked, answered]) => [
+    { role: 'user', content: asked as string },
+    { role: 'assistant', content: answered as string },
+  ]);
 }
 
 function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message: Message; isTrained: boolean } {
@@ -84,7 +125,9 @@ function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message
     if (name === roleName) message['role'] = role;
     else if (name === contentName) message['content'] = value;
     else if (value === null) continue;
-    else if (WEIGHTS.has(name)) trained = readWeight(name, value, role, place, trained);
+    else if (MEDIA.has(name) && fieldOf(item, name) !== undefined) {
+      throw unusable(`has ${name} in message ${place}, but only text is trained`);
+    } else if (WEIGHTS.has(name)) trained = readWeight(name, value, role, place, trained);
     else if (name === 'train_detail')
       throw unusable(`has train_detail in message ${place}: parts of a message can't be left untrained`);
     else setOwn(message, name, value);

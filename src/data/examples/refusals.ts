@@ -61,6 +61,12 @@ export function refusedAlone(name: string): boolean {
   return refusal === candidates || refusal === tree;
 }
 
+/** Whether the name of a field alone tells that an object is a row; a list called train may hold the rows. */
+export function marksRow(name: string): boolean {
+  const refusal = REFUSALS.get(name);
+  return refusal !== undefined && refusal !== weight;
+}
+
 /** Whether some values of a field are refused. */
 export function mayRefuse(name: string): boolean {
   return REFUSALS.has(name);

@@ -119,6 +119,7 @@ describe('a row that can not be used is left out with the reason', () => {
     [{ messages: [{ role: 'user', content: [{ type: 'image', image: 'x' }] }] }, /has an image part in message 1/],
     [{ messages: [{ role: 'user', content: [{ image_url: { url: 'x' } }] }] }, /has an image_url part in message 1/],
     [{ messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }, /has an input_audio part/],
+    [{ messages: [{ role: 'user', content: 'u', images: ['x'] }, turns('', 'a')[1]] }, /has images in message 1/],
     [{ messages: [{ role: 'user', content: 5 }] }, /must have text as the content of message 1, but has 5/],
     [{ messages: [{ role: 'user', content: null }, ...turns('u', 'a')] }, /content of message 1, but has null/],
     [{ messages: [null] }, /has null as message 1/],
@@ -233,6 +234,22 @@ describe('what a row means', () => {
     [{ prompt: turns('p', '').slice(0, 1), completion: 'c' }, turns('p', 'c')],
     [{ prompt: 'p', completion: { role: 'assistant', content: 'c' } }, turns('p', 'c')],
     [{ messages: [], instruction: 'p', output: 'r' }, turns('p', 'r')],
+    [{ problem: 'p', solution: 'r', answer: '3' }, turns('p', 'r')],
+    [{ inputs: 'p', targets: 'r' }, turns('p', 'r')],
+    [
+      {
+        conversation: [
+          { input: 'a', output: 'b' },
+          { input: 'c', output: 'd' },
+        ],
+      },
+      [...turns('a', 'b'), ...turns('c', 'd')],
+    ],
+    [{ messages: JSON.stringify(turns('u', 'a')) }, turns('u', 'a')],
+    [
+      { instruction: 'Say.', input: 'ja', output: 'ja', prompt: 'Below.\n\n### Instruction:\nSay.\n\n### Input:\nja' },
+      turns('Say.\nja', 'ja'),
+    ],
     [{ instruction: '', input: '', output: '', prompt: 'p', completion: 'r' }, turns('p', 'r')],
     [
       {
@@ -346,6 +363,12 @@ describe('fields that are left out are named', () => {
       'label, id and "odd name" are left out: no format of a dataset uses them.',
     ]);
   });
+
+  it('beside token ids', async () =>
+    expect(await notices({ input_ids: [1, 2], token_type_ids: [0, 0], text: 'x' })).toEqual([
+      'token_type_ids is left out: no format of a dataset uses it.',
+      'text is left out: rows with input_ids are read by that.',
+    ]));
 
   it('with what is read instead where a row fits several formats', async () => {
     const both = { messages: turns('u', 'a'), prompt: 'u', completion: 'a' };
