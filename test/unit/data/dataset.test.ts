@@ -5,6 +5,7 @@ import { errorCode } from '../../../src/core/errors';
 import { quote } from '../../../src/core/format';
 import type { Message } from '../../../src/core/text';
 import { parseDataset, type Dataset } from '../../../src/data/dataset';
+import { PromptReader } from '../../../src/data/examples/reader';
 import { jsonErrorOffset } from '../../../src/data/json-error';
 import { hasReference, reference } from '../../support/reference';
 
@@ -501,6 +502,16 @@ describe('every field of every row', () => {
     .chain((names) => fc.tuple(base, ...names.map((name) => columns[name]!.map((value) => [name, value] as const))))
     .map(([fields, ...others]) => JSON.stringify({ ...fields, ...Object.fromEntries(others) }));
 
+  /** Whether a row can be read as a prompt, or the code of the error. */
+  const asks = (value: object) => {
+    try {
+      new PromptReader().read(value as Record<string, unknown>);
+      return 'read';
+    } catch (error) {
+      return errorCode(error);
+    }
+  };
+
   it('is used, named as left out, or a row is left out with the reason', async () => {
     let used = 0;
     await fc.assert(
@@ -510,6 +521,7 @@ describe('every field of every row', () => {
           [...rows, '{"question": "q", "answer": "a"}'].join('\n'),
           { maxBadRows: 1 },
         );
+        for (const text of rows) expect(['read', 'bad-data']).toContain(asks(JSON.parse(text) as object));
         const places = [...examples, ...skipped].map((one) => one.row).sort((a, b) => a - b);
         expect(places).toEqual([...rows, ''].map((_, i) => i + 1));
         for (const { reason } of skipped) expect(reason).toMatch(/^(has|must have|is|says) /);
