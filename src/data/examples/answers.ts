@@ -38,6 +38,6 @@ function readText(value: unknown, name: string, leftOut: LeftOut): string {
       `has several texts in ${name}: several answers to one prompt are for grpo or reward models, not for fine-tuning`,
     );
   }
-  leftOut.remark(`Of several texts in ${name} the first is trained, and the others are left out`);
+  leftOut.remark(`Of several texts in ${name} the first is trained, and the others are left out.`);
   return first;
 }

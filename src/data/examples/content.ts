@@ -33,7 +33,7 @@ export function joinParts(parts: readonly unknown[], place: number, leftOut: Lef
     if (typeof text !== 'string') throw unusable(`has a part of message ${place} without text: ${quoteValue(part)}`);
     (isReasoning ? reasoning : texts).push(text);
     for (const other of fields.keys()) {
-      if (other !== name) leftOut.remark(`The field ${quoteValue(other)} of parts of a message is left out`);
+      if (other !== name) leftOut.addPartField(other);
     }
   }
   return { text: texts.join(''), reasoning: reasoning.length > 0 ? reasoning.join('') : undefined };

@@ -226,7 +226,7 @@ function readTools(field: unknown, leftOut: LeftOut): readonly unknown[] | undef
     throw unusable(`must have a list of functions in tools, but has ${quoteValue(field)}`);
   }
   if (value.length === 0) return undefined;
-  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does');
+  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does.');
   const tools = typeof field === 'string' ? value : (withoutNulls(value, dropped) as RowValue[]);
   return tools.map((tool) =>
     typeof tool['name'] === 'string' && tool['type'] === undefined && tool['function'] === undefined

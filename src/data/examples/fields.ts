@@ -84,7 +84,8 @@ export class LeftOut {
   private readonly unknown = new Map<string, number>();
   /** By what the rows are read by instead. */
   private readonly other = new Map<string, Map<string, number>>();
-  private readonly remarks = new Map<string, number>();
+  private readonly partFields = new Set<string>();
+  private readonly remarks = new Set<string>();
 
   /** A field that no format uses. */
   addUnknown(name: string): void {
@@ -98,9 +99,14 @@ export class LeftOut {
     increase(names, name);
   }
 
-  /** Anything else to say of some rows, as a sentence without its end: ` in 3 of 10 rows.` follows. */
+  /** A field of a part of a message's content. */
+  addPartField(name: string): void {
+    this.partFields.add(name);
+  }
+
+  /** Anything else to say of some rows: a whole sentence. */
   remark(sentence: string): void {
-    increase(this.remarks, sentence);
+    this.remarks.add(sentence);
   }
 
   /** A sentence for each kind of thing that is left out. */
@@ -114,9 +120,10 @@ export class LeftOut {
         `${subject(names, rowCount)} left out: rows with ${readBy} are read by ${readBy.includes(' ') ? 'those' : 'that'}.`,
       );
     }
-    for (const [sentence, count] of this.remarks) {
-      sentences.push(`${sentence} (${formatCount(count)} of ${formatCount(rowCount)} rows).`);
+    if (this.partFields.size > 0) {
+      sentences.push(`Parts of messages are read by type and text, without ${listNames([...this.partFields])}.`);
     }
+    sentences.push(...this.remarks);
     return sentences;
   }
 }

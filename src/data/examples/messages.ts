@@ -149,7 +149,7 @@ function firstOf(item: RowValue, names: readonly string[]): string | undefined {
 
 /** Content as text, calls as a list of objects. */
 function readFields(message: Record<string, unknown>, place: number, leftOut: LeftOut): void {
-  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does');
+  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does.');
   if (isObject(message['function_call']) && message['tool_calls'] === undefined) {
     // The older form of OpenAI's tool_calls.
     message['tool_calls'] = [{ type: 'function', function: message['function_call'] }];

@@ -316,9 +316,7 @@ describe('what a row means', () => {
     expect(dataset.examples[0]).toMatchObject({
       conversation: { messages: [turns('u', '')[0], { role: 'assistant', content: null, tool_calls: [bare] }] },
     });
-    expect(dataset.notices).toEqual([
-      'Null fields inside tool calls and tools are left out, as TRL does (1 of 1 rows).',
-    ]);
+    expect(dataset.notices).toEqual(['Null fields inside tool calls and tools are left out, as TRL does.']);
   });
 
   it('joins parts of text, and takes those of reasoning aside', async () => {
@@ -371,6 +369,13 @@ describe('fields that are left out are named', () => {
       'text is left out: rows with input_ids are read by that.',
     ]));
 
+  it('in the parts of messages', async () => {
+    const content = [{ type: 'text', text: 'u', cache_control: { type: 'ephemeral' } }];
+    expect(await notices({ messages: [{ role: 'user', content }, turns('', 'a')[1]] })).toEqual([
+      'Parts of messages are read by type and text, without cache_control.',
+    ]);
+  });
+
   it('with what is read instead where a row fits several formats', async () => {
     const both = { messages: turns('u', 'a'), prompt: 'u', completion: 'a' };
     expect(await notices(both)).toEqual(['prompt and completion are left out: rows with messages are read by that.']);
@@ -379,7 +384,7 @@ describe('fields that are left out are named', () => {
       'prompt and text are left out: rows with instruction and output are read by those.',
     ]);
     expect(await notices({ context: 'c', question: 'q', answers: ['a', 'b', 'a'] })).toEqual([
-      'Of several texts in answers the first is trained, and the others are left out (1 of 1 rows).',
+      'Of several texts in answers the first is trained, and the others are left out.',
     ]);
   });
 
