@@ -3,6 +3,8 @@ import { quote } from '../core/format';
 
 /** All tokens but strings, which may be too long for a regular expression. */
 const TOKEN = /(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:])/y;
+/** What may follow a backslash, beside u and four digits. */
+const ESCAPED = new Set('"\\/bfnrt');
 const SPACE = /[ \t\n\r]*/y;
 
 /**
@@ -95,7 +97,9 @@ function readString(text: string, start: number): { end: number; fault?: string 
       return { end: i, fault: `${name} inside a text, which must be escaped or whose closing quote is missing` };
     }
     if (code !== 0x5c) continue;
-    if (!/^\\(["\\/bfnrt]|u[0-9a-fA-F]{4})/.test(text.slice(i, i + 6))) {
+    const escaped = text[i + 1] ?? '';
+    const isEscape = escaped === 'u' ? /^[0-9a-fA-F]{4}/.test(text.slice(i + 2, i + 6)) : ESCAPED.has(escaped);
+    if (!isEscape) {
       if (i + 1 >= text.length) break;
       return { end: i, fault: `${quote(text.slice(i, i + 2))} is not an escape of JSON` };
     }

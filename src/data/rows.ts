@@ -1,12 +1,13 @@
 /** Dataset files to rows: JSON, JSON Lines, or JSON objects one after another, told from the content and not from the name. */
 import { GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
-import { quote } from '../core/format';
 import { jsonFault } from '../core/json-error';
+import { quoteValue } from './examples/fields';
 import { hasRowField } from './examples/formats';
 import { listNames } from './left-out';
 import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
 import { isLfsPointer, textKind } from './reading/kinds';
+import { linesOf } from './reading/lines';
 import { splitValues } from './reading/values';
 
 /** One row, still untrusted: read its own fields only. */
@@ -68,7 +69,7 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
     );
   }
   if (isLarge) return true;
-  const firstLine = firstLineOf(text);
+  const firstLine = linesOf(text.trimStart()).next().value?.trimEnd() ?? '';
   if (opening === '[') {
     const values = parse(text);
     if (Array.isArray(values)) {
@@ -97,17 +98,17 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
 
 /** Reads one row a line; returns how many lines there are. */
 function readLines(collected: RowCollector, text: string, firstLine: number): number {
-  const lines = text.includes('\r') ? text.split(/\r\n|\n|\r/) : text.split('\n');
-  lines.forEach((line, i) => {
-    const row = firstLine + i;
+  let row = firstLine;
+  for (const line of linesOf(text)) {
     const value = parse(line);
     if (value !== undefined) collected.add(`line ${row}`, row, value);
     else if (line.trim() !== '') {
       const { column, what } = jsonFault(line);
       collected.refuse(row, `is not valid JSON at line ${row}, column ${column}: ${what}`);
     }
-  });
-  return lines.length - 1;
+    row++;
+  }
+  return row - firstLine;
 }
 
 /** What the rows of one file make up. */
@@ -120,7 +121,7 @@ class RowCollector {
 
   add(place: string, row: number, value: unknown): void {
     if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value });
-    else this.refuse(row, `is ${quote(value)}, but a row must be an object with named fields`);
+    else this.refuse(row, `is ${quoteValue(value)}, but a row must be an object with named fields`);
   }
 
   refuse(row: number, reason: string): void {
@@ -167,16 +168,10 @@ function isRowList(entry: [string, unknown]): entry is [string, unknown[]] {
   return Array.isArray(entry[1]) && entry[1].length > 0 && entry[1].every((item) => typeof item === 'object');
 }
 
-/** The first line that isn't blank. */
-function firstLineOf(text: string): string {
-  const start = text.search(/\S/);
-  const ends = ['\n', '\r'].map((end) => text.indexOf(end, start)).filter((end) => end >= 0);
-  return text.slice(start, Math.min(text.length, ...ends)).trimEnd();
-}
-
 /** Whether any line is a JSON object by itself. */
 function hasRowLine(text: string): boolean {
-  return text.split(/\r\n|\n|\r/).some((line) => line.trimStart().startsWith('{') && isObject(parse(line)));
+  for (const line of linesOf(text)) if (line.trimStart().startsWith('{') && isObject(parse(line))) return true;
+  return false;
 }
 
 function notJson(fileName: string, text: string): GraftError {

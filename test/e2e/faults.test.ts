@@ -11,8 +11,16 @@ import { tinyRows, writeTinyModel } from '../support/tiny-model';
 
 describe('data', () => {
   const CASES: [string, string, RegExp][] = [
-    ['a row that is not JSON', '{"question": "a", "answer": "b"}\n{"question": "a", answer}\n', /bad\.jsonl, line 2/],
-    ['a row without an answer', '{"question": "a", "answer": "b"}\n{"question": "a", "answer": ""}\n', /line 2/],
+    [
+      'a row that is not JSON',
+      '{"question": "a", "answer": "b"}\n{"question": "a", answer}\n',
+      /bad\.jsonl: .* line 2/,
+    ],
+    [
+      'a row without an answer',
+      '{"question": "a", "answer": "b"}\n{"question": "a", "answer": ""}\n',
+      /row 2 has an empty answer/,
+    ],
     ['nothing to train on', '{"input_ids": [1, 2, 3], "labels": [-100, -100, -100]}\n', /train/],
     ['an empty file', '\n', /no rows/],
   ];

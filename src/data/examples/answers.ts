@@ -1,7 +1,6 @@
 /** The field with a row's answer: a text, messages, or one of the forms that question sets have. */
-import { quote } from '../../core/format';
 import type { Message } from '../../core/text';
-import { fieldOf, isObject, unusable, type LeftOut, type RowValue } from './fields';
+import { fieldOf, isObject, unusable, type LeftOut, type RowValue, quoteValue } from './fields';
 import { readMessages, type Messages } from './messages';
 
 /** The assistant's turns that answer a prompt. */
@@ -20,7 +19,7 @@ export function readAnswer(row: RowValue, name: string, leftOut: LeftOut): Messa
 function readKeywords(value: unknown): string {
   if (typeof value === 'string') return value;
   if (Array.isArray(value) && value.every((word) => typeof word === 'string')) return value.join(', ');
-  throw unusable(`must have words in answer_keywords, but has ${quote(value)}`);
+  throw unusable(`must have words in answer_keywords, but has ${quoteValue(value)}`);
 }
 
 function readText(value: unknown, name: string, leftOut: LeftOut): string {
@@ -30,7 +29,7 @@ function readText(value: unknown, name: string, leftOut: LeftOut): string {
   const list = isSquad ? value['text'] : value;
   if (typeof list === 'string') return list;
   if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) {
-    throw unusable(`must have text in ${name}, but has ${quote(value)}`);
+    throw unusable(`must have text in ${name}, but has ${quoteValue(value)}`);
   }
   const [first = '', second] = new Set(list);
   if (second === undefined) return first;
@@ -39,6 +38,6 @@ function readText(value: unknown, name: string, leftOut: LeftOut): string {
       `has several texts in ${name}: several answers to one prompt are for grpo or reward models, not for fine-tuning`,
     );
   }
-  leftOut.remark(`Of several texts in ${name} the first is trained, and the others are left out`);
+  leftOut.remark(`Of several texts in ${name} the first is trained, and the others are left out.`);
   return first;
 }

@@ -1,8 +1,17 @@
 /** Rows to conversations: the prompt's parts joined, the system message in front, what the template gets beside. */
-import { quote } from '../../core/format';
 import { contentOf, type Conversation, type Message } from '../../core/text';
 import { readAnswer } from './answers';
-import { fieldOf, isObject, setOwn, textOf, unusable, withoutNulls, type LeftOut, type RowValue } from './fields';
+import {
+  fieldOf,
+  isObject,
+  setOwn,
+  textOf,
+  unusable,
+  withoutNulls,
+  type LeftOut,
+  type RowValue,
+  quoteValue,
+} from './fields';
 import { ASKING_FIELDS, SYSTEM_FIELDS, type Purpose, type RowPlan } from './formats';
 import { readMessages, type Messages } from './messages';
 
@@ -55,7 +64,7 @@ function readHistory(value: unknown): Message[] {
   const isPair = (pair: unknown): pair is [string, string] =>
     Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string');
   if (!Array.isArray(value) || !value.every(isPair)) {
-    throw unusable(`must have pairs of question and answer in history, but has ${quote(value)}`);
+    throw unusable(`must have pairs of question and answer in history, but has ${quoteValue(value)}`);
   }
   return value.flatMap(([user, assistant]) => [
     { role: 'user', content: user },
@@ -110,7 +119,7 @@ function contextOf(row: RowValue): string {
   const value = fieldOf(row, 'context');
   if (!Array.isArray(value)) return textOf(row, 'context') ?? '';
   if (value.every((text) => typeof text === 'string')) return value.join('\n\n');
-  throw unusable(`must have text in context, but has ${quote(value)}`);
+  throw unusable(`must have text in context, but has ${quoteValue(value)}`);
 }
 
 /**
@@ -141,14 +150,23 @@ function checkHeld(row: RowValue, name: string, texts: readonly string[], readBy
 
 /** All texts in a value, at any depth; numbers as texts. */
 function stringsIn(value: unknown): string[] {
-  if (typeof value === 'string') return [value];
-  if (typeof value !== 'object' || value === null) return value === undefined || value === null ? [] : [quote(value)];
-  return Object.values(value).flatMap(stringsIn);
+  const texts: string[] = [];
+  const rest: unknown[] = [value];
+  while (rest.length > 0) {
+    const item = rest.pop();
+    if (typeof item === 'string') texts.push(item);
+    else if (typeof item === 'object' && item !== null)
+      for (const inner of Object.values(item).reverse()) rest.push(inner);
+    else if (item !== undefined && item !== null) texts.push(quoteValue(item));
+  }
+  return texts;
 }
 
-/** What a conversation asks, by which other columns are compared with it. */
-export function askedTexts({ messages }: Conversation): string[] {
-  return messages.filter(({ role }) => role !== 'assistant').map(contentOf);
+/** What a row asks, with which its other columns are compared: whole, and the field by itself that asks it. */
+export function askedTexts(row: RowValue, { rule }: RowPlan, { messages }: Conversation): string[] {
+  const main = fieldOf(row, rule.main);
+  const asked = messages.filter(({ role }) => role !== 'assistant').map(contentOf);
+  return typeof main === 'string' ? [main, ...asked] : asked;
 }
 
 /** Every answer that is trained has to have text, and one there must be. */
@@ -176,11 +194,11 @@ function readTemplateFields(row: RowValue, leftOut: LeftOut): Omit<Conversation,
   const tools = readTools(fieldOf(row, 'tools') ?? functions, leftOut);
   const documents = fieldOf(row, 'documents');
   if (documents !== undefined && documents !== '' && !Array.isArray(documents)) {
-    throw unusable(`must have a list in documents, but has ${quote(documents)}`);
+    throw unusable(`must have a list in documents, but has ${quoteValue(documents)}`);
   }
   const kwargs = fieldOf(row, 'chat_template_kwargs');
   if (kwargs !== undefined && !isObject(kwargs)) {
-    throw unusable(`must have an object in chat_template_kwargs, but has ${quote(kwargs)}`);
+    throw unusable(`must have an object in chat_template_kwargs, but has ${quoteValue(kwargs)}`);
   }
   const variables: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(kwargs ?? {})) if (value !== null) setOwn(variables, name, value);
@@ -200,15 +218,15 @@ function readTools(field: unknown, leftOut: LeftOut): readonly unknown[] | undef
     try {
       value = JSON.parse(field) as unknown;
     } catch {
-      throw unusable(`must have JSON in tools, but has ${quote(field)}`);
+      throw unusable(`must have JSON in tools, but has ${quoteValue(field)}`);
     }
     if (value === null) return undefined;
   }
   if (!Array.isArray(value) || !value.every(isObject)) {
-    throw unusable(`must have a list of functions in tools, but has ${quote(field)}`);
+    throw unusable(`must have a list of functions in tools, but has ${quoteValue(field)}`);
   }
   if (value.length === 0) return undefined;
-  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does');
+  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does.');
   const tools = typeof field === 'string' ? value : (withoutNulls(value, dropped) as RowValue[]);
   return tools.map((tool) =>
     typeof tool['name'] === 'string' && tool['type'] === undefined && tool['function'] === undefined

@@ -3,6 +3,11 @@ import { GraftError } from '../../core/errors';
 import { formatCount, quote } from '../../core/format';
 import { listNames } from '../left-out';
 
+/** Characters, items or fields of a value of which a message quotes the beginning. */
+const MAX_QUOTED = 80;
+/** Levels of nesting that anything within a row may have. */
+const MAX_DEPTH = 100;
+
 export type RowValue = Readonly<Record<string, unknown>>;
 
 /** A row that can't be used. `reason` is the rest of a sentence that begins with the row: `has an empty output`. */
@@ -21,7 +26,25 @@ export function fieldOf(value: RowValue, name: string): unknown {
 export function textOf(value: RowValue, name: string): string | undefined {
   const field = fieldOf(value, name);
   if (field === undefined || typeof field === 'string') return field;
-  throw unusable(`must have text in ${name}, but has ${quote(field)}`);
+  throw unusable(`must have text in ${name}, but has ${quoteValue(field)}`);
+}
+
+/** A value as a message quotes it, which may be long or nested deeply. */
+export function quoteValue(value: unknown): string {
+  return quote(preview(value, 3));
+}
+
+/** What of a value a message has room for. */
+function preview(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return value.slice(0, MAX_QUOTED);
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === 0) return '…';
+  if (Array.isArray(value)) return value.slice(0, MAX_QUOTED).map((item) => preview(item, depth - 1));
+  const shown: Record<string, unknown> = {};
+  for (const name of Object.keys(value).slice(0, MAX_QUOTED)) {
+    setOwn(shown, name.slice(0, MAX_QUOTED), preview((value as RowValue)[name], depth - 1));
+  }
+  return shown;
 }
 
 /** Whether a value is an object with named fields. */
@@ -44,13 +67,14 @@ export function setOwn(target: Record<string, unknown>, name: string, value: unk
  * A value without the fields that are null, at any depth; list items stay. Tables fill the fields that other rows
  * have with null, and TRL drops them the same way (`remove_none_values`).
  */
-export function withoutNulls(value: unknown, found: () => void): unknown {
-  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, found));
-  if (!isObject(value)) return value;
+export function withoutNulls(value: unknown, found: () => void, depth = 0): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > MAX_DEPTH) throw unusable(`has a value nested more than ${MAX_DEPTH} levels deep`);
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, found, depth + 1));
   const kept: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) {
     if (field === null) found();
-    else setOwn(kept, name, withoutNulls(field, found));
+    else setOwn(kept, name, withoutNulls(field, found, depth + 1));
   }
   return kept;
 }
@@ -60,7 +84,8 @@ export class LeftOut {
   private readonly unknown = new Map<string, number>();
   /** By what the rows are read by instead. */
   private readonly other = new Map<string, Map<string, number>>();
-  private readonly remarks = new Map<string, number>();
+  private readonly partFields = new Set<string>();
+  private readonly remarks = new Set<string>();
 
   /** A field that no format uses. */
   addUnknown(name: string): void {
@@ -74,9 +99,14 @@ export class LeftOut {
     increase(names, name);
   }
 
-  /** Anything else to say of some rows, as a sentence without its end: ` in 3 of 10 rows.` follows. */
+  /** A field of a part of a message's content. */
+  addPartField(name: string): void {
+    this.partFields.add(name);
+  }
+
+  /** Anything else to say of some rows: a whole sentence. */
   remark(sentence: string): void {
-    increase(this.remarks, sentence);
+    this.remarks.add(sentence);
   }
 
   /** A sentence for each kind of thing that is left out. */
@@ -90,9 +120,10 @@ export class LeftOut {
         `${subject(names, rowCount)} left out: rows with ${readBy} are read by ${readBy.includes(' ') ? 'those' : 'that'}.`,
       );
     }
-    for (const [sentence, count] of this.remarks) {
-      sentences.push(`${sentence} (${formatCount(count)} of ${formatCount(rowCount)} rows).`);
+    if (this.partFields.size > 0) {
+      sentences.push(`Parts of messages are read by type and text, without ${listNames([...this.partFields])}.`);
     }
+    sentences.push(...this.remarks);
     return sentences;
   }
 }

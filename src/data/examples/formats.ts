@@ -2,7 +2,7 @@
 import { quote } from '../../core/format';
 import type { DatasetFormat } from '../example';
 import { listNames } from '../left-out';
-import { mayRefuse, refusedAlone } from './refusals';
+import { marksRow, mayRefuse, refusedAlone } from './refusals';
 import { TOKEN_FIELDS } from './tokens';
 import type { RowValue } from './fields';
 
@@ -44,10 +44,14 @@ const PAIRS: readonly (readonly [DatasetFormat, string, string])[] = [
   ['prompt-completion', 'query', 'response'],
   ['prompt-completion', 'query', 'answer'],
   ['prompt-completion', 'query', 'output'],
+  ['question-answer', 'problem', 'solution'],
+  ['question-answer', 'problem', 'answer'],
+  ['prompt-completion', 'inputs', 'targets'],
   ['prompt-completion', 'input', 'output'],
   ['prompt-completion', 'input', 'response'],
   ['prompt-completion', 'input', 'completion'],
   ['prompt-completion', 'input', 'answer'],
+  ['prompt-completion', 'input', 'target'],
 ];
 
 /**
@@ -78,7 +82,7 @@ const RULES: readonly FormatRule[] = [
 ];
 
 /** Where only what is asked matters, an answer may be missing. */
-const UNANSWERED: readonly FormatRule[] = ['instruction', 'prompt', 'question', 'query', 'input'].map((main) => ({
+const UNANSWERED: readonly FormatRule[] = [...new Set(PAIRS.map(([, main]) => main))].map((main) => ({
   ...RULES.find((known) => known.kind === 'pair' && known.main === main)!,
   answer: undefined,
 }));
@@ -166,7 +170,7 @@ function isEmptyList(value: unknown): boolean {
 
 /** Whether an object has a field that a row would have. */
 export function hasRowField(value: RowValue): boolean {
-  return Object.keys(value).some((name) => KNOWN.has(name) || mayRefuse(name));
+  return Object.keys(value).some((name) => KNOWN.has(name) || marksRow(name));
 }
 
 const EXPECTED = 'expected instruction/output, messages, prompt/completion, question/answer, text, or input_ids/labels';

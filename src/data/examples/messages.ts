@@ -1,8 +1,8 @@
 /** Lists of messages, as OpenAI, ShareGPT and others write them, to messages as chat templates take them. */
-import { quote } from '../../core/format';
 import type { Message } from '../../core/text';
 import { joinParts } from './content';
-import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue } from './fields';
+import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue, quoteValue, fieldOf } from './fields';
+import { MEDIA_FIELDS } from './refusals';
 
 export interface Messages {
   readonly list: Message[];
@@ -39,6 +39,18 @@ const WEIGHTS = new Set([
   'loss',
 ]);
 
+/** The fields of turns that are written as pairs. */
+const TURNS = [
+  ['input', 'output'],
+  ['user', 'assistant'],
+  ['human', 'assistant'],
+  ['human', 'gpt'],
+  ['question', 'answer'],
+  ['prompt', 'response'],
+];
+
+const MEDIA = new Set(MEDIA_FIELDS);
+
 /** Names that a message's role and content go by, the first of them before the others. */
 const ROLE_NAMES = ['role', 'from'];
 const CONTENT_NAMES = ['content', 'value', 'text'];
@@ -47,22 +59,51 @@ const CONTENT_NAMES = ['content', 'value', 'text'];
  * Reads a field that holds messages: objects with role and content or from and value, or texts of the user and the
  * assistant in turn. Fields that are null are dropped; all others are handed on as they are.
  */
-export function readMessages(items: unknown, name: string, leftOut: LeftOut): Messages {
+export function readMessages(field: unknown, name: string, leftOut: LeftOut): Messages {
+  const items = typeof field === 'string' ? parseList(field) : field;
   if (!Array.isArray(items)) {
-    throw unusable(`must have a list of messages with role and content in ${name}, but has ${quote(items)}`);
+    throw unusable(`must have a list of messages with role and content in ${name}, but has ${quoteValue(items)}`);
   }
   const untrained: number[] = [];
+  const turns = readTurns(items);
+  if (turns) return { list: turns, untrained };
   if (items.length > 0 && items.every((item) => typeof item === 'string')) {
     const list = items.map((content, i): Message => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
     return { list, untrained };
   }
   const list = items.map((item: unknown, i) => {
-    if (!isObject(item)) throw unusable(`has ${quote(item)} as message ${i + 1}, which must have role and content`);
+    if (!isObject(item))
+      throw unusable(`has ${quoteValue(item)} as message ${i + 1}, which must have role and content`);
     const { message, isTrained } = readMessage(item, i + 1, leftOut);
     if (!isTrained && message.role === 'assistant') untrained.push(i);
     return message;
   });
   return { list, untrained };
+}
+
+/** A list that a table holds as JSON text; anything else as it is. */
+function parseList(text: string): unknown {
+  if (!text.trimStart().startsWith('[')) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Turns as objects with what is asked and what is answered, and nothing else. */
+function readTurns(items: readonly unknown[]): Message[] | undefined {
+  const pair = isObject(items[0])
+    ? TURNS.find((names) => names.every((name) => fieldOf(items[0] as RowValue, name) !== undefined))
+    : undefined;
+  if (!pair) return undefined;
+  const texts = items.map((item) => pair.map((name) => (isObject(item) ? fieldOf(item, name) : undefined)));
+  const isTurn = (item: unknown) => Object.keys(item as object).length === 2;
+  if (!items.every(isTurn) || !texts.flat().every((text) => typeof text === 'string')) return undefined;
+  return texts.flatMap(([asked, answered]) => [
+    { role: 'user', content: asked as string },
+    { role: 'assistant', content: answered as string },
+  ]);
 }
 
 function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message: Message; isTrained: boolean } {
@@ -73,7 +114,7 @@ function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message
     typeof written === 'string' ? (ROLES.get(written) ?? ROLES.get(written.trim().toLowerCase())) : undefined;
   if (role === undefined) {
     throw unusable(
-      `has the role ${quote(written)} in message ${place}; use system, developer, user, assistant or tool`,
+      `has the role ${quoteValue(written)} in message ${place}; use system, developer, user, assistant or tool`,
     );
   }
   if (isPlain(item, role)) return { message: item as Message, isTrained: true };
@@ -84,7 +125,9 @@ function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message
     if (name === roleName) message['role'] = role;
     else if (name === contentName) message['content'] = value;
     else if (value === null) continue;
-    else if (WEIGHTS.has(name)) trained = readWeight(name, value, role, place, trained);
+    else if (MEDIA.has(name) && fieldOf(item, name) !== undefined) {
+      throw unusable(`has ${name} in message ${place}, but only text is trained`);
+    } else if (WEIGHTS.has(name)) trained = readWeight(name, value, role, place, trained);
     else if (name === 'train_detail')
       throw unusable(`has train_detail in message ${place}: parts of a message can't be left untrained`);
     else setOwn(message, name, value);
@@ -106,7 +149,7 @@ function firstOf(item: RowValue, names: readonly string[]): string | undefined {
 
 /** Content as text, calls as a list of objects. */
 function readFields(message: Record<string, unknown>, place: number, leftOut: LeftOut): void {
-  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does');
+  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does.');
   if (isObject(message['function_call']) && message['tool_calls'] === undefined) {
     // The older form of OpenAI's tool_calls.
     message['tool_calls'] = [{ type: 'function', function: message['function_call'] }];
@@ -115,7 +158,7 @@ function readFields(message: Record<string, unknown>, place: number, leftOut: Le
   const calls = message['tool_calls'];
   if (calls !== undefined) {
     if (!Array.isArray(calls) || !calls.every(isObject)) {
-      throw unusable(`must have a list of objects as tool_calls of message ${place}, but has ${quote(calls)}`);
+      throw unusable(`must have a list of objects as tool_calls of message ${place}, but has ${quoteValue(calls)}`);
     }
     if (calls.length === 0) delete message['tool_calls'];
     else message['tool_calls'] = withoutNulls(calls, dropped);
@@ -134,7 +177,7 @@ function readFields(message: Record<string, unknown>, place: number, leftOut: Le
     const onlyCalls = message['role'] === 'assistant' && message['tool_calls'] !== undefined;
     if (onlyCalls && (content === null || content === undefined)) return;
     if (message['role'] === 'assistant' && (content === null || content === undefined)) message['content'] = '';
-    else throw unusable(`must have text as the content of message ${place}, but has ${quote(content ?? null)}`);
+    else throw unusable(`must have text as the content of message ${place}, but has ${quoteValue(content ?? null)}`);
   }
 }
 
@@ -151,7 +194,9 @@ function readCallText(message: Record<string, unknown>, place: number): void {
   }
   const calls: unknown[] = Array.isArray(value) ? value : [value];
   if (calls.length === 0 || !calls.every((call) => isObject(call) && typeof call['name'] === 'string')) {
-    throw unusable(`must have a call as JSON with name and arguments in message ${place}, but has ${quote(content)}`);
+    throw unusable(
+      `must have a call as JSON with name and arguments in message ${place}, but has ${quoteValue(content)}`,
+    );
   }
   message['role'] = 'assistant';
   message['content'] = '';
@@ -162,15 +207,15 @@ function readWeight(name: string, value: unknown, role: string, place: number, b
   const trained = value === 1 || value === true ? true : value === 0 || value === false ? false : undefined;
   if (trained === undefined) {
     throw unusable(
-      `has the ${name} ${quote(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,
+      `has the ${name} ${quoteValue(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,
     );
   }
   if (before !== undefined && before !== trained) {
-    throw unusable(`says of message ${place} both that it is trained and that it isn't (${name} ${quote(value)})`);
+    throw unusable(`says of message ${place} both that it is trained and that it isn't (${name} ${quoteValue(value)})`);
   }
   if (trained && role !== 'assistant' && role !== CALL) {
     throw unusable(
-      `has the ${name} ${quote(value)} in message ${place}, but only messages of the assistant can be trained, and it is the ${role}'s`,
+      `has the ${name} ${quoteValue(value)} in message ${place}, but only messages of the assistant can be trained, and it is the ${role}'s`,
     );
   }
   return trained;

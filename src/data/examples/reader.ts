@@ -40,7 +40,7 @@ export class ExampleReader {
 
   private readBody(value: RowValue, plan: RowPlan) {
     const { kind, main } = plan.rule;
-    if (kind === 'tokens') return { kind, ...readTokenRow(value, this.leftOut) } as const;
+    if (kind === 'tokens') return { kind, ...readTokenRow(value) } as const;
     if (kind === 'text') {
       const text = textOf(value, main) ?? '';
       if (text.trim() === '') throw unusable('has an empty text');
@@ -48,7 +48,7 @@ export class ExampleReader {
       return { kind, text } as const;
     }
     const { conversation, untrained } = readConversation(value, plan, 'train', this.leftOut);
-    checkOtherPrompts(value, plan, () => askedTexts(conversation));
+    checkOtherPrompts(value, plan, () => askedTexts(value, plan, conversation));
     return { kind: 'conversation', conversation, untrained } as const;
   }
 }
@@ -80,7 +80,7 @@ export class PromptReader {
       return { kind, text };
     }
     const { conversation, promptText } = readConversation(value, plan, 'ask', leftOut);
-    checkOtherPrompts(value, plan, () => askedTexts(conversation));
+    checkOtherPrompts(value, plan, () => askedTexts(value, plan, conversation));
     return { kind: 'conversation', conversation, promptText };
   }
 }

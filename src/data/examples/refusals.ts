@@ -1,6 +1,5 @@
 /** Fields that would change what is trained, and that supervised fine-tuning on text has no use for: the row is refused. */
-import { quote } from '../../core/format';
-import { fieldOf, unusable, type RowValue } from './fields';
+import { fieldOf, unusable, type RowValue, quoteValue } from './fields';
 
 /** Why a row with a value in the field can't be used, or undefined where the value doesn't matter. */
 type Refusal = (value: unknown, name: string) => string | undefined;
@@ -22,7 +21,7 @@ const goodOrBad: Refusal = (value, name) =>
 const weight: Refusal = (value, name) =>
   value === 1 || value === true
     ? undefined
-    : `has the ${name} ${quote(value)}, but every row counts the same: leave the row out, or the field`;
+    : `has the ${name} ${quoteValue(value)}, but every row counts the same: leave the row out, or the field`;
 
 const REFUSALS: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
   ['chosen', preference],
@@ -60,6 +59,12 @@ export const MEDIA_FIELDS: readonly string[] = [...REFUSALS]
 export function refusedAlone(name: string): boolean {
   const refusal = REFUSALS.get(name);
   return refusal === candidates || refusal === tree;
+}
+
+/** Whether the name of a field alone tells that an object is a row; a list called train may hold the rows. */
+export function marksRow(name: string): boolean {
+  const refusal = REFUSALS.get(name);
+  return refusal !== undefined && refusal !== weight;
 }
 
 /** Whether some values of a field are refused. */

@@ -1,7 +1,6 @@
 /** Rows of token ids, as tokenizers and trainers write them: ids, labels and masks. */
-import { quote } from '../../core/format';
 import { IGNORED } from '../example';
-import { fieldOf, unusable, type LeftOut, type RowValue } from './fields';
+import { fieldOf, unusable, type RowValue, quoteValue } from './fields';
 
 /** Masks of what is trained: a position counts where all of them are 1 (TRL, Transformers, Megatron). */
 const TRAINED_MASKS = ['completion_mask', 'assistant_masks', 'assistant_mask', 'loss_mask'];
@@ -14,7 +13,7 @@ export interface TokenRow {
 }
 
 /** Reads ids and labels without the padding at either end. */
-export function readTokenRow(row: RowValue, leftOut: LeftOut): TokenRow {
+export function readTokenRow(row: RowValue): TokenRow {
   const { inputIds, start, end } = readTokenIds(row);
   const length = inputIds.length;
   const labels = fieldOf(row, 'labels') === undefined ? inputIds : integersOf(row, 'labels');
@@ -26,7 +25,6 @@ export function readTokenRow(row: RowValue, leftOut: LeftOut): TokenRow {
   const masked =
     masks.length === 0 ? labels : labels.map((label, i) => (masks.every((mask) => mask[i] === 1) ? label : IGNORED));
   checkPositions(row, start, end);
-  if (fieldOf(row, 'token_type_ids') !== undefined) leftOut.addUnknown('token_type_ids');
   const kept = { inputIds: inputIds.slice(start, end), labels: masked.slice(start, end) };
   if (!kept.labels.slice(1).some((label) => label !== IGNORED)) {
     throw unusable(`has nothing to train on: every label after the first is ${IGNORED}`);
@@ -75,7 +73,7 @@ function maskOf(row: RowValue, name: string, length: number): number[] | undefin
   if (value === undefined) return undefined;
   const bits = Array.isArray(value) ? value.map((bit: unknown) => (bit === true ? 1 : bit === false ? 0 : bit)) : [];
   if (bits.length !== length || !bits.every((bit) => bit === 0 || bit === 1)) {
-    throw unusable(`must have a 0 or 1 for each of its ${length} input_ids in ${name}, but has ${quote(value)}`);
+    throw unusable(`must have a 0 or 1 for each of its ${length} input_ids in ${name}, but has ${quoteValue(value)}`);
   }
   return bits;
 }
@@ -83,7 +81,7 @@ function maskOf(row: RowValue, name: string, length: number): number[] | undefin
 function integersOf(row: RowValue, name: string): number[] {
   const value = fieldOf(row, name);
   if (!Array.isArray(value) || !value.every((id) => Number.isSafeInteger(id))) {
-    throw unusable(`must have a list of token ids in ${name}, but has ${quote(value)}`);
+    throw unusable(`must have a list of token ids in ${name}, but has ${quoteValue(value)}`);
   }
   return value as number[];
 }

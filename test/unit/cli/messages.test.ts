@@ -66,7 +66,7 @@ describe('a mistake gets one clear line, and exit code 1', () => {
     [
       'a broken row',
       () => ['plan', '--model', model, '--data', path('bad.jsonl')],
-      /bad\.jsonl: 1 of 2 rows.*row 2 is not valid JSON at line 2/,
+      /bad\.jsonl: 1 of 2 rows .* row 2 is not valid JSON at line 2, column/,
     ],
     [
       'no such adapter',

@@ -6,6 +6,7 @@ import { quote } from '../../../src/core/format';
 import type { Message } from '../../../src/core/text';
 import { parseDataset, type Dataset } from '../../../src/data/dataset';
 import { jsonErrorOffset } from '../../../src/core/json-error';
+import { PromptReader } from '../../../src/data/examples/reader';
 import { hasReference, reference } from '../../support/reference';
 
 const jsonl = (...rows: unknown[]) => rows.map((row) => JSON.stringify(row)).join('\n');
@@ -119,6 +120,7 @@ describe('a row that can not be used is left out with the reason', () => {
     [{ messages: [{ role: 'user', content: [{ type: 'image', image: 'x' }] }] }, /has an image part in message 1/],
     [{ messages: [{ role: 'user', content: [{ image_url: { url: 'x' } }] }] }, /has an image_url part in message 1/],
     [{ messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }, /has an input_audio part/],
+    [{ messages: [{ role: 'user', content: 'u', images: ['x'] }, turns('', 'a')[1]] }, /has images in message 1/],
     [{ messages: [{ role: 'user', content: 5 }] }, /must have text as the content of message 1, but has 5/],
     [{ messages: [{ role: 'user', content: null }, ...turns('u', 'a')] }, /content of message 1, but has null/],
     [{ messages: [null] }, /has null as message 1/],
@@ -233,6 +235,22 @@ describe('what a row means', () => {
     [{ prompt: turns('p', '').slice(0, 1), completion: 'c' }, turns('p', 'c')],
     [{ prompt: 'p', completion: { role: 'assistant', content: 'c' } }, turns('p', 'c')],
     [{ messages: [], instruction: 'p', output: 'r' }, turns('p', 'r')],
+    [{ problem: 'p', solution: 'r', answer: '3' }, turns('p', 'r')],
+    [{ inputs: 'p', targets: 'r' }, turns('p', 'r')],
+    [
+      {
+        conversation: [
+          { input: 'a', output: 'b' },
+          { input: 'c', output: 'd' },
+        ],
+      },
+      [...turns('a', 'b'), ...turns('c', 'd')],
+    ],
+    [{ messages: JSON.stringify(turns('u', 'a')) }, turns('u', 'a')],
+    [
+      { instruction: 'Say.', input: 'ja', output: 'ja', prompt: 'Below.\n\n### Instruction:\nSay.\n\n### Input:\nja' },
+      turns('Say.\nja', 'ja'),
+    ],
     [{ instruction: '', input: '', output: '', prompt: 'p', completion: 'r' }, turns('p', 'r')],
     [
       {
@@ -298,9 +316,7 @@ describe('what a row means', () => {
     expect(dataset.examples[0]).toMatchObject({
       conversation: { messages: [turns('u', '')[0], { role: 'assistant', content: null, tool_calls: [bare] }] },
     });
-    expect(dataset.notices).toEqual([
-      'Null fields inside tool calls and tools are left out, as TRL does (1 of 1 rows).',
-    ]);
+    expect(dataset.notices).toEqual(['Null fields inside tool calls and tools are left out, as TRL does.']);
   });
 
   it('joins parts of text, and takes those of reasoning aside', async () => {
@@ -347,6 +363,19 @@ describe('fields that are left out are named', () => {
     ]);
   });
 
+  it('beside token ids', async () =>
+    expect(await notices({ input_ids: [1, 2], token_type_ids: [0, 0], text: 'x' })).toEqual([
+      'token_type_ids is left out: no format of a dataset uses it.',
+      'text is left out: rows with input_ids are read by that.',
+    ]));
+
+  it('in the parts of messages', async () => {
+    const content = [{ type: 'text', text: 'u', cache_control: { type: 'ephemeral' } }];
+    expect(await notices({ messages: [{ role: 'user', content }, turns('', 'a')[1]] })).toEqual([
+      'Parts of messages are read by type and text, without cache_control.',
+    ]);
+  });
+
   it('with what is read instead where a row fits several formats', async () => {
     const both = { messages: turns('u', 'a'), prompt: 'u', completion: 'a' };
     expect(await notices(both)).toEqual(['prompt and completion are left out: rows with messages are read by that.']);
@@ -355,7 +384,7 @@ describe('fields that are left out are named', () => {
       'prompt and text are left out: rows with instruction and output are read by those.',
     ]);
     expect(await notices({ context: 'c', question: 'q', answers: ['a', 'b', 'a'] })).toEqual([
-      'Of several texts in answers the first is trained, and the others are left out (1 of 1 rows).',
+      'Of several texts in answers the first is trained, and the others are left out.',
     ]);
   });
 
@@ -384,6 +413,23 @@ describe('hostile rows', () => {
     expect(Object.keys(first!)).toEqual(['role', 'content', '__proto__']);
     expect(first!['polluted']).toBeUndefined();
     expect(({} as { question?: string }).question).toBeUndefined();
+  });
+
+  it('are left out where they are nested too deeply', async () => {
+    const deep = (open: string, close: string) => open.repeat(100_000) + close.repeat(100_000);
+    const objects = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+    expect(await refusal(`{"prompt": "p", "completion": "c", "tools": [${objects}]}`)).toMatch(
+      /nested more than 100 levels/,
+    );
+    for (const text of [
+      `{"prompt": "p", "completion": ${deep('[', ']')}}`,
+      `{"prompt": "p", "completion": "c", "question": ${deep('[', ']')}, "context": ${objects}}`,
+      deep('[', ']'),
+      `[${objects}]`,
+      `${objects}\n${deep('[', ']')}`,
+    ]) {
+      expect(await refusal(text)).toMatch(/^data\.jsonl/);
+    }
   });
 
   it('give a dataset or a bad-data error, whatever the text', async () => {
@@ -461,6 +507,16 @@ describe('every field of every row', () => {
     .chain((names) => fc.tuple(base, ...names.map((name) => columns[name]!.map((value) => [name, value] as const))))
     .map(([fields, ...others]) => JSON.stringify({ ...fields, ...Object.fromEntries(others) }));
 
+  /** Whether a row can be read as a prompt, or the code of the error. */
+  const asks = (value: object) => {
+    try {
+      new PromptReader().read(value as Record<string, unknown>);
+      return 'read';
+    } catch (error) {
+      return errorCode(error);
+    }
+  };
+
   it('is used, named as left out, or a row is left out with the reason', async () => {
     let used = 0;
     await fc.assert(
@@ -470,6 +526,7 @@ describe('every field of every row', () => {
           [...rows, '{"question": "q", "answer": "a"}'].join('\n'),
           { maxBadRows: 1 },
         );
+        for (const text of rows) expect(['read', 'bad-data']).toContain(asks(JSON.parse(text) as object));
         const places = [...examples, ...skipped].map((one) => one.row).sort((a, b) => a - b);
         expect(places).toEqual([...rows, ''].map((_, i) => i + 1));
         for (const { reason } of skipped) expect(reason).toMatch(/^(has|must have|is|says) /);

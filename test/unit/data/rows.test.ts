@@ -68,6 +68,7 @@ describe('shapes of files', () => {
     expect((await read('{"version": 1, "meta": {}, "rows": [{"q": 1}]}')).notices).toEqual([
       'The rows of d.jsonl are read from its list rows; version and meta beside it are left out.',
     ]);
+    expect(await places('{"train": [{"q": 1}]}')).toEqual([[1, 'row 1', 1]]);
     expect((await read('{"data": [{"q": 1}]}')).notices).toEqual(['The rows of d.jsonl are read from its list data.']);
   });
 
@@ -210,6 +211,7 @@ describe('a file that is something else is told by its content', () => {
     ['[{"a": "\\x"}]', 'line 1, column 9: "\\\\x" is not an escape of JSON'],
     ['[{"a": "b" "c": 1}]', 'line 1, column 12: unexpected'],
     ['{\n "a": 1\n}\n{\n "b": nope\n}', 'line 5, column 7: unexpected "nope"'],
+    ['{"train": [{}], "test": [{}]}', 'is one object with several lists (train and test)'],
     ['{"data": [{}], "other": [{}]}', 'is one object with several lists (data and other)'],
   ])('%s', async (text, message) => {
     expect(await refusal(text)).toContain(message);
@@ -218,7 +220,7 @@ describe('a file that is something else is told by its content', () => {
 
 describe('jsonFault', () => {
   it('finds its way through a text of many millions of characters', () => {
-    const long = JSON.stringify('x\\"'.repeat(5_000_000));
+    const long = JSON.stringify('x\\"'.repeat(1_000_000));
     expect(jsonFault(`{"a": ${long}, "b": NaN}`)).toMatchObject({ line: 1, what: 'NaN is not JSON, write null' });
     expect(jsonFault(`{"a": ${long.slice(0, -1)}`)).toMatchObject({ what: 'it ends too early, inside a text' });
   });
