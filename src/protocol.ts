@@ -257,7 +257,8 @@ export interface GraftWorker {
 
   /** Reads configuration, tokenizer and the headers of weight files, but no weights. */
   openModel(job: JobId, ref: ModelRef, onProgress: (loaded: number, total: number) => void): Promise<ModelReport>;
-  inspect(request: RunRequest): Promise<DataReport>;
+  /** Reads the dataset as the run would; `onProgress` hears how many rows of how many are read. */
+  inspect(job: JobId, request: RunRequest, onProgress: (rows: number, totalRows: number) => void): Promise<DataReport>;
   /** Examples `from` … `from + count - 1`, counted from 0. */
   examples(request: RunRequest, from: number, count: number): Promise<ExampleView[]>;
   plan(request: RunRequest): Promise<PlanReport>;

@@ -12,8 +12,11 @@ import {
   mergeModel,
   openGenerator,
   planRun,
-  prepareData,
+  arrangeData,
   questionsOf,
+  readData,
+  readingKey,
+  withRunTemplate,
   type DatasetFile,
   type PreparedData,
   type RunPlan,
@@ -28,6 +31,7 @@ import { HubDesk } from './hub';
 import { HubModels } from './hub-models';
 import { JobQueue, orCancelled } from './jobs';
 import { Latest } from './latest';
+import { Readings } from './readings';
 import { modelKey, Sources } from './sources';
 import { INTERNAL_FILES, Training } from './training';
 
@@ -61,9 +65,10 @@ class EngineWorker implements protocol.GraftWorker {
   private readonly gpuJobs = new JobQueue();
   private readonly openings = new JobQueue();
   private readonly searches = new JobQueue();
+  private readonly inspections = new JobQueue();
   private readonly models = new Latest<HubModel>();
   private readonly datasets = new Latest<DatasetFile>();
-  private readonly prepared = new Latest<PreparedData>();
+  private readonly readings = new Readings();
 
   constructor(
     private readonly desk: HubDesk,
@@ -115,8 +120,11 @@ class EngineWorker implements protocol.GraftWorker {
     });
   }
 
-  async inspect(request: protocol.RunRequest) {
-    return inspectPrepared(await this.prepare(request), await this.model(request.model), 1);
+  inspect(job: protocol.JobId, request: protocol.RunRequest, onProgress: (rows: number, totalRows: number) => void) {
+    return this.inspections.run(job, async (signal) => {
+      const data = await this.prepare(request, onProgress, signal);
+      return inspectPrepared(data, await this.model(request.model), 1);
+    });
   }
 
   async examples(request: protocol.RunRequest, from: number, count: number) {
@@ -138,7 +146,11 @@ class EngineWorker implements protocol.GraftWorker {
   train(job: protocol.JobId, request: protocol.RunRequest, onEvent: (event: protocol.RunEvent) => void) {
     return this.gpuJobs.run(job, async (signal) => {
       const dataset = await this.dataset(request.dataset);
-      return this.training.start(request, dataset, () => this.openForTraining(request.model), onEvent, signal);
+      const open = async () => ({
+        ...(await this.openForTraining(request.model)),
+        readData: this.sharedReading(request.model, request.dataset),
+      });
+      return this.training.start(request, dataset, open, onEvent, signal);
     });
   }
 
@@ -172,14 +184,17 @@ class EngineWorker implements protocol.GraftWorker {
   compare(job: protocol.JobId, request: protocol.CompareRequest, onRow: (row: protocol.CompareRow) => void) {
     return this.gpuJobs.run(job, async (signal) => {
       const record = await this.library.get(request.runId);
-      const trainedOn = (await this.training.config(record)).max_train_samples ?? Infinity;
-      const questions = questionsOf(await this.training.dataset(record), Math.min(request.limit, trainedOn));
+      const { max_bad_rows, max_train_samples = Infinity } = await this.training.config(record);
+      const questions = await questionsOf(await this.training.dataset(record), {
+        maxBadRows: max_bad_rows,
+        limit: Math.min(request.limit, max_train_samples),
+      });
       return this.answering.compare(await this.asked(request.model, request.runId), questions, request, onRow, signal);
     });
   }
 
   cancel(job: protocol.JobId): Promise<void> {
-    for (const queue of [this.gpuJobs, this.openings, this.searches]) queue.cancel(job);
+    for (const queue of [this.gpuJobs, this.openings, this.searches, this.inspections]) queue.cancel(job);
     return Promise.resolve();
   }
 
@@ -320,9 +335,22 @@ class EngineWorker implements protocol.GraftWorker {
     return this.datasets.get(ref.id, () => this.sources.dataset(ref));
   }
 
-  private prepare({ model: ref, dataset: data, config }: protocol.RunRequest): Promise<PreparedData> {
-    const key = JSON.stringify([modelKey(ref), data.id, formatRunConfig(config)]);
-    return this.prepared.get(key, async () => prepareData(config, await this.model(ref), await this.dataset(data)));
+  private async prepare(
+    { model: ref, dataset, config }: protocol.RunRequest,
+    report?: (rows: number, totalRows: number) => void,
+    signal?: AbortSignal,
+  ): Promise<PreparedData> {
+    const model = withRunTemplate(config, await this.model(ref));
+    const read = this.sharedReading(ref, dataset);
+    return arrangeData(config, model, await read(config, model, await this.dataset(dataset), report, signal));
+  }
+
+  /** Reads a dataset for a model, once for all who ask with the same settings. */
+  private sharedReading(ref: protocol.ModelRef, { id }: protocol.DatasetRef): typeof readData {
+    return (run, model, file, report, signal) => {
+      const key = JSON.stringify([modelKey(ref), id, readingKey(run, model)]);
+      return this.readings.get(key, (tell, stop) => readData(run, model, file, tell, stop), report, signal);
+    };
   }
 }
 

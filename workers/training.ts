@@ -5,7 +5,14 @@ import type { LogRow, PlainError, RunSummary, TrainerState, TrainEvent } from '.
 import type { RunRecord, RunState } from '../src/core/library';
 import { decodeUtf8, encodeUtf8, type FileSource } from '../src/core/store';
 import type { HubModel } from '../src/formats/model';
-import { CHECKPOINT_SLOTS, finetune, type DatasetFile, type Engine, type ModelCache } from '../src/recipes';
+import {
+  CHECKPOINT_SLOTS,
+  finetune,
+  type DatasetFile,
+  type Engine,
+  type FinetuneInput,
+  type ModelCache,
+} from '../src/recipes';
 import type { RunLibrary } from '../src/storage/indexeddb';
 import type { RunEvent, RunRequest } from '../src/protocol';
 import { Diary } from './diary';
@@ -25,6 +32,7 @@ export interface TrainInput {
   readonly model: HubModel;
   readonly modelFiles: FileSource;
   readonly cache: ModelCache | undefined;
+  readonly readData?: FinetuneInput['readData'];
 }
 
 export class Training {

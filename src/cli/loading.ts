@@ -16,11 +16,16 @@ export const ADAPTER_FLAG: Flag = {
   help: 'an adapter folder, as PEFT or Graft writes it, or org/name[@revision] on the Hub',
 };
 
-export async function modelArgument(args: Arguments, terminal: Terminal, signal: AbortSignal): Promise<HubModel> {
-  const name = args.required(
+/** What `--model` says. */
+export function modelName(args: Arguments): string {
+  return args.required(
     'model',
     'name a model folder, a GGUF file, org/name on the Hub, or starter for the built-in one',
   );
+}
+
+export async function modelArgument(args: Arguments, terminal: Terminal, signal: AbortSignal): Promise<HubModel> {
+  const name = modelName(args);
   const say = (line: string) => terminal.say(line);
   const model = await openSource(await modelSource(name, undefined, say, signal), say);
   model.notices.forEach(say);

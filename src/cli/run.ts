@@ -10,11 +10,13 @@ import { chat } from './commands/chat';
 import { exportModel } from './commands/export';
 import { forward } from './commands/forward';
 import { generate } from './commands/generate';
+import { data } from './commands/data';
 import { plan } from './commands/plan';
+import { tokens } from './commands/tokens';
 import { train } from './commands/train';
 import { Terminal, type Output } from './terminal';
 
-const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, forward, plan, cache];
+const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, forward, plan, data, tokens, cache];
 
 /** What the shell reports for a program that Ctrl-C ended. */
 const INTERRUPTED = 130;

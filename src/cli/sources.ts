@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
-import type { FileSource } from '../core/store';
+import { decodeUtf8, type FileSource } from '../core/store';
 import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { isRepoId, parseModelName } from '../hub/names';
@@ -143,7 +143,11 @@ const SHORTHANDS = { model: 'model_name_or_path', data: 'dataset', output: 'outp
  * revision behind the model's name is moved to its own key.
  */
 export async function runArgument(args: Arguments, defaultPath?: string): Promise<RunConfig> {
-  const path = args.positionals[0] ?? defaultPath;
+  return runOverrides(args, args.positionals[0] ?? defaultPath);
+}
+
+/** The run of a run file, or the defaults without one, with what the flags change. */
+export async function runOverrides(args: Arguments, path: string | undefined): Promise<RunConfig> {
   refuseDataset(path);
   const text = path === undefined ? '' : new TextDecoder().decode(await readInput(path, 'run file'));
   const overrides: Record<string, string> = { ...args.overrides };
@@ -151,9 +155,20 @@ export async function runArgument(args: Arguments, defaultPath?: string): Promis
     const value = args.text(flag);
     if (value !== undefined) overrides[key] = value;
   }
-  const run = parseRunConfig(text, overrides, path);
+  const run = await readChatTemplate(parseRunConfig(text, overrides, path));
   const named = (await exists(run.model_name_or_path)) ? undefined : parseModelName(run.model_name_or_path);
   return named?.revision === undefined ? run : { ...run, model_name_or_path: named.repo, revision: named.revision };
+}
+
+/** The run with the text of the template file that it names: a run carries its template along. */
+async function readChatTemplate(run: RunConfig): Promise<RunConfig> {
+  const { chat_template_path: path, ...rest } = run;
+  if (path === undefined) return run;
+  if (run.chat_template !== undefined) {
+    throw new GraftError('bad-config', 'The run has both chat_template and chat_template_path: leave one of them out.');
+  }
+  const bytes = await readInput(path, 'chat template');
+  return { ...rest, chat_template_path: undefined, chat_template: decodeUtf8(bytes) };
 }
 
 /** The dataset of a run. Throws `bad-config` where it names none. */

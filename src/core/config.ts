@@ -71,11 +71,8 @@ const KEYS = {
     0.1,
     'Rows that may be left out as unusable, as a fraction; with more the file is refused.',
   ),
-  chat_template_path: key(
-    v.optional(text),
-    undefined,
-    "A file with a chat template to use in place of the model's own.",
-  ),
+  chat_template: key(v.optional(text), undefined, "A chat template in Jinja, in place of the model's own."),
+  chat_template_path: key(v.optional(text), undefined, 'A file with a chat template; its text becomes chat_template.'),
   chat_template_kwargs: key(
     v.optional(variables),
     undefined,
@@ -217,12 +214,13 @@ export function formatRunConfig(config: RunConfig): string {
     .join('');
 }
 
-function formatValue(value: RunConfig[RunConfigKey]): string {
+/** A value as it stands in a run file. */
+export function formatValue(value: RunConfig[RunConfigKey]): string {
   // YAML 1.1 readers (PyYAML) take 1e-8 for text; 1.0e-8 is a number to every reader.
   if (typeof value === 'number') return String(value).replace(/^(-?\d+)e/, '$1.0e');
   if (Array.isArray(value)) return `[${value.join(', ')}]`;
-  // JSON on one line is YAML too.
-  if (typeof value === 'object') return JSON.stringify(value);
+  // JSON on one line is YAML too; a template has many lines.
+  if (typeof value === 'object' || (typeof value === 'string' && value.includes('\n'))) return JSON.stringify(value);
   return stringify(value, { lineWidth: 0, singleQuote: false }).trimEnd();
 }
 

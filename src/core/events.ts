@@ -34,6 +34,8 @@ export interface TrainerState {
 
 export type TrainEvent =
   | { kind: 'phase'; phase: 'loading' | 'planning' | 'training' | 'evaluating' | 'saving' | 'done'; detail: string }
+  /** How many rows of the dataset are tokenised. */
+  | { kind: 'reading'; rows: number; totalRows: number }
   | { kind: 'loading'; loadedBytes: number; totalBytes: number }
   | {
       kind: 'plan';
@@ -79,7 +81,9 @@ export interface ExampleView {
 }
 
 export interface DataReport {
+  /** Of the file, and those of them that are trained on. */
   rows: number;
+  kept: number;
   format: string;
   templateSource: string;
   trainedTokens: number;
@@ -87,8 +91,10 @@ export interface DataReport {
   longest: number;
   /** Rows longer than max_length, which are cut. */
   truncated: number;
-  /** Rows left out, because nothing to train on was left of them after the cut. */
-  skipped: number;
+  /** Rows that are left out, in the file's order. */
+  skipped: SkippedRow[];
+  /** What the user should know before training, a sentence or two each. */
+  notices: string[];
   /** `histogram[i]` counts examples with length in [i·binWidth, (i+1)·binWidth). */
   histogram: number[];
   binWidth: number;

@@ -2,7 +2,7 @@
 import { GraftError } from '../core/errors';
 import { Random } from '../core/rng';
 import { packRows } from './packing';
-import type { TokenizedExample } from './tokenize';
+import type { TokenizedExample } from './tokenize-example';
 
 /** Streams of the counter-based generator, apart from those of the engine (adapter, dropout). */
 const SPLIT_STREAM = 0x5350_0000;

@@ -1,8 +1,9 @@
 /** What the page and `graft data` show before training: each example's tokens, and the lengths of all. */
-import type { DataReport, ExampleView } from '../core/events';
+import type { DataReport, ExampleView, SkippedRow } from '../core/events';
 import type { ChatTemplate, Tokenizer } from '../core/text';
 import { IGNORED, type Dataset } from './dataset';
-import type { TokenizedDataset, TokenizedExample } from './tokenize';
+import type { TokenizedDataset } from './tokenize';
+import type { TokenizedExample } from './tokenize-example';
 
 const MAX_BINS = 24;
 
@@ -39,25 +40,32 @@ export function tokenTexts(ids: readonly number[], tokenizer: Tokenizer): string
 
 /** `maxExamples` rows are shown in full, from the first. */
 export function dataReport(
-  dataset: Dataset,
-  tokenized: TokenizedDataset,
+  data: {
+    readonly dataset: Dataset;
+    readonly tokenized: TokenizedDataset;
+    readonly notices: readonly string[];
+    readonly skipped: readonly SkippedRow[];
+  },
   text: { readonly tokenizer: Tokenizer | undefined; readonly template: ChatTemplate | undefined },
   maxExamples = 50,
 ): DataReport {
+  const { dataset, tokenized, notices, skipped } = data;
   const lengths = tokenized.examples.map(({ inputIds }) => inputIds.length);
   const longestKept = lengths.reduce((most, length) => Math.max(most, length), 0);
   const binWidth = Math.max(8, Math.ceil((longestKept + 1) / MAX_BINS / 8) * 8);
   const histogram = new Array<number>(Math.floor(longestKept / binWidth) + 1).fill(0);
   for (const length of lengths) histogram[Math.floor(length / binWidth)]! += 1;
   return {
-    rows: dataset.examples.length,
+    rows: dataset.examples.length + dataset.skipped.length,
+    kept: tokenized.examples.length,
     format: dataset.format,
     templateSource: dataset.format === 'tokens' ? 'none' : (text.template?.source ?? 'none'),
     trainedTokens: tokenized.trainedTokens,
     totalTokens: tokenized.totalTokens,
     longest: tokenized.longest,
     truncated: tokenized.truncated,
-    skipped: tokenized.skipped,
+    skipped: [...skipped],
+    notices: [...notices],
     histogram,
     binWidth,
     examples: tokenized.examples.slice(0, maxExamples).map((example) => exampleView(example, text.tokenizer)),

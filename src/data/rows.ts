@@ -1,79 +1,194 @@
-/** Dataset files to rows: a JSON array, or JSON Lines. Which of the two is read from the content, not from the name. */
+/** Dataset files to rows: JSON, JSON Lines, or JSON objects one after another, told from the content and not from the name. */
 import { GraftError } from '../core/errors';
+import type { SkippedRow } from '../core/events';
 import { quote } from '../core/format';
-import { decodeUtf8 } from '../core/store';
-import { jsonErrorOffset } from '../core/json-error';
+import { jsonFault } from '../core/json-error';
+import { hasRowField } from './examples/formats';
+import { listNames } from './left-out';
+import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
+import { isLfsPointer, textKind } from './reading/kinds';
+import { splitValues } from './reading/values';
 
 /** One row, still untrusted: read its own fields only. */
 export interface DatasetRow {
   /** Where a person finds it: `data.jsonl, line 3` or `data.json, row 3`. */
   readonly where: string;
-  /** 1-based: the line of a JSONL file, the position in a JSON array. */
+  /** 1-based: the line of a JSONL file, the position in a JSON array or among objects one after another. */
   readonly row: number;
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** Formats that people bring and that are not read (yet), by extension. */
-const OTHER_FORMATS = /\.(csv|tsv|parquet|arrow|xlsx?|txt|md|pdf|gz|zip)$/i;
+export interface FileRows {
+  readonly rows: readonly DatasetRow[];
+  /** Rows that are no JSON, or no objects. */
+  readonly unreadable: readonly SkippedRow[];
+  /** What was read of the file and what wasn't, a sentence each. */
+  readonly notices: readonly string[];
+}
 
-/** @throws `bad-data` with the 1-based line of the first mistake. */
-export function readRows(fileName: string, content: Uint8Array | string): DatasetRow[] {
-  const text = typeof content === 'string' ? content : decode(fileName, content);
-  const isArray = text.trimStart().startsWith('[');
-  if (!isArray && OTHER_FORMATS.test(fileName)) {
+/**
+ * Reads UTF-8 (or UTF-16 with a byte order mark), as it is or compressed with gzip: a JSON array, JSONL, objects one
+ * after another, or one object, which may hold the list of rows.
+ * @throws `bad-data` where the file as a whole can't be read: with what it is, or with line, column and what is wrong.
+ */
+export async function readRows(
+  fileName: string,
+  content: Uint8Array | string,
+  limits: TextLimits = TEXT_LIMITS,
+): Promise<FileRows> {
+  const { pieces, isLarge } =
+    typeof content === 'string'
+      ? { pieces: [content.replace(/^\uFEFF/, '')], isLarge: false }
+      : await readPieces(fileName, content, limits);
+  const collected = new RowCollector(fileName);
+  let line: number | undefined;
+  for (const text of pieces) {
+    line ??= isJsonLines(collected, text, isLarge) ? 1 : undefined;
+    if (line === undefined) break;
+    line += readLines(collected, text, line);
+  }
+  return collected.finish();
+}
+
+/** Whether a file is JSONL by its first piece, or has to be. Any other is read here. */
+function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): boolean {
+  const { fileName } = collected;
+  if (isLfsPointer(text)) {
     throw new GraftError(
       'bad-data',
-      `${fileName} is not JSON: convert it to a JSON array or to JSONL, one row a line.`,
+      `${fileName} is a Git LFS pointer, not the file itself: get the file with "git lfs pull", or download it again.`,
     );
   }
-  const rows = isArray ? readArray(fileName, text) : readLines(fileName, text);
-  if (rows.length === 0) throw new GraftError('bad-data', `${fileName} has no rows.`);
-  return rows;
-}
-
-function readArray(fileName: string, text: string): DatasetRow[] {
-  let values: unknown;
-  try {
-    values = JSON.parse(text);
-  } catch {
-    const offset = jsonErrorOffset(text);
-    const line = text.slice(0, offset).split('\n').length;
-    const found =
-      offset >= text.trimEnd().length
-        ? 'the file ends too early'
-        : `unexpected ${quote(text.slice(offset, offset + 20))}`;
-    throw new GraftError('bad-data', `${fileName}, line ${line}: not valid JSON, ${found}.`);
+  const opening = /\S/.exec(text)?.[0];
+  if (opening === undefined) throw new GraftError('bad-data', `${fileName} is empty: it has no rows.`);
+  if (isLarge && opening !== '{') {
+    throw new GraftError(
+      'bad-data',
+      `${fileName} is too large to be read as one JSON value: convert it to JSONL, one row a line.`,
+    );
   }
-  return (values as unknown[]).map((value, i) => checkRow(`${fileName}, row ${i + 1}`, i + 1, value));
-}
-
-function readLines(fileName: string, text: string): DatasetRow[] {
-  const rows: DatasetRow[] = [];
-  text.split('\n').forEach((line, i) => {
-    if (line.trim() === '') return;
-    const where = `${fileName}, line ${i + 1}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      throw new GraftError('bad-data', `${where}: not valid JSON: ${quote(line.trim())}. JSONL has one object a line.`);
+  if (isLarge) return true;
+  const firstLine = firstLineOf(text);
+  if (opening === '[') {
+    const values = parse(text);
+    if (Array.isArray(values)) {
+      values.forEach((value, i) => collected.add(`row ${i + 1}`, i + 1, value));
+      return false;
     }
-    rows.push(checkRow(where, i + 1, value));
-  });
-  return rows;
-}
-
-function checkRow(where: string, row: number, value: unknown): DatasetRow {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new GraftError('bad-data', `${where}: a row must be an object with named fields, but is ${quote(value)}.`);
+    if (parse(firstLine) === undefined) throw notJson(fileName, text);
+    return true;
   }
-  return { where, row, value: value as Readonly<Record<string, unknown>> };
+  const first = parse(firstLine);
+  if (first !== undefined) {
+    if (opening === '{' && firstLine.length === text.trim().length) return !collected.addOnly(first, true);
+    return true;
+  }
+  const values = opening === '{' ? splitValues(text)?.map(parse) : undefined;
+  if (values?.every((value) => value !== undefined)) {
+    if (values.length === 1) collected.addOnly(values[0], false);
+    else values.forEach((value, i) => collected.add(`row ${i + 1}`, i + 1, value));
+    return false;
+  }
+  if (hasRowLine(text)) return true;
+  if (opening === '{') throw notJson(fileName, text);
+  const { what, advice } = textKind(text);
+  throw new GraftError('bad-data', `${fileName} ${what}. ${advice}`);
 }
 
-function decode(fileName: string, bytes: Uint8Array): string {
+/** Reads one row a line; returns how many lines there are. */
+function readLines(collected: RowCollector, text: string, firstLine: number): number {
+  const lines = text.includes('\r') ? text.split(/\r\n|\n|\r/) : text.split('\n');
+  lines.forEach((line, i) => {
+    const row = firstLine + i;
+    const value = parse(line);
+    if (value !== undefined) collected.add(`line ${row}`, row, value);
+    else if (line.trim() !== '') {
+      const { column, what } = jsonFault(line);
+      collected.refuse(row, `is not valid JSON at line ${row}, column ${column}: ${what}`);
+    }
+  });
+  return lines.length - 1;
+}
+
+/** What the rows of one file make up. */
+class RowCollector {
+  private readonly rows: DatasetRow[] = [];
+  private readonly unreadable: SkippedRow[] = [];
+  private readonly notices: string[] = [];
+
+  constructor(readonly fileName: string) {}
+
+  add(place: string, row: number, value: unknown): void {
+    if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value });
+    else this.refuse(row, `is ${quote(value)}, but a row must be an object with named fields`);
+  }
+
+  refuse(row: number, reason: string): void {
+    this.unreadable.push({ row, reason });
+  }
+
+  /** The one value of a file: a row, or an object that holds the list of rows. Returns whether it has been read. */
+  addOnly(value: unknown, isLine: boolean): boolean {
+    const lists = isObject(value) && !hasRowField(value) ? Object.entries(value).filter(isRowList) : [];
+    const [list] = lists;
+    if (lists.length > 1) {
+      const names = listNames(lists.map(([name]) => name));
+      throw new GraftError(
+        'bad-data',
+        `${this.fileName} is one object with several lists (${names}): give a file with one list, or one row a line.`,
+      );
+    }
+    if (!list) {
+      if (!isLine) this.add('row 1', 1, value);
+      return !isLine;
+    }
+    const [key, rows] = list;
+    const others = Object.keys(value as object).filter((name) => name !== key);
+    const rest =
+      others.length === 0 ? '' : `; ${listNames(others)} beside it ${others.length > 1 ? 'are' : 'is'} left out`;
+    this.notices.push(`The rows of ${this.fileName} are read from its list ${listNames([key])}${rest}.`);
+    rows.forEach((row, i) => this.add(`row ${i + 1}`, i + 1, row));
+    return true;
+  }
+
+  finish(): FileRows {
+    if (this.rows.length + this.unreadable.length === 0) {
+      throw new GraftError('bad-data', `${this.fileName} has no rows.`);
+    }
+    return { rows: this.rows, unreadable: this.unreadable, notices: this.notices };
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isRowList(entry: [string, unknown]): entry is [string, unknown[]] {
+  return Array.isArray(entry[1]) && entry[1].length > 0 && entry[1].every((item) => typeof item === 'object');
+}
+
+/** The first line that isn't blank. */
+function firstLineOf(text: string): string {
+  return /\S[^\n\r]*/.exec(text)?.[0].trimEnd() ?? '';
+}
+
+/** Whether any line is a JSON object by itself. */
+function hasRowLine(text: string): boolean {
+  return text.split(/\r\n|\n|\r/).some((line) => line.trimStart().startsWith('{') && isObject(parse(line)));
+}
+
+function notJson(fileName: string, text: string): GraftError {
+  const { line, column, what } = jsonFault(text);
+  return new GraftError('bad-data', `${fileName} is not valid JSON at line ${line}, column ${column}: ${what}.`);
+}
+
+/** Undefined where the text is no JSON. */
+function parse(text: string): unknown {
+  // Most blank lines: no exception for them.
+  if (text === '') return undefined;
   try {
-    return decodeUtf8(bytes);
+    return JSON.parse(text);
   } catch {
-    throw new GraftError('bad-data', `${fileName} is not UTF-8 text: save it as UTF-8.`);
+    return undefined;
   }
 }

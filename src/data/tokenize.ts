@@ -1,34 +1,27 @@
-/** Examples to token ids and labels. Which tokens are trained on is read from the rendered template. */
+/** A dataset to token ids and labels, in slices of time: what can't be used is left out and named. */
 import { GraftError } from '../core/errors';
-import { formatCount } from '../core/format';
-import type { ChatTemplate, Tokenizer } from '../core/text';
-import { assistantSpans } from './spans';
-import { IGNORED, type Dataset, type Example } from './dataset';
-
-export interface TokenizedExample {
-  readonly row: number;
-  readonly inputIds: readonly number[];
-  /** As long as inputIds and not shifted (the loss shifts); -100 where not trained. */
-  readonly labels: readonly number[];
-}
-
-export interface TokenizeOptions {
-  /** Undefined for a model without them; pre-tokenised rows need neither. */
-  readonly tokenizer: Tokenizer | undefined;
-  readonly template: ChatTemplate | undefined;
-  /** The model's, which may be larger than the tokenizer's. */
-  readonly vocabSize: number;
-  readonly maxLength: number;
-  /** False trains on prompts too. */
-  readonly assistantOnlyLoss: boolean;
-}
+import type { SkippedRow } from '../core/events';
+import { Pauses } from '../core/pauses';
+import { adviseOn } from './advice';
+import type { Dataset, Example } from './dataset';
+import { Findings } from './findings';
+import { checkSkipped, skippedNotice } from './left-out';
+import {
+  tokenizeExample,
+  trainedLabels,
+  type CheckedExample,
+  type TokenizedExample,
+  type TokenizeOptions,
+} from './tokenize-example';
 
 export interface TokenizedDataset {
   readonly examples: readonly TokenizedExample[];
   /** Rows that were cut to maxLength. */
   readonly truncated: number;
-  /** Rows left out, because nothing to train on was left of them after the cut. */
-  readonly skipped: number;
+  /** Rows left out: the template refuses them, or nothing to train on was left of them after the cut. */
+  readonly skipped: readonly SkippedRow[];
+  /** What the user should know before training, a sentence or two each. */
+  readonly notices: readonly string[];
   /** Labels that count in the loss; the first of a row never does, for nothing comes before it. */
   readonly trainedTokens: number;
   readonly totalTokens: number;
@@ -36,65 +29,89 @@ export interface TokenizedDataset {
   readonly longest: number;
 }
 
-/** @throws `bad-data` where a row can't be used or nothing at all would be trained on, `bad-config` from the template. */
-export function tokenizeDataset(dataset: Dataset, options: TokenizeOptions): TokenizedDataset {
-  const whole = dataset.examples.map((example) => tokenizeExample(example, options));
-  const cut = whole.map(({ row, inputIds, labels }) => ({
-    row,
-    inputIds: inputIds.slice(0, options.maxLength),
-    labels: labels.slice(0, options.maxLength),
-  }));
-  const examples = cut.filter((example) => trainedLabels(example) > 0);
+/** Tells how many rows of how many are tokenised. */
+export type TokenizeReport = (rows: number, totalRows: number) => void;
+
+/**
+ * Tokenises a dataset in slices of time; `report` is called between them.
+ * @throws `bad-data` where too many rows can't be used or nothing at all would be trained on, `cancelled`.
+ */
+export async function tokenizeDataset(
+  dataset: Dataset,
+  options: TokenizeOptions,
+  report: TokenizeReport = () => undefined,
+  signal?: AbortSignal,
+): Promise<TokenizedDataset> {
+  const { maxLength, template } = options;
+  const pauses = new Pauses(signal);
+  const findings = new Findings();
+  const refused: SkippedRow[] = [];
+  const lost: SkippedRow[] = [];
+  const examples: TokenizedExample[] = [];
+  const totals = { truncated: 0, trainedTokens: 0, totalTokens: 0, longest: 0 };
+  for (const [i, example] of dataset.examples.entries()) {
+    if (pauses.isDue) {
+      report(i, dataset.examples.length);
+      await pauses.take();
+    }
+    let whole: CheckedExample;
+    try {
+      whole = tokenizeExample(example, options);
+    } catch (error) {
+      const reason = refusalOf(error, example);
+      if (reason === undefined) throw error;
+      refused.push({ row: example.row, reason });
+      continue;
+    }
+    if (example.kind === 'conversation') findings.add(example.row, whole.findings, whole.endsTurn);
+    totals.longest = Math.max(totals.longest, whole.inputIds.length);
+    const isCut = whole.inputIds.length > maxLength;
+    if (isCut) totals.truncated++;
+    const kept = {
+      row: whole.row,
+      inputIds: isCut ? whole.inputIds.slice(0, maxLength) : whole.inputIds,
+      labels: isCut ? whole.labels.slice(0, maxLength) : whole.labels,
+    };
+    const trained = trainedLabels(kept);
+    if (trained === 0) {
+      lost.push({ row: example.row, reason: `has nothing to train on within max_length ${maxLength}` });
+      continue;
+    }
+    totals.trainedTokens += trained;
+    totals.totalTokens += kept.inputIds.length;
+    examples.push(kept);
+  }
+  report(dataset.examples.length, dataset.examples.length);
+  const rowCount = dataset.examples.length + dataset.skipped.length;
+  if (refused.length > 0) checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows);
   if (examples.length === 0) {
     throw new GraftError(
       'bad-data',
-      `Nothing in ${dataset.name} would be trained on: every response lies beyond max_length ${options.maxLength}. Raise max_length.`,
+      `Nothing in ${dataset.name} would be trained on: every response lies beyond max_length ${maxLength}. Raise max_length.`,
     );
   }
+  const skipped = inOrder(refused, lost);
+  const leftOut = skippedNotice(skipped, rowCount);
   return {
     examples,
-    truncated: whole.filter(({ inputIds }) => inputIds.length > options.maxLength).length,
-    skipped: cut.length - examples.length,
-    trainedTokens: examples.reduce((sum, example) => sum + trainedLabels(example), 0),
-    totalTokens: examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
-    longest: whole.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0),
+    ...totals,
+    skipped,
+    notices: [
+      ...(leftOut === undefined ? [] : [leftOut]),
+      ...(template ? findings.notices(template, adviseOn(findings, dataset, options)) : []),
+    ],
   };
 }
 
-/** Labels that count in the loss of one row. */
-export function trainedLabels(example: TokenizedExample): number {
-  return example.labels.reduce((count, label, i) => count + (i > 0 && label !== IGNORED ? 1 : 0), 0);
+function inOrder(...lists: readonly (readonly SkippedRow[])[]): SkippedRow[] {
+  return lists.flat().sort((a, b) => a.row - b.row);
 }
 
-/** One example, uncut. */
-export function tokenizeExample(example: Example, options: TokenizeOptions): TokenizedExample {
-  if (example.kind === 'tokens') {
-    const { row, where, inputIds, labels } = example;
-    const largest = [...inputIds, ...labels].reduce((most, id) => Math.max(most, id), 0);
-    if (largest >= options.vocabSize) {
-      throw new GraftError(
-        'bad-data',
-        `${where} holds the token id ${largest}, but the model has ${formatCount(options.vocabSize)} tokens only.`,
-      );
-    }
-    return { row, inputIds, labels };
-  }
-  const { tokenizer, template } = options;
-  if (!tokenizer || !template) {
-    throw new GraftError(
-      'bad-data',
-      `The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.`,
-    );
-  }
-  // Text from a template has its special tokens already.
-  const inputIds = tokenizer.encode(template.render(example.conversation, { addGenerationPrompt: false }), {
-    addSpecialTokens: false,
-  });
-  if (inputIds.some((id) => id >= options.vocabSize)) {
-    throw new GraftError('bad-data', `${example.where} needs a token that the tokenizer has and the model lacks.`);
-  }
-  if (!options.assistantOnlyLoss) return { row: example.row, inputIds, labels: inputIds };
-  const trained = assistantSpans(example.where, example.conversation, tokenizer, template);
-  const labels = inputIds.map((id, i) => (trained.some(({ start, end }) => i >= start && i < end) ? id : IGNORED));
-  return { row: example.row, inputIds, labels };
+/** What is wrong with a row alone, to go on from its name; undefined for an error that all rows would have. */
+export function refusalOf(error: unknown, { where }: Pick<Example, 'where'>): string | undefined {
+  if (!(error instanceof GraftError) || !['bad-data', 'bad-config', 'unsupported'].includes(error.code))
+    return undefined;
+  const { message } = error;
+  if (!message.startsWith(where)) return undefined;
+  return message.slice(where.length).replace(/^:? /, '').replace(/\.$/, '');
 }

@@ -1,7 +1,7 @@
 /** Other people's JSON, read field by field: own fields only, so that nothing in a file reaches a prototype. */
 import { GraftError } from '../core/errors';
 import { plural, quote } from '../core/format';
-import { jsonErrorOffset } from '../core/json-error';
+import { jsonFault } from '../core/json-error';
 import { decodeUtf8, type FileSource } from '../core/store';
 import { wrongFile } from './kind-of-file';
 
@@ -43,16 +43,12 @@ export async function readObject(source: FileSource, file: string): Promise<Json
 }
 
 /** The error for text that is no JSON: with the line and column where it breaks, and what stands there. */
-function brokenJson(what: string, text: string): GraftError {
-  const offset = jsonErrorOffset(text);
-  const before = text.slice(0, offset).split('\n');
-  const at = `line ${before.length}, column ${before.at(-1)!.length + 1}`;
-  if (offset >= text.length) {
-    const message = `${what} is not valid JSON: it ends too early, at ${at}; download it again.`;
-    return new GraftError('bad-file', message);
-  }
-  const token = /^(?:[\w.+-]+|[^])/u.exec(text.slice(offset, offset + 40))?.[0] ?? '';
-  return new GraftError('bad-file', `${what} is not valid JSON: ${at} has ${quote(token)}, which can't stand there.`);
+function brokenJson(where: string, text: string): GraftError {
+  const { line, column, what } = jsonFault(text);
+  return new GraftError(
+    'bad-file',
+    `${where} is not valid JSON: line ${line}, column ${column}: ${what}. Download it again.`,
+  );
 }
 
 export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {

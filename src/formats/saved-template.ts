@@ -1,8 +1,9 @@
 /** Chat templates that belong to what was trained: written beside it, and used again where they lie there. */
 import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
-import { findTurnEnd, openTemplate } from './template';
+import { openTemplate } from './template';
 import type { HubTokenizer } from './tokenizer';
+import { findTurnEnd } from './turn-end';
 
 export const TEMPLATE_FILE = 'chat_template.jinja';
 

@@ -103,22 +103,3 @@ function attempt<T>(what: string, action: () => T): T {
     throw new GraftError('bad-config', `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
 }
-
-/** The token that the template puts after an assistant's answer, or undefined where it puts none. */
-export function findTurnEnd(tokenizer: HubTokenizer, template: ChatTemplate): number | undefined {
-  const answer = 'Graft';
-  let text: string;
-  try {
-    const messages = [
-      { role: 'user', content: 'Hello' },
-      { role: 'assistant', content: answer },
-    ];
-    text = template.render({ messages }, { addGenerationPrompt: false });
-  } catch {
-    return undefined; // a template for conversations of another kind: training on it will say what it wants
-  }
-  const at = text.lastIndexOf(answer);
-  if (at < 0) return undefined;
-  const closing = tokenizer.encode(text.slice(at + answer.length), { addSpecialTokens: false });
-  return closing.find((id) => tokenizer.addedTokenIds.has(id));
-}

@@ -5,7 +5,8 @@ import type { ChatTemplate } from '../core/text';
 import { readGenerationHints } from './generation-config';
 import { hubLayout } from './gguf';
 import { readObject, type JsonObject } from './json';
-import { findTurnEnd, openTemplate } from './template';
+import { chatTemplate, openTemplate } from './template';
+import { findTurnEnd } from './turn-end';
 import { openTokenizer, type HubTokenizer } from './tokenizer';
 
 export interface HubText {
@@ -57,6 +58,21 @@ export async function openText(
   if (!tokenizer) return undefined;
   const template = await openTemplate(source, tokenizer);
   return { tokenizer: tokenizer.withStopToken(findTurnEnd(tokenizer, template)), template };
+}
+
+/**
+ * The same model asked through another chat template; `source` is what messages call it.
+ * @throws `bad-config` for a template that can't be compiled
+ */
+export function withChatTemplate<M extends { tokenizer: HubTokenizer | undefined; template: ChatTemplate | undefined }>(
+  model: M,
+  source: string,
+  text: string,
+): M {
+  const { tokenizer } = model;
+  if (!tokenizer) return model;
+  const template = chatTemplate(source, text, tokenizer.specialTokens);
+  return { ...model, template, tokenizer: tokenizer.withStopToken(findTurnEnd(tokenizer, template)) };
 }
 
 /** What config.json says of the language model; models that also see keep it in `text_config`. */

@@ -41,21 +41,31 @@ export interface EvaluateInput {
   readonly maxNewTokens: number;
 }
 
-/** The first `limit` questions of a dataset, in its order. Throws `bad-data` where its rows are token ids, which ask nothing. */
-export function questionsOf(file: DatasetFile, limit = Infinity): Question[] {
-  const { examples, format } = parseDataset(file.name, file.bytes);
+/**
+ * The first `limit` questions of a dataset, in its order: the last answer that is trained is the expected one.
+ * `maxBadRows` is the run's share of rows that may be left out. Throws `bad-data` where no row asks anything: token ids
+ * and plain texts don't.
+ */
+export async function questionsOf(
+  file: DatasetFile,
+  { maxBadRows, limit = Infinity }: { maxBadRows: number; limit?: number },
+): Promise<Question[]> {
+  const { examples, format } = await parseDataset(file.name, file.bytes, { maxBadRows });
   const questions: Question[] = [];
   for (const example of examples) {
     if (questions.length >= limit) break;
-    if (example.kind === 'tokens') {
-      throw new GraftError('bad-data', `${file.name} has token ids (${format}) and no questions to ask.`);
-    }
+    if (example.kind !== 'conversation') continue;
     const { messages } = example.conversation;
-    const answerAt = messages.findLastIndex(({ role }) => role === 'assistant');
+    const answerAt = messages.findLastIndex(({ role }, i) => role === 'assistant' && !example.untrained.includes(i));
     const before = messages.slice(0, Math.max(0, answerAt));
+    if (before.length === 0) continue;
     const question = contentOf(before.findLast(({ role }) => role === 'user'));
     const conversation = { ...example.conversation, messages: before };
     questions.push({ conversation, question, expected: contentOf(messages[answerAt]) });
+  }
+  if (questions.length === 0 && limit > 0) {
+    const what = { tokens: 'token ids', text: 'plain texts' }[format] ?? 'rows';
+    throw new GraftError('bad-data', `${file.name} has ${what} (${format}) and no questions to ask.`);
   }
   return questions;
 }

@@ -11,15 +11,23 @@ import { withTemplateOf } from '../formats/saved-template';
 import { planRun } from './plan';
 import { idleRun } from './schedules';
 import { Checkpoints } from './steps/checkpoint';
-import { prepareData, type DatasetFile, type PreparedData } from './steps/data';
+import { arrangeData, readData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from '../core/hash';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
 import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
 import { NOT_ASKED } from './steps/model-folder';
-import { markUnfinished, readFinished, writeOutputs, writeRunFile, writeTemplateFiles } from './steps/outputs';
+import {
+  markUnfinished,
+  readFinished,
+  writeOutputs,
+  writeRunFile,
+  writeTemplateFiles,
+  writtenTemplate,
+} from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
 import { checkFinished, pinRevision, resolveRun } from './steps/resolve';
+import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
 import { Trainer, type TrainReport } from './steps/trainer';
 
@@ -29,6 +37,8 @@ export interface FinetuneInput {
   /** The folder that the model was opened from: full training copies its tokenizer beside the new weights. */
   readonly modelFiles: FileSource;
   readonly dataset: DatasetFile;
+  /** Reads the dataset, where the caller has another way than anew; `model` is asked as the run asks it. */
+  readonly readData?: typeof readData | undefined;
   /** Opens the GPU device, or gives the open one; asked again when that is lost. Whoever gives it closes it. */
   readonly openEngine: () => Promise<Engine>;
   readonly store: RunStore;
@@ -50,10 +60,9 @@ export interface FinetuneInput {
  * @throws `bad-config`, `bad-data`, `unsupported`; `out-of-memory` where not even one row fits; `diverged`, `storage`
  *   and `device-lost`, which is a second loss, with the last checkpoint left in place.
  */
-export async function finetune(input: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
-  const { store } = input;
-  // An adapter to go on from was trained with the template that lies beside it.
-  const model = input.adapter ? await withTemplateOf(input.model, input.adapter) : input.model;
+export async function finetune(given: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
+  const input = { ...given, model: await askedModel(given) };
+  const { model, store } = input;
   refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
@@ -68,11 +77,13 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   }
 
   report({ kind: 'phase', phase: 'planning', detail: 'Reading the data' });
-  const data = prepareData(run, model, input.dataset);
+  const reading = (rows: number, totalRows: number) => report({ kind: 'reading', rows, totalRows });
+  const read = await (input.readData ?? readData)(run, model, input.dataset, reading, signal);
+  const data = arrangeData(run, model, read);
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
-  const sitting: Sitting = { run, model, resume: input.resume, data, adapter: adapter?.content };
+  const sitting: Sitting = { run, resume: input.resume, data, adapter: adapter?.content };
   for (;;) {
     const engine = await recovery.open();
     try {
@@ -83,11 +94,15 @@ export async function finetune(input: FinetuneInput, report: TrainReport, signal
   }
 }
 
+/** The model as the run asks it: through the run's own chat template, else the one beside what it goes on from. */
+async function askedModel({ run, model, adapter, resume, store }: FinetuneInput): Promise<HubModel> {
+  const folder = (resume ? await writtenTemplate(store) : undefined) ?? adapter;
+  return withRunTemplate(run, folder ? await withTemplateOf(model, folder) : model);
+}
+
 /** What a run on one device begins with. */
 interface Sitting {
   run: RunConfig;
-  /** With the chat template that this run trains. */
-  readonly model: HubModel;
   /** Whether the checkpoints in the store are this run's own. */
   resume: boolean;
   readonly data: PreparedData;
@@ -102,8 +117,8 @@ async function sit(
   report: TrainReport,
   signal: AbortSignal | undefined,
 ): Promise<RunSummary> {
-  const { store, modelFiles } = input;
-  const { data, model } = sitting;
+  const { model, modelFiles, store } = input;
+  const { data } = sitting;
   const found = sitting.resume ? await Checkpoints.find(store) : undefined;
   if (found?.newest) sitting.run = withMicroBatchOf(sitting.run, found.newest.run);
   const { run } = sitting;
@@ -200,12 +215,12 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${kept.length} linears are not quantised and stay ${run.dtype}: shapes like ${name}'s [${outFeatures}, ${inFeatures}] don't make whole blocks of 64.`,
     );
   }
-  const { truncated, skipped } = data.tokenized;
+  const { truncated } = data.tokenized;
   if (truncated > 0)
     notice(
       `${truncated} of ${data.dataset.examples.length} rows are longer than max_length ${run.max_length} and are cut.`,
     );
-  if (skipped > 0) notice(`${skipped} of them are left out: nothing to train on is left after the cut.`);
+  data.notices.forEach(notice);
   if (run.packing) {
     const sequences = plural(data.trainRows, 'sequence');
     notice(`${plural(data.train.length, 'row')} are packed into ${sequences} of up to ${run.max_length} tokens.`);

@@ -4,16 +4,22 @@ import type { DataReport, ExampleView } from '../core/events';
 import { dataReport, exampleView } from '../data/report';
 import { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
 
+export { exampleView };
 export { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
 
 /** The report on prepared data, with the first `maxExamples` rows in full. */
 export function inspectPrepared(data: PreparedData, model: TextModel, maxExamples?: number): DataReport {
-  return dataReport(data.dataset, data.tokenized, model, maxExamples);
+  return dataReport(data, model, maxExamples);
 }
 
 /** @throws `bad-data` naming the row, `bad-config` from the template or the run. */
-export function inspectData(run: RunConfig, model: TextModel, file: DatasetFile, maxExamples?: number): DataReport {
-  return inspectPrepared(prepareData(run, model, file), model, maxExamples);
+export async function inspectData(
+  run: RunConfig,
+  model: TextModel,
+  file: DatasetFile,
+  maxExamples?: number,
+): Promise<DataReport> {
+  return inspectPrepared(await prepareData(run, model, file), model, maxExamples);
 }
 
 /** Examples `from` … `from + count - 1` of the kept rows, counted from 0. */

@@ -12,7 +12,8 @@ export type Setting =
   | { kind: 'number'; key: NumberKey; label: string }
   | { kind: 'flag'; key: FlagKey; label: string }
   | { kind: 'choice'; key: ChoiceKey; label: string; options: readonly string[] }
-  | { kind: 'modules'; key: 'lora_target_modules'; label: string };
+  | { kind: 'modules'; key: 'lora_target_modules'; label: string }
+  | { kind: 'variables'; key: 'chat_template_kwargs'; label: string };
 
 const number = (key: NumberKey, label: string): Setting => ({ kind: 'number', key, label });
 const flag = (key: FlagKey, label: string): Setting => ({ kind: 'flag', key, label });
@@ -85,6 +86,16 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
     ],
   },
   {
+    title: 'Data',
+    settings: [
+      flag('assistant_only_loss', 'Learn the answers only'),
+      flag('shuffle', 'Shuffle the examples'),
+      flag('packing', 'Put short examples together'),
+      number('max_bad_rows', 'Part of the rows that may be unusable'),
+      { kind: 'variables', key: 'chat_template_kwargs', label: 'Variables for the chat template' },
+    ],
+  },
+  {
     title: 'Bookkeeping',
     settings: [
       number('save_steps', 'Steps between checkpoints'),
@@ -96,9 +107,6 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
         label: 'How the model is kept',
         options: ['auto', 'float32', 'float16', 'bfloat16'],
       },
-      flag('assistant_only_loss', 'Learn the answers only'),
-      flag('shuffle', 'Shuffle the examples'),
-      flag('packing', 'Put short examples together'),
     ],
   },
 ];

@@ -1,4 +1,4 @@
-import type { RunConfig } from '../../core/config';
+import { formatValue, type RunConfig } from '../../core/config';
 import { formatCount } from '../../core/format';
 import {
   fitToBudget,
@@ -7,6 +7,7 @@ import {
   parseBytes,
   planRun,
   prepareData,
+  withRunTemplate,
   type Choice,
   type RunPlan,
   type ShapedModel,
@@ -80,7 +81,10 @@ async function prepare(source: FileSource, run: RunConfig, terminal: Terminal) {
   const shape: ShapedModel = model;
   return {
     shape,
-    data: run.dataset === undefined ? undefined : prepareData(run, model, await datasetFile(run.dataset)),
+    data:
+      run.dataset === undefined
+        ? undefined
+        : await prepareData(run, withRunTemplate(run, model), await datasetFile(run.dataset)),
   };
 }
 
@@ -92,7 +96,7 @@ function printChoices(choices: readonly Choice[], budgetBytes: number, terminal:
     return;
   }
   terminal.print(`\nfits ${budget} with these lines in the run file:\n`);
-  for (const { key, value, why } of choices) terminal.print(`# ${why}\n${key}: ${String(value)}\n`);
+  for (const { key, value, why } of choices) terminal.print(`# ${why}\n${key}: ${formatValue(value)}\n`);
 }
 
 function printPlan(planned: RunPlan, terminal: Terminal): void {

@@ -96,8 +96,10 @@ async function refuseOverwriting(store: FolderStore, args: Arguments): Promise<v
 }
 
 function show(event: TrainEvent, terminal: Terminal): void {
-  if (event.kind !== 'loading') terminal.emit(event);
+  if (event.kind !== 'loading' && event.kind !== 'reading') terminal.emit(event);
   switch (event.kind) {
+    case 'reading':
+      return terminal.bar(event.rows / Math.max(1, event.totalRows), `${event.rows}/${event.totalRows} rows read`);
     case 'loading':
       return loadingBar(terminal)(event.loadedBytes, event.totalBytes);
     case 'phase':

@@ -1,12 +1,15 @@
 /** A dataset file to what a run trains on: tokens with masked labels, split, and the lengths to pad to. */
 import type { RunConfig } from '../../core/config';
+import type { SkippedRow } from '../../core/events';
 import type { DecoderSpec } from '../../core/spec';
 import type { ChatTemplate, Tokenizer } from '../../core/text';
 import { epochRows, stepsPerEpoch, trainEvalSplit, type BatchingOptions, type Row } from '../../data/batches';
 import { bucketLengths } from '../../data/buckets';
 import { parseDataset, type Dataset } from '../../data/dataset';
-import { tokenizeDataset, type TokenizedDataset, type TokenizedExample } from '../../data/tokenize';
-import { datedTemplate } from './template-date';
+import { tokenizeDataset, type TokenizedDataset, type TokenizeReport } from '../../data/tokenize';
+import type { TokenizedExample } from '../../data/tokenize-example';
+import { unreadVariables } from './run-template';
+import { datedTemplate, templateDay } from './template-date';
 
 /** A dataset as the user gave it. */
 export interface DatasetFile {
@@ -16,14 +19,22 @@ export interface DatasetFile {
 
 /** The part of a model that data need; a `HubModel` is one. */
 export interface TextModel {
-  readonly spec: DecoderSpec;
+  readonly spec: Pick<DecoderSpec, 'vocabSize' | 'maxPositions'>;
   readonly tokenizer: Tokenizer | undefined;
   readonly template: ChatTemplate | undefined;
 }
 
-export interface PreparedData {
+/** A dataset as a model reads it: what takes time to make, and depends on few of a run's settings. */
+export interface ReadData {
   readonly dataset: Dataset;
   readonly tokenized: TokenizedDataset;
+  /** What the user should know before training, a sentence or two each. */
+  readonly notices: readonly string[];
+  /** Rows of the file that are left out, in its order. */
+  readonly skipped: readonly SkippedRow[];
+}
+
+export interface PreparedData extends ReadData {
   readonly train: readonly TokenizedExample[];
   /** Rows that the training examples make in each epoch: one an example, or fewer where they are packed. */
   readonly trainRows: number;
@@ -35,25 +46,75 @@ export interface PreparedData {
   readonly totalSteps: number;
 }
 
-/** @throws `bad-data` naming the row, `bad-config` from the template or the split. */
-export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile): PreparedData {
-  const maxLength = effectiveMaxLength(run, model.spec);
-  const dataset = firstRows(parseDataset(file.name, file.bytes), run.max_train_samples);
-  const tokenized = tokenizeDataset(dataset, {
+/**
+ * Reads, renders and tokenises a dataset and arranges it for a run.
+ * @throws `bad-data` naming the row, `bad-config` from the template or the split, `cancelled`.
+ */
+export async function prepareData(
+  run: RunConfig,
+  model: TextModel,
+  file: DatasetFile,
+  report?: TokenizeReport,
+  signal?: AbortSignal,
+): Promise<PreparedData> {
+  return arrangeData(run, model, await readData(run, model, file, report, signal));
+}
+
+/** Reads, renders and tokenises a dataset, in slices of time; `model` is asked as `withRunTemplate` gives it. @throws as `prepareData` does, but for the split */
+export async function readData(
+  run: RunConfig,
+  model: TextModel,
+  file: DatasetFile,
+  report?: TokenizeReport,
+  signal?: AbortSignal,
+): Promise<ReadData> {
+  const parsed = await parseDataset(file.name, file.bytes, { maxBadRows: run.max_bad_rows });
+  const dataset = firstRows(parsed, run.max_train_samples);
+  const options = {
     tokenizer: model.tokenizer,
     template: datedTemplate(run, model.template),
     vocabSize: model.spec.vocabSize,
-    maxLength,
+    maxLength: effectiveMaxLength(run, model.spec),
     assistantOnlyLoss: run.assistant_only_loss,
-  });
-  const { train, eval: held } = trainEvalSplit(tokenized.examples, run.val_set_size, run.seed);
+    maxBadRows: run.max_bad_rows,
+  };
+  const tokenized = await tokenizeDataset(dataset, options, report, signal);
+  return {
+    dataset,
+    tokenized,
+    notices: [
+      ...dataset.notices,
+      ...fallbackNotice(model, dataset),
+      ...unreadVariables(run, model.template),
+      ...tokenized.notices,
+    ],
+    skipped: [...dataset.skipped, ...tokenized.skipped].sort((a, b) => a.row - b.row),
+  };
+}
+
+/** Names what `readData` makes of a file: two runs with one key read it alike. */
+export function readingKey(run: RunConfig, model: TextModel): string {
+  return JSON.stringify([
+    effectiveMaxLength(run, model.spec),
+    run.max_train_samples ?? null,
+    run.max_bad_rows,
+    run.assistant_only_loss,
+    run.chat_template ?? model.template?.text ?? null,
+    run.chat_template_kwargs ?? null,
+    templateDay(run, model.template) ?? null,
+  ]);
+}
+
+/** Splits, packs and batches what was read, as the run says. @throws `bad-config` where no row is left to train on */
+export function arrangeData(run: RunConfig, model: TextModel, data: ReadData): PreparedData {
+  const maxLength = effectiveMaxLength(run, model.spec);
+  const { train, eval: held } = trainEvalSplit(data.tokenized.examples, run.val_set_size, run.seed);
   const batches = batching(run, maxLength);
   const trainRows = epochRows(train, 0, batches);
   const evalRows = epochRows(held, 0, { ...batches, shuffle: false });
   const perEpoch = stepsPerEpoch(trainRows.length, batches);
   return {
-    dataset,
-    tokenized,
+    ...data,
     train,
     trainRows: trainRows.length,
     eval: evalRows,
@@ -61,6 +122,15 @@ export function prepareData(run: RunConfig, model: TextModel, file: DatasetFile)
     stepsPerEpoch: perEpoch,
     totalSteps: run.max_steps > 0 ? run.max_steps : Math.ceil(run.num_train_epochs * perEpoch),
   };
+}
+
+/** A model that doesn't say how it is asked is asked in a format of Graft's choice, which is then the adapter's own. */
+function fallbackNotice({ template }: TextModel, { examples }: Dataset): string[] {
+  if (template?.source !== 'alpaca' || !examples.some(({ kind }) => kind === 'conversation')) return [];
+  return [
+    'The model has no chat template: this run trains the Alpaca prompt format ("### Instruction:", "### Response:") and ' +
+      'saves it as chat_template.jinja with what is trained. Set chat_template_path for another one.',
+  ];
 }
 
 /** Tokens of a row. */
@@ -73,7 +143,7 @@ function firstRows(dataset: Dataset, count: number | undefined): Dataset {
 }
 
 /** Tokens of a row: the run's limit, or the model's where that is lower. */
-export function effectiveMaxLength(run: RunConfig, spec: DecoderSpec): number {
+export function effectiveMaxLength(run: RunConfig, spec: Pick<DecoderSpec, 'maxPositions'>): number {
   return Math.min(run.max_length, spec.maxPositions);
 }
 

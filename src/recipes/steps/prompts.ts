@@ -1,8 +1,8 @@
-/** A file of prompts: JSON or JSON Lines, with the fields that datasets have too; answers in it are left aside. */
-import { GraftError } from '../../core/errors';
-import { quote } from '../../core/format';
+/** A file of prompts, read as datasets are; answers in it are left aside. */
+import { GraftError, errorCode } from '../../core/errors';
 import type { Message } from '../../core/text';
-import { readRows, type DatasetRow } from '../../data/rows';
+import { PromptReader, type AskedRow } from '../../data/examples/reader';
+import { readRows } from '../../data/rows';
 import type { Prompt } from '../generate';
 
 export interface PromptRow {
@@ -11,15 +11,24 @@ export interface PromptRow {
   readonly row: Readonly<Record<string, unknown>>;
 }
 
-const ROLES: readonly Message['role'][] = ['system', 'user', 'assistant', 'tool'];
-
 /**
- * Reads `messages`, `prompt`, `question`, `instruction` (with `input`) or `input_ids` of each row. `raw` takes texts as
+ * Reads every row that can be trained on, up to its last answer, and rows without an answer too. `raw` takes texts as
  * they stand instead of as a user's message.
  * @throws `bad-data` naming the file and the row.
  */
-export function readPrompts(fileName: string, bytes: Uint8Array, raw: boolean): PromptRow[] {
-  return readRows(fileName, bytes).map((row) => ({ prompt: promptOf(row, raw), row: row.value }));
+export async function readPrompts(fileName: string, bytes: Uint8Array, raw: boolean): Promise<PromptRow[]> {
+  const { rows, unreadable } = await readRows(fileName, bytes);
+  const [broken] = unreadable;
+  if (broken) throw new GraftError('bad-data', `${fileName}: row ${broken.row} ${broken.reason}.`);
+  const reader = new PromptReader();
+  return rows.map(({ where, value }) => {
+    try {
+      return { prompt: promptOf(reader.read(value), raw), row: value };
+    } catch (cause) {
+      if (errorCode(cause) !== 'bad-data') throw cause;
+      throw new GraftError('bad-data', `${where} ${(cause as GraftError).message}.`, { cause });
+    }
+  });
 }
 
 /** A text as a user's message after an optional system message, or as it stands. */
@@ -29,38 +38,9 @@ export function textPrompt(text: string, raw: boolean, system?: string): Prompt 
   return { kind: 'chat', messages: [...opening, { role: 'user', content: text }] };
 }
 
-function promptOf(row: DatasetRow, raw: boolean): Prompt {
-  const field = (name: string) => (Object.hasOwn(row.value, name) ? row.value[name] : undefined);
-  const ids = field('input_ids');
-  if (Array.isArray(ids) && ids.length > 0 && ids.every((id) => Number.isSafeInteger(id) && id >= 0)) {
-    return { kind: 'tokens', ids: ids as number[] };
-  }
-  const conversation = field('messages');
-  if (Array.isArray(conversation)) return { kind: 'chat', messages: question(row, conversation) };
-  for (const name of ['prompt', 'question', 'instruction']) {
-    const text = field(name);
-    if (typeof text !== 'string' || text === '') continue;
-    const input = name === 'instruction' ? field('input') : undefined;
-    return textPrompt(typeof input === 'string' && input !== '' ? `${text}\n${input}` : text, raw);
-  }
-  throw new GraftError(
-    'bad-data',
-    `${row.where} has no prompt: expected prompt, messages, question, instruction or input_ids.`,
-  );
-}
-
-/** The conversation up to the answer that is asked for. */
-function question(row: DatasetRow, conversation: readonly unknown[]): Message[] {
-  const messages = conversation.map((item, i): Message => {
-    const { role, content } = (item ?? {}) as { role?: unknown; content?: unknown };
-    const known = ROLES.find((name) => name === role);
-    if (known && typeof content === 'string') return { role: known, content };
-    throw new GraftError(
-      'bad-data',
-      `${row.where}: message ${i + 1} must have a role and content, but is ${quote(item)}.`,
-    );
-  });
-  while (messages.at(-1)?.role === 'assistant') messages.pop();
-  if (messages.length === 0) throw new GraftError('bad-data', `${row.where} has no message to answer.`);
-  return messages;
+function promptOf(asked: AskedRow, raw: boolean): Prompt {
+  if (asked.kind === 'tokens') return { kind: 'tokens', ids: asked.inputIds };
+  if (asked.kind === 'text') return { kind: 'text', text: asked.text };
+  const { conversation, promptText } = asked;
+  return raw && promptText !== undefined ? { kind: 'text', text: promptText } : { kind: 'chat', ...conversation };
 }

@@ -24,6 +24,11 @@ export function datedTemplate(run: RunConfig, template: ChatTemplate | undefined
   return run.template_date === undefined ? template : (template?.onDay?.(run.template_date as Day) ?? template);
 }
 
+/** The day that this run's template prints, or undefined where it prints none. */
+export function templateDay(run: RunConfig, template: ChatTemplate | undefined): Day | undefined {
+  return template?.onDay ? ((run.template_date as Day | undefined) ?? today()) : undefined;
+}
+
 /** Local time, as Python's datetime.now(). */
 function today(): Day {
   const now = new Date();

@@ -1,7 +1,8 @@
 /** What a run would train on and what it would need, before it is started. Follows model, dataset and settings. */
+import { proxy } from 'comlink';
 import type { DataReport, ExampleView, PlainError } from '../../core/events';
 import type { PlanReport, RunRequest } from '../../protocol';
-import { toPlainError } from '../client/errors';
+import { isCancelled, toPlainError } from '../client/errors';
 import type { WorkerClient } from '../client/worker-client';
 
 /** Milliseconds without a further change before the worker is asked. */
@@ -17,9 +18,15 @@ export class PreviewState {
   /** Which example is shown, counted from 0. */
   index = $state(0);
   busy = $state(false);
+  /** Rows of the dataset that are read, of how many; undefined where that takes no time to speak of. */
+  progress = $state.raw<{ rows: number; totalRows: number }>();
+
+  /** The user stopped the reading. */
+  stopped = $state(false);
 
   private asked = 0;
   private request: RunRequest | undefined;
+  private reading: AbortController | undefined;
 
   constructor(private readonly client: WorkerClient) {}
 
@@ -33,12 +40,14 @@ export class PreviewState {
     }
     this.request = request;
     this.busy = true;
+    this.stopped = false;
+    this.reading?.abort();
     const timer = setTimeout(() => void this.refresh(ask, request), SETTLE);
     return () => clearTimeout(timer);
   }
 
   async show(index: number): Promise<void> {
-    const rows = this.report ? this.report.rows - this.report.skipped : 0;
+    const rows = this.report?.kept ?? 0;
     if (!this.request || rows === 0) return;
     this.index = Math.min(Math.max(0, index), rows - 1);
     const { request, index: shown } = this;
@@ -46,21 +55,44 @@ export class PreviewState {
     if (this.index === shown && this.request === request) this.example = example;
   }
 
+  /** Stops the reading under way; the next change starts another. */
+  stop(): void {
+    this.reading?.abort();
+  }
+
+  readAgain(): void {
+    if (this.request) this.follow(this.request);
+  }
+
+  private async read(request: RunRequest): Promise<DataReport> {
+    const reading = new AbortController();
+    this.reading = reading;
+    const onProgress = (rows: number, totalRows: number) => {
+      if (this.reading === reading && !reading.signal.aborted) this.progress = { rows, totalRows };
+    };
+    try {
+      return await this.client.job(reading.signal, (worker, job) => worker.inspect(job, request, proxy(onProgress)));
+    } finally {
+      if (this.reading === reading) this.progress = undefined;
+    }
+  }
+
   private async refresh(ask: number, request: RunRequest): Promise<void> {
     const isStale = () => ask !== this.asked;
     try {
-      const report = await this.client.call((worker) => worker.inspect(request));
+      const report = await this.read(request);
       if (isStale()) return;
       this.report = report;
       this.dataError = undefined;
-      await this.show(Math.min(this.index, report.rows - 1));
+      await this.show(Math.min(this.index, report.kept - 1));
     } catch (error) {
       if (isStale()) return;
       this.report = undefined;
       this.example = undefined;
       this.plan = undefined;
       this.planError = undefined;
-      this.dataError = toPlainError(error);
+      this.stopped = isCancelled(error);
+      this.dataError = this.stopped ? undefined : toPlainError(error);
       this.busy = false;
       return;
     }

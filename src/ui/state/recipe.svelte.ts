@@ -62,6 +62,17 @@ export class RecipeState {
     }
   }
 
+  /** Changes one setting to what its text means in a run file; an empty text takes it out. */
+  setText(key: keyof RunConfig, text: string): boolean {
+    if (text.trim() === '') return this.set(key, undefined);
+    try {
+      return this.set(key, parseRunConfig('', { [key]: text }, 'This setting')[key]);
+    } catch (error) {
+      this.errors = { ...this.errors, [key]: toPlainError(error) };
+      return false;
+    }
+  }
+
   /** Changes several settings at once; returns false and leaves all as they were where one is refused. */
   change(settings: Partial<RunConfig>): boolean {
     return this.load(formatRunConfig({ ...this.config, ...settings }), 'The settings');

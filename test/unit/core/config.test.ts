@@ -152,7 +152,7 @@ describe('formatRunConfig', () => {
   it('writes every key that has help, in its order', () => {
     const whole = [
       'dataset: x\nmax_train_samples: 3\ntemplate_date: 2026-07-01',
-      'chat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
+      'chat_template: "{{ messages }}"\nchat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
     ].join('\n');
     const keys = [...formatRunConfig(parseRunConfig(whole)).matchAll(/^(\w+):/gm)].map(([, key]) => key);
     expect(keys).toEqual(Object.keys(RUN_CONFIG_KEYS));

@@ -2,14 +2,17 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
-import { parseDataset } from '../../../src/data/dataset';
+import { quote } from '../../../src/core/format';
+import type { Message } from '../../../src/core/text';
+import { parseDataset, type Dataset } from '../../../src/data/dataset';
 import { jsonErrorOffset } from '../../../src/core/json-error';
 import { hasReference, reference } from '../../support/reference';
 
 const jsonl = (...rows: unknown[]) => rows.map((row) => JSON.stringify(row)).join('\n');
-const refusal = (content: string | Uint8Array, name = 'data.jsonl'): string => {
+const options = { maxBadRows: 0.1 };
+const refusal = async (content: string | Uint8Array, name = 'data.jsonl'): Promise<string> => {
   try {
-    parseDataset(name, content);
+    await parseDataset(name, content, options);
   } catch (error) {
     expect(errorCode(error)).toBe('bad-data');
     return (error as Error).message;
@@ -20,14 +23,17 @@ const turns = (user: string, assistant: string) => [
   { role: 'user', content: user },
   { role: 'assistant', content: assistant },
 ];
-const messagesOf = (content: string) =>
-  parseDataset('data.json', content).examples.map((example) =>
+/** The messages of the first example of a dataset. */
+const firstMessages = ({ examples: [example] }: Dataset): readonly Message[] =>
+  example?.kind === 'conversation' ? example.conversation.messages : [];
+const messagesOf = async (content: string) =>
+  (await parseDataset('data.json', content, options)).examples.map((example) =>
     example.kind === 'conversation' ? example.conversation.messages : undefined,
   );
 
 describe('formats', () => {
   it.each([
-    ['alpaca', { instruction: 'Say', input: 'x', output: 'y', rejected: 'z' }, turns('Say\nx', 'y')],
+    ['alpaca', { instruction: 'Say', input: 'x', output: 'y' }, turns('Say\nx', 'y')],
     ['alpaca', { instruction: 'Say', input: '', output: 'y' }, turns('Say', 'y')],
     ['alpaca', { instruction: 'Say', input: null, output: 'y' }, turns('Say', 'y')],
     ['question-answer', { question: 'q', answer: 'a', source_text: 's' }, turns('q', 'a')],
@@ -48,98 +54,448 @@ describe('formats', () => {
       },
       turns('u', 'a'),
     ],
-  ])('reads %s from %j', (format, row, messages) => {
-    const dataset = parseDataset('data.json', JSON.stringify([row]));
+  ])('reads %s from %j', async (format, row, messages) => {
+    const dataset = await parseDataset('data.json', JSON.stringify([row]), options);
     expect(dataset.format).toBe(format);
     expect(dataset.examples).toEqual([
       { kind: 'conversation', row: 1, where: 'data.json, row 1', conversation: { messages }, untrained: [] },
     ]);
   });
 
-  it('reads pre-tokenised rows as they stand; without labels all is trained', () => {
+  it('reads pre-tokenised rows as they stand; without labels all is trained', async () => {
     const rows = [{ input_ids: [1, 2], labels: [-100, 2] }, { input_ids: [3, 4] }];
-    const { examples, format } = parseDataset('d.jsonl', jsonl(...rows));
+    const { examples, format } = await parseDataset('d.jsonl', jsonl(...rows), options);
     expect(format).toBe('tokens');
     expect(examples[0]).toMatchObject({ inputIds: [1, 2], labels: [-100, 2] });
     expect(examples[1]).toMatchObject({ inputIds: [3, 4], labels: [3, 4] });
   });
 
-  it('reads bytes with a BOM, CRLF, blank lines, and JSONL that is called .json', () => {
+  it('reads bytes with a BOM, CRLF, blank lines, and JSONL that is called .json', async () => {
     const text = `\uFEFF${JSON.stringify({ question: 'ü', answer: 'a' })}\r\n\r\n${JSON.stringify({ question: 'b', answer: 'c' })}\r\n`;
-    const { examples } = parseDataset('data.json', new TextEncoder().encode(text));
+    const { examples } = await parseDataset('data.json', new TextEncoder().encode(text), options);
     expect(examples.map(({ row, where }) => [row, where])).toEqual([
       [1, 'data.json, line 1'],
       [3, 'data.json, line 3'],
     ]);
-    expect(messagesOf(text.slice(1))[0]).toEqual(turns('ü', 'a'));
+    expect((await messagesOf(text.slice(1)))[0]).toEqual(turns('ü', 'a'));
   });
 });
 
-describe('refusals name the place', () => {
-  const good = { question: 'q', answer: 'a' };
+describe('a row that can not be used is left out with the reason', () => {
   it.each([
-    [jsonl(good) + '\n\n{"question": "q", answer', /data\.jsonl, line 3: not valid JSON/],
-    ['[\n{"question": "q",\n "answer": oops}]', /data\.jsonl, line 3: not valid JSON, unexpected "oops}\]"/],
-    ['[\n{"question": "q", "answer": "a"}', /line 2: not valid JSON, the file ends too early/],
-    [jsonl(good, 5), /line 2: a row must be an object.*but is 5/],
-    ['[]', /has no rows/],
-    ['', /has no rows/],
-    [jsonl(good, { question: 'q' }), /line 2 has no response: answer is missing/],
-    [jsonl(good, { question: 'q', answer: ' \n' }), /line 2 has no response: answer is empty/],
-    [jsonl(good, { question: 'q', answer: 7 }), /line 2: answer must be text, but is 7/],
-    [jsonl({ question: '', answer: 'a' }), /line 1: question is empty/],
-    [jsonl({ instruction: 'i' }), /no response: output is missing/],
-    [jsonl({ prompt: 'p', chosen: 'c', rejected: 'r' }), /preference pair/],
+    [{ question: 'q' }, /has no response: beside question one of answer, answers, .* is needed/],
+    [{ question: 'q', answer: null }, /has no response/],
+    [{ question: 'q', answer: ' \n' }, /has an empty answer/],
+    [{ question: 'q', answer: 7 }, /must have text in answer, but has 7/],
+    [{ question: 7, answer: 'a' }, /must have text in question, but has 7/],
+    [{ question: '', answer: 'a' }, /has an empty question/],
+    [{ instruction: 'i' }, /has no response: beside instruction/],
+    [{ answer: 'a' }, /has answer, but nothing that it answers/],
+    [{ prompt: 'p', chosen: 'c', rejected: 'r' }, /has chosen: a preference pair .* dpo/],
+    [{ instruction: 'i', output: 'o', rejected: 'z' }, /has rejected: .* dpo/],
+    [{ prompt: 'p', completion: 'c', label: true }, /has a label .* kto/],
+    [{ messages: turns('u', 'a'), label: false }, /has a label .* kto/],
+    [{ messages: turns('u', 'a'), kto_tag: 'False' }, /has a kto_tag .* kto/],
+    [{ prompt: 'p', completions: ['a', 'b'] }, /has completions: several answers/],
+    [{ prompt: 'p', completion: ['a', 'b'] }, /has several texts in completion/],
+    [{ messages: turns('u', 'a'), images: ['x.png'] }, /has images, but only text/],
+    [{ prompt: 'p', completion: 'c', audio: { path: 'x' } }, /has audio, but only text/],
+    [{ prompt: 'p', completion: 'c', weight: 0.5 }, /has the weight 0.5/],
+    [{ prompt: 'p', completion: 'c', sample_weight: '1' }, /has the sample_weight "1"/],
     [
-      jsonl(good, { instruction: 'i', output: 'o' }),
-      /line 2 is of the format alpaca, but the rows before it are question-answer/,
+      { message_tree_id: 't', parent_id: null, role: 'prompter', text: 'x' },
+      /has message_tree_id: .* tree of messages/,
     ],
-    [jsonl({ text: 'x' }), /has "text"; expected instruction\/output/],
-    [jsonl({}), /has no field/],
-    [jsonl({ messages: [] }), /messages must be a list/],
-    [jsonl({ messages: [{ role: 'user', content: 'u' }] }), /has no response: no message is the assistant's/],
-    [jsonl({ messages: turns('u', '') }), /has no response: message 2 .* is empty/],
-    [jsonl({ messages: [{ role: 'wizard', content: 'u' }] }), /message 1 has the role "wizard"/],
-    [jsonl({ messages: [{ role: 'user', content: [{ type: 'image' }] }] }), /content of message 1 must be text/],
-    [jsonl({ messages: [null] }), /message 1 has the role undefined/],
-    [jsonl({ input_ids: [1, 2], labels: [1] }), /2 input_ids, but 1 labels/],
-    [jsonl({ input_ids: [1, -5] }), /position 2 holds a negative id/],
-    [jsonl({ input_ids: [1.5] }), /list of token ids/],
-    [jsonl({ input_ids: [1, 2], labels: [1, -100] }), /nothing to train on/],
-  ])('%j', (content, message) => {
-    expect(refusal(content)).toMatch(message);
+    [{ role: 'user', content: 'x' }, /is a single message/],
+    [{ body: 'x' }, /has "body"; expected instruction\/output/],
+    [{}, /has no field with a value/],
+    [{ instruction: null }, /has no field with a value/],
+    [{ messages: [] }, /has no message in messages/],
+    [{ messages: 'x' }, /must have a list of messages .* in messages, but has "x"/],
+    [{ messages: [{ role: 'user', content: 'u' }] }, /no message is the assistant's/],
+    [{ messages: turns('u', '') }, /has an empty answer: message 2/],
+    [{ messages: [...turns('u', ' '), ...turns('v', 'a')] }, /has an empty answer: message 2/],
+    [{ messages: [{ role: 'wizard', content: 'u' }] }, /has the role "wizard" in message 1/],
+    [{ messages: [{ role: 'user', content: [{ type: 'image', image: 'x' }] }] }, /has an image part in message 1/],
+    [{ messages: [{ role: 'user', content: [{ image_url: { url: 'x' } }] }] }, /has an image_url part in message 1/],
+    [{ messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }, /has an input_audio part/],
+    [{ messages: [{ role: 'user', content: 5 }] }, /must have text as the content of message 1, but has 5/],
+    [{ messages: [{ role: 'user', content: null }, ...turns('u', 'a')] }, /content of message 1, but has null/],
+    [{ messages: [null] }, /has null as message 1/],
+    [{ messages: [{ role: 'user', content: 'u', weight: 1 }, turns('', 'a')[1]] }, /only messages of the assistant/],
+    [
+      { messages: [turns('u', '')[0], { role: 'assistant', content: 'a', weight: 0.5 }] },
+      /has the weight 0.5 in message 2/,
+    ],
+    [{ messages: [turns('u', '')[0], { role: 'assistant', content: 'a', train: false }] }, /nothing to train on/],
+    [
+      { messages: [turns('u', '')[0], { role: 'assistant', content: 'a', train: false, weight: 1 }] },
+      /both that it is trained and that it isn't/,
+    ],
+    [
+      { messages: [turns('u', '')[0], { role: 'assistant', content: 'a', tool_calls: 'x' }] },
+      /list of objects as tool_calls/,
+    ],
+    [{ conversations: [{ from: 'function_call', value: 'no json' }] }, /must have a call as JSON/],
+    [{ messages: turns('u', 'a'), tools: '{oops' }, /must have JSON in tools/],
+    [{ messages: turns('u', 'a'), tools: { a: 1 } }, /must have a list of functions in tools/],
+    [{ messages: turns('u', 'a'), context: 'It rains.' }, /has context beside messages/],
+    [{ messages: turns('u', 'a'), history: [['q', 'a']] }, /has a history beside messages/],
+    [{ instruction: 'i', output: 'o', history: 'x' }, /must have pairs of question and answer in history/],
+    [{ instruction: 'Answer.', question: 'Why?', answer: 'a' }, /has instruction beside question and answer/],
+    [{ system: 's', system_prompt: 't', question: 'q', answer: 'a' }, /has both system and system_prompt/],
+    [
+      { system: 's', messages: [{ role: 'system', content: 't' }, ...turns('u', 'a')] },
+      /has a system message among its messages and another in system/,
+    ],
+    [{ text: ' ' }, /has an empty text/],
+    [{ input_ids: [1, 2], labels: [1] }, /has 2 input_ids, but 1 labels/],
+    [{ input_ids: [1, -5] }, /has a negative id in input_ids, at position 2/],
+    [{ input_ids: [1, 2], labels: [1, -5] }, /has the label -5 at position 2/],
+    [{ input_ids: [1.5] }, /list of token ids/],
+    [{ input_ids: [1, 2], labels: [1, -100] }, /nothing to train on/],
+    [{ input_ids: [1, 2, 3], completion_mask: [1, 0, 0] }, /nothing to train on/],
+    [{ input_ids: [1, 2, 3], attention_mask: [1, 0, 1] }, /attention_mask with a hole at position 2/],
+    [{ input_ids: [1, 2, 3], attention_mask: [0, 0, 0] }, /nothing but padding/],
+    [{ input_ids: [1, 2, 3], assistant_masks: [0, 1, 0.5] }, /must have a 0 or 1 for each of its 3 input_ids/],
+    [{ input_ids: [1, 2, 3], position_ids: [0, 1, 0] }, /several packed texts/],
+  ])('%j', async (row, reason) => {
+    const good = Array.from({ length: 10 }, () => ({ question: 'q', answer: 'a' }));
+    const dataset = await parseDataset('d.jsonl', jsonl(...good, row), options);
+    expect(dataset.examples).toHaveLength(10);
+    expect(dataset.skipped).toEqual([{ row: 11, reason: expect.stringMatching(reason) }]);
+    expect(dataset.notices.at(-1)).toMatch(/^1 of 11 rows is left out: row 11 /);
+    expect(await refusal(jsonl(row))).toMatch(/^data\.jsonl: its only row can't be used: row 1 /);
+  });
+});
+
+describe('rows that are left out', () => {
+  const rows = (bad: number, good: number) => [
+    ...Array.from({ length: bad }, () => ({ instruction: 'i', output: '' })),
+    ...Array.from({ length: good }, () => ({ instruction: 'i', output: 'o' })),
+  ];
+
+  it('are named together: the first ten, then how many', async () => {
+    const { notices, examples } = await parseDataset('d.jsonl', jsonl(...rows(12, 120)), options);
+    expect(examples).toHaveLength(120);
+    expect(notices).toEqual([
+      '12 of 132 rows are left out: row 1 has an empty output (likewise rows 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more).',
+    ]);
   });
 
-  it('of a file of another kind', () => {
-    expect(refusal('a,b\n1,2', 'data.csv')).toMatch(/data\.csv is not JSON: convert it/);
-    expect(refusal(Uint8Array.of(0x7b, 0xff, 0xfe))).toMatch(/not UTF-8/);
+  it('may be as many as max_bad_rows allows, and never all', async () => {
+    expect((await parseDataset('d.jsonl', jsonl(...rows(1, 9)), options)).skipped).toHaveLength(1);
+    expect(await refusal(jsonl(...rows(2, 9)))).toBe(
+      "data.jsonl: 2 of 11 rows can't be used, and max_bad_rows 0.1 allows no more than 1: row 1 has an empty output (likewise row 2).",
+    );
+    const all = parseDataset('d.jsonl', jsonl(...rows(2, 0)), { maxBadRows: 1 });
+    await expect(all).rejects.toThrow("d.jsonl: 2 of 2 rows can't be used: row 1 has an empty output");
+  });
+
+  it('are told by the commonest reasons, with broken lines among them, in their order', async () => {
+    const lines = [
+      ...rows(3, 40).map((row) => JSON.stringify(row)),
+      '{"instruction": "i", "output": NaN}',
+      '7',
+      '{"messages": [{"role": "user", "content": "u"}]}',
+      '{"prompt": "p"}',
+    ];
+    const { skipped, notices } = await parseDataset('d.jsonl', lines.join('\n'), { maxBadRows: 0.5 });
+    expect(skipped.map(({ row }) => row)).toEqual([1, 2, 3, 44, 45, 46, 47]);
+    expect(skipped[3]!.reason).toBe('is not valid JSON at line 44, column 32: NaN is not JSON, write null');
+    expect(notices[0]).toMatch(
+      /^7 of 47 rows are left out: row 1 has an empty output \(likewise rows 2 and 3\); row 44 .*; row 4. .*; other reasons for rows \d+ and \d+\.$/,
+    );
+  });
+});
+
+describe('what a row means', () => {
+  const read = async (row: unknown) => (await parseDataset('d.json', JSON.stringify([row]), options)).examples[0];
+  const system = (content: string) => ({ role: 'system', content });
+  it.each([
+    [{ prompt: 'p', response: 'r' }, turns('p', 'r')],
+    [{ query: 'p', answer: 'r' }, turns('p', 'r')],
+    [{ input: 'p', output: 'r' }, turns('p', 'r')],
+    [{ instruction: 'p', response: 'r' }, turns('p', 'r')],
+    [{ instruction: '', input: 'p', output: 'r' }, turns('p', 'r')],
+    [{ instruction: 'p', context: 'c', response: 'r' }, turns('c\n\np', 'r')],
+    [{ instruction: 'p', context: '', response: 'r' }, turns('p', 'r')],
+    [{ context: ['c', 'd'], question: 'q', answers: { text: ['a'], answer_start: [3] } }, turns('c\n\nd\n\nq', 'a')],
+    [{ question: 'q', answer_keywords: ['a', 'b'] }, turns('q', 'a, b')],
+    [{ system_prompt: 's', question: 'q', response: 'a' }, [system('s'), ...turns('q', 'a')]],
+    [{ system: '', question: 'q', answer: 'a' }, turns('q', 'a')],
+    [{ system: 's', messages: [system('s'), ...turns('u', 'a')] }, [system('s'), ...turns('u', 'a')]],
+    [
+      { system: 's', history: [['a', 'b']], instruction: 'c', output: 'd' },
+      [system('s'), ...turns('a', 'b'), ...turns('c', 'd')],
+    ],
+    [{ conversations: ['a', 'b', 'c', 'd'] }, [...turns('a', 'b'), ...turns('c', 'd')]],
+    [{ prompt: turns('p', '').slice(0, 1), completion: 'c' }, turns('p', 'c')],
+    [{ prompt: 'p', completion: { role: 'assistant', content: 'c' } }, turns('p', 'c')],
+    [{ messages: [], instruction: 'p', output: 'r' }, turns('p', 'r')],
+    [{ instruction: '', input: '', output: '', prompt: 'p', completion: 'r' }, turns('p', 'r')],
+    [
+      {
+        messages: [
+          { role: ' Human', content: 'u' },
+          { role: 'GPT', content: 'a' },
+        ],
+      },
+      turns('u', 'a'),
+    ],
+  ])('%j', async (row, messages) => {
+    expect(await read(row)).toMatchObject({ conversation: { messages }, untrained: [] });
+  });
+
+  it('keeps the fields of messages in their order, drops null, and calls tools as OpenAI does', async () => {
+    const row = {
+      conversations: [
+        { from: 'human', value: 'u', name: 'Ann', weight: null },
+        { from: 'function_call', value: '{"name": "tide", "arguments": {"x": null}}' },
+        { from: 'observation', value: '{}' },
+        { thinking: 'hm', from: 'gpt', value: 'a' },
+      ],
+      tools: '[{"name": "tide", "parameters": {"default": null}}]',
+      documents: [{ title: 't' }],
+      chat_template_kwargs: { enable_thinking: false, other: null },
+    };
+    const example = await read(row);
+    expect(example).toMatchObject({
+      conversation: {
+        messages: [
+          { role: 'user', content: 'u', name: 'Ann' },
+          {
+            role: 'assistant',
+            content: '',
+            tool_calls: [{ type: 'function', function: { name: 'tide', arguments: { x: null } } }],
+          },
+          { role: 'tool', content: '{}' },
+          { thinking: 'hm', role: 'assistant', content: 'a' },
+        ],
+        tools: [{ type: 'function', function: { name: 'tide', parameters: { default: null } } }],
+        documents: [{ title: 't' }],
+        variables: { enable_thinking: false },
+      },
+    });
+    const messages = example?.kind === 'conversation' ? example.conversation.messages : [];
+    expect(messages.map((message) => Object.keys(message).join())).toEqual([
+      'role,content,name',
+      'role,content,tool_calls',
+      'role,content',
+      'thinking,role,content',
+    ]);
+  });
+
+  it('keeps null as the content of an answer that calls tools, and drops it inside of calls', async () => {
+    const call = { type: 'function', function: { name: 'tide', arguments: { harbour: 'Bluff', pad: null } } };
+    const assistant = { role: 'assistant', content: null, tool_calls: [call] };
+    const dataset = await parseDataset(
+      'd.json',
+      JSON.stringify([{ messages: [turns('u', '')[0], assistant] }]),
+      options,
+    );
+    const bare = { type: 'function', function: { name: 'tide', arguments: { harbour: 'Bluff' } } };
+    expect(dataset.examples[0]).toMatchObject({
+      conversation: { messages: [turns('u', '')[0], { role: 'assistant', content: null, tool_calls: [bare] }] },
+    });
+    expect(dataset.notices).toEqual([
+      'Null fields inside tool calls and tools are left out, as TRL does (1 of 1 rows).',
+    ]);
+  });
+
+  it('joins parts of text, and takes those of reasoning aside', async () => {
+    const parts = [
+      { type: 'thinking', thinking: 'hm' },
+      { type: 'text', text: 'a', image_url: null },
+      { type: 'text', text: 'b' },
+    ];
+    expect(await read({ messages: [turns('u', '')[0], { role: 'assistant', content: parts }] })).toMatchObject({
+      conversation: { messages: [turns('u', '')[0], { role: 'assistant', content: 'ab', reasoning_content: 'hm' }] },
+    });
+  });
+
+  it('does not train what the row says is context, wherever a system message moves it', async () => {
+    const prompt = turns('a', 'b');
+    expect(
+      await read({ system: 's', prompt: [...prompt, ...turns('c', '').slice(0, 1)], completion: 'd' }),
+    ).toMatchObject({ conversation: { messages: [system('s'), ...prompt, ...turns('c', 'd')] }, untrained: [2] });
+    const messages = [turns('a', '')[0], { role: 'assistant', content: '', train: false }, ...turns('c', 'd')];
+    expect(await read({ messages })).toMatchObject({ untrained: [1] });
+  });
+
+  it('takes padding off token ids, and masks what a mask says', async () => {
+    expect(
+      await read({ input_ids: [0, 5, 6, 7, 2], attention_mask: [0, 1, 1, 1, 0], completion_mask: [0, 0, 1, 1, 1] }),
+    ).toMatchObject({ kind: 'tokens', inputIds: [5, 6, 7], labels: [-100, 6, 7] });
+  });
+
+  it('reads a text alone as text', async () =>
+    expect(await read({ text: 'Once', source: 's' })).toMatchObject({ kind: 'text', text: 'Once' }));
+});
+
+describe('fields that are left out are named', () => {
+  const notices = async (...rows: unknown[]) => (await parseDataset('d.jsonl', jsonl(...rows), options)).notices;
+
+  it('once, with how many rows have them where not all do', async () => {
+    const row = { instruction: 'i', output: 'o', id: 1 };
+    expect(await notices({ ...row, source: 's' }, row, row)).toEqual([
+      'id, and source (in 1 of 3 rows) are left out: no format of a dataset uses them.',
+    ]);
+    expect(await notices({ ...row, id: null })).toEqual([]);
+    expect(await notices({ ...row, 'odd name': 1, label: 3 })).toEqual([
+      'label, id and "odd name" are left out: no format of a dataset uses them.',
+    ]);
+  });
+
+  it('with what is read instead where a row fits several formats', async () => {
+    const both = { messages: turns('u', 'a'), prompt: 'u', completion: 'a' };
+    expect(await notices(both)).toEqual(['prompt and completion are left out: rows with messages are read by that.']);
+    const alpaca = { instruction: 'Say.', output: 'o', prompt: '### Instruction: Say.', text: 'Say. o' };
+    expect(await notices(alpaca)).toEqual([
+      'prompt and text are left out: rows with instruction and output are read by those.',
+    ]);
+    expect(await notices({ context: 'c', question: 'q', answers: ['a', 'b', 'a'] })).toEqual([
+      'Of several texts in answers the first is trained, and the others are left out (1 of 1 rows).',
+    ]);
+  });
+
+  it('in files of several formats, which are all read', async () => {
+    const dataset = await parseDataset(
+      'd.jsonl',
+      jsonl(
+        { messages: turns('u', 'a'), instruction: null },
+        { instruction: 'i', output: 'o' },
+        { messages: turns('v', 'b') },
+      ),
+      options,
+    );
+    expect(dataset).toMatchObject({ format: 'messages and alpaca', skipped: [], notices: [] });
+    expect(dataset.examples).toHaveLength(3);
   });
 });
 
 describe('hostile rows', () => {
-  it('can not reach or borrow from a prototype', () => {
-    expect(refusal('{"__proto__": {"question": "q", "answer": "a"}}')).toMatch(/has "__proto__"/);
-    expect(refusal('{"question": "q", "__proto__": {"answer": "a"}}')).toMatch(/answer is missing/);
-    expect(refusal('{"messages": [{"__proto__": {"role": "user", "content": "u"}}]}')).toMatch(/role undefined/);
+  it('can not reach or borrow from a prototype', async () => {
+    expect(await refusal('{"__proto__": {"question": "q", "answer": "a"}}')).toMatch(/has "__proto__"/);
+    expect(await refusal('{"question": "q", "__proto__": {"answer": "a"}}')).toMatch(/has no response/);
+    expect(await refusal('{"messages": [{"__proto__": {"role": "user", "content": "u"}}]}')).toMatch(/role undefined/);
+    const message = '{"from": "gpt", "value": "a", "__proto__": {"polluted": 1}}';
+    const [first] = firstMessages(await parseDataset('d.jsonl', `{"conversations": [${message}]}`, options));
+    expect(Object.keys(first!)).toEqual(['role', 'content', '__proto__']);
+    expect(first!['polluted']).toBeUndefined();
     expect(({} as { question?: string }).question).toBeUndefined();
   });
 
-  it('give a dataset or a bad-data error, whatever the text', () => {
+  it('give a dataset or a bad-data error, whatever the text', async () => {
     const rows = fc.oneof(
       fc.string(),
       fc.json(),
       fc.array(fc.json()).map((list) => `[${list.join()}]`),
     );
-    fc.assert(
-      fc.property(rows, (text) => {
+    await fc.assert(
+      fc.asyncProperty(rows, async (text) => {
         try {
-          expect(parseDataset('d.json', text).examples.length).toBeGreaterThan(0);
+          expect((await parseDataset('d.json', text, options)).examples.length).toBeGreaterThan(0);
         } catch (error) {
           expect(errorCode(error)).toBe('bad-data');
         }
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('every field of every row', () => {
+  const text = fc.constantFrom('', 'a', 'Say ja.', 'true', '[]', '{"name": "f"}');
+  const odd = fc.oneof(text, fc.constantFrom(null, 0, 1, 0.5, -1, true, false), fc.jsonValue({ maxDepth: 2 }));
+  const message = fc.oneof(
+    fc.record(
+      {
+        role: fc.constantFrom<unknown>('user', 'assistant', 'system', 'Human', 'tool', 'wizard', null, 3),
+        content: fc.oneof({ weight: 4, arbitrary: text }, { weight: 1, arbitrary: odd }),
+        from: fc.constantFrom<unknown>('human', 'gpt', 'function_call', null),
+        value: text,
+        weight: fc.constantFrom<unknown>(0, 1, 0.5, null),
+        train: fc.boolean(),
+        tool_calls: odd,
+        reasoning_content: odd,
+      },
+      { requiredKeys: [] },
+    ),
+    odd,
+  );
+  const messages = fc.oneof(
+    { weight: 4, arbitrary: fc.array(message, { maxLength: 4 }) },
+    { weight: 1, arbitrary: odd },
+  );
+  const good = fc.constant(turns('Say ja.', 'ja'));
+  const columns = Object.fromEntries([
+    ...['messages', 'conversations', 'prompt', 'completion'].map((name) => [name, fc.oneof(text, good, messages)]),
+    ...['instruction', 'input', 'output', 'question', 'answer', 'answers', 'query', 'response', 'text', 'context'].map(
+      (name) => [name, fc.oneof({ weight: 4, arbitrary: text }, { weight: 1, arbitrary: odd })],
+    ),
+    ...['system', 'system_prompt', 'history', 'tools', 'documents', 'chat_template_kwargs', 'label', 'images'].map(
+      (name) => [name, odd],
+    ),
+    ...['chosen', 'rejected', 'weight', 'id', 'source', '__proto__', 'answer_keywords', 'replies'].map((name) => [
+      name,
+      odd,
+    ]),
+    ...['input_ids', 'labels', 'attention_mask', 'completion_mask'].map((name) => [
+      name,
+      fc.oneof(fc.array(fc.integer({ min: -1, max: 2 }), { maxLength: 4 }), odd),
+    ]),
+  ]) as Record<string, fc.Arbitrary<unknown>>;
+  // Half of the rows begin as good ones.
+  const base = fc.constantFrom<Record<string, unknown>>(
+    {},
+    { instruction: 'i', output: 'o' },
+    {},
+    { messages: turns('u', 'a') },
+    { prompt: 'p', completion: 'c' },
+    {},
+    { input_ids: [1, 2] },
+  );
+  const row = fc
+    .uniqueArray(fc.constantFrom(...Object.keys(columns)), { minLength: 1, maxLength: 5 })
+    .chain((names) => fc.tuple(base, ...names.map((name) => columns[name]!.map((value) => [name, value] as const))))
+    .map(([fields, ...others]) => JSON.stringify({ ...fields, ...Object.fromEntries(others) }));
+
+  it('is used, named as left out, or a row is left out with the reason', async () => {
+    let used = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 6 }), async (rows) => {
+        const { examples, skipped, notices } = await parseDataset(
+          'd.jsonl',
+          [...rows, '{"question": "q", "answer": "a"}'].join('\n'),
+          { maxBadRows: 1 },
+        );
+        const places = [...examples, ...skipped].map((one) => one.row).sort((a, b) => a - b);
+        expect(places).toEqual([...rows, ''].map((_, i) => i + 1));
+        for (const { reason } of skipped) expect(reason).toMatch(/^(has|must have|is|says) /);
+        for (const example of examples) {
+          if (example.row > rows.length) continue;
+          used++;
+          const fields = JSON.parse(rows[example.row - 1]!) as Record<string, unknown>;
+          const shown = JSON.stringify(example);
+          for (const name of ['chosen', 'rejected', 'images']) {
+            expect([undefined, null, '', '[]']).toContain(
+              Array.isArray(fields[name]) ? quote(fields[name]) : fields[name],
+            );
+          }
+          for (const [name, value] of Object.entries(fields)) {
+            const named = notices.some((notice) => notice.includes(name));
+            // Masks, marks and numbers change labels; what holds no text is told by no text.
+            if (named || typeof value !== 'string' || value === '' || name === '__proto__') continue;
+            const inner = JSON.stringify(value).slice(1, -1);
+            const isTools = name === 'tools' && (value === '[]' || shown.includes('"f"'));
+            expect(isTools || shown.includes(inner), `${name} of ${rows[example.row - 1]!} in ${shown}`).toBe(true);
+          }
+        }
+      }),
+      { numRuns: 1500, seed: 9 },
+    );
+    expect(used).toBeGreaterThan(500);
   });
 });
 
@@ -189,10 +545,23 @@ describe.skipIf(!hasReference)('files of the reference', () => {
     ['alpaca_en_demo.json', 'alpaca', undefined],
     ['identity.json', 'alpaca', undefined],
     ['gsm8k_test.jsonl', 'question-answer', 1319],
-    ['rasbt_instruction.json', 'alpaca', undefined],
-  ])('%s is %s', (file, format, rows) => {
-    const dataset = parseDataset(file, new Uint8Array(readFileSync(reference('datasets', file))));
+    ['rasbt_instruction.json', 'alpaca', 1100],
+    ['glaive_toolcall_en_demo.json', 'messages', 300],
+  ])('%s is %s', async (file, format, rows) => {
+    const dataset = await parseDataset(file, new Uint8Array(readFileSync(reference('datasets', file))), options);
     expect(dataset.format).toBe(format);
     if (rows !== undefined) expect(dataset.examples).toHaveLength(rows);
+  });
+
+  it.each([
+    ['dpo_en_demo.json', /300 of 300 rows .* chosen.* dpo/],
+    ['rasbt_preference.json', /1,100 of 1,100 rows .* chosen.* dpo/],
+    ['kto_en_demo.json', /300 of 300 rows .* label .* kto/],
+    ['mllm_demo.json', /6 of 6 rows .* images/],
+    ['HumanEval.jsonl.gz', /164 of 164 rows .* no response: beside prompt/],
+    ['dataset_info.json', /only row .* "identity"/],
+    ['sql_eval_sqlite.csv', /is a table \(CSV\)/],
+  ])('%s is refused by name', async (file, message) => {
+    expect(await refusal(new Uint8Array(readFileSync(reference('datasets', file))), file)).toMatch(message);
   });
 });

@@ -1,8 +1,8 @@
 /** Which tokens are trained, template by template: what Transformers masks, and for real templates what a reader sees. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { ChatTemplate, Message, Tokenizer } from '../../../src/core/text';
-import { assistantSpans } from '../../../src/data/spans';
+import type { ChatTemplate, Conversation, Message, Tokenizer } from '../../../src/core/text';
+import { findTrainedSpans, renderConversation } from '../../../src/data/spans';
 import { chatTemplate } from '../../../src/formats/template';
 import { openTokenizer } from '../../../src/formats/tokenizer';
 import { hasReference, reference } from '../../support/reference';
@@ -22,6 +22,11 @@ interface Masked {
 const MASKED = JSON.parse(readFileSync('test/golden/generation_masks.json', 'utf8')) as Masked[];
 const encode = (tokenizer: Tokenizer, text: string) => tokenizer.encode(text, { addSpecialTokens: false });
 
+/** What is trained of a conversation, in tokens. */
+function trainedSpans(where: string, conversation: Conversation, tokenizer: Tokenizer, template: ChatTemplate) {
+  return findTrainedSpans(where, renderConversation(conversation, template), [], tokenizer, template).spans;
+}
+
 describe('generation blocks of a template', async () => {
   const tokenizer = (await openTokenizer(folder('public/models/starter'), []))!;
   const named = MASKED.map((item) => [item.name, item.messages.length, item] as const);
@@ -34,7 +39,7 @@ describe('generation blocks of a template', async () => {
     const marked = template.generationSpans!(item);
     expect(marked.map(({ start, end }) => text.slice(start, end))).toEqual(item.generated);
     const mask = item.mask.map(() => 0);
-    for (const { start, end } of assistantSpans('row 1', item, tokenizer, template)) mask.fill(1, start, end);
+    for (const { start, end } of trainedSpans('row 1', item, tokenizer, template)) mask.fill(1, start, end);
     expect(mask).toEqual(item.mask);
   });
 
@@ -47,8 +52,8 @@ describe('generation blocks of a template', async () => {
       '\ufdd0a\ufdd1<|end|>',
     ]);
     const never = chatTemplate('t', '{% if false %}{% generation %}x{% endgeneration %}{% endif %}a', {});
-    expect(() => assistantSpans('row 1', { messages: odd }, tokenizer, never)).toThrow(
-      /row 1: the generation blocks .* are empty/,
+    expect(() => trainedSpans('row 1', { messages: odd }, tokenizer, never)).toThrow(
+      /row 1 has nothing in the generation blocks/,
     );
   });
 });
@@ -123,6 +128,6 @@ describe.skipIf(!hasReference)('real templates', () => {
 /** The text of each span of trained tokens. */
 function trainedTexts(messages: readonly Message[], tokenizer: Tokenizer, template: ChatTemplate): string[] {
   const ids = encode(tokenizer, template.render({ messages }, { addGenerationPrompt: false }));
-  const spans = assistantSpans('row 1', { messages }, tokenizer, template);
+  const spans = trainedSpans('row 1', { messages }, tokenizer, template);
   return spans.map(({ start, end }) => tokenizer.decode(ids.slice(start, end), { skipSpecialTokens: false }));
 }

@@ -1,5 +1,18 @@
 import type { ChatTemplate, Message, Tokenizer } from '../../../src/core/text';
 
+/** What `Tokenizer.locate` means: every prefix is encoded by itself. */
+export function locateByPrefixes(encode: (text: string) => number[]): Tokenizer['locate'] {
+  return (text, offsets) => {
+    const ids = encode(text);
+    const positions = offsets.map((offset) => {
+      const prefix = encode(text.slice(0, offset));
+      const differs = prefix.findIndex((id, i) => id !== ids[i]);
+      return { before: differs < 0 ? prefix.length : differs, straddled: differs >= 0 };
+    });
+    return { ids, positions };
+  };
+}
+
 /** A tokenizer of single characters; names in `<|…|>` are tokens of their own, ids from 200000. */
 export function characters(special: readonly string[], stops: readonly string[]): Tokenizer {
   const base = 200_000;
@@ -18,10 +31,7 @@ export function characters(special: readonly string[], stops: readonly string[])
     stopTokenIds: stops.map(idOf),
     padTokenId: 0,
     encode,
-    locate: (text, offsets) => ({
-      ids: encode(text),
-      positions: offsets.map((offset) => ({ before: encode(text.slice(0, offset)).length, straddled: false })),
-    }),
+    locate: locateByPrefixes(encode),
     decode: (ids, { skipSpecialTokens }) =>
       ids.map((id) => (id < base ? String.fromCodePoint(id) : skipSpecialTokens ? '' : special[id - base]!)).join(''),
   };

@@ -4,9 +4,10 @@ import { errorCode } from '../../../src/core/errors';
 import { contentOf, type ChatTemplate, type Message, type Tokenizer } from '../../../src/core/text';
 import { IGNORED, parseDataset } from '../../../src/data/dataset';
 import { dataReport, tokenTexts } from '../../../src/data/report';
-import { tokenizeDataset, tokenizeExample, type TokenizeOptions } from '../../../src/data/tokenize';
+import { tokenizeDataset } from '../../../src/data/tokenize';
+import { tokenizeExample, type TokenizeOptions } from '../../../src/data/tokenize-example';
 import { hasReference, reference } from '../../support/reference';
-import { characters, template } from './support';
+import { characters, locateByPrefixes, template } from './support';
 
 const user = (content: string): Message => ({ role: 'user', content });
 const assistant = (content: string): Message => ({ role: 'assistant', content });
@@ -25,6 +26,7 @@ function options(change: Partial<TokenizeOptions> = {}): TokenizeOptions {
     vocabSize: 300_000,
     maxLength: 1000,
     assistantOnlyLoss: true,
+    maxBadRows: 0.1,
     ...change,
   };
 }
@@ -122,14 +124,18 @@ describe('response-only masks', () => {
           .join('|') + (generate ? '?' : ''),
     );
     const render = () => trained(CONVERSATION, { template: reversed });
-    expect(render).toThrow(/row 1: the chat template \(test\) renders message 2 .*assistant_only_loss: false/);
+    expect(render).toThrow(
+      /row 1 can't be masked: the chat template \(test\) renders message 2 .*assistant_only_loss: false/,
+    );
   });
 
   it('give a token that straddles prompt and answer to the answer', () => {
     // Pairs of newlines are one token: the prompt ends with one, the answer starts with another.
+    const encode = (text: string) => CHATML.encode(text.replaceAll('\n\n', '\u2028'), { addSpecialTokens: false });
     const merging: Tokenizer = {
       ...CHATML,
-      encode: (text, settings) => CHATML.encode(text.replaceAll('\n\n', '\u2028'), settings),
+      encode,
+      locate: locateByPrefixes(encode),
       decode: (ids, settings) => CHATML.decode(ids, settings).replaceAll('\u2028', '\n\n'),
     };
     expect(trained([user('a'), assistant('\nb')], { tokenizer: merging })).toBe('…\n\nb<|im_end|>…');
@@ -137,79 +143,81 @@ describe('response-only masks', () => {
 });
 
 describe('tokenizeDataset', () => {
-  const rows = (...list: unknown[]) => parseDataset('d.json', JSON.stringify(list));
+  const rows = (...list: unknown[]) => parseDataset('d.json', JSON.stringify(list), { maxBadRows: 0.1 });
 
-  it('keeps pre-tokenised rows as they stand, without a tokenizer', () => {
-    const dataset = rows({ input_ids: [1, 2, 3], labels: [-100, 2, 3] });
-    const result = tokenizeDataset(dataset, options({ tokenizer: undefined, template: undefined, vocabSize: 4 }));
+  it('keeps pre-tokenised rows as they stand, without a tokenizer', async () => {
+    const dataset = await rows({ input_ids: [1, 2, 3], labels: [-100, 2, 3] });
+    const result = await tokenizeDataset(dataset, options({ tokenizer: undefined, template: undefined, vocabSize: 4 }));
     expect(result).toEqual({
       examples: [{ row: 1, inputIds: [1, 2, 3], labels: [-100, 2, 3] }],
       truncated: 0,
-      skipped: 0,
+      skipped: [],
+      notices: [],
       trainedTokens: 2,
       totalTokens: 3,
       longest: 3,
     });
   });
 
-  it('refuses ids that the model lacks, and text without a tokenizer', () => {
-    const code = (action: () => unknown) => {
-      try {
-        action();
-      } catch (error) {
-        return errorCode(error);
-      }
-      return 'accepted';
-    };
-    expect(code(() => tokenizeDataset(rows({ input_ids: [1, 9] }), options({ vocabSize: 9 })))).toBe('bad-data');
-    expect(code(() => tokenizeDataset(rows({ question: 'q', answer: 'a' }), options({ tokenizer: undefined })))).toBe(
-      'bad-data',
-    );
-    expect(code(() => tokenizeDataset(rows({ question: 'q', answer: 'a' }), options({ vocabSize: 150_000 })))).toBe(
-      'bad-data',
-    );
+  it('refuses ids that the model lacks, and text without a tokenizer', async () => {
+    const code = (work: Promise<unknown>) => work.then(() => 'accepted', errorCode);
+    const ids = await rows({ input_ids: [1, 9] });
+    const text = await rows({ question: 'q', answer: 'a' });
+    expect(await code(tokenizeDataset(ids, options({ vocabSize: 9 })))).toBe('bad-data');
+    expect(await code(tokenizeDataset(text, options({ tokenizer: undefined })))).toBe('bad-data');
+    expect(await code(tokenizeDataset(text, options({ vocabSize: 150_000 })))).toBe('bad-data');
   });
 
-  it('cuts long rows, and leaves out those whose answer is cut off', () => {
-    const dataset = rows(
+  it('trains all of a text, and the end after it', async () => {
+    const { examples } = await tokenizeDataset(await rows({ text: 'ab' }), options());
+    const ids = [97, 98, CHATML.eosTokenId!];
+    expect(examples).toEqual([{ row: 1, inputIds: ids, labels: ids }]);
+  });
+
+  it('cuts long rows, and leaves out those whose answer is cut off', async () => {
+    const dataset = await rows(
       { question: 'q', answer: 'a'.repeat(50) },
       { question: 'q'.repeat(50), answer: 'a' },
       { question: 'q', answer: 'a' },
     );
-    const result = tokenizeDataset(dataset, options({ maxLength: 40 }));
+    const result = await tokenizeDataset(dataset, options({ maxLength: 40 }));
     expect(result.examples.map(({ row, inputIds }) => [row, inputIds.length])).toEqual([
       [1, 40],
       [3, 23],
     ]);
-    expect([result.truncated, result.skipped]).toEqual([2, 1]);
+    expect(result.truncated).toBe(2);
+    expect(result.skipped).toEqual([{ row: 2, reason: 'has nothing to train on within max_length 40' }]);
     expect(result.trainedTokens).toBe(20 + 2);
   });
 
-  it('refuses a dataset in which nothing is left to train on', () => {
-    const dataset = rows({ question: 'q'.repeat(50), answer: 'a' });
-    expect(() => tokenizeDataset(dataset, options({ maxLength: 10 }))).toThrow(
+  it('refuses a dataset in which nothing is left to train on', async () => {
+    const dataset = await rows({ question: 'q'.repeat(50), answer: 'a' });
+    await expect(tokenizeDataset(dataset, options({ maxLength: 10 }))).rejects.toThrow(
       /Nothing in d\.json would be trained on.*max_length 10/,
     );
   });
 });
 
 describe('dataReport', () => {
-  it('shows examples, trained tokens and lengths', () => {
-    const dataset = parseDataset(
+  it('shows examples, trained tokens and lengths', async () => {
+    const dataset = await parseDataset(
       'd.json',
       JSON.stringify([
         { question: 'q', answer: 'ab' },
         { question: 'q'.repeat(30), answer: 'a' },
       ]),
+      { maxBadRows: 0.1 },
     );
-    const tokenized = tokenizeDataset(dataset, options());
-    const report = dataReport(dataset, tokenized, { tokenizer: CHATML, template: chatml }, 1);
+    const tokenized = await tokenizeDataset(dataset, options());
+    const data = { dataset, tokenized, notices: [], skipped: [] };
+    const report = dataReport(data, { tokenizer: CHATML, template: chatml }, 1);
     expect(report).toMatchObject({
       rows: 2,
+      kept: 2,
       format: 'question-answer',
       templateSource: 'test',
       trainedTokens: 5,
-      skipped: 0,
+      skipped: [],
     });
     expect(report.histogram.reduce((sum, n) => sum + n, 0)).toBe(2);
     expect(report.histogram[Math.floor(report.longest / report.binWidth)]).toBe(1);
@@ -240,9 +248,15 @@ describe.skipIf(!hasReference)('with the tokenizer and template of phi-3-mini', 
     expect(tokenTexts(ids, tokenizer).join('')).toBe(text);
   });
 
-  it('masks real rows', () => {
-    const dataset = parseDataset('f.jsonl', readFileSync(reference('datasets', 'linz_title_fees.jsonl'), 'utf8'));
-    const { examples } = tokenizeDataset(dataset, options({ tokenizer, template: phi }));
+  it('masks real rows', async () => {
+    const dataset = await parseDataset(
+      'f.jsonl',
+      readFileSync(reference('datasets', 'linz_title_fees.jsonl'), 'utf8'),
+      {
+        maxBadRows: 0.1,
+      },
+    );
+    const { examples } = await tokenizeDataset(dataset, options({ tokenizer, template: phi }));
     examples.forEach(({ inputIds, labels }, i) => {
       const example = dataset.examples[i]!;
       const answer = example.kind === 'conversation' ? contentOf(example.conversation.messages[1]) : '';
@@ -256,7 +270,8 @@ describe.skipIf(!hasReference)('with the tokenizer and template of phi-3-mini', 
 /** Data and formats never meet in src; a test may introduce them. */
 async function openPhi(): Promise<{ tokenizer: Tokenizer; phi: ChatTemplate }> {
   const { openTokenizer } = await import('../../../src/formats/tokenizer');
-  const { findTurnEnd, openTemplate } = await import('../../../src/formats/template');
+  const { openTemplate } = await import('../../../src/formats/template');
+  const { findTurnEnd } = await import('../../../src/formats/turn-end');
   const { folder } = await import('../formats/support');
   const source = folder(reference('tokenizers', 'phi-3-mini'));
   const plain = (await openTokenizer(source, []))!;

@@ -254,9 +254,9 @@ describe('openModel', () => {
     [
       'config.json',
       '{\n  "hidden_size": 8,\n  "layers": tru\n}',
-      /line 3, column 13 has "tru", which can't stand there/,
+      /not valid JSON: line 3, column 13: unexpected "tru"\. Download it again/,
     ],
-    ['config.json', '{"hidden_size": 8', /ends too early, at line 1, column 18; download it again/],
+    ['config.json', '{"hidden_size": 8', /line 1, column 18: it ends too early\. Download it again/],
     [
       'model.safetensors',
       'version https://git-lfs.github.com/spec/v1\noid',

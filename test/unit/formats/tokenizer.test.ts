@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openModel } from '../../../src/formats/model';
-import { findTurnEnd, openTemplate } from '../../../src/formats/template';
+import { openTemplate } from '../../../src/formats/template';
+import { findTurnEnd } from '../../../src/formats/turn-end';
 import { openTokenizer } from '../../../src/formats/tokenizer';
 import { hasReference, reference } from '../../support/reference';
 import { expectError, files, folder } from './support';

@@ -10,7 +10,9 @@ const file = (...rows: object[]) => ({
 });
 
 describe('questionsOf', () => {
-  it('asks with the conversation up to the last answer, and expects that answer', () => {
+  const options = { maxBadRows: 0.1 };
+
+  it('asks with the conversation up to the last answer, and expects that answer', async () => {
     const messages = [
       { role: 'system', content: 'Be brief.' },
       { role: 'user', content: 'One?' },
@@ -18,13 +20,13 @@ describe('questionsOf', () => {
       { role: 'user', content: 'Two?' },
       { role: 'assistant', content: 'No.' },
     ];
-    const [question] = questionsOf(file({ messages }));
+    const [question] = await questionsOf(file({ messages }), options);
     expect(question).toEqual({ conversation: { messages: messages.slice(0, 4) }, question: 'Two?', expected: 'No.' });
   });
 
-  it('reads the other formats too, and stops at the limit', () => {
+  it('reads the other formats too, and stops at the limit', async () => {
     const rows = [1, 2, 3].map((n) => ({ question: `q${n}`, answer: `a${n}` }));
-    const questions = questionsOf(file(...rows), 2);
+    const questions = await questionsOf(file(...rows), { ...options, limit: 2 });
     expect(questions.map(({ question, expected }) => [question, expected])).toEqual([
       ['q1', 'a1'],
       ['q2', 'a2'],
@@ -32,20 +34,37 @@ describe('questionsOf', () => {
     expect(questions[0]?.conversation.messages).toEqual([{ role: 'user', content: 'q1' }]);
   });
 
+  it('expects the last answer that is trained, and leaves out rows that ask nothing', async () => {
+    const messages = [
+      { role: 'user', content: 'One?' },
+      { role: 'assistant', content: 'Yes.' },
+      { role: 'user', content: 'Sure?' },
+      { role: 'assistant', content: 'Maybe.', weight: 0 },
+    ];
+    const questions = await questionsOf(file({ text: 'Once.' }, { input_ids: [1, 2] }, { messages }), options);
+    expect(questions).toEqual([
+      { conversation: { messages: messages.slice(0, 1) }, question: 'One?', expected: 'Yes.' },
+    ]);
+  });
+
   it('says that token ids ask nothing', () =>
-    expectError(() => questionsOf({ name: 'ids.jsonl', bytes: tokenRows(2) }), 'bad-data', /ids\.jsonl has token ids/));
+    expectError(
+      () => questionsOf({ name: 'ids.jsonl', bytes: tokenRows(2) }, options),
+      'bad-data',
+      /ids\.jsonl has token ids/,
+    ));
 });
 
 describe('max_train_samples', () => {
   it('leaves the rows after it out of everything', async () => {
     const model = await openModel(await tinyModel());
     const ids = { name: 'ids.jsonl', bytes: tokenRows(20) };
-    const all = prepareData(run(), model, ids);
-    const some = prepareData(run({ max_train_samples: '6' }), model, ids);
+    const all = await prepareData(run(), model, ids);
+    const some = await prepareData(run({ max_train_samples: '6' }), model, ids);
     expect(all.tokenized.examples).toHaveLength(20);
     expect(some.tokenized.examples).toEqual(all.tokenized.examples.slice(0, 6));
     expect(some.train).toHaveLength(6);
-    expect(prepareData(run({ max_train_samples: '50' }), model, ids).train).toHaveLength(20);
+    expect((await prepareData(run({ max_train_samples: '50' }), model, ids)).train).toHaveLength(20);
   });
 
   it('must be a whole number above 0', () =>

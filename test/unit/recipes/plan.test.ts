@@ -224,7 +224,7 @@ describe('a file of prompts', () => {
   const read = (rows: object[], raw = false) =>
     readPrompts('p.jsonl', encodeUtf8(rows.map((row) => JSON.stringify(row)).join('\n')), raw);
 
-  test('takes the fields that datasets have, and leaves answers aside', () => {
+  test('takes the fields that datasets have, and leaves answers aside', async () => {
     const user = (content: string) => ({ kind: 'chat', messages: [{ role: 'user', content }] });
     const rows = [
       { prompt: 'a' },
@@ -238,7 +238,7 @@ describe('a file of prompts', () => {
       },
       { input_ids: [1, 2] },
     ];
-    const prompts = read(rows);
+    const prompts = await read(rows);
     expect(prompts.map(({ prompt }) => prompt)).toEqual([
       user('a'),
       user('b'),
@@ -247,16 +247,68 @@ describe('a file of prompts', () => {
       { kind: 'tokens', ids: [1, 2] },
     ]);
     expect(prompts.map(({ row }) => row)).toEqual(rows);
-    expect(read([{ prompt: 'a' }], true)[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
+    expect((await read([{ prompt: 'a' }], true))[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
+  });
+
+  test('reads every row that is trained on, up to its last answer, with what the template gets beside', async () => {
+    const user = (content: string) => ({ role: 'user', content });
+    const assistant = (content: string) => ({ role: 'assistant', content });
+    const tools = [{ type: 'function', function: { name: 'tide' } }];
+    const rows: [row: object, messages: object[], beside?: object][] = [
+      [
+        {
+          conversations: [
+            { from: 'human', value: 'a' },
+            { from: 'gpt', value: 'b' },
+          ],
+        },
+        [user('a')],
+      ],
+      [
+        { system: 's', history: [['a', 'b']], instruction: 'c', output: 'd' },
+        [{ role: 'system', content: 's' }, user('a'), assistant('b'), user('c')],
+      ],
+      [{ messages: [user('a'), assistant('b'), user('c')] }, [user('a'), assistant('b'), user('c')]],
+      [{ prompt: [user('a')], completion: [assistant('b')] }, [user('a')]],
+      [{ context: 'x', question: 'a', answer: '' }, [user('x\n\na')]],
+      [{ query: 'a', response: 'b', tools }, [user('a')], { tools }],
+      [{ input: 'a' }, [user('a')]],
+      [{ prompt: 'a', chosen: 'b', rejected: 'c' }, [user('a')]],
+      [
+        { messages: [user('a')], chat_template_kwargs: { enable_thinking: false } },
+        [user('a')],
+        {
+          variables: { enable_thinking: false },
+        },
+      ],
+    ];
+    const prompts = await read(rows.map(([row]) => row));
+    expect(prompts.map(({ prompt }) => prompt)).toEqual(
+      rows.map(([, messages, beside]) => ({ kind: 'chat', messages, ...beside })),
+    );
+    expect((await read([{ text: 'a' }]))[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
+    expect((await read([{ input_ids: [1, 2, 0], attention_mask: [1, 1, 0] }]))[0]!.prompt).toEqual({
+      kind: 'tokens',
+      ids: [1, 2],
+    });
+    const raw = await read([{ instruction: 'a', input: 'b' }, { messages: [user('a')] }], true);
+    expect(raw.map(({ prompt }) => prompt.kind)).toEqual(['text', 'chat']);
   });
 
   test('names the line of a row without one', async () => {
-    await expectError(() => read([{ prompt: 'a' }, { text: 'b' }]), 'bad-data', /p\.jsonl, line 2 has no prompt/);
-    await expectError(() => read([{ messages: [{ role: 'alien', content: 'x' }] }]), 'bad-data', /message 1/);
+    await expectError(
+      () => read([{ prompt: 'a' }, { body: 'b' }]),
+      'bad-data',
+      /p\.jsonl, line 2 has "body"; expected/,
+    );
+    await expectError(() => read([{ messages: [{ role: 'alien', content: 'x' }] }]), 'bad-data', /line 1 .* message 1/);
+    await expectError(() => read([{ prompt: 'a', images: ['x'] }]), 'bad-data', /line 1 has images/);
     await expectError(
       () => read([{ messages: [{ role: 'assistant', content: 'x' }] }]),
       'bad-data',
       /no message to answer/,
     );
+    const broken = readPrompts('p.jsonl', encodeUtf8('{"prompt": "a"}\n{"prompt": nan}'), false);
+    await expect(broken).rejects.toThrow('p.jsonl: row 2 is not valid JSON at line 2, column 12: unexpected "nan".');
   });
 });

@@ -219,14 +219,14 @@ describe('a software adapter', async () => {
   const engine = await openEngine(gpu, { softwareMemoryBytes: 1 });
   const knowsItsMemory = engine.info.memoryBytes === 1;
   engine.destroy();
-  const bytesOf = (rows: number) => {
+  const bytesOf = async (rows: number) => {
     const config = run(split(rows));
-    return planRun(config, model, prepareData(config, model, dataset)).memory.totalBytes;
+    return planRun(config, model, await prepareData(config, model, dataset)).memory.totalBytes;
   };
 
   test.runIf(knowsItsMemory)('is asked for what the machine has free, and not for more', async () => {
     const store = new MemoryStore();
-    const { events } = await train(store, run(split(4)), { options: { softwareMemoryBytes: bytesOf(2) } });
+    const { events } = await train(store, run(split(4)), { options: { softwareMemoryBytes: await bytesOf(2) } });
     expect(notices(events)).toEqual([expect.stringMatching(/^Micro-batches of 4 rows do not fit/)]);
     expect(runFile(store).per_device_train_batch_size).toBe(2);
     await expectError(

@@ -72,19 +72,19 @@ describe('data of a run', () => {
   test('steps, split and lengths', async () => {
     const model = { ...(await shape()), tokenizer: undefined, template: undefined };
     const file = { name: 'rows.jsonl', bytes: tokenRows(21) };
-    const data = prepareData(run({ val_set_size: '3', num_train_epochs: '2' }), model, file);
+    const data = await prepareData(run({ val_set_size: '3', num_train_epochs: '2' }), model, file);
     expect([data.train.length, data.eval.length]).toEqual([18, 3]);
     // 18 rows are 5 micro-batches of 4, and those 2 steps of 4 micro-batches.
     expect([data.stepsPerEpoch, data.totalSteps]).toEqual([2, 4]);
     expect(data.lengths.at(-1)).toBe(16);
-    expect(prepareData(run({ max_steps: '7' }), model, file).totalSteps).toBe(7);
-    expect(prepareData(run({ num_train_epochs: '0.5' }), model, file).totalSteps).toBe(1);
+    expect((await prepareData(run({ max_steps: '7' }), model, file)).totalSteps).toBe(7);
+    expect((await prepareData(run({ num_train_epochs: '0.5' }), model, file)).totalSteps).toBe(1);
   });
 
   test('packed rows are what steps and lengths go by', async () => {
     const model = { ...(await shape()), tokenizer: undefined, template: undefined };
     const file = { name: 'rows.jsonl', bytes: tokenRows(21) };
-    const data = prepareData(run({ packing: 'true', max_length: '30', val_set_size: '3' }), model, file);
+    const data = await prepareData(run({ packing: 'true', max_length: '30', val_set_size: '3' }), model, file);
     const tokens = (examples: readonly { inputIds: readonly number[] }[]) =>
       examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
     expect([data.train.length, data.eval.flat().length]).toEqual([18, 3]);

@@ -1,9 +1,16 @@
-/** Tokenizers of Hub folders: `@huggingface/tokenizers` behind the interface of core. */
+/**
+ * Tokenizers of Hub folders behind the interface of core. Text becomes ids in our own code, whose ids are those of the
+ * Rust library; `@huggingface/tokenizers` turns ids into text.
+ */
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
-import { GraftError } from '../core/errors';
-import type { FileSource } from '../core/store';
-import type { TokenPosition, Tokenizer } from '../core/text';
-import { isPlainObject, readObject, type JsonObject } from './json';
+import { GraftError } from '../../core/errors';
+import type { FileSource } from '../../core/store';
+import type { TokenPosition, Tokenizer } from '../../core/text';
+import { isPlainObject, readObject, type JsonObject } from '../json';
+import { readAddedTokens } from './added-tokens';
+import { TextEncoderOfModel } from './encoder';
+import { locate } from './locate';
+import { readPostProcessor, type Around } from './post-processor';
 
 /** The special tokens that a chat template may name, as text; absent ones are undefined there too. */
 export interface SpecialTokens {
@@ -28,6 +35,8 @@ export class HubTokenizer implements Tokenizer {
   constructor(
     private readonly name: string,
     private readonly library: LibraryTokenizer,
+    private readonly encoder: TextEncoderOfModel,
+    private readonly postProcessor: Around,
     readonly specialTokens: SpecialTokens,
     /** Ids that the model's configs call end of sequence, beside the tokenizer's own. */
     stopIds: readonly number[],
@@ -46,7 +55,8 @@ export class HubTokenizer implements Tokenizer {
   /** The same tokenizer that also stops at `id`. */
   withStopToken(id: number | undefined): HubTokenizer {
     if (id === undefined || this.stopTokenIds.includes(id)) return this;
-    return new HubTokenizer(this.name, this.library, this.specialTokens, [...this.stopTokenIds, id], this.around);
+    const { name, library, encoder, postProcessor, specialTokens, stopTokenIds, around } = this;
+    return new HubTokenizer(name, library, encoder, postProcessor, specialTokens, [...stopTokenIds, id], around);
   }
 
   /** Whether the tokenizer starts a text with BOS. */
@@ -56,29 +66,25 @@ export class HubTokenizer implements Tokenizer {
 
   /** A text that spells BOS at its start itself doesn't get a second one. */
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
-    const ids = (special: boolean) => this.library.encode(text, { add_special_tokens: special }).ids;
-    if (!options.addSpecialTokens) return ids(false);
+    const ids = this.encoder.encode(text);
+    if (!options.addSpecialTokens) return ids;
     const { bosTokenId: bos, eosTokenId: eos, around } = this;
-    const explicit = around.bos !== undefined || around.eos !== undefined;
-    const coded = explicit
-      ? [
-          ...(around.bos && bos !== undefined ? [bos] : []),
-          ...ids(false),
-          ...(around.eos && eos !== undefined ? [eos] : []),
-        ]
-      : ids(true);
+    const only = (id: number | undefined, wanted: boolean | undefined) => (wanted && id !== undefined ? [id] : []);
+    const { before, after } =
+      around.bos !== undefined || around.eos !== undefined
+        ? { before: only(bos, around.bos), after: only(eos, around.eos) }
+        : this.postProcessor;
+    const coded = [...before, ...ids, ...after];
     return bos !== undefined && coded[0] === bos && coded[1] === bos ? coded.slice(1) : coded;
   }
 
   locate(text: string, offsets: readonly number[]): { ids: number[]; positions: TokenPosition[] } {
-    const encode = (part: string) => this.encode(part, { addSpecialTokens: false });
-    const ids = encode(text);
-    const positions = offsets.map((offset) => {
-      const prefix = encode(text.slice(0, offset));
-      const differs = prefix.findIndex((id, i) => id !== ids[i]);
-      return { before: differs < 0 ? prefix.length : differs, straddled: differs >= 0 };
-    });
-    return { ids, positions };
+    return locate(this.encoder, text, offsets);
+  }
+
+  /** The vocabulary's own spelling of an id, as `\u2581the` or `\u0120the`; undefined where there is none. */
+  tokenAt(id: number): string | undefined {
+    return this.library.id_to_token(id);
   }
 
   /** Ids beyond the vocabulary (a padded embedding has some) have no text and are left out. */
@@ -109,15 +115,35 @@ export async function openTokenizer(source: FileSource, stopIds: readonly number
     const token = tokenText(config, key) ?? tokenText(specialMap, key);
     if (token !== undefined) special[key] = token;
   }
+  const around = { bos: config?.boolean('add_bos_token'), eos: config?.boolean('add_eos_token') };
   try {
-    // The library's own default rewrites decoded text (" ." to "."); Transformers' default leaves it as it is.
-    const settings = { clean_up_tokenization_spaces: false, ...config?.value };
-    const around = { bos: config?.boolean('add_bos_token'), eos: config?.boolean('add_eos_token') };
-    return new HubTokenizer(source.name, new LibraryTokenizer(tokenizer.value, settings), special, stopIds, around);
+    const encoder = new TextEncoderOfModel(tokenizer, readAddedTokens(tokenizer));
+    const postProcessor = readPostProcessor(tokenizer.object('post_processor'));
+    const library = openLibrary(tokenizer, config);
+    return new HubTokenizer(source.name, library, encoder, postProcessor, special, stopIds, around);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new GraftError('unsupported', `The tokenizer.json of ${source.name} can't be used: ${reason}.`, { cause });
+    const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\.$/, '');
+    const code = cause instanceof GraftError ? cause.code : 'unsupported';
+    throw new GraftError(code, `The tokenizer.json of ${source.name} can't be used: ${reason}.`, { cause });
   }
+}
+
+/** The library, for decoding: what only encoding needs is left out. */
+function openLibrary(tokenizer: JsonObject, config: JsonObject | undefined): LibraryTokenizer {
+  const model = tokenizer.object('model')?.value;
+  return new LibraryTokenizer(
+    {
+      added_tokens: [],
+      decoder: null,
+      ...tokenizer.value,
+      normalizer: null,
+      pre_tokenizer: null,
+      post_processor: null,
+      model: model && 'merges' in model ? { ...model, merges: [] } : model,
+    },
+    // The library's own default rewrites decoded text (" ." to "."); Transformers' default leaves it as it is.
+    { clean_up_tokenization_spaces: false, ...config?.value },
+  );
 }
 
 /** A special token is stored as its text, or as an object that has it as `content`. */

@@ -1,0 +1,121 @@
+import type { RunConfig } from '../../core/config';
+import { GraftError } from '../../core/errors';
+import type { ExampleView, SkippedRow } from '../../core/events';
+import { formatCount } from '../../core/format';
+import { nearest } from '../../core/nearest';
+import type { HubText } from '../../formats/text-model';
+import { exampleView, readData, renderRows, type ReadData } from '../../recipes';
+import type { Command } from '../command';
+import { MODEL_FLAG, modelName } from '../loading';
+import { datasetFile, runOverrides } from '../sources';
+import type { Terminal } from '../terminal';
+import { openRunText } from '../text-models';
+
+const ACTIONS = ['show', 'render'] as const;
+
+export const data: Command = {
+  name: 'data',
+  summary: 'a dataset as the model reads it: rows, what is trained of them, what is left out',
+  usage: '(show | render) FILE --model MODEL [--rows 1-5] [--generation-prompt] [--KEY VALUE …]',
+  syntax: {
+    positionals: 2,
+    runKeys: true,
+    flags: {
+      model: { ...MODEL_FLAG, help: `${MODEL_FLAG.help}; tokenizer and template are enough` },
+      run: { value: 'RUN.yaml', help: 'the run whose settings hold' },
+      rows: { value: 'FROM-TO', help: 'show these rows of the file only' },
+      'generation-prompt': { help: 'render: with what the template puts before an answer that is asked for' },
+    },
+  },
+  async run(args, terminal, signal) {
+    const [action, path] = args.positionals;
+    const known = ACTIONS.find((name) => name === action);
+    if (!known) {
+      const meant = action === undefined ? 'show' : nearest(action, ACTIONS);
+      throw new GraftError('bad-config', `Write graft data ${meant} FILE --model MODEL: show or render comes first.`);
+    }
+    if (path === undefined)
+      throw new GraftError('bad-config', `Name a dataset: graft data ${known} FILE --model MODEL.`);
+    const isChosen = rowFilter(args.text('rows'));
+    const run = await runOverrides(args, args.text('run'));
+    const name = args.has('model') || !args.has('run') ? modelName(args) : run.model_name_or_path;
+    const model = await openRunText(name, run, (line) => terminal.say(line), signal);
+    const file = await datasetFile(path);
+    if (known === 'render') {
+      const rendered = await renderRows(run, modelOf(model), file, args.has('generation-prompt'));
+      for (const row of rendered.filter((item) => isChosen(item.row))) {
+        terminal.emit(row);
+        terminal.print(
+          row.text === undefined ? `── row ${row.row} ── ${row.error}\n` : `── row ${row.row}\n${row.text}\n`,
+        );
+      }
+      return;
+    }
+    const progress = (rows: number, total: number) => terminal.bar(rows / total, `${rows}/${total} rows`);
+    const read = await readData(run, modelOf(model), file, progress, signal);
+    terminal.hideBar();
+    for (const example of read.tokenized.examples.filter(({ row }) => isChosen(row))) {
+      showRow(exampleView(example, model.tokenizer), example.labels, terminal);
+    }
+    showSummary(read, model, run, terminal);
+  },
+};
+
+/** What is read of data needs of a model. */
+function modelOf({ tokenizer, template, vocabSize, maxPositions }: HubText) {
+  return { tokenizer, template, spec: { vocabSize, maxPositions } };
+}
+
+function showRow(view: ExampleView, labels: readonly number[], terminal: Terminal): void {
+  const marked = markTrained(view);
+  const input_ids = view.tokens.map(({ id }) => id);
+  terminal.emit({ row: view.row, text: view.text, marked, input_ids, labels });
+  terminal.print(`── row ${view.row}, ${formatCount(input_ids.length)} tokens\n${marked}\n\n`);
+}
+
+/** The text with ⟦ and ⟧ around what is trained. */
+function markTrained({ tokens }: ExampleView): string {
+  let marked = '';
+  let isOpen = false;
+  for (const { text, trained } of tokens) {
+    if (trained !== isOpen) marked += trained ? '⟦' : '⟧';
+    isOpen = trained;
+    marked += text;
+  }
+  return isOpen ? `${marked}⟧` : marked;
+}
+
+function showSummary(read: ReadData, model: HubText, run: RunConfig, terminal: Terminal): void {
+  const { dataset, tokenized, skipped } = read;
+  const notices = [...model.notices, ...read.notices];
+  terminal.emit({ notices, skipped, format: dataset.format });
+  for (const notice of notices) terminal.print(`• ${notice}\n`);
+  for (const line of skippedLines(skipped)) terminal.print(`${line}\n`);
+  const { examples, trainedTokens, totalTokens, longest, truncated } = tokenized;
+  terminal.print(
+    `${formatCount(examples.length)} rows of ${dataset.format}: ${formatCount(totalTokens)} tokens, ${formatCount(trainedTokens)} of ` +
+      `them trained; the longest row has ${formatCount(longest)}` +
+      `${truncated > 0 ? `, ${formatCount(truncated)} are cut to max_length ${run.max_length}` : ''}\n`,
+  );
+}
+
+/** Rows that a person is shown one by one. */
+const SHOWN = 10;
+
+function skippedLines(skipped: readonly SkippedRow[]): string[] {
+  const lines = skipped.slice(0, SHOWN).map(({ row, reason }) => `row ${row} is left out: ${reason}`);
+  if (skipped.length > SHOWN) lines.push(`and ${formatCount(skipped.length - SHOWN)} more rows are left out`);
+  return lines;
+}
+
+/** `1-5`, `3`, `1-5,8`: whether a row is among them. */
+function rowFilter(text: string | undefined): (row: number) => boolean {
+  if (text === undefined) return () => true;
+  const ranges = text.split(',').map((part) => {
+    const [, from, to] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
+    if (from === undefined)
+      throw new GraftError('bad-config', `--rows must be rows such as 1-5 or 3,8, but is ${text}.`);
+    return { from: Number(from), to: Number(to ?? from) };
+  });
+  return (row) => ranges.some(({ from, to }) => row >= from && row <= to);
+}

@@ -1,0 +1,39 @@
+/** What a row of a dataset becomes before a model's template and tokenizer see it. */
+import type { SkippedRow } from '../core/events';
+import type { Conversation } from '../core/text';
+
+export type DatasetFormat = 'alpaca' | 'messages' | 'prompt-completion' | 'question-answer' | 'text' | 'tokens';
+
+export type Example =
+  | {
+      readonly kind: 'conversation';
+      readonly row: number;
+      readonly where: string;
+      readonly conversation: Conversation;
+      /** Messages of the assistant that are context and not trained, by their place, ascending. */
+      readonly untrained: readonly number[];
+    }
+  /** A text for language modelling: trained whole, without a chat template. */
+  | { readonly kind: 'text'; readonly row: number; readonly where: string; readonly text: string }
+  | {
+      readonly kind: 'tokens';
+      readonly row: number;
+      readonly where: string;
+      readonly inputIds: readonly number[];
+      /** As long as inputIds and not shifted; -100 where not trained. */
+      readonly labels: readonly number[];
+    };
+
+export interface Dataset {
+  readonly name: string;
+  /** The format of its rows; of several, all their names, the commonest first: `messages and alpaca`. */
+  readonly format: string;
+  readonly examples: readonly Example[];
+  /** Rows of the file that can't be used, ascending. */
+  readonly skipped: readonly SkippedRow[];
+  /** What the user should know of the file before training on it, a sentence each. */
+  readonly notices: readonly string[];
+}
+
+/** Label of a position that is not trained on (PyTorch's `ignore_index`). */
+export const IGNORED = -100;

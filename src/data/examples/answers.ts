@@ -1,0 +1,44 @@
+/** The field with a row's answer: a text, messages, or one of the forms that question sets have. */
+import { quote } from '../../core/format';
+import type { Message } from '../../core/text';
+import { fieldOf, isObject, unusable, type LeftOut, type RowValue } from './fields';
+import { readMessages, type Messages } from './messages';
+
+/** The assistant's turns that answer a prompt. */
+export function readAnswer(row: RowValue, name: string, leftOut: LeftOut): Messages {
+  const value = fieldOf(row, name);
+  if (Array.isArray(value) && value.some(isObject)) return readMessages(value, name, leftOut);
+  if (isObject(value) && (fieldOf(value, 'role') ?? fieldOf(value, 'from')) !== undefined) {
+    return readMessages([value], name, leftOut);
+  }
+  const text = name === 'answer_keywords' ? readKeywords(value) : readText(value, name, leftOut);
+  if (text.trim() === '') throw unusable(`has an empty ${name}`);
+  const message: Message = { role: 'assistant', content: text };
+  return { list: [message], untrained: [] };
+}
+
+function readKeywords(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value) && value.every((word) => typeof word === 'string')) return value.join(', ');
+  throw unusable(`must have words in answer_keywords, but has ${quote(value)}`);
+}
+
+function readText(value: unknown, name: string, leftOut: LeftOut): string {
+  if (typeof value === 'string') return value;
+  // SQuAD: the texts of several people's answers, and where each begins in the context.
+  const isSquad = isObject(value) && Object.keys(value).every((key) => key === 'text' || key === 'answer_start');
+  const list = isSquad ? value['text'] : value;
+  if (typeof list === 'string') return list;
+  if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) {
+    throw unusable(`must have text in ${name}, but has ${quote(value)}`);
+  }
+  const [first = '', second] = new Set(list);
+  if (second === undefined) return first;
+  if (name !== 'answers' && !isSquad) {
+    throw unusable(
+      `has several texts in ${name}: several answers to one prompt are for grpo or reward models, not for fine-tuning`,
+    );
+  }
+  leftOut.remark(`Of several texts in ${name} the first is trained, and the others are left out`);
+  return first;
+}

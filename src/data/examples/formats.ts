@@ -1,0 +1,195 @@
+/** Which fields of a row are read, and as what: told from the whole set of fields that a format needs. */
+import { quote } from '../../core/format';
+import type { DatasetFormat } from '../example';
+import { listNames } from '../left-out';
+import { mayRefuse, refusedAlone } from './refusals';
+import { TOKEN_FIELDS } from './tokens';
+import type { RowValue } from './fields';
+
+/** A format: the fields that a row must have, and those that it may have. */
+export interface FormatRule {
+  readonly format: DatasetFormat;
+  readonly kind: 'tokens' | 'messages' | 'pair' | 'text';
+  /** The field that holds the messages, ids or text, or what is asked. */
+  readonly main: string;
+  /** The field with the answer, of a pair. */
+  readonly answer?: string | undefined;
+  readonly uses: readonly string[];
+}
+
+/** Columns with a system message of its own. */
+export const SYSTEM_FIELDS = ['system', 'system_prompt', 'system_message'];
+
+/** What a chat template gets beside messages. */
+const TEMPLATE_FIELDS = ['tools', 'functions', 'documents', 'chat_template_kwargs'];
+
+const MESSAGE_LISTS = ['messages', 'conversations', 'conversation', 'dialogue', 'dialog', 'chat'];
+
+/** What is asked and what is answered, the commoner pair first. */
+const PAIRS: readonly (readonly [DatasetFormat, string, string])[] = [
+  ['alpaca', 'instruction', 'output'],
+  ['prompt-completion', 'prompt', 'completion'],
+  ['question-answer', 'question', 'answer'],
+  ['alpaca', 'instruction', 'response'],
+  ['alpaca', 'instruction', 'completion'],
+  ['alpaca', 'instruction', 'answer'],
+  ['question-answer', 'question', 'answers'],
+  ['question-answer', 'question', 'answer_keywords'],
+  ['question-answer', 'question', 'response'],
+  ['question-answer', 'question', 'output'],
+  ['question-answer', 'question', 'completion'],
+  ['prompt-completion', 'prompt', 'response'],
+  ['prompt-completion', 'prompt', 'answer'],
+  ['prompt-completion', 'prompt', 'output'],
+  ['prompt-completion', 'query', 'response'],
+  ['prompt-completion', 'query', 'answer'],
+  ['prompt-completion', 'query', 'output'],
+  ['prompt-completion', 'input', 'output'],
+  ['prompt-completion', 'input', 'response'],
+  ['prompt-completion', 'input', 'completion'],
+  ['prompt-completion', 'input', 'answer'],
+];
+
+/**
+ * All formats in the order in which they go first where a row fits several: ids are nearest to what is trained, then
+ * messages, then pairs; a text alone comes last.
+ */
+const RULES: readonly FormatRule[] = [
+  { format: 'tokens', kind: 'tokens', main: 'input_ids', uses: TOKEN_FIELDS },
+  ...MESSAGE_LISTS.map((main): FormatRule => ({
+    format: 'messages',
+    kind: 'messages',
+    main,
+    uses: [...SYSTEM_FIELDS, ...TEMPLATE_FIELDS],
+  })),
+  ...PAIRS.map(([format, main, answer]): FormatRule => ({
+    format,
+    kind: 'pair',
+    main,
+    answer,
+    uses: [
+      ...(main === 'instruction' ? ['input'] : []),
+      ...['context', 'history'],
+      ...SYSTEM_FIELDS,
+      ...TEMPLATE_FIELDS,
+    ],
+  })),
+  { format: 'text', kind: 'text', main: 'text', uses: [] },
+];
+
+/** Where only what is asked matters, an answer may be missing. */
+const UNANSWERED: readonly FormatRule[] = ['instruction', 'prompt', 'question', 'query', 'input'].map((main) => ({
+  ...RULES.find((known) => known.kind === 'pair' && known.main === main)!,
+  answer: undefined,
+}));
+
+const ANSWERS = [...new Set(PAIRS.map(([, , answer]) => answer))];
+
+/** Fields that ask, or that an answer needs to be understood: never left out unless the prompt holds their text. */
+export const ASKING_FIELDS: ReadonlySet<string> = new Set([...PAIRS.map(([, main]) => main), 'context']);
+
+/** Every field that some format uses. */
+const KNOWN: ReadonlySet<string> = new Set(
+  RULES.flatMap(({ main, answer, uses }) => [main, ...(answer === undefined ? [] : [answer]), ...uses]),
+);
+
+/** How the rows with one set of fields are read. */
+export interface RowPlan {
+  readonly rule: FormatRule;
+  /** The fields by which the row is read, for a message. */
+  readonly readBy: string;
+  /** Fields that may make the row unusable. */
+  readonly checked: readonly string[];
+  /** Fields of other formats. */
+  readonly others: readonly string[];
+  /** Fields that no format uses. */
+  readonly unknown: readonly string[];
+}
+
+/** `ask` reads what is asked only: rows without an answer too. */
+export type Purpose = 'train' | 'ask';
+
+/** Plans that are kept: rows of one file have few sets of fields, unless somebody made them up. */
+const KEPT_PLANS = 1000;
+
+/** Plans rows by their fields; null counts as absent, and so does an empty list. */
+export class RowPlanner {
+  private readonly plans = new Map<string, RowPlan | undefined>();
+
+  constructor(private readonly purpose: Purpose) {}
+
+  /** Undefined for a row that fits no format. */
+  plan(row: RowValue): RowPlan | undefined {
+    let key = '';
+    for (const name of Object.keys(row)) {
+      const value = row[name];
+      if (value === null || (Array.isArray(value) && value.length === 0)) continue;
+      // Of the fields that choose a format, empty texts may be there to fill a table.
+      key += `${name.length}${value === '' ? '=' : ':'}${name}`;
+    }
+    if (this.plans.has(key)) return this.plans.get(key);
+    const made = this.make(row);
+    if (this.plans.size < KEPT_PLANS) this.plans.set(key, made);
+    return made;
+  }
+
+  private make(row: RowValue): RowPlan | undefined {
+    const names = Object.keys(row).filter((name) => row[name] !== null && !isEmptyList(row[name]));
+    const filled = new Set(names.filter((name) => row[name] !== ''));
+    const present = new Set(names);
+    const rules = this.purpose === 'train' ? [RULES] : [RULES, UNANSWERED];
+    // A row of an instruction alone that has an empty output does have that format, if no other fits better.
+    const rule = [filled, present]
+      .flatMap((fields) => rules.map((some) => some.find((known) => fits(known, fields))))
+      .find((found) => found !== undefined);
+    if (!rule) return undefined;
+    const used = new Set([rule.main, rule.answer, ...rule.uses]);
+    const rest = names.filter((name) => !used.has(name));
+    const isChecked = (name: string) => mayRefuse(name) && (rule.kind === 'text' || !refusedAlone(name));
+    return {
+      rule,
+      readBy: listNames(rule.answer === undefined ? [rule.main] : [rule.main, rule.answer]),
+      checked: rest.filter(isChecked).sort(),
+      others: rest.filter((name) => KNOWN.has(name)),
+      unknown: rest.filter((name) => !KNOWN.has(name) && !isChecked(name)),
+    };
+  }
+}
+
+function fits({ main, answer }: FormatRule, fields: ReadonlySet<string>): boolean {
+  return fields.has(main) && (answer === undefined || fields.has(answer));
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+/** Whether an object has a field that a row would have. */
+export function hasRowField(value: RowValue): boolean {
+  return Object.keys(value).some((name) => KNOWN.has(name) || mayRefuse(name));
+}
+
+const EXPECTED = 'expected instruction/output, messages, prompt/completion, question/answer, text, or input_ids/labels';
+
+/** Why a row fits no format. */
+export function describeMisfit(row: RowValue): string {
+  const names = Object.keys(row);
+  const empty = MESSAGE_LISTS.find((name) => names.includes(name) && isEmptyList(row[name]));
+  if (empty !== undefined) return `has no message in ${empty}`;
+  const present = names.filter((name) => row[name] !== null && !isEmptyList(row[name]));
+  const asking = PAIRS.map(([, main]) => main).find((name) => present.includes(name));
+  if (asking !== undefined) {
+    const expected = [...new Set(PAIRS.filter(([, main]) => main === asking).map(([, , answer]) => answer))];
+    return `has no response: beside ${asking} one of ${listNames(expected)} is needed`;
+  }
+  const answer = ANSWERS.find((name) => present.includes(name));
+  if (answer !== undefined) return `has ${answer}, but nothing that it answers; ${EXPECTED}`;
+  if (
+    (present.includes('role') && present.includes('content')) ||
+    (present.includes('from') && present.includes('value'))
+  ) {
+    return 'is a single message: a row holds a whole conversation, as a list in messages';
+  }
+  const fields = present.slice(0, 8).map(quote).join(', ') || 'no field with a value';
+  return `has ${fields}; ${EXPECTED}`;
+}

@@ -1,0 +1,177 @@
+/** Lists of messages, as OpenAI, ShareGPT and others write them, to messages as chat templates take them. */
+import { quote } from '../../core/format';
+import type { Message } from '../../core/text';
+import { joinParts } from './content';
+import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue } from './fields';
+
+export interface Messages {
+  readonly list: Message[];
+  /** Places of assistant messages that the row says aren't trained. */
+  readonly untrained: number[];
+}
+
+/** A turn of the assistant that holds nothing but calls, as JSON (ShareGPT). */
+const CALL = 'function_call';
+
+/** Names of roles in use, in lower case, and what templates call them. */
+const ROLES = new Map<string, string>([
+  ['system', 'system'],
+  ['developer', 'developer'],
+  ...['user', 'human', 'prompter'].map((name) => [name, 'user'] as const),
+  ...['assistant', 'gpt', 'chatgpt', 'gpt4', 'gpt-4', 'bing', 'bard', 'claude', 'model', 'bot', 'chatbot', 'ai'].map(
+    (name) => [name, 'assistant'] as const,
+  ),
+  ...['tool', 'function', 'ipython', 'observation', 'tool_response', 'function_response', 'tool_result'].map(
+    (name) => [name, 'tool'] as const,
+  ),
+  ...['function_call', 'tool_call'].map((name) => [name, CALL] as const),
+]);
+
+/** Fields that say whether a message is trained: 0 or false is not, 1 or true is. */
+const WEIGHTS = new Set([
+  'weight',
+  'loss_weight',
+  'train',
+  'trainable',
+  'train_on',
+  'train_on_turn',
+  'training',
+  'loss',
+]);
+
+/** Names that a message's role and content go by, the first of them before the others. */
+const ROLE_NAMES = ['role', 'from'];
+const CONTENT_NAMES = ['content', 'value', 'text'];
+
+/**
+ * Reads a field that holds messages: objects with role and content or from and value, or texts of the user and the
+ * assistant in turn. Fields that are null are dropped; all others are handed on as they are.
+ */
+export function readMessages(items: unknown, name: string, leftOut: LeftOut): Messages {
+  if (!Array.isArray(items)) {
+    throw unusable(`must have a list of messages with role and content in ${name}, but has ${quote(items)}`);
+  }
+  const untrained: number[] = [];
+  if (items.length > 0 && items.every((item) => typeof item === 'string')) {
+    const list = items.map((content, i): Message => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
+    return { list, untrained };
+  }
+  const list = items.map((item: unknown, i) => {
+    if (!isObject(item)) throw unusable(`has ${quote(item)} as message ${i + 1}, which must have role and content`);
+    const { message, isTrained } = readMessage(item, i + 1, leftOut);
+    if (!isTrained && message.role === 'assistant') untrained.push(i);
+    return message;
+  });
+  return { list, untrained };
+}
+
+function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message: Message; isTrained: boolean } {
+  const roleName = firstOf(item, ROLE_NAMES) ?? 'role';
+  const contentName = firstOf(item, CONTENT_NAMES) ?? 'content';
+  const written = Object.hasOwn(item, roleName) ? item[roleName] : undefined;
+  const role =
+    typeof written === 'string' ? (ROLES.get(written) ?? ROLES.get(written.trim().toLowerCase())) : undefined;
+  if (role === undefined) {
+    throw unusable(
+      `has the role ${quote(written)} in message ${place}; use system, developer, user, assistant or tool`,
+    );
+  }
+  if (isPlain(item, role)) return { message: item as Message, isTrained: true };
+
+  const message: Record<string, unknown> = {};
+  let trained: boolean | undefined;
+  for (const [name, value] of Object.entries(item)) {
+    if (name === roleName) message['role'] = role;
+    else if (name === contentName) message['content'] = value;
+    else if (value === null) continue;
+    else if (WEIGHTS.has(name)) trained = readWeight(name, value, role, place, trained);
+    else if (name === 'train_detail')
+      throw unusable(`has train_detail in message ${place}: parts of a message can't be left untrained`);
+    else setOwn(message, name, value);
+  }
+  if (role === CALL) readCallText(message, place);
+  else readFields(message, place, leftOut);
+  return { message: message as unknown as Message, isTrained: trained !== false };
+}
+
+/** Whether a message is as templates take it already. */
+function isPlain(item: RowValue, role: string): boolean {
+  if (role === CALL || item['role'] !== role || typeof item['content'] !== 'string') return false;
+  return Object.keys(item).length === 2 && Object.hasOwn(item, 'role') && Object.hasOwn(item, 'content');
+}
+
+function firstOf(item: RowValue, names: readonly string[]): string | undefined {
+  return names.find((name) => Object.hasOwn(item, name) && item[name] !== null);
+}
+
+/** Content as text, calls as a list of objects. */
+function readFields(message: Record<string, unknown>, place: number, leftOut: LeftOut): void {
+  const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does');
+  if (isObject(message['function_call']) && message['tool_calls'] === undefined) {
+    // The older form of OpenAI's tool_calls.
+    message['tool_calls'] = [{ type: 'function', function: message['function_call'] }];
+    delete message['function_call'];
+  }
+  const calls = message['tool_calls'];
+  if (calls !== undefined) {
+    if (!Array.isArray(calls) || !calls.every(isObject)) {
+      throw unusable(`must have a list of objects as tool_calls of message ${place}, but has ${quote(calls)}`);
+    }
+    if (calls.length === 0) delete message['tool_calls'];
+    else message['tool_calls'] = withoutNulls(calls, dropped);
+  }
+  const { content } = message;
+  if (Array.isArray(content)) {
+    const { text, reasoning } = joinParts(content, place, leftOut);
+    message['content'] = text;
+    if (reasoning === undefined) return;
+    if (message['role'] !== 'assistant' || message['reasoning_content'] !== undefined) {
+      throw unusable(`has reasoning among the parts of message ${place}, where it has no place`);
+    }
+    message['reasoning_content'] = reasoning;
+  } else if (typeof content !== 'string') {
+    // The answer that only calls tools has none.
+    const onlyCalls = message['role'] === 'assistant' && message['tool_calls'] !== undefined;
+    if (onlyCalls && (content === null || content === undefined)) return;
+    if (message['role'] === 'assistant' && (content === null || content === undefined)) message['content'] = '';
+    else throw unusable(`must have text as the content of message ${place}, but has ${quote(content ?? null)}`);
+  }
+}
+
+/** ShareGPT's function_call: one call or a list of them, as JSON text. */
+function readCallText(message: Record<string, unknown>, place: number): void {
+  const { content } = message;
+  let value: unknown = content;
+  if (typeof content === 'string') {
+    try {
+      value = JSON.parse(content);
+    } catch {
+      value = undefined;
+    }
+  }
+  const calls: unknown[] = Array.isArray(value) ? value : [value];
+  if (calls.length === 0 || !calls.every((call) => isObject(call) && typeof call['name'] === 'string')) {
+    throw unusable(`must have a call as JSON with name and arguments in message ${place}, but has ${quote(content)}`);
+  }
+  message['role'] = 'assistant';
+  message['content'] = '';
+  message['tool_calls'] = calls.map((call) => ({ type: 'function', function: call }));
+}
+
+function readWeight(name: string, value: unknown, role: string, place: number, before: boolean | undefined): boolean {
+  const trained = value === 1 || value === true ? true : value === 0 || value === false ? false : undefined;
+  if (trained === undefined) {
+    throw unusable(
+      `has the ${name} ${quote(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,
+    );
+  }
+  if (before !== undefined && before !== trained) {
+    throw unusable(`says of message ${place} both that it is trained and that it isn't (${name} ${quote(value)})`);
+  }
+  if (trained && role !== 'assistant' && role !== CALL) {
+    throw unusable(
+      `has the ${name} ${quote(value)} in message ${place}, but only messages of the assistant can be trained, and it is the ${role}'s`,
+    );
+  }
+  return trained;
+}

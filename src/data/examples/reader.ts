@@ -1,0 +1,96 @@
+/** One row after another to examples, and what there is to say of all of them. */
+import type { Conversation } from '../../core/text';
+import type { DatasetFormat, Example } from '../example';
+import type { DatasetRow } from '../rows';
+import { askedTexts, checkOtherPrompts, readConversation } from './conversations';
+import { LeftOut, textOf, unusable, type RowValue } from './fields';
+import { describeMisfit, RowPlanner, type RowPlan } from './formats';
+import { checkRefusal, mayRefuse, MEDIA_FIELDS } from './refusals';
+import { readTokenIds, readTokenRow } from './tokens';
+
+/** Reads rows as they are trained on. */
+export class ExampleReader {
+  private readonly planner = new RowPlanner('train');
+  private readonly leftOut = new LeftOut();
+  private readonly counts = new Map<DatasetFormat, number>();
+  private rowCount = 0;
+
+  /** @throws `bad-data` with the reason alone, where the row can't be used. */
+  read({ row, where, value }: DatasetRow): Example {
+    const plan = planOf(this.planner, value);
+    const ignored = plan.checked.filter((name) => !checkRefusal(value, name));
+    const example = { row, where, ...this.readBody(value, plan) };
+    this.rowCount++;
+    ignored.forEach((name) => this.leftOut.addUnknown(name));
+    plan.unknown.forEach((name) => this.leftOut.addUnknown(name));
+    plan.others.forEach((name) => this.leftOut.addOther(name, plan.readBy));
+    const { format } = plan.rule;
+    this.counts.set(format, (this.counts.get(format) ?? 0) + 1);
+    return example;
+  }
+
+  /** Formats of the rows so far, the commonest first. */
+  formats(): DatasetFormat[] {
+    return [...this.counts].sort((a, b) => b[1] - a[1]).map(([format]) => format);
+  }
+
+  notices(): string[] {
+    return this.leftOut.notices(this.rowCount);
+  }
+
+  private readBody(value: RowValue, plan: RowPlan) {
+    const { kind, main } = plan.rule;
+    if (kind === 'tokens') return { kind, ...readTokenRow(value, this.leftOut) } as const;
+    if (kind === 'text') {
+      const text = textOf(value, main) ?? '';
+      if (text.trim() === '') throw unusable('has an empty text');
+      checkOtherPrompts(value, plan, () => [text]);
+      return { kind, text } as const;
+    }
+    const { conversation, untrained } = readConversation(value, plan, 'train', this.leftOut);
+    checkOtherPrompts(value, plan, () => askedTexts(conversation));
+    return { kind: 'conversation', conversation, untrained } as const;
+  }
+}
+
+/** What a row asks. */
+export type AskedRow =
+  | { readonly kind: 'tokens'; readonly inputIds: readonly number[] }
+  | { readonly kind: 'text'; readonly text: string }
+  /** `promptText` is what is asked, where the row has it as a text and nothing goes before it. */
+  | { readonly kind: 'conversation'; readonly conversation: Conversation; readonly promptText: string | undefined };
+
+/** Reads rows as prompts: the conversation up to its last answer, which may be missing. */
+export class PromptReader {
+  private readonly planner = new RowPlanner('ask');
+
+  /** @throws `bad-data` with the reason alone, where the row has no prompt. */
+  read(value: RowValue): AskedRow {
+    const plan = planOf(this.planner, value);
+    const leftOut = new LeftOut();
+    MEDIA_FIELDS.forEach((name) => checkRefusal(value, name));
+    const { kind, main } = plan.rule;
+    if (kind === 'tokens') {
+      const { inputIds, start, end } = readTokenIds(value);
+      return { kind, inputIds: inputIds.slice(start, end) };
+    }
+    if (kind === 'text') {
+      const text = textOf(value, main) ?? '';
+      if (text === '') throw unusable('has an empty text');
+      return { kind, text };
+    }
+    const { conversation, promptText } = readConversation(value, plan, 'ask', leftOut);
+    checkOtherPrompts(value, plan, () => askedTexts(conversation));
+    return { kind: 'conversation', conversation, promptText };
+  }
+}
+
+/** How a row is read. A row that is refused for one of its fields is, whether it fits a format or not. */
+function planOf(planner: RowPlanner, value: RowValue): RowPlan {
+  const plan = planner.plan(value);
+  if (plan) return plan;
+  Object.keys(value)
+    .filter(mayRefuse)
+    .forEach((name) => checkRefusal(value, name));
+  throw unusable(describeMisfit(value));
+}

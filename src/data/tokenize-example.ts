@@ -1,0 +1,140 @@
+/** One example to token ids and labels. Which tokens are trained on is read from the rendered template. */
+import { GraftError } from '../core/errors';
+import { formatCount } from '../core/format';
+import type { ChatTemplate, Tokenizer } from '../core/text';
+import { IGNORED, type Example } from './dataset';
+import type { Finding } from './findings';
+import { findUnshown } from './shown';
+import { findTrainedSpans, renderConversation } from './spans';
+
+export interface TokenizedExample {
+  readonly row: number;
+  readonly inputIds: readonly number[];
+  /** As long as inputIds and not shifted (the loss shifts); -100 where not trained. */
+  readonly labels: readonly number[];
+}
+
+export interface TokenizeOptions {
+  /** Undefined for a model without them; pre-tokenised rows need neither. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly template: ChatTemplate | undefined;
+  /** The model's, which may be larger than the tokenizer's. */
+  readonly vocabSize: number;
+  readonly maxLength: number;
+  /** False trains on prompts too. */
+  readonly assistantOnlyLoss: boolean;
+  /** Share of the dataset's rows that may be left out as unusable. */
+  readonly maxBadRows: number;
+}
+
+/** Labels that count in the loss of one row. */
+export function trainedLabels(example: TokenizedExample): number {
+  const { labels } = example;
+  let count = 0;
+  for (let i = 1; i < labels.length; i++) if (labels[i] !== IGNORED) count++;
+  return count;
+}
+
+/** A tokenised example with what is to be known of it. */
+export interface CheckedExample extends TokenizedExample {
+  readonly findings: readonly Finding[];
+  /** Whether a token is trained that stops generation. */
+  readonly endsTurn: boolean;
+}
+
+/** One example, uncut. @throws `bad-data` beginning with where it is, for what makes this row unusable */
+export function tokenizeExample(example: Example, options: TokenizeOptions): CheckedExample {
+  if (example.kind === 'tokens') return checkTokens(example, options);
+  if (example.kind === 'text') return tokenizeText(example, options);
+  const { tokenizer, template } = options;
+  if (!tokenizer || !template) throw withoutTokenizer();
+  return tokenizeConversation(example, tokenizer, template, options);
+}
+
+function tokenizeConversation(
+  example: Extract<Example, { kind: 'conversation' }>,
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  options: TokenizeOptions,
+): CheckedExample {
+  const { row, where, untrained } = example;
+  const rendering = attempt(where, () => renderConversation(example.conversation, template));
+  const unshown = findUnshown(rendering, template);
+  const essential = unshown.filter((part) => part.essential).map(({ what }) => what);
+  if (essential.length > 0) {
+    throw new GraftError(
+      'bad-data',
+      `${where} has ${essential.join(' and ')}, which the chat template (${template.source}) doesn't show: ` +
+        'take a model whose template does, or set chat_template_path.',
+    );
+  }
+  const findings: Finding[] = unshown.map(({ what }) => ({ kind: 'unshown', what }));
+  let inputIds: number[];
+  let labels: number[];
+  if (options.assistantOnlyLoss) {
+    const found = attempt(where, () => findTrainedSpans(where, rendering, untrained, tokenizer, template));
+    inputIds = found.ids;
+    labels = new Array<number>(inputIds.length).fill(IGNORED);
+    for (const { start, end } of found.spans) {
+      for (let i = start; i < end; i++) labels[i] = inputIds[i]!;
+    }
+    for (const { kind, asked = '', trained = '' } of found.findings) {
+      findings.push(kind === 'cut' ? { kind } : { kind, asked, trained });
+    }
+  } else {
+    inputIds = tokenizer.encode(rendering.text, { addSpecialTokens: false });
+    labels = inputIds;
+  }
+  checkVocabulary(where, inputIds, options.vocabSize);
+  const stops = tokenizer.stopTokenIds;
+  return { row, inputIds, labels, findings, endsTurn: labels.some((label) => stops.includes(label)) };
+}
+
+/** A text for language modelling, with the tokenizer's own special tokens and an end: all of it is trained, as in TRL. */
+function tokenizeText(
+  { row, where, text }: Extract<Example, { kind: 'text' }>,
+  { tokenizer, vocabSize }: TokenizeOptions,
+): CheckedExample {
+  if (!tokenizer) throw withoutTokenizer();
+  const inputIds = tokenizer.encode(text, { addSpecialTokens: true });
+  const { eosTokenId } = tokenizer;
+  if (eosTokenId !== undefined && inputIds.at(-1) !== eosTokenId) inputIds.push(eosTokenId);
+  checkVocabulary(where, inputIds, vocabSize);
+  return { row, inputIds, labels: inputIds, findings: [], endsTurn: eosTokenId !== undefined };
+}
+
+function checkVocabulary(where: string, ids: readonly number[], vocabSize: number): void {
+  if (!ids.some((id) => id >= vocabSize)) return;
+  throw new GraftError('bad-data', `${where} needs a token that the tokenizer has and the model lacks.`);
+}
+
+function withoutTokenizer(): GraftError {
+  return new GraftError(
+    'bad-data',
+    'The model has no tokenizer.json, so it takes pre-tokenised rows (input_ids, labels) only.',
+  );
+}
+
+/** What a template says of one row, with the row. */
+function attempt<T>(where: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof GraftError) || error.message.startsWith(where)) throw error;
+    throw new GraftError(error.code, `${where} can't be rendered: ${error.message}`, { cause: error });
+  }
+}
+
+function checkTokens(
+  { row, where, inputIds, labels }: Extract<Example, { kind: 'tokens' }>,
+  { vocabSize }: TokenizeOptions,
+): CheckedExample {
+  const largest = [...inputIds, ...labels].reduce((most, id) => Math.max(most, id), 0);
+  if (largest >= vocabSize) {
+    throw new GraftError(
+      'bad-data',
+      `${where} holds the token id ${largest}, but the model has ${formatCount(vocabSize)} tokens only.`,
+    );
+  }
+  return { row, inputIds, labels, findings: [], endsTurn: true };
+}
