@@ -19,7 +19,7 @@ import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/option
 import { NOT_ASKED } from './steps/model-folder';
 import {
   markUnfinished,
-  readFinished,
+  readFinishedRun,
   writeOutputs,
   writeRunFile,
   writeTemplateFiles,
@@ -67,7 +67,7 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
   const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
-  const finished = input.resume ? await readFinished(store) : undefined;
+  const finished = input.resume ? await readFinishedRun(store) : undefined;
   if (finished) {
     await checkFinished(finished, run, model, input.dataset);
     // It may have been cut off between its last file and tidying up.

@@ -80,8 +80,13 @@ export interface FinishedRun {
   readonly modelHash: string;
 }
 
+/** The summary of a finished run, or undefined where the folder holds none. */
+export async function readFinished(store: RunStore): Promise<RunSummary | undefined> {
+  return (await readFinishedRun(store))?.summary;
+}
+
 /** Undefined where the folder holds no finished run. */
-export async function readFinished(store: RunStore): Promise<FinishedRun | undefined> {
+export async function readFinishedRun(store: RunStore): Promise<FinishedRun | undefined> {
   const bytes = await store.read(SIDECAR);
   if (!bytes) return undefined;
   const written = JSON.parse(decodeUtf8(bytes)) as {
