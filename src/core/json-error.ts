@@ -1,27 +1,36 @@
 /** Where JSON breaks and how: `JSON.parse` says so in words that differ by browser, or not at all. */
 import { quote } from '../core/format';
 
-const TOKEN =
-  /("(?:[ !#-[\]-\u{10ffff}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:])/uy;
+/** All tokens but strings, which may be too long for a regular expression. */
+const TOKEN = /(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:])/y;
 const SPACE = /[ \t\n\r]*/y;
 
-/** Offset of the first character that can't belong to a JSON text; the text's length where it ends too early or is fine. */
-export function jsonErrorOffset(text: string): number {
+/**
+ * Offset of the first character that can't belong to a JSON text; the text's length where it ends too early or is fine.
+ * With `several`, values may follow one another.
+ */
+export function jsonErrorOffset(text: string, several = false): number {
   /** What may come next: a value, a value or `]`, a key, a key or `}`, a colon, a comma or the closing bracket, the end. */
   let state: 'value' | 'value]' | 'key' | 'key}' | ':' | ',' | 'end' = 'value';
   const open: string[] = [];
   let offset = 0;
-  const afterValue = () => (open.length > 0 ? ',' : 'end');
+  const afterValue = () => (open.length > 0 ? ',' : several ? 'value' : 'end');
   for (;;) {
     SPACE.lastIndex = offset;
     SPACE.exec(text);
     const start = SPACE.lastIndex;
+    const isString = text[start] === '"';
+    if (isString) {
+      const string = readString(text, start);
+      if (string.fault !== undefined) return start;
+      offset = string.end;
+    }
     TOKEN.lastIndex = start;
-    const token = TOKEN.exec(text)?.[1];
+    const token = isString ? '"' : TOKEN.exec(text)?.[1];
     if (token === undefined) return start;
-    offset = TOKEN.lastIndex;
+    if (!isString) offset = TOKEN.lastIndex;
     const inObject = open.at(-1) === '{';
-    const isKey = token.startsWith('"') && (state === 'key' || state === 'key}');
+    const isKey = isString && (state === 'key' || state === 'key}');
     if (isKey) state = ':';
     else if (token === ':' && state === ':') state = 'value';
     else if (token === ',' && state === ',') state = inObject ? 'key' : 'value';
@@ -59,12 +68,13 @@ export interface JsonFault {
   readonly what: string;
 }
 
-/** The first fault of a text that `JSON.parse` refuses. `firstLine` is the number of its first line. */
-export function jsonFault(text: string, firstLine = 1): JsonFault {
-  const start = jsonErrorOffset(text);
+/** The first fault of a text that `JSON.parse` refuses; with `several`, of values one after another. */
+export function jsonFault(text: string, several = false): JsonFault {
+  const start = jsonErrorOffset(text, several);
+  const string = text[start] === '"' ? readString(text, start) : undefined;
   const { offset, what } =
-    text[start] === '"' && !followsValue(text, start) ? stringFault(text, start) : tokenFault(text, start);
-  let line = firstLine;
+    string?.fault === undefined ? tokenFault(text, start) : { offset: string.end, what: string.fault };
+  let line = 1;
   let lineStart = 0;
   for (let i = 0; i < offset; i++) {
     if (text[i] === '\n' || (text[i] === '\r' && text[i + 1] !== '\n')) {
@@ -75,28 +85,23 @@ export function jsonFault(text: string, firstLine = 1): JsonFault {
   return { line, column: offset - lineStart + 1, what };
 }
 
-/** Whether a string that begins here is well formed, and merely in the wrong place. */
-function followsValue(text: string, offset: number): boolean {
-  TOKEN.lastIndex = offset;
-  return TOKEN.exec(text) !== null;
-}
-
-function stringFault(text: string, start: number): { offset: number; what: string } {
+/** Where the string ends that begins at `start`, or what is wrong in it and where. */
+function readString(text: string, start: number): { end: number; fault?: string } {
   for (let i = start + 1; i < text.length; i++) {
     const code = text.charCodeAt(i);
+    if (code === 0x22) return { end: i + 1 };
     if (code < 0x20) {
       const name = code === 10 || code === 13 ? 'a line break' : code === 9 ? 'a tab' : 'a control character';
-      return { offset: i, what: `${name} inside a text, which must be escaped or whose closing quote is missing` };
+      return { end: i, fault: `${name} inside a text, which must be escaped or whose closing quote is missing` };
     }
-    if (text[i] === '\\') {
-      if (!/^\\(["\\/bfnrt]|u[0-9a-fA-F]{4})/.test(text.slice(i, i + 6))) {
-        if (i + 1 >= text.length) break;
-        return { offset: i, what: `${quote(text.slice(i, i + 2))} is not an escape of JSON` };
-      }
-      i++;
+    if (code !== 0x5c) continue;
+    if (!/^\\(["\\/bfnrt]|u[0-9a-fA-F]{4})/.test(text.slice(i, i + 6))) {
+      if (i + 1 >= text.length) break;
+      return { end: i, fault: `${quote(text.slice(i, i + 2))} is not an escape of JSON` };
     }
+    i++;
   }
-  return { offset: text.length, what: 'it ends too early, inside a text' };
+  return { end: text.length, fault: 'it ends too early, inside a text' };
 }
 
 function tokenFault(text: string, offset: number): { offset: number; what: string } {

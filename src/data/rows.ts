@@ -169,7 +169,9 @@ function isRowList(entry: [string, unknown]): entry is [string, unknown[]] {
 
 /** The first line that isn't blank. */
 function firstLineOf(text: string): string {
-  return /\S[^\n\r]*/.exec(text)?.[0].trimEnd() ?? '';
+  const start = text.search(/\S/);
+  const ends = ['\n', '\r'].map((end) => text.indexOf(end, start)).filter((end) => end >= 0);
+  return text.slice(start, Math.min(text.length, ...ends)).trimEnd();
 }
 
 /** Whether any line is a JSON object by itself. */
@@ -178,7 +180,7 @@ function hasRowLine(text: string): boolean {
 }
 
 function notJson(fileName: string, text: string): GraftError {
-  const { line, column, what } = jsonFault(text);
+  const { line, column, what } = jsonFault(text, text.trimStart().startsWith('{'));
   return new GraftError('bad-data', `${fileName} is not valid JSON at line ${line}, column ${column}: ${what}.`);
 }
 

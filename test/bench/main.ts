@@ -11,10 +11,13 @@ import { pointwiseBenches } from './kernels/pointwise';
 import { runKernelBench } from './kernels/types';
 import { MODELS } from './models';
 import { peerBenches } from './peers';
+import { benchReading } from './reading';
 import { header, line, type Row } from './report';
 import { stepBenches } from './steps';
 
-const HELP = `usage: npm run bench -- [--filter WORDS] [--json] [--clock wall|cpu] [--layers N]
+const HELP = `usage: npm run bench -- [data] [--filter WORDS] [--json] [--clock wall|cpu] [--layers N]
+
+  data              only how fast a dataset is read, which needs no GPU
 
   --filter WORDS    only rows that have all these words: group, name, model, type, shape
                     (--filter "kernel dX nf4", --filter "step Llama-3.2-1B", --filter peer)
@@ -25,7 +28,8 @@ const HELP = `usage: npm run bench -- [--filter WORDS] [--json] [--clock wall|cp
 GRAFT_ADAPTER and VK_DRIVER_FILES choose the GPU as for graft.
 `;
 
-const { values: args } = parseArgs({
+const { values: args, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     filter: { type: 'string', default: '' },
     json: { type: 'boolean', default: false },
@@ -36,6 +40,11 @@ const { values: args } = parseArgs({
 });
 if (args.help) {
   process.stdout.write(HELP);
+  process.exit(0);
+}
+
+if (positionals.includes('data')) {
+  await benchReading((text) => process.stdout.write(`${text}\n`));
   process.exit(0);
 }
 

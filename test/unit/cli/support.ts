@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { runCommandLine } from '../../../src/cli/run';
 import type { FileSource } from '../../../src/core/store';
 
 /** The program as `npx graft` runs it. */
@@ -66,4 +67,12 @@ export async function writeFolder(path: string, source: FileSource): Promise<str
   mkdirSync(path, { recursive: true });
   for (const file of await source.list()) writeFileSync(join(path, file), await source.read(file));
   return path;
+}
+
+/** Runs a command within this process, from the sources. */
+export async function runHere(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  const texts = { out: '', err: '' };
+  const collect = (name: keyof typeof texts) => ({ write: (text: string) => (texts[name] += text) });
+  const code = await runCommandLine(argv, collect('out'), collect('err'), new AbortController().signal);
+  return { code, ...texts };
 }

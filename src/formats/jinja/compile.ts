@@ -1,0 +1,282 @@
+/** Statements to functions of a scope. */
+import type { For, Statement, Target } from './ast';
+import { compileCall, compileExpression, compileFilterOrTest, type Evaluate } from './compile-expression';
+import { JinjaError } from './errors';
+import { GLOBALS } from './globals';
+import { LoopContext } from './loop';
+import { compileMacro, goDeeper } from './macro';
+import { readsName, storesName } from './names';
+import { toText } from './printing';
+import { findName, Output, Scope } from './scope';
+import { Dict, isIterable, isTrue, listOf, Namespace, Stream, Tuple, typeName, Undefined, type Value } from './values';
+
+/** How a statement ended. */
+const enum Flow {
+  Next,
+  Break,
+  Continue,
+}
+
+type Execute = (scope: Scope) => Flow;
+
+/** `optional` as in `compileExpression`. */
+export function compileStatements(statements: readonly Statement[], optional = false): Execute {
+  const steps = statements.map((statement) => compileStatement(statement, optional));
+  const [first] = steps;
+  if (!first) return () => Flow.Next;
+  if (steps.length === 1) return first;
+  return (scope) => {
+    for (const step of steps) {
+      const flow = step(scope);
+      if (flow !== Flow.Next) return flow;
+    }
+    return Flow.Next;
+  };
+}
+
+function compileStatement(statement: Statement, optional: boolean): Execute {
+  const { line } = statement;
+  switch (statement.kind) {
+    case 'text': {
+      const { text } = statement;
+      return (scope) => {
+        scope.out.text += text;
+        return Flow.Next;
+      };
+    }
+    case 'output': {
+      const evaluate = compileExpression(statement.expression, optional);
+      return (scope) => {
+        scope.run.line = line;
+        scope.out.text += toText(evaluate(scope));
+        return Flow.Next;
+      };
+    }
+    case 'set': {
+      const [assign, evaluate] = [compileTarget(statement.target), compileExpression(statement.value, optional)];
+      return (scope) => {
+        scope.run.line = line;
+        assign(scope, evaluate(scope));
+        return Flow.Next;
+      };
+    }
+    case 'set block': {
+      const [assign, body] = [compileTarget(statement.target), compileStatements(statement.body)];
+      const filter = statement.filter && compileCaptured(statement.filter);
+      return (scope) => {
+        const inner = scope.captured();
+        const flow = body(inner);
+        if (flow !== Flow.Next) return flow;
+        scope.run.line = line;
+        assign(scope, filter ? filter(inner) : inner.out.text);
+        return Flow.Next;
+      };
+    }
+    case 'filter block': {
+      const [filter, body] = [compileCaptured(statement.filter), compileStatements(statement.body)];
+      return (scope) => {
+        const inner = scope.captured();
+        const flow = body(inner);
+        if (flow !== Flow.Next) return flow;
+        scope.run.line = line;
+        scope.out.text += toText(filter(inner));
+        return Flow.Next;
+      };
+    }
+    case 'for':
+      return compileFor(statement, optional);
+    case 'if':
+      return compileIf(statement);
+    case 'with':
+      return compileWith(statement, optional);
+    case 'macro': {
+      const { name } = statement;
+      const body = compileStatements(statement.body);
+      const make = compileMacro(name, statement, body);
+      return (scope) => {
+        scope.names.set(name, make(scope));
+        return Flow.Next;
+      };
+    }
+    case 'call block': {
+      const call = compileCall(statement.call, optional);
+      const makeCaller = compileMacro('caller', statement, compileStatements(statement.body));
+      return (scope) => {
+        scope.run.line = line;
+        scope.out.text += toText(call(scope, new Map([['caller', makeCaller(scope)]])));
+        return Flow.Next;
+      };
+    }
+    case 'generation':
+      return compileGeneration(statement.body);
+    case 'block': {
+      const body = compileStatements(statement.body);
+      return (scope) => {
+        body(new Scope(scope.root(), scope.out, scope.run));
+        return Flow.Next;
+      };
+    }
+    case 'break':
+      return () => Flow.Break;
+    case 'continue':
+      return () => Flow.Continue;
+    case 'refused':
+      return () => {
+        throw new JinjaError(statement.message, { line });
+      };
+  }
+}
+
+function compileIf({ branches, otherwise, line }: Extract<Statement, { kind: 'if' }>): Execute {
+  const tests = branches.map(({ test }) => compileExpression(test, true));
+  const bodies = branches.map(({ body }) => compileStatements(body, true));
+  const last = compileStatements(otherwise, true);
+  return (scope) => {
+    scope.run.line = line;
+    for (let i = 0; i < tests.length; i++) {
+      if (isTrue(tests[i]!(scope))) return bodies[i]!(scope);
+    }
+    return last(scope);
+  };
+}
+
+function compileWith(statement: Extract<Statement, { kind: 'with' }>, optional: boolean): Execute {
+  const assignments = statement.assignments.map(
+    ([target, value]) => [compileTarget(target), compileExpression(value, optional)] as const,
+  );
+  const body = compileStatements(statement.body);
+  const { line } = statement;
+  return (scope) => {
+    scope.run.line = line;
+    const inner = scope.inner();
+    for (const [assign, evaluate] of assignments) assign(inner, evaluate(scope));
+    return body(inner);
+  };
+}
+
+/** A filter on what a scope has captured. */
+function compileCaptured(filter: Extract<Statement, { kind: 'filter block' }>['filter']): Evaluate {
+  const captured: Evaluate = (scope) => scope.out.text;
+  const inner = filter.operand;
+  const chained = inner && (inner.kind === 'filter' || inner.kind === 'test') ? compileCaptured(inner) : captured;
+  return compileFilterOrTest(filter, chained, false);
+}
+
+/**
+ * Transformers makes it a call block, so that the special names of a macro are its own there; they are empty, as nobody
+ * calls it with anything.
+ */
+function compileGeneration(statements: readonly Statement[]): Execute {
+  const body = compileStatements(statements);
+  const special = ['caller', 'varargs', 'kwargs'].filter((name) => readsName(statements, name));
+  return (scope) => {
+    const { out } = scope;
+    const inner = scope.inner();
+    for (const name of special) {
+      const value = name === 'varargs' ? new Tuple([]) : name === 'kwargs' ? new Dict() : undefined;
+      inner.names.set(name, value ?? new Undefined(() => 'No caller defined'));
+    }
+    const { generation } = scope.run;
+    const start = out.text.length;
+    out.text += generation?.marks?.open ?? '';
+    body(inner);
+    out.text += generation?.marks?.close ?? '';
+    if (generation && out.isMain) generation.spans.push({ start, end: out.text.length });
+    else if (generation) generation.isIncomplete = true;
+    return Flow.Next;
+  };
+}
+
+function compileTarget(target: Target): (scope: Scope, value: Value) => void {
+  switch (target.kind) {
+    case 'store': {
+      const { name } = target;
+      return (scope, value) => void scope.names.set(name, value);
+    }
+    case 'store attribute': {
+      const { name, attribute } = target;
+      return (scope, value) => {
+        const namespace = findName(scope, name, GLOBALS);
+        if (!(namespace instanceof Namespace)) throw new JinjaError('cannot assign attribute on non-namespace object');
+        namespace.attributes.set(attribute, value);
+      };
+    }
+    case 'unpack': {
+      const targets = target.items.map(compileTarget);
+      return (scope, value) => {
+        const items = unpack(value, targets.length);
+        targets.forEach((assign, i) => assign(scope, items[i]!));
+      };
+    }
+  }
+}
+
+function unpack(value: Value, count: number): Value[] {
+  if (!isIterable(value)) throw new JinjaError(`cannot unpack non-iterable ${typeName(value)} object`);
+  const items = listOf(value);
+  if (items.length < count) {
+    throw new JinjaError(`not enough values to unpack (expected ${count}, got ${items.length})`);
+  }
+  if (items.length > count) throw new JinjaError(`too many values to unpack (expected ${count})`);
+  return items;
+}
+
+function compileFor(node: For, optional: boolean): Execute {
+  const { line } = node;
+  if (storesName([node.target, node.body, node.otherwise], 'loop')) {
+    throw new JinjaError("Can't assign to special loop variable in for-loop target", { line });
+  }
+  const iterable = compileExpression(node.iterable, optional);
+  const assign = compileTarget(node.target);
+  const test = node.test && compileExpression(node.test, false);
+  const usesLoop = node.recursive || readsName(node.body, 'loop');
+  const body = compileStatements(node.body);
+  const otherwise = compileStatements(node.otherwise);
+
+  const runLoop = (scope: Scope, items: Value, depth: number): Flow => {
+    const recurse = (inner: Value, level: number) =>
+      goDeeper(scope, () => {
+        const captured = new Scope(scope, new Output(false), scope.run);
+        runLoop(captured, inner, level);
+        return captured.out.text;
+      });
+    const filtered = test ? new Stream(select(scope, items, assign, test)) : items;
+    const loop = new LoopContext(filtered, node.recursive ? recurse : undefined, depth);
+    // As Python's compiled template has it: an iteration that was cut short doesn't count for `else`.
+    let completed = false;
+    for (let item = loop.next(); item !== undefined; item = loop.next()) {
+      const inner = scope.inner();
+      if (usesLoop) inner.names.set('loop', loop);
+      scope.run.line = line;
+      assign(inner, item);
+      const flow = body(inner);
+      if (flow === Flow.Break) break;
+      if (flow === Flow.Next) completed = true;
+    }
+    return completed || node.otherwise.length === 0 ? Flow.Next : otherwise(scope.inner());
+  };
+
+  return (scope) => {
+    scope.run.line = line;
+    const items = iterable(scope);
+    if (!node.recursive) return runLoop(scope, items, 0);
+    const captured = new Scope(scope, new Output(false), scope.run);
+    runLoop(captured, items, 0);
+    scope.out.text += captured.out.text;
+    return Flow.Next;
+  };
+}
+
+/** The items of a loop that its `if` lets through. */
+function* select(
+  scope: Scope,
+  items: Value,
+  assign: (scope: Scope, value: Value) => void,
+  test: Evaluate,
+): Generator<Value> {
+  for (const item of items instanceof Stream ? { [Symbol.iterator]: () => items.iterator } : listOf(items)) {
+    const inner = scope.inner();
+    assign(inner, item);
+    if (isTrue(test(inner))) yield item;
+  }
+}

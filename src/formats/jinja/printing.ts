@@ -1,0 +1,114 @@
+/** `str()` and `repr()` as Python prints values. */
+import { JinjaError } from './errors';
+import {
+  Callable,
+  dictPairs,
+  Float,
+  isList,
+  Markup,
+  Namespace,
+  PyObject,
+  Range,
+  Stream,
+  Tuple,
+  Undefined,
+  View,
+  type Value,
+} from './values';
+
+/** What `{{ value }}` prints. */
+export function toText(value: Value): string {
+  if (typeof value === 'string') return value;
+  if (value instanceof Undefined) return '';
+  return value instanceof Markup ? value.text : toRepr(value);
+}
+
+export function toRepr(value: Value): string {
+  switch (typeof value) {
+    case 'string':
+      return textRepr(value);
+    case 'number':
+      return numberRepr(value);
+    case 'boolean':
+      return value ? 'True' : 'False';
+    case 'bigint':
+      return value.toString();
+    default:
+      if (value === null) return 'None';
+      if (isList(value)) return `[${value.map(toRepr).join(', ')}]`;
+      return value instanceof PyObject && value.type !== 'dict' ? objectRepr(value) : dictRepr(value);
+  }
+}
+
+function dictRepr(value: Parameters<typeof dictPairs>[0] | PyObject): string {
+  const pairs = dictPairs(value as Parameters<typeof dictPairs>[0]);
+  return `{${pairs.map(([key, item]) => `${toRepr(key)}: ${toRepr(item)}`).join(', ')}}`;
+}
+
+function objectRepr(value: PyObject): string {
+  if (value instanceof Float) return floatRepr(value.value);
+  if (value instanceof Tuple) {
+    const items = value.items.map(toRepr);
+    return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
+  }
+  if (value instanceof Undefined) return 'Undefined';
+  if (value instanceof Markup) return `Markup(${textRepr(value.text)})`;
+  if (value instanceof View) return `${value.type}([${value.items.map(toRepr).join(', ')}])`;
+  if (value instanceof Range) {
+    const { start, stop, step } = value;
+    return step === 1 ? `range(${start}, ${stop})` : `range(${start}, ${stop}, ${step})`;
+  }
+  if (value instanceof Namespace) {
+    const pairs = [...value.attributes].map(([key, item]) => `${toRepr(key)}: ${toRepr(item)}`);
+    return `<Namespace {${pairs.join(', ')}}>`;
+  }
+  if (value instanceof Callable && value.type === 'Macro') return `<Macro ${textRepr(value.name)}>`;
+  if (value instanceof Stream || value instanceof Callable) {
+    // Python prints an address in memory here, another one each time.
+    throw new JinjaError(`a '${value.type}' can't be printed: put its items into a list, or call it`);
+  }
+  return value.describe() ?? `<${value.type} object>`;
+}
+
+/** A number of JSON or arithmetic: whole ones are ints. */
+export function numberRepr(value: number): string {
+  if (!Number.isInteger(value)) return floatRepr(value);
+  if (Number.isSafeInteger(value)) return String(value === 0 ? 0 : value);
+  return BigInt(value).toString();
+}
+
+/** `repr` of a float: the shortest digits that give it back, with an exponent below 1e-4 and from 1e16. */
+export function floatRepr(value: number): string {
+  if (Number.isNaN(value)) return 'nan';
+  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';
+  const sign = value < 0 || Object.is(value, -0) ? '-' : '';
+  const [mantissa = '', power = '0'] = Math.abs(value).toExponential().split('e');
+  const digits = mantissa.replace('.', '');
+  const exponent = Number(power);
+  if (exponent < -4 || exponent >= 16) {
+    const fraction = digits.length > 1 ? `.${digits.slice(1)}` : '';
+    return `${sign}${digits[0]}${fraction}e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
+  }
+  if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`;
+  const whole = digits.slice(0, exponent + 1).padEnd(exponent + 1, '0');
+  return `${sign}${whole}.${digits.slice(exponent + 1) || '0'}`;
+}
+
+const NAMED_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
+const UNPRINTABLE = /[\\\p{C}\p{Z}]/gu;
+
+export function textRepr(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const escaped = text.replace(UNPRINTABLE, (character) => {
+    if (character === ' ') return ' ';
+    const named = NAMED_ESCAPES[character];
+    return named ?? escapeCode(character.codePointAt(0)!);
+  });
+  return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote;
+}
+
+function escapeCode(code: number): string {
+  const hex = code.toString(16);
+  if (code < 0x100) return `\\x${hex.padStart(2, '0')}`;
+  return code < 0x10000 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`;
+}
