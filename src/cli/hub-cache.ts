@@ -11,7 +11,7 @@ import { openFolder } from './folders';
  * What the cache in `folder` has of a repository at a revision: links to blobs under
  * `models--ORG--NAME/snapshots/COMMIT`, where `refs/REVISION` says which commit a branch or tag was when it was last
  * asked for. Large files' blobs are named by their SHA-256, which a stream of them is held against. Undefined where it
- * has no config.json of it; weights may be missing.
+ * has no config of it, a model's or an adapter's; weights may be missing.
  */
 export async function cachedSnapshot(folder: string, repo: string, revision: string): Promise<FileSource | undefined> {
   const root = join(folder, `models--${repo.replace('/', '--')}`);
@@ -19,8 +19,10 @@ export async function cachedSnapshot(folder: string, repo: string, revision: str
   const commit = ref.trim();
   if (!isCommit(commit)) return undefined;
   const path = join(root, 'snapshots', commit);
-  const found = await stat(join(path, 'config.json')).catch(() => undefined);
-  if (!found?.isFile()) return undefined;
+  // An adapter's folder has another.
+  const configs = ['config.json', 'adapter_config.json'].map((file) => stat(join(path, file)).catch(() => undefined));
+  const found = await Promise.all(configs);
+  if (!found.some((config) => config?.isFile())) return undefined;
   const files = await openFolder(path);
   const sha256 = async (file: string) => {
     const blob = basename(await readlink(join(path, file)).catch(() => ''));

@@ -3,7 +3,7 @@ import type { HubModel } from '../formats/model';
 import { formatBytes, withTemplateOfRun } from '../recipes';
 import type { Arguments, Flag } from './arguments';
 import { openSource } from './model-cache';
-import { adapterSource, modelSource } from './sources';
+import { adapterFolder, modelSource } from './sources';
 import type { Terminal } from './terminal';
 
 export const MODEL_FLAG: Flag = {
@@ -29,8 +29,8 @@ export async function modelArgument(args: Arguments, terminal: Terminal, signal:
   const model = await openSource(await modelSource(name, undefined, say, signal), say);
   model.notices.forEach(say);
   // Training and asking agree on the template where the adapter brings its own.
-  const adapter = args.text('adapter');
-  return adapter === undefined ? model : withTemplateOfRun(model, await adapterSource(adapter, say, signal));
+  const adapter = await adapterFolder(args, say, signal);
+  return adapter ? withTemplateOfRun(model, adapter) : model;
 }
 
 /** Shows how much of the weights has been loaded. */

@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
-import { decodeUtf8, type FileSource } from '../core/store';
+import { decodeUtf8, derivedSource, type FileSource } from '../core/store';
 import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { isRepoId, parseModelName } from '../hub/names';
@@ -99,7 +99,34 @@ export async function adapterSource(
   signal?: AbortSignal,
 ): Promise<FileSource> {
   const onHub = (await exists(name)) ? undefined : parseModelName(name);
-  return onHub ? hubFolder(name, onHub, 'main', say, signal) : openFolder(name);
+  return onHub ? readWhole(await hubFolder(name, onHub, 'main', say, signal)) : openFolder(name);
+}
+
+/** The adapter folder that `--adapter` names, opened once for all that a command reads of it. */
+export function adapterFolder(
+  args: Arguments,
+  say?: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<FileSource> | undefined {
+  const name = args.text('adapter');
+  if (name === undefined) return undefined;
+  const opened = openedAdapters.get(args) ?? adapterSource(name, say, signal);
+  openedAdapters.set(args, opened);
+  return opened;
+}
+
+const openedAdapters = new WeakMap<Arguments, Promise<FileSource>>();
+
+/** A folder of the Hub whose files are small enough to be read whole, each once: so they are held against their hashes. */
+function readWhole(source: FileSource): FileSource {
+  const files = new Map<string, Promise<Uint8Array>>();
+  return derivedSource(source, {
+    read: async (file, start = 0, end?) => {
+      const bytes = files.get(file) ?? source.read(file);
+      files.set(file, bytes);
+      return (await bytes).subarray(start, end);
+    },
+  });
 }
 
 /** A repository of the Hub, where there is no path of its name. */
@@ -118,14 +145,14 @@ async function hubFolder(
 
 /** The adapter that `--adapter` names. */
 export async function adapterArgument(args: Arguments): Promise<{ name: string; content: Adapter } | undefined> {
-  const path = args.text('adapter');
-  return path === undefined ? undefined : { name: path, content: await readAdapter(await adapterSource(path)) };
+  const folder = await adapterFolder(args);
+  return folder && { name: folder.name, content: await readAdapter(folder) };
 }
 
 /** How the base is kept beside an adapter: as the run that trained it did, or in 4 bits where the flag says so. */
 export async function storageArgument(args: Arguments): Promise<WeightStorage> {
-  const path = args.text('adapter');
-  const storage = path === undefined ? {} : await weightStorage(await adapterSource(path));
+  const folder = await adapterFolder(args);
+  const storage = folder ? await weightStorage(folder) : {};
   return args.has('load-in-4bit') ? { use_bnb_nested_quant: true, ...storage, load_in_4bit: true } : storage;
 }
 
@@ -143,13 +170,12 @@ const SHORTHANDS = { model: 'model_name_or_path', data: 'dataset', output: 'outp
  * revision behind the model's name is moved to its own key.
  */
 export async function runArgument(args: Arguments, defaultPath?: string): Promise<RunConfig> {
-  const path = args.positionals[0] ?? defaultPath;
-  refuseDataset(path);
-  return runOverrides(args, path);
+  return runOverrides(args, args.positionals[0] ?? defaultPath);
 }
 
 /** The run of a run file, or the defaults without one, with what the flags change. */
 export async function runOverrides(args: Arguments, path: string | undefined): Promise<RunConfig> {
+  refuseDataset(path);
   const text = path === undefined ? '' : new TextDecoder().decode(await readInput(path, 'run file'));
   const overrides: Record<string, string> = { ...args.overrides };
   for (const [flag, key] of Object.entries(SHORTHANDS)) {

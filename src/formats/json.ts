@@ -43,11 +43,11 @@ export async function readObject(source: FileSource, file: string): Promise<Json
 }
 
 /** The error for text that is no JSON: with the line and column where it breaks, and what stands there. */
-function brokenJson(name: string, text: string): GraftError {
+function brokenJson(where: string, text: string): GraftError {
   const { line, column, what } = jsonFault(text);
   return new GraftError(
     'bad-file',
-    `${name} is not valid JSON at line ${line}, column ${column}: ${what}; download it again.`,
+    `${where} is not valid JSON: line ${line}, column ${column}: ${what}. Download it again.`,
   );
 }
 

@@ -325,7 +325,7 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
   const { lora, baseModel, revision, tensors, card } = options;
   const config = {
     alora_invocation_tokens: null,
-    alpha_pattern: {},
+    alpha_pattern: patternOf(lora, 'alpha'),
     auto_mapping: null,
     base_model_name_or_path: baseModel,
     bias: 'none',
@@ -345,7 +345,7 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
     modules_to_save: null,
     peft_type: 'LORA',
     r: lora.r,
-    rank_pattern: {},
+    rank_pattern: patternOf(lora, 'r'),
     revision: revision ?? null,
     target_modules: [...lora.targetModules],
     task_type: 'CAUSAL_LM',
@@ -361,6 +361,12 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
       bytes: utf8(modelCard(baseModel, lora, { ...card, ...(revision !== undefined && { revision }) })),
     },
   ];
+}
+
+/** The linears whose rank or alpha is another than the adapter's, as PEFT writes them. */
+function patternOf(lora: LoraSpec, value: 'r' | 'alpha'): Record<string, number> {
+  const own = Object.entries(lora.overrides ?? {}).filter(([, values]) => values[value] !== lora[value]);
+  return Object.fromEntries(own.map(([module, values]) => [module, values[value]]));
 }
 
 function utf8(text: string): Uint8Array<ArrayBuffer> {

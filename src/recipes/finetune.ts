@@ -17,7 +17,14 @@ import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-w
 import { withMicroBatchOf } from './steps/micro-batch';
 import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
 import { NOT_ASKED } from './steps/model-folder';
-import { markUnfinished, readFinished, writeOutputs, writeRunFile, writeTemplateFiles } from './steps/outputs';
+import {
+  markUnfinished,
+  readFinishedRun,
+  writeOutputs,
+  writeRunFile,
+  writeTemplateFiles,
+  writtenTemplate,
+} from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
 import { checkFinished, pinRevision, resolveRun } from './steps/resolve';
 import { withRunTemplate } from './steps/run-template';
@@ -54,15 +61,13 @@ export interface FinetuneInput {
  *   and `device-lost`, which is a second loss, with the last checkpoint left in place.
  */
 export async function finetune(given: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
-  // An adapter to go on from was trained with the template that lies beside it; the run's own goes before both.
-  const opened = given.adapter ? await withTemplateOf(given.model, given.adapter) : given.model;
-  const input = { ...given, model: withRunTemplate(given.run, opened) };
+  const input = { ...given, model: await askedModel(given) };
   const { model, store } = input;
   refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
   const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
-  const finished = input.resume ? await readFinished(store) : undefined;
+  const finished = input.resume ? await readFinishedRun(store) : undefined;
   if (finished) {
     await checkFinished(finished, run, model, input.dataset);
     // It may have been cut off between its last file and tidying up.
@@ -78,7 +83,7 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
-  const sitting: Sitting = { run, model, resume: input.resume, data, adapter: adapter?.content };
+  const sitting: Sitting = { run, resume: input.resume, data, adapter: adapter?.content };
   for (;;) {
     const engine = await recovery.open();
     try {
@@ -89,11 +94,15 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   }
 }
 
+/** The model as the run asks it: through the run's own chat template, else the one beside what it goes on from. */
+async function askedModel({ run, model, adapter, resume, store }: FinetuneInput): Promise<HubModel> {
+  const folder = (resume ? await writtenTemplate(store) : undefined) ?? adapter;
+  return withRunTemplate(run, folder ? await withTemplateOf(model, folder) : model);
+}
+
 /** What a run on one device begins with. */
 interface Sitting {
   run: RunConfig;
-  /** With the chat template that this run trains. */
-  readonly model: HubModel;
   /** Whether the checkpoints in the store are this run's own. */
   resume: boolean;
   readonly data: PreparedData;
@@ -108,8 +117,8 @@ async function sit(
   report: TrainReport,
   signal: AbortSignal | undefined,
 ): Promise<RunSummary> {
-  const { store, modelFiles } = input;
-  const { data, model } = sitting;
+  const { model, modelFiles, store } = input;
+  const { data } = sitting;
   const found = sitting.resume ? await Checkpoints.find(store) : undefined;
   if (found?.newest) sitting.run = withMicroBatchOf(sitting.run, found.newest.run);
   const { run } = sitting;

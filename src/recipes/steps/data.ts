@@ -99,7 +99,7 @@ export function readingKey(run: RunConfig, model: TextModel): string {
     run.max_train_samples ?? null,
     run.max_bad_rows,
     run.assistant_only_loss,
-    run.chat_template ?? null,
+    run.chat_template ?? model.template?.text ?? null,
     run.chat_template_kwargs ?? null,
     templateDay(run, model.template) ?? null,
   ]);

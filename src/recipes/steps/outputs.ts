@@ -7,7 +7,8 @@ import type { WeightTensor } from '../../core/weights';
 import type { DeviceInfo } from '../../engine';
 import { adapterFiles, type AdapterFile } from '../../formats/peft';
 import { writeSafetensors } from '../../formats/safetensors';
-import type { AskedModel } from '../../formats/saved-template';
+import { TEMPLATE_FILE, type AskedModel } from '../../formats/saved-template';
+import { memorySource } from '../../formats/sources';
 import { sha256 } from '../../core/hash';
 import { isCommit } from '../../hub/names';
 import { ADAPTER_TEXT_FILES, adapterTextFiles, isTied, modelFolderFiles } from './model-folder';
@@ -54,6 +55,13 @@ export async function writeTemplateFiles(store: RunStore, base: FileSource, aske
   }
 }
 
+/** The chat template that the run in this folder has written there, as a folder; undefined where it has none. */
+export async function writtenTemplate(store: RunStore): Promise<FileSource | undefined> {
+  const isRun = (await store.read(RUN_FILE)) !== undefined;
+  const template = isRun ? await store.read(TEMPLATE_FILE) : undefined;
+  return template && memorySource(store.name, { [TEMPLATE_FILE]: template });
+}
+
 /** Writes everything that the run is for, each file whole or not at all, and `graft.json` last. */
 export async function writeOutputs(store: RunStore, options: OutputOptions): Promise<void> {
   const trained = options.run.use_peft ? await adapterOutputs(options) : await modelOutputs(options);
@@ -72,8 +80,13 @@ export interface FinishedRun {
   readonly modelHash: string;
 }
 
+/** The summary of a finished run, or undefined where the folder holds none. */
+export async function readFinished(store: RunStore): Promise<RunSummary | undefined> {
+  return (await readFinishedRun(store))?.summary;
+}
+
 /** Undefined where the folder holds no finished run. */
-export async function readFinished(store: RunStore): Promise<FinishedRun | undefined> {
+export async function readFinishedRun(store: RunStore): Promise<FinishedRun | undefined> {
   const bytes = await store.read(SIDECAR);
   if (!bytes) return undefined;
   const written = JSON.parse(decodeUtf8(bytes)) as {

@@ -17,6 +17,7 @@ import { openModel, readSpec } from '../../../src/formats/model';
 import { adapterFiles } from '../../../src/formats/peft';
 import { readAll, writeSafetensors } from '../../../src/formats/safetensors';
 import { resolveRun } from '../../../src/recipes/steps/resolve';
+import { StandInHub } from '../../support/stand-in-hub';
 import { folder } from '../formats/support';
 import { tinyModel, tokenRows } from '../recipes/support';
 
@@ -193,6 +194,32 @@ describe('adapters', () => {
     [{ target_modules: ['lm_head', 'c_attn'] }, /names "lm_head"; this model has/],
   ])('with %j are refused by name', async (change, sentence) => {
     expectSentence(await train(model, '--adapter', await writeAdapter(change)), sentence);
+  });
+});
+
+describe('an adapter on the Hub', () => {
+  let hub: StandInHub;
+  beforeAll(async () => {
+    hub = await StandInHub.start();
+    vi.stubEnv('HF_HUB_OFFLINE', '');
+    vi.stubEnv('HF_ENDPOINT', hub.url);
+    vi.stubEnv('HF_HOME', path('hf'));
+    vi.stubEnv('XDG_CACHE_HOME', path('cache'));
+  });
+  afterAll(async () => {
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    await hub.close();
+  });
+
+  test('is read from there, and says what it is where it is none', async () => {
+    const source = folder(await writeAdapter({}));
+    const content = Object.fromEntries(
+      await Promise.all((await source.list()).map(async (file) => [file, await source.read(file)] as const)),
+    );
+    hub.add('org/adapter', content);
+    expectRead(await train(model, '--adapter', 'org/adapter'));
+    expectSentence(await train(model, '--adapter', 'org/none'), /org\/none.*There is no folder org\/none here either/);
+    expectSentence(await ask('org/adapter'), /org\/adapter is an adapter of org\/base and no model/);
   });
 });
 

@@ -251,8 +251,12 @@ describe('openModel', () => {
 
   it.each([
     ['config.json', '<!DOCTYPE html><html><body>Sign in</body></html>', /config\.json of .* is a web page/],
-    ['config.json', '{\n  "hidden_size": 8,\n  "layers": tru\n}', /line 3, column 13: unexpected "tru"/],
-    ['config.json', '{"hidden_size": 8', /line 1, column 18: it ends too early; download it again/],
+    [
+      'config.json',
+      '{\n  "hidden_size": 8,\n  "layers": tru\n}',
+      /not valid JSON: line 3, column 13: unexpected "tru"\. Download it again/,
+    ],
+    ['config.json', '{"hidden_size": 8', /line 1, column 18: it ends too early\. Download it again/],
     [
       'model.safetensors',
       'version https://git-lfs.github.com/spec/v1\noid',
