@@ -112,8 +112,7 @@ function ownAttribute(object: Value, name: string): Value | undefined {
 export function getAttribute(object: Value, name: string): Value {
   const own = ownAttribute(object, name);
   if (own !== undefined) return own;
-  const item = isDict(object) ? dictGet(object, name) : undefined;
-  return item ?? (item === null ? null : missing(object, name));
+  return orMissing(isDict(object) ? dictGet(object, name) : undefined, object, name);
 }
 
 export function getItem(object: Value, key: Value): Value {
@@ -121,7 +120,7 @@ export function getItem(object: Value, key: Value): Value {
   const found = lookUp(object, key);
   if (found !== undefined) return found;
   const name = textOf(key);
-  return (name === undefined ? undefined : ownAttribute(object, name)) ?? missing(object, key);
+  return orMissing(name === undefined ? undefined : ownAttribute(object, name), object, key);
 }
 
 /** `object[key]`, or undefined where Python raises a LookupError or TypeError. */
@@ -149,6 +148,10 @@ function lookUp(object: Value, key: Value): Value | undefined {
   return undefined;
 }
 
+function orMissing(found: Value | undefined, object: Value, key: Value): Value {
+  return found === undefined ? missing(object, key) : found;
+}
+
 function missing(object: Value, key: Value): Undefined {
   return new Undefined(() => {
     const kind = object === null ? 'None' : `${typeName(object)} object`;
@@ -161,7 +164,7 @@ function missing(object: Value, key: Value): Undefined {
 
 /** The `attr` filter: an attribute, never a dict's item. */
 export function getOnlyAttribute(object: Value, name: string): Value {
-  return ownAttribute(object, name) ?? missing(object, name);
+  return orMissing(ownAttribute(object, name), object, name);
 }
 
 export function slice(object: Value, start: Value, stop: Value, step: Value): Value {

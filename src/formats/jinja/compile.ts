@@ -1,8 +1,9 @@
 /** Statements to functions of a scope. */
-import type { For, Statement, Target } from './ast';
+import type { For, Signature, Statement, Target } from './ast';
 import { compileCall, compileExpression, compileFilterOrTest, type Evaluate } from './compile-expression';
 import { JinjaError } from './errors';
 import { GLOBALS } from './globals';
+import { Names, targetNames } from './hidden-names';
 import { LoopContext } from './loop';
 import { compileMacro, goDeeper } from './macro';
 import { readsName, storesName } from './names';
@@ -19,9 +20,35 @@ const enum Flow {
 
 type Execute = (scope: Scope) => Flow;
 
-/** `optional` as in `compileExpression`. */
-export function compileStatements(statements: readonly Statement[], optional = false): Execute {
-  const steps = statements.map((statement) => compileStatement(statement, optional));
+/** Names that the body of a macro has beside its parameters. */
+const SPECIAL_NAMES = ['caller', 'varargs', 'kwargs'] as const;
+
+function macroNames({ names }: Signature): string[] {
+  return [...names, ...SPECIAL_NAMES];
+}
+
+/** A whole template. */
+export function compileTemplate(statements: readonly Statement[]): (scope: Scope) => void {
+  return compileScope(statements, new Names(statements));
+}
+
+/** Statements that begin a scope, whose names are `names`. */
+function compileScope(statements: readonly Statement[], names: Names): Execute {
+  const body = compileStatements(statements, names, false);
+  const hidden = [...names.hidden];
+  if (hidden.length === 0) return body;
+  return (scope) => {
+    const given = scope.root().names;
+    for (const name of hidden) {
+      if (given.has(name) || GLOBALS.has(name)) scope.names.set(name, new Undefined(() => `'${name}' is undefined`));
+    }
+    return body(scope);
+  };
+}
+
+/** Statements of the scope that `names` is of; `optional` as in `compileExpression`. */
+function compileStatements(statements: readonly Statement[], names: Names, optional: boolean): Execute {
+  const steps = statements.map((statement) => compileStatement(statement, names, optional));
   const [first] = steps;
   if (!first) return () => Flow.Next;
   if (steps.length === 1) return first;
@@ -34,8 +61,10 @@ export function compileStatements(statements: readonly Statement[], optional = f
   };
 }
 
-function compileStatement(statement: Statement, optional: boolean): Execute {
+function compileStatement(statement: Statement, names: Names, optional: boolean): Execute {
   const { line } = statement;
+  const compileInner = (body: readonly Statement[], parameters?: readonly string[]) =>
+    compileScope(body, new Names(body, names, parameters));
   switch (statement.kind) {
     case 'text': {
       const { text } = statement;
@@ -61,7 +90,7 @@ function compileStatement(statement: Statement, optional: boolean): Execute {
       };
     }
     case 'set block': {
-      const [assign, body] = [compileTarget(statement.target), compileStatements(statement.body)];
+      const [assign, body] = [compileTarget(statement.target), compileInner(statement.body)];
       const filter = statement.filter && compileCaptured(statement.filter);
       return (scope) => {
         const inner = scope.captured();
@@ -73,7 +102,7 @@ function compileStatement(statement: Statement, optional: boolean): Execute {
       };
     }
     case 'filter block': {
-      const [filter, body] = [compileCaptured(statement.filter), compileStatements(statement.body)];
+      const [filter, body] = [compileCaptured(statement.filter), compileInner(statement.body)];
       return (scope) => {
         const inner = scope.captured();
         const flow = body(inner);
@@ -84,15 +113,14 @@ function compileStatement(statement: Statement, optional: boolean): Execute {
       };
     }
     case 'for':
-      return compileFor(statement, optional);
+      return compileFor(statement, names, optional);
     case 'if':
-      return compileIf(statement);
+      return compileIf(statement, names);
     case 'with':
-      return compileWith(statement, optional);
+      return compileWith(statement, names, optional);
     case 'macro': {
       const { name } = statement;
-      const body = compileStatements(statement.body);
-      const make = compileMacro(name, statement, body);
+      const make = compileMacro(name, statement, compileInner(statement.body, macroNames(statement.signature)));
       return (scope) => {
         scope.names.set(name, make(scope));
         return Flow.Next;
@@ -100,7 +128,11 @@ function compileStatement(statement: Statement, optional: boolean): Execute {
     }
     case 'call block': {
       const call = compileCall(statement.call, optional);
-      const makeCaller = compileMacro('caller', statement, compileStatements(statement.body));
+      const makeCaller = compileMacro(
+        'caller',
+        statement,
+        compileInner(statement.body, macroNames(statement.signature)),
+      );
       return (scope) => {
         scope.run.line = line;
         scope.out.text += toText(call(scope, new Map([['caller', makeCaller(scope)]])));
@@ -108,9 +140,9 @@ function compileStatement(statement: Statement, optional: boolean): Execute {
       };
     }
     case 'generation':
-      return compileGeneration(statement.body);
+      return compileGeneration(statement.body, compileInner(statement.body, SPECIAL_NAMES));
     case 'block': {
-      const body = compileStatements(statement.body);
+      const body = compileScope(statement.body, new Names(statement.body));
       return (scope) => {
         body(new Scope(scope.root(), scope.out, scope.run));
         return Flow.Next;
@@ -127,10 +159,10 @@ function compileStatement(statement: Statement, optional: boolean): Execute {
   }
 }
 
-function compileIf({ branches, otherwise, line }: Extract<Statement, { kind: 'if' }>): Execute {
+function compileIf({ branches, otherwise, line }: Extract<Statement, { kind: 'if' }>, names: Names): Execute {
   const tests = branches.map(({ test }) => compileExpression(test, true));
-  const bodies = branches.map(({ body }) => compileStatements(body, true));
-  const last = compileStatements(otherwise, true);
+  const bodies = branches.map(({ body }) => compileStatements(body, names, true));
+  const last = compileStatements(otherwise, names, true);
   return (scope) => {
     scope.run.line = line;
     for (let i = 0; i < tests.length; i++) {
@@ -140,11 +172,12 @@ function compileIf({ branches, otherwise, line }: Extract<Statement, { kind: 'if
   };
 }
 
-function compileWith(statement: Extract<Statement, { kind: 'with' }>, optional: boolean): Execute {
+function compileWith(statement: Extract<Statement, { kind: 'with' }>, names: Names, optional: boolean): Execute {
   const assignments = statement.assignments.map(
     ([target, value]) => [compileTarget(target), compileExpression(value, optional)] as const,
   );
-  const body = compileStatements(statement.body);
+  const parameters = statement.assignments.flatMap(([target]) => targetNames(target));
+  const body = compileScope(statement.body, new Names(statement.body, names, parameters));
   const { line } = statement;
   return (scope) => {
     scope.run.line = line;
@@ -166,9 +199,8 @@ function compileCaptured(filter: Extract<Statement, { kind: 'filter block' }>['f
  * Transformers makes it a call block, so that the special names of a macro are its own there; they are empty, as nobody
  * calls it with anything.
  */
-function compileGeneration(statements: readonly Statement[]): Execute {
-  const body = compileStatements(statements);
-  const special = ['caller', 'varargs', 'kwargs'].filter((name) => readsName(statements, name));
+function compileGeneration(statements: readonly Statement[], body: Execute): Execute {
+  const special = SPECIAL_NAMES.filter((name) => readsName(statements, name));
   return (scope) => {
     const { out } = scope;
     const inner = scope.inner();
@@ -221,7 +253,7 @@ function unpack(value: Value, count: number): Value[] {
   return items;
 }
 
-function compileFor(node: For, optional: boolean): Execute {
+function compileFor(node: For, names: Names, optional: boolean): Execute {
   const { line } = node;
   if (storesName([node.target, node.body, node.otherwise], 'loop')) {
     throw new JinjaError("Can't assign to special loop variable in for-loop target", { line });
@@ -230,8 +262,9 @@ function compileFor(node: For, optional: boolean): Execute {
   const assign = compileTarget(node.target);
   const test = node.test && compileExpression(node.test, false);
   const usesLoop = node.recursive || readsName(node.body, 'loop');
-  const body = compileStatements(node.body);
-  const otherwise = compileStatements(node.otherwise);
+  const parameters = [...targetNames(node.target), ...(usesLoop ? ['loop'] : [])];
+  const body = compileScope(node.body, new Names(node.body, names, parameters));
+  const otherwise = compileScope(node.otherwise, new Names(node.otherwise, names));
 
   const runLoop = (scope: Scope, items: Value, depth: number): Flow => {
     const recurse = (inner: Value, level: number) =>
@@ -240,7 +273,7 @@ function compileFor(node: For, optional: boolean): Execute {
         runLoop(captured, inner, level);
         return captured.out.text;
       });
-    const filtered = test ? new Stream(select(scope, items, assign, test)) : items;
+    const filtered = test ? new Stream(select(scope, items, node.target, test)) : items;
     const loop = new LoopContext(filtered, node.recursive ? recurse : undefined, depth);
     // As Python's compiled template has it: an iteration that was cut short doesn't count for `else`.
     let completed = false;
@@ -267,16 +300,17 @@ function compileFor(node: For, optional: boolean): Execute {
   };
 }
 
-/** The items of a loop that its `if` lets through. */
-function* select(
-  scope: Scope,
-  items: Value,
-  assign: (scope: Scope, value: Value) => void,
-  test: Evaluate,
-): Generator<Value> {
+/** The items of a loop that its `if` lets through; what was taken apart comes back as a tuple, as in jinja2. */
+function* select(scope: Scope, items: Value, target: Target, test: Evaluate): Generator<Value> {
+  const assign = compileTarget(target);
   for (const item of items instanceof Stream ? { [Symbol.iterator]: () => items.iterator } : listOf(items)) {
     const inner = scope.inner();
     assign(inner, item);
-    if (isTrue(test(inner))) yield item;
+    if (isTrue(test(inner))) yield rebuild(target, inner);
   }
+}
+
+function rebuild(target: Target, scope: Scope): Value {
+  if (target.kind === 'unpack') return new Tuple(target.items.map((item) => rebuild(item, scope)));
+  return findName(scope, target.name, GLOBALS);
 }

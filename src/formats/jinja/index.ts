@@ -5,7 +5,7 @@
  */
 import type { TextSpan } from '../../core/text';
 import type { Statement } from './ast';
-import { compileStatements } from './compile';
+import { compileTemplate } from './compile';
 import { JinjaError } from './errors';
 import { strftimeNow } from './globals';
 import { parseTemplate } from './parser';
@@ -31,7 +31,7 @@ export class JinjaTemplate {
     this.readsClock = text.includes('strftime_now');
     const statements = explain(undefined, () => parseTemplate(text));
     this.marksGeneration = hasGeneration(statements);
-    this.execute = explain(undefined, () => compileStatements(statements));
+    this.execute = explain(undefined, () => compileTemplate(statements));
   }
 
   /** `now` is what `strftime_now` tells, in local time. */

@@ -68,7 +68,7 @@ export class LoopContext extends SizedObject {
       case 'previtem':
         return this.index === 0 ? new Undefined(() => 'there is no previous item') : this.previous;
       case 'nextitem':
-        return this.peek() ?? new Undefined(() => 'there is no next item');
+        return this.peek() === undefined ? new Undefined(() => 'there is no next item') : this.peek();
       case 'cycle':
         return new Callable('cycle', ({ positional }) => {
           if (positional.length === 0) throw new JinjaError('no items for cycling given');

@@ -38,7 +38,7 @@ export function compileMacro(
     const scope = new Scope(defined, new Output(false), defined.run);
     bindSpecial(scope, name, names, special, args);
     names.forEach((parameter, i) => {
-      const value = args.positional[i] ?? args.named.get(parameter);
+      const value = i < args.positional.length ? args.positional[i] : args.named.get(parameter);
       scope.names.set(parameter, value === undefined ? fallbacks[i]!(scope) : value);
     });
     goDeeper(scope, () => runBody(scope));

@@ -44,11 +44,18 @@ export function formatPercent(format: string, values: Value): string {
   };
   const text = format.replace(
     DIRECTIVE,
-    (_, key: string | undefined, flags: string, widthText?: string, precisionText?: string, type: string = '') => {
+    (
+      directive,
+      key: string | undefined,
+      flags: string,
+      widthText?: string,
+      precisionText?: string,
+      type: string = '',
+    ) => {
       if (key !== undefined && !isDict(values)) throw new JinjaError('format requires a mapping');
       const width = nextSize(widthText);
       const precision = nextSize(precisionText);
-      if (type === '%') return '%';
+      if (directive === '%%') return '%';
       if (type === '') throw new JinjaError('incomplete format');
       if (key !== undefined) named = true;
       const value = key === undefined ? next() : lookUp(values as AnyDict, key);

@@ -67,6 +67,58 @@ describe('openTemplate', () => {
     await expectError(() => openTemplate(files(config(named.slice(0, 1))), tokenizer), 'bad-config', /chat_template/);
   });
 
+  it('takes tool_use for a conversation with tools', async () => {
+    const tools = [{ type: 'function' }];
+    const named = [
+      { name: 'tool_use', template: 'tools{{ strftime_now("%Y") }}' },
+      { name: 'default', template: 'plain' },
+    ];
+    const beside = { 'chat_template.jinja': 'plain', 'additional_chat_templates/tool_use.jinja': 'tools' };
+    for (const [folder, text] of [
+      [config(named), 'tools2024'],
+      [beside, 'tools'],
+    ] as const) {
+      const found = await openTemplate(files(folder), tokenizer);
+      const template = found.onDay?.('2024-07-26') ?? found;
+      expect(template.render({ messages: [] }, { addGenerationPrompt: false })).toBe('plain');
+      expect(template.render({ messages: [], tools }, { addGenerationPrompt: false })).toBe(text);
+      expect(template.generationSpans).toBeUndefined();
+    }
+  });
+
+  it('asks both templates for what is generated, or neither', async () => {
+    const marked = '{% generation %}x{% endgeneration %}';
+    const template = await openTemplate(
+      files({ 'chat_template.jinja': marked, 'additional_chat_templates/tool_use.jinja': `tools ${marked}` }),
+      tokenizer,
+    );
+    expect(template.generationSpans?.({ messages: [] })).toEqual([{ start: 0, end: 1 }]);
+    expect(template.generationSpans?.({ messages: [], tools: [] })).toEqual([{ start: 6, end: 7 }]);
+  });
+
+  it('reads chat_template.json, where processors kept theirs', async () => {
+    const legacy = { 'chat_template.json': { chat_template: 'legacy' } };
+    expect((await openTemplate(files(legacy), tokenizer)).source).toBe('chat_template.json');
+    expect((await openTemplate(files({ ...legacy, ...config('own') }), tokenizer)).source).toBe(
+      'tokenizer_config.json',
+    );
+  });
+
+  it('lets variables replace special tokens, and nothing else', async () => {
+    const template = chatTemplate('t', '{{ bos_token }}{{ enable_thinking }}', tokens);
+    const render = (variables: Record<string, unknown>) =>
+      template.render({ messages: [], variables }, { addGenerationPrompt: false });
+    expect(render({ bos_token: '<b>', enable_thinking: false })).toBe('<b>False');
+    await expectError(() => render({ messages: [] }), 'bad-config', /^chat_template_kwargs can't set messages/);
+  });
+
+  it('renders a developer as the system where the template knows no developers', () => {
+    const messages = [{ role: 'developer', content: 'Be brief.' }];
+    const render = (text: string) => chatTemplate('t', text, {}).render({ messages }, { addGenerationPrompt: false });
+    expect(render('{{ messages[0].role }}')).toBe('system');
+    expect(render('{# developer #}{{ messages[0].role }}')).toBe('developer');
+  });
+
   it('reports a template that does not compile, or that raises', async () => {
     await expectError(() => openTemplate(files(config('{% if %}')), tokenizer), 'bad-config', /can't be compiled/);
     const raising = await openTemplate(files(config("{{ raise_exception('roles must alternate') }}")), tokenizer);

@@ -68,7 +68,7 @@ function toInt(value: Value, otherwise: Value | undefined, base: Value | undefin
   if (number === undefined || !Number.isFinite(number)) {
     if (text === undefined && number !== undefined && !Number.isNaN(number))
       throw new JinjaError('cannot convert float infinity to integer');
-    return otherwise ?? 0;
+    return otherwise === undefined ? 0 : otherwise;
   }
   return makeInt(BigInt(Math.trunc(number)));
 }
@@ -127,7 +127,8 @@ export const NUMBER_FILTERS: readonly Builtin[] = [
   builtin('int(value, default?, base?)', toInt),
   builtin('float(value, default?)', (value: Value, otherwise?: Value) => {
     const number = parseFloatLike(value);
-    return number === undefined ? (otherwise ?? (otherwise === null ? null : new Float(0))) : makeFloat(number);
+    if (number !== undefined) return makeFloat(number);
+    return otherwise === undefined ? new Float(0) : otherwise;
   }),
   builtin('round(value, precision?, method?)', round),
   builtin('filesizeformat(value, binary?)', filesize),

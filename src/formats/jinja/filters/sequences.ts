@@ -155,7 +155,7 @@ function reverse(value: Value): Value {
 function sum(value: Value, attribute: Argument, start: Argument): Value {
   const get = attributeGetter(attribute);
   if (start !== undefined && isText(start)) throw new JinjaError("sum() can't sum strings [use ''.join(seq) instead]");
-  return listOf(value).reduce((total, item) => add(total, get(item)), start ?? 0);
+  return listOf(value).reduce((total, item) => add(total, get(item)), start === undefined ? 0 : start);
 }
 
 export const SEQUENCE_FILTERS: readonly Builtin[] = [
@@ -164,9 +164,8 @@ export const SEQUENCE_FILTERS: readonly Builtin[] = [
   builtin('first(seq)', first),
   builtin('last(seq)', last),
   // Rendering the same conversation twice must give the same text, so that nothing is left to chance.
-  builtin(
-    'random(seq)',
-    (value: Value) => listOf(value)[0] ?? new Undefined(() => 'No random item, sequence was empty.'),
+  builtin('random(seq)', (value: Value) =>
+    lengthOf(value) === 0 ? new Undefined(() => 'No random item, sequence was empty.') : first(value),
   ),
   builtin('list(value)', (value: Value) => [...listOf(value)]),
   builtin('items(value)', (value: Value) => new Stream(items(value))),

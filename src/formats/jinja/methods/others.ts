@@ -54,7 +54,8 @@ export const DICT_METHODS = table([
     const dict = self as AnyDict;
     // Python hashes the key before it looks, so that a list is refused.
     if (typeof key !== 'string') new Dict([[key, null]]);
-    return dictGet(dict, key) ?? otherwise ?? null;
+    const value = dictGet(dict, key);
+    return value === undefined ? (otherwise ?? null) : value;
   }),
   builtin('keys(self, /)', (self: Value) => new View('dict_keys', dictKeys(self as AnyDict))),
   builtin(
