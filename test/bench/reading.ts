@@ -139,7 +139,7 @@ function conversation(messages: number, words: readonly string[]): DatasetFile {
   const random = new Random(8, 1);
   const list = Array.from({ length: messages }, (_, i) => ({
     role: i % 2 === 0 ? 'user' : 'assistant',
-    content: sentence(random, words, ...(i < 4 ? ([10, 20] as const) : ([150, 350] as const))),
+    content: i < 4 ? sentence(random, words, 10, 20) : sentence(random, words, 150, 350),
   }));
   return { name: 'talk.jsonl', bytes: encodeUtf8(JSON.stringify({ messages: list })) };
 }
