@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { errorCode, throwIfCancelled } from '../../../src/core/errors';
+import { errorCode, GraftError } from '../../../src/core/errors';
 import { readingKey, type ReadData } from '../../../src/recipes';
 import { Readings } from '../../../workers/readings';
 import { run } from '../recipes/support';
@@ -13,13 +13,7 @@ function byHand() {
   const make = (report: Report, signal: AbortSignal) =>
     new Promise<ReadData>((resolve, reject) => {
       started.push({ signal, report, end: resolve, fail: reject });
-      signal.addEventListener('abort', () => {
-        try {
-          throwIfCancelled(signal);
-        } catch (error) {
-          reject(error);
-        }
-      });
+      signal.addEventListener('abort', () => reject(new GraftError('cancelled', 'The reading was stopped.')));
     });
   return { started, make };
 }
