@@ -82,7 +82,7 @@ export async function tokenizeDataset(
     examples.push(kept);
   }
   report(dataset.examples.length, dataset.examples.length);
-  const rowCount = dataset.examples.length + dataset.skipped.length;
+  const { rowCount } = dataset;
   if (refused.length > 0) checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows);
   if (examples.length === 0) {
     throw new GraftError(

@@ -226,6 +226,25 @@ describe('dataReport', () => {
     expect(tokens.map((token) => token.text).join('')).toBe(text);
     expect(tokens.filter((token) => token.trained).map((token) => token.text)).toEqual(['a', 'b', '<|im_end|>']);
   });
+
+  it('lists the rows left out, of all rows of the file, and no notice repeats the list', async () => {
+    const bad = { question: 'q', answer: '' };
+    const long = { question: 'q'.repeat(50), answer: 'a' };
+    const rows = [bad, { question: 'q', answer: 'a', source: 'x' }, long];
+    const dataset = await parseDataset('d.json', JSON.stringify(rows), { maxBadRows: 0.5 });
+    const tokenized = await tokenizeDataset(dataset, options({ maxLength: 40 }));
+    const data = {
+      dataset,
+      tokenized,
+      notices: [...dataset.notices, ...tokenized.notices],
+      skipped: [...dataset.skipped, ...tokenized.skipped],
+    };
+    expect(data.notices).toHaveLength(3);
+    const report = dataReport(data, { tokenizer: CHATML, template: chatml }, 1);
+    expect(report).toMatchObject({ rows: 3, kept: 1 });
+    expect(report.skipped.map(({ row }) => row)).toEqual([1, 3]);
+    expect(report.notices).toEqual([expect.stringContaining('source')]);
+  });
 });
 
 describe.skipIf(!hasReference)('with the tokenizer and template of phi-3-mini', async () => {
