@@ -1,6 +1,6 @@
 /** What a chat template shows of a conversation: a field is shown where the rendering without it is another one. */
 import { contentOf, type ChatTemplate, type Conversation, type Message } from '../core/text';
-import { holdsContent } from './contents';
+import { showsContent } from './contents';
 import type { Rendering } from './spans';
 
 /** Characters that are rendered at most to tell one message's field from another's, for each one of the conversation. */
@@ -35,8 +35,12 @@ export function findUnshown({ conversation, text, contents }: Rendering, templat
     // Answers are looked for where they are trained.
     if (content === '' || message.role === 'assistant') return;
     const { start, end } = contents[i] ?? {};
-    const isWhole = start !== undefined && text.slice(start, end) === content;
-    if (!isWhole && !holdsContent(text, content)) unshown.add(`the ${message.role} message`);
+    if (start !== undefined && text.slice(start, end) === content) return;
+    // What another message says too may be shown there alone.
+    const emptied = conversation.messages.map((other, at) => (at === i ? { ...other, content: '' } : other));
+    if (!showsContent(text, content) || !renders({ ...conversation, messages: emptied })) {
+      unshown.add(`the ${message.role} message`);
+    }
   });
   return [...unshown].map((what) => ({ what, essential: ESSENTIAL.has(what) }));
 }

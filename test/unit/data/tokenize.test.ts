@@ -125,7 +125,7 @@ describe('response-only masks', () => {
     );
     const render = () => trained(CONVERSATION, { template: reversed });
     expect(render).toThrow(
-      /row 1 can't be masked: the chat template \(test\) renders message 2 .*assistant_only_loss: false/,
+      /row 1 can't be masked: the chat template \(test\) renders message 2 .*chat_template_path/,
     );
   });
 
