@@ -15,7 +15,7 @@ const SWITCHES = [
   'keep_all_reasoning',
 ];
 
-/** Advice is tried on so many rows, and on so many answers of each. */
+/** Advice is tried on so many rows, and on so many answers of each, where they have the finding already. */
 const TRIED_ROWS = 3;
 const TRIED_ANSWERS = 6;
 
@@ -27,7 +27,9 @@ export function adviseOn(findings: Findings, dataset: Dataset, options: Tokenize
     const rows = findings.rowsOf(kind).slice(0, TRIED_ROWS);
     if (rows.length === 0 || !options.template) return SET_TEMPLATE[kind];
     const examples = rows.flatMap((row) => dataset.examples.find((example) => example.row === row) ?? []);
-    const conversations = examples.filter((example) => example.kind === 'conversation');
+    const conversations = examples
+      .filter((example) => example.kind === 'conversation')
+      .map((example) => shorten(example, kind, options));
     return adviseFor(kind, conversations, options.template, options) ?? SET_TEMPLATE[kind];
   };
   return { cut: advise('cut'), context: advise('context'), open: advise('open') };
@@ -59,6 +61,15 @@ function adviseFor(
     return 'Give each answer a row of its own that ends with it, with weight: 0 on the answers before.';
   }
   return undefined;
+}
+
+/** The first answers of a long conversation, where they have the finding. */
+function shorten(example: ConversationExample, kind: Advisable, options: TokenizeOptions): ConversationExample {
+  const { conversation } = example;
+  const end = answersOf(example)[TRIED_ANSWERS - 1];
+  if (end === undefined) return example;
+  const short = { ...example, conversation: { ...conversation, messages: conversation.messages.slice(0, end + 1) } };
+  return kindsOf(short, options)?.includes(kind) ? short : example;
 }
 
 function withVariable(example: ConversationExample, name: string, value: boolean): ConversationExample {

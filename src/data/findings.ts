@@ -79,10 +79,12 @@ export class Findings {
 
   private describeNoEnd(name: string, maxLength: number, advice: string): string {
     const none =
-      `None of ${plural(this.conversations, 'row')} trains a token that ends the turn, so the model would not stop after its ` +
-      'answer: ';
+      (this.conversations === 1
+        ? 'The only row trains no token'
+        : `None of ${plural(this.conversations, 'row')} trains a token`) +
+      ' that ends the turn, so the model would not stop after its answer: ';
     if (this.cutOff === this.conversations) {
-      return `${none}max_length ${maxLength} cuts them all before it. Raise max_length.`;
+      return `${none}max_length ${maxLength} cuts every answer before it. Raise max_length.`;
     }
     return `${none}${name.replace('The', 'the')} has none there. ${advice}`;
   }

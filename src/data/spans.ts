@@ -18,6 +18,9 @@ export interface TokenSpan {
   readonly end: number;
 }
 
+/** Messages from which on it pays to ask where the row will be cut. */
+const LONG = 16;
+
 /** What the user should know of one answer before it is trained. */
 export interface AnswerFinding {
   /**
@@ -53,7 +56,8 @@ export function renderConversation(conversation: Conversation, template: ChatTem
 
 /**
  * What is trained of a conversation: each answer of the assistant with its end-of-turn token, but for the `untrained`
- * ones. A template that marks what is generated decides where they lie. Takes time linear in the conversation.
+ * ones. A template that marks what is generated decides where they lie. Takes time linear in the conversation, and
+ * doesn't look for answers that begin after `maxLength` tokens.
  * @throws `bad-data` where the template marks nothing, or renders an answer so that it can't be told from its prompt.
  */
 export function findTrainedSpans(
@@ -62,11 +66,12 @@ export function findTrainedSpans(
   untrained: readonly number[],
   tokenizer: Tokenizer,
   template: ChatTemplate,
+  maxLength = Infinity,
 ): TrainedSpans {
   const marked = template.generationSpans?.(rendering.conversation);
   return marked
     ? findMarkedSpans(where, rendering, marked, untrained, tokenizer, template)
-    : findTurnSpans(where, rendering, untrained, tokenizer, template);
+    : findTurnSpans(where, rendering, untrained, tokenizer, template, maxLength);
 }
 
 /** The tokens that hold any of the marked text, as Transformers' `return_assistant_tokens_mask` gives them. */
@@ -171,12 +176,14 @@ export function findTurnSpans(
   untrained: readonly number[],
   tokenizer: Tokenizer,
   template: ChatTemplate,
+  maxLength = Infinity,
 ): TrainedSpans {
   const { conversation, text, contents } = rendering;
   const { messages } = conversation;
   const starts = new TurnStarts(conversation, text, contents, template);
   const findings: AnswerFinding[] = [];
-  const trained = answersOf(conversation).filter((message) => !untrained.includes(message));
+  const limit = findLimit(rendering, tokenizer, maxLength);
+  const trained = answersOf(conversation).filter((message) => message < limit && !untrained.includes(message));
   const turns = trained.flatMap((message): Turn[] => {
     const found = starts.find(message);
     if (!found) {
@@ -211,6 +218,19 @@ export function findTurnSpans(
     return { start, end };
   });
   return { ids, spans, findings };
+}
+
+/** The first message whose content begins after so many tokens; looked for in long conversations only. */
+function findLimit({ text, contents }: Rendering, tokenizer: Tokenizer, maxLength: number): number {
+  if (contents.length < LONG || text.length < maxLength) return contents.length;
+  const places = contents.flatMap(({ start }, message) => (start === undefined ? [] : [{ message, start }]));
+  const { at } = locateAll(
+    tokenizer,
+    text,
+    places.map(({ start }) => start),
+  );
+  const beyond = places.findLastIndex(({ start }) => at(start).before < maxLength) + 1;
+  return places[beyond]?.message ?? contents.length;
 }
 
 /** Whether the template shows nothing of what a message says. */
@@ -276,6 +296,8 @@ function findOpenEnd(
   const alone = tokenizer.encode(upTo, { addSpecialTokens: false });
   let end = 0;
   while (end < alone.length && alone[end] === ids[end]) end++;
+  // A template may show an answer in another way where it is the last.
+  if (end <= at(start).before) return content;
   tails.set(next.role, ids.slice(content, end));
   return end;
 }

@@ -70,8 +70,8 @@ function tokenizeConversation(
   }
   const findings: Finding[] = unshown.map(({ what }) => ({ kind: 'unshown', what }));
   const { inputIds, labels, answers } = options.assistantOnlyLoss
-    ? attempt(where, () => maskPrompts(example, rendering, tokenizer, template))
-    : trainWhole(example, rendering, tokenizer, template);
+    ? attempt(where, () => maskPrompts(example, rendering, tokenizer, template, options.maxLength))
+    : trainWhole(example, rendering, tokenizer, template, options.maxLength);
   for (const { kind, asked = '', trained = '' } of answers) {
     findings.push(kind === 'context' ? { kind, asked, trained } : { kind });
   }
@@ -91,8 +91,9 @@ function maskPrompts(
   rendering: Rendering,
   tokenizer: Tokenizer,
   template: ChatTemplate,
+  maxLength: number,
 ): Labelled {
-  const { ids, spans, findings } = findTrainedSpans(where, rendering, untrained, tokenizer, template);
+  const { ids, spans, findings } = findTrainedSpans(where, rendering, untrained, tokenizer, template, maxLength);
   const labels = new Array<number>(ids.length).fill(IGNORED);
   for (const { start, end } of spans) {
     for (let i = start; i < end; i++) labels[i] = ids[i]!;
@@ -106,9 +107,10 @@ function trainWhole(
   rendering: Rendering,
   tokenizer: Tokenizer,
   template: ChatTemplate,
+  maxLength: number,
 ): Labelled {
   try {
-    const { ids, findings } = findTurnSpans(where, rendering, untrained, tokenizer, template);
+    const { ids, findings } = findTurnSpans(where, rendering, untrained, tokenizer, template, maxLength);
     return { inputIds: ids, labels: ids, answers: findings };
   } catch (error) {
     if (!(error instanceof GraftError)) throw error;

@@ -57,9 +57,9 @@ export class TurnStarts {
       if (turn > 0 || place === undefined) throw error;
       return { start: place };
     }
-    if (!whole.startsWith(prompt)) return this.findByAnswer(turn, prompt);
-    if (before !== undefined && before <= prompt.length) this.leads.set(role, prompt.slice(before));
-    return { start: prompt.length };
+    const found = whole.startsWith(prompt) ? { start: prompt.length } : this.findByAnswer(turn, prompt);
+    if (found && before !== undefined && before <= found.start) this.leads.set(role, whole.slice(before, found.start));
+    return found;
   }
 
   /** The conversation up to the answer at place `turn`, rendered by itself; undefined where it has become too long to do so. */
