@@ -85,6 +85,21 @@ export class PromptReader {
   }
 }
 
+/** Reads rows as a chat template gets them: whole, with an answer or without, and as the file has them. */
+export class ConversationReader {
+  private readonly planner = new RowPlanner('render');
+
+  /** @throws `bad-data` with the reason alone, where the row has no conversation. */
+  read(value: RowValue): Conversation {
+    const plan = planOf(this.planner, value);
+    const { kind, main } = plan.rule;
+    if (kind === 'tokens' || kind === 'text') {
+      throw unusable(`has ${main} and no conversation: no chat template is used for it`);
+    }
+    return readConversation(value, plan, 'render', new LeftOut()).conversation;
+  }
+}
+
 /** How a row is read. A row that is refused for one of its fields is, whether it fits a format or not. */
 function planOf(planner: RowPlanner, value: RowValue): RowPlan {
   const plan = planner.plan(value);
