@@ -90,33 +90,13 @@ function withSystem({ system, systemName, history }: Opening, list: readonly Mes
 function readPair(row: RowValue, plan: RowPlan, purpose: Purpose, leftOut: LeftOut): Messages {
   const { main, answer } = plan.rule;
   const prompt = fieldOf(row, main);
-  const asked = Array.isArray(prompt)
-    ? readPromptMessages(row, plan, prompt, purpose, leftOut)
-    : readPromptText(row, plan);
+  const asked = Array.isArray(prompt) ? readMessages(prompt, main, purpose, leftOut).list : readPromptText(row, plan);
   if (purpose === 'ask' || answer === undefined) return { list: asked, untrained: [] };
   const answered = readAnswer(row, answer, purpose, leftOut);
   // Only the completion is trained, as in TRL: answers in the prompt are context.
   const context = asked.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
   const untrained = [...context, ...answered.untrained.map((place) => place + asked.length)];
   return { list: [...asked, ...answered.list], untrained };
-}
-
-/** A prompt of messages; a context in a column of its own has no place in it. */
-function readPromptMessages(
-  row: RowValue,
-  plan: RowPlan,
-  prompt: unknown[],
-  purpose: Purpose,
-  leftOut: LeftOut,
-): Message[] {
-  const { list } = readMessages(prompt, plan.rule.main, purpose, leftOut);
-  if (purpose === 'render') return list;
-  for (const name of ['context', 'input', 'history']) {
-    if (plan.rule.uses.includes(name) && fieldOf(row, name) !== undefined) {
-      checkHeld(row, name, list.map(contentOf), plan.readBy);
-    }
-  }
-  return list;
 }
 
 /** The context, a blank line, then what is asked; an Alpaca input on the line after its instruction. */
@@ -136,13 +116,21 @@ function contextOf(row: RowValue): string {
   throw unusable(`must have text in context, but has ${quoteValue(value)}`);
 }
 
+/** Columns of the row's own format that have no place beside a prompt of messages. */
+export function unplacedFields(row: RowValue, { rule }: RowPlan): string[] {
+  if (rule.kind !== 'pair' || !Array.isArray(fieldOf(row, rule.main))) return [];
+  return ['context', 'input', 'history'].filter(
+    (name) => rule.uses.includes(name) && (fieldOf(row, name) ?? '') !== '',
+  );
+}
+
 /**
  * Refuses a row whose prompt lacks what another of its columns asks. A column that says the same in another form (a
  * prompt made of the instruction) is merely left out.
  */
 export function checkOtherPrompts(row: RowValue, plan: RowPlan, texts: () => readonly string[]): void {
   const { kind } = plan.rule;
-  for (const name of plan.others) {
+  for (const name of [...plan.others, ...unplacedFields(row, plan)]) {
     // Of a conversation, a prompt is usually a copy of its beginning; only a context adds to it.
     const matters =
       kind === 'messages'

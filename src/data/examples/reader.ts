@@ -2,7 +2,7 @@
 import type { Conversation } from '../../core/text';
 import type { DatasetFormat, Example } from '../example';
 import type { DatasetRow } from '../rows';
-import { askedTexts, checkOtherPrompts, readConversation } from './conversations';
+import { askedTexts, checkOtherPrompts, readConversation, unplacedFields } from './conversations';
 import { LeftOut, textOf, unusable, type RowValue } from './fields';
 import { describeMisfit, RowPlanner, type RowPlan } from './formats';
 import { checkRefusal, mayRefuse, MEDIA_FIELDS } from './refusals';
@@ -23,7 +23,8 @@ export class ExampleReader {
     this.rowCount++;
     ignored.forEach((name) => this.leftOut.addUnknown(name));
     plan.unknown.forEach((name) => this.leftOut.addUnknown(name));
-    plan.others.forEach((name) => this.leftOut.addOther(name, plan.readBy));
+    const others = [...plan.others, ...unplacedFields(value, plan)];
+    others.forEach((name) => this.leftOut.addOther(name, plan.readBy));
     const { format } = plan.rule;
     this.counts.set(format, (this.counts.get(format) ?? 0) + 1);
     return example;
