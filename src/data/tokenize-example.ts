@@ -82,6 +82,13 @@ function tokenizeConversation(
       findings.push(kind === 'cut' ? { kind } : { kind, asked, trained });
     }
   } else {
+    if (example.isMarked) {
+      throw new GraftError(
+        'bad-data',
+        `${where} says of an answer that it isn't trained (weight, train), but assistant_only_loss: false trains whole ` +
+          'conversations: take it out, or set assistant_only_loss: true.',
+      );
+    }
     inputIds = tokenizer.encode(rendering.text, { addSpecialTokens: false });
     labels = inputIds;
   }

@@ -14,7 +14,7 @@ export function readAnswer(row: RowValue, name: string, purpose: Purpose, leftOu
   const text = name === 'answer_keywords' ? readKeywords(value) : readText(value, name, leftOut);
   if (purpose !== 'render' && text.trim() === '') throw unusable(`has an empty ${name}`);
   const message: Message = { role: 'assistant', content: text };
-  return { list: [message], untrained: [] };
+  return { list: [message], untrained: [], isMarked: false };
 }
 
 function readKeywords(value: unknown): string {

@@ -19,6 +19,8 @@ import { readMessages, type Messages } from './messages';
 export interface ReadConversation {
   readonly conversation: Conversation;
   readonly untrained: readonly number[];
+  /** Whether the row says of an answer that it isn't trained. */
+  readonly isMarked: boolean;
   /** What is asked where the row has it as a text by itself, without a system message or turns before it. */
   readonly promptText: string | undefined;
 }
@@ -43,6 +45,7 @@ export function readConversation(row: RowValue, plan: RowPlan, purpose: Purpose,
   return {
     conversation: { messages: list, ...readTemplateFields(row, purpose, leftOut) },
     untrained,
+    isMarked: body.isMarked,
     promptText: isText ? contentOf(list[0]) : undefined,
   };
 }
@@ -90,13 +93,15 @@ function withSystem({ system, systemName, history }: Opening, list: readonly Mes
 function readPair(row: RowValue, plan: RowPlan, purpose: Purpose, leftOut: LeftOut): Messages {
   const { main, answer } = plan.rule;
   const prompt = fieldOf(row, main);
-  const asked = Array.isArray(prompt) ? readMessages(prompt, main, purpose, leftOut).list : readPromptText(row, plan);
-  if (purpose === 'ask' || answer === undefined) return { list: asked, untrained: [] };
+  const prompted = Array.isArray(prompt) ? readMessages(prompt, main, purpose, leftOut) : undefined;
+  const asked = prompted?.list ?? readPromptText(row, plan);
+  if (purpose === 'ask' || answer === undefined) return { list: asked, untrained: [], isMarked: false };
   const answered = readAnswer(row, answer, purpose, leftOut);
   // Only the completion is trained, as in TRL: answers in the prompt are context.
   const context = asked.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
   const untrained = [...context, ...answered.untrained.map((place) => place + asked.length)];
-  return { list: [...asked, ...answered.list], untrained };
+  const isMarked = answered.isMarked || prompted?.isMarked === true;
+  return { list: [...asked, ...answered.list], untrained, isMarked };
 }
 
 /** The context, a blank line, then what is asked; an Alpaca input on the line after its instruction. */

@@ -19,6 +19,8 @@ export interface Messages {
   readonly list: Message[];
   /** Places of assistant messages that the row says aren't trained. */
   readonly untrained: number[];
+  /** Whether the row says so of a message by itself, beside those of a prompt. */
+  readonly isMarked: boolean;
 }
 
 /** A turn of the assistant that holds nothing but calls, as JSON (ShareGPT). */
@@ -78,10 +80,10 @@ export function readMessages(field: unknown, name: string, purpose: Purpose, lef
   }
   const untrained: number[] = [];
   const turns = readTurns(items);
-  if (turns) return { list: turns, untrained };
+  if (turns) return { list: turns, untrained, isMarked: false };
   if (items.length > 0 && items.every((item) => typeof item === 'string')) {
     const list = items.map((content, i): Message => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
-    return { list, untrained };
+    return { list, untrained, isMarked: false };
   }
   const list = items.map((item: unknown, i) => {
     if (!isObject(item))
@@ -94,7 +96,7 @@ export function readMessages(field: unknown, name: string, purpose: Purpose, lef
     if (!isTrained && message.role === 'assistant') untrained.push(i);
     return message;
   });
-  return { list, untrained };
+  return { list, untrained, isMarked: untrained.length > 0 };
 }
 
 /** A list that a table holds as JSON text; anything else as it is. */

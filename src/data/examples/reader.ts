@@ -48,9 +48,9 @@ export class ExampleReader {
       checkOtherPrompts(value, plan, () => [text]);
       return { kind, text } as const;
     }
-    const { conversation, untrained } = readConversation(value, plan, 'train', this.leftOut);
+    const { conversation, untrained, isMarked } = readConversation(value, plan, 'train', this.leftOut);
     checkOtherPrompts(value, plan, () => askedTexts(value, plan, conversation));
-    return { kind: 'conversation', conversation, untrained } as const;
+    return { kind: 'conversation', conversation, untrained, ...(isMarked && { isMarked }) } as const;
   }
 }
 

@@ -232,19 +232,22 @@ export function isObject(value: unknown): value is Row {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The places of all fields of a row and of the messages in it. */
+/** The places of all fields of a row, of the messages in it, and of the parts of their contents. */
 export function pathsOf(row: Row): Path[] {
   const lists = ['messages', 'conversations', 'prompt', 'completion'];
-  return Object.keys(row).flatMap((name): Path[] => {
-    const value = row[name];
-    const inner = lists.includes(name) && Array.isArray(value) ? value : [];
-    return [
-      [name],
-      ...inner.flatMap((item: unknown, i): Path[] =>
-        isObject(item) ? Object.keys(item).map((key) => [name, i, key]) : [],
-      ),
-    ];
-  });
+  const fields = Object.keys(row).map((name): Path => [name]);
+  const messages = lists.flatMap((name) => fieldsOfItems([name], row[name]));
+  const parts = messages
+    .filter((path) => path.at(-1) === 'content')
+    .flatMap((path) => fieldsOfItems(path, valueAt(row, path)));
+  return [...fields, ...messages, ...parts];
+}
+
+function fieldsOfItems(path: Path, list: unknown): Path[] {
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((item: unknown, i) =>
+    isObject(item) ? Object.keys(item).map((name): Path => [...path, i, name]) : [],
+  );
 }
 
 export function valueAt(row: Row, path: Path): unknown {

@@ -30,24 +30,27 @@ const MARKS_GENERATION =
   `{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}${END}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}` +
   '{% if add_generation_prompt %}<|assistant|>{% endif %}';
 
-type Model = { readonly tokenizer: Tokenizer; readonly template: ChatTemplate };
+interface Model {
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+  /** Whether prompts are trained too. */
+  readonly whole: boolean;
+}
 const models = new Map<string, Model>();
-const MODELS = ['starter', 'shows all', 'marks generation', 'alpaca'];
+const MODELS = ['starter', 'shows all', 'marks generation', 'alpaca', 'whole'];
 
 beforeAll(async () => {
   const read = (name: string) => readFileSync(`public/models/starter/${name}`, 'utf8');
   const config = JSON.parse(read('tokenizer_config.json')) as Row;
-  const templates = [config['chat_template'], SHOWS_ALL, MARKS_GENERATION, undefined];
+  const templates = [config['chat_template'], SHOWS_ALL, MARKS_GENERATION, undefined, SHOWS_ALL];
   for (const [i, name] of MODELS.entries()) {
     const files = {
       'tokenizer.json': read('tokenizer.json'),
       'tokenizer_config.json': JSON.stringify({ ...config, chat_template: templates[i] }),
     };
     const bytes = Object.entries(files).map(([file, text]) => [file, new TextEncoder().encode(text)]);
-    models.set(
-      name,
-      (await openText(memorySource(name, Object.fromEntries(bytes) as Record<string, Uint8Array>), []))!,
-    );
+    const source = memorySource(name, Object.fromEntries(bytes) as Record<string, Uint8Array>);
+    models.set(name, { ...(await openText(source, []))!, whole: name === 'whole' });
   }
 });
 
@@ -56,15 +59,15 @@ type Outcome =
   | { readonly reason: string };
 
 /** What becomes of a file with this row alone. */
-async function train(row: Row, { tokenizer, template }: Model): Promise<Outcome> {
+async function train(row: Row, { tokenizer, template, whole }: Model): Promise<Outcome> {
   try {
     const dataset = await parseDataset('d.jsonl', JSON.stringify(row), { maxBadRows: 1 });
     const options = {
       tokenizer,
       template,
       vocabSize: tokenizer.vocabSize,
-      maxLength: 512,
-      assistantOnlyLoss: true,
+      maxLength: 4096,
+      assistantOnlyLoss: !whole,
       maxBadRows: 1,
     };
     const { examples, notices } = await tokenizeDataset(dataset, options);
@@ -108,6 +111,7 @@ function saysNothing(row: Row, path: Path): boolean {
   // Other messages are never trained.
   const isAssistant = /^(assistant|gpt|function_call)$/.test(String(message['role'] ?? message['from']));
   if (WEIGHTS.includes(name)) return isAssistant ? value === 1 || value === true || path[0] === 'prompt' : true;
+  if (name === 'type' && value === 'text') return true;
   const others = ALIASES.find((names) => names.includes(name)) ?? [];
   return others.some((other) => other !== name && !isBlank(message[other]));
 }
@@ -133,7 +137,9 @@ async function lostFields(row: Row, model: Model, outcome: Outcome): Promise<str
     if ('reason' in other || !isSame(other, outcome)) continue;
     // Variables of a template are named one by one.
     const inner = name === 'chat_template_kwargs' ? Object.keys(row[name] as object) : [];
-    const names = (notice: string) => [path[0], name, ...inner].some((one) => namesField(notice, String(one)));
+    const names = (notice: string) =>
+      [name, ...inner].some((one) => namesField(notice, one)) ||
+      (namesField(notice, String(path[0])) && / left out: /.test(notice));
     // Of several messages with the field the notice stays when one of them loses it.
     const said =
       path.length > 1 ? outcome.notices : outcome.notices.filter((notice) => !other.notices.includes(notice));
