@@ -22,12 +22,13 @@ function run(program, args, setting = {}) {
 /**
  * @param {string} project a vitest project of vite.config.ts
  * @param {Record<string, string>} [setting] what its environment adds
+ * @param {string[]} [files] the tests to run, where not all of the project are
  */
-function vitest(project, setting = {}) {
+function vitest(project, setting = {}, files = []) {
   const report = join(results, `${[project, ...Object.values(setting)].join('-')}.json`);
   rmSync(report, { force: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const ok = run('vitest', ['run', '--project', project, ...reporters], setting);
+  const ok = run('vitest', ['run', '--project', project, ...reporters, ...files], setting);
   try {
     const { numPassedTests, numPendingTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
     total.passed += numPassedTests;
@@ -59,11 +60,12 @@ const STAGES = {
   e2e: () => vitest('e2e'),
 };
 
-/** Stages that run only where they are named: what the plain adapter lacks, one thing at a time. */
+/** Stages that run only where they are named: what the plain adapter lacks, one thing at a time, and what takes minutes. */
 const BY_NAME = {
   'gpu-default-limits': () => vitest('gpu', { GRAFT_LIMITS: 'default' }),
   'gpu-without-subgroups': () => vitest('gpu', { GRAFT_WITHOUT: 'subgroups' }),
   'gpu-without-f16': () => vitest('gpu', { GRAFT_WITHOUT: 'shader-f16' }),
+  'fuzz-rows': () => vitest('unit', { GRAFT_FUZZ_ROWS: '10000' }, ['test/unit/data/fuzz.test.ts']),
 };
 
 const chosen = process.argv.slice(2);

@@ -12,6 +12,8 @@ export type Example =
       readonly conversation: Conversation;
       /** Messages of the assistant that are context and not trained, by their place, ascending. */
       readonly untrained: readonly number[];
+      /** Set where the row itself says so of one of them (`weight: 0`): others are the prompt's. */
+      readonly isMarked?: true;
     }
   /** A text for language modelling: trained whole, without a chat template. */
   | { readonly kind: 'text'; readonly row: number; readonly where: string; readonly text: string }

@@ -1,19 +1,20 @@
 /** The field with a row's answer: a text, messages, or one of the forms that question sets have. */
 import type { Message } from '../../core/text';
 import { fieldOf, isObject, unusable, type LeftOut, type RowValue, quoteValue } from './fields';
+import type { Purpose } from './formats';
 import { readMessages, type Messages } from './messages';
 
 /** The assistant's turns that answer a prompt. */
-export function readAnswer(row: RowValue, name: string, leftOut: LeftOut): Messages {
+export function readAnswer(row: RowValue, name: string, purpose: Purpose, leftOut: LeftOut): Messages {
   const value = fieldOf(row, name);
-  if (Array.isArray(value) && value.some(isObject)) return readMessages(value, name, leftOut);
+  if (Array.isArray(value) && value.some(isObject)) return readMessages(value, name, purpose, leftOut);
   if (isObject(value) && (fieldOf(value, 'role') ?? fieldOf(value, 'from')) !== undefined) {
-    return readMessages([value], name, leftOut);
+    return readMessages([value], name, purpose, leftOut);
   }
   const text = name === 'answer_keywords' ? readKeywords(value) : readText(value, name, leftOut);
-  if (text.trim() === '') throw unusable(`has an empty ${name}`);
+  if (purpose !== 'render' && text.trim() === '') throw unusable(`has an empty ${name}`);
   const message: Message = { role: 'assistant', content: text };
-  return { list: [message], untrained: [] };
+  return { list: [message], untrained: [], isMarked: false };
 }
 
 function readKeywords(value: unknown): string {

@@ -2,6 +2,7 @@
 import { contentOf, type Conversation, type Message } from '../../core/text';
 import { readAnswer } from './answers';
 import {
+  checkDepth,
   fieldOf,
   isObject,
   setOwn,
@@ -18,26 +19,33 @@ import { readMessages, type Messages } from './messages';
 export interface ReadConversation {
   readonly conversation: Conversation;
   readonly untrained: readonly number[];
+  /** Whether the row says of an answer that it isn't trained. */
+  readonly isMarked: boolean;
   /** What is asked where the row has it as a text by itself, without a system message or turns before it. */
   readonly promptText: string | undefined;
 }
 
-/** Reads a row of messages, or of a prompt and its answer. For `ask`, up to the answer. */
+/** Reads a row of messages, or of a prompt and its answer. For `ask`, up to the answer; to `render`, with any answer or none. */
 export function readConversation(row: RowValue, plan: RowPlan, purpose: Purpose, leftOut: LeftOut): ReadConversation {
   const { rule } = plan;
   const opening = readOpening(row, plan);
   const body =
-    rule.kind === 'pair' ? readPair(row, plan, purpose, leftOut) : readMessages(row[rule.main], rule.main, leftOut);
+    rule.kind === 'pair'
+      ? readPair(row, plan, purpose, leftOut)
+      : readMessages(row[rule.main], rule.main, purpose, leftOut);
   const list = [...withSystem(opening, body.list)];
   const shift = list.length - body.list.length;
   const untrained = body.untrained.map((place) => place + shift);
   if (purpose === 'train') checkAnswers(list, untrained);
-  else while (list.at(-1)?.role === 'assistant') list.pop();
-  if (purpose === 'ask' && list.length === 0) throw unusable('has no message to answer');
+  if (purpose === 'ask') {
+    while (list.at(-1)?.role === 'assistant') list.pop();
+    if (list.length === 0) throw unusable('has no message to answer');
+  }
   const isText = rule.kind === 'pair' && list.length === 1 && typeof fieldOf(row, rule.main) === 'string';
   return {
-    conversation: { messages: list, ...readTemplateFields(row, leftOut) },
+    conversation: { messages: list, ...readTemplateFields(row, purpose, leftOut) },
     untrained,
+    isMarked: body.isMarked,
     promptText: isText ? contentOf(list[0]) : undefined,
   };
 }
@@ -85,24 +93,15 @@ function withSystem({ system, systemName, history }: Opening, list: readonly Mes
 function readPair(row: RowValue, plan: RowPlan, purpose: Purpose, leftOut: LeftOut): Messages {
   const { main, answer } = plan.rule;
   const prompt = fieldOf(row, main);
-  const asked = Array.isArray(prompt) ? readPromptMessages(row, plan, prompt, leftOut) : readPromptText(row, plan);
-  if (purpose === 'ask' || answer === undefined) return { list: asked, untrained: [] };
-  const answered = readAnswer(row, answer, leftOut);
+  const prompted = Array.isArray(prompt) ? readMessages(prompt, main, purpose, leftOut) : undefined;
+  const asked = prompted?.list ?? readPromptText(row, plan);
+  if (purpose === 'ask' || answer === undefined) return { list: asked, untrained: [], isMarked: false };
+  const answered = readAnswer(row, answer, purpose, leftOut);
   // Only the completion is trained, as in TRL: answers in the prompt are context.
   const context = asked.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
   const untrained = [...context, ...answered.untrained.map((place) => place + asked.length)];
-  return { list: [...asked, ...answered.list], untrained };
-}
-
-/** A prompt of messages; a context in a column of its own has no place in it. */
-function readPromptMessages(row: RowValue, plan: RowPlan, prompt: unknown[], leftOut: LeftOut): Message[] {
-  const { list } = readMessages(prompt, plan.rule.main, leftOut);
-  for (const name of ['context', 'input', 'history']) {
-    if (plan.rule.uses.includes(name) && fieldOf(row, name) !== undefined) {
-      checkHeld(row, name, list.map(contentOf), plan.readBy);
-    }
-  }
-  return list;
+  const isMarked = answered.isMarked || prompted?.isMarked === true;
+  return { list: [...asked, ...answered.list], untrained, isMarked };
 }
 
 /** The context, a blank line, then what is asked; an Alpaca input on the line after its instruction. */
@@ -122,13 +121,21 @@ function contextOf(row: RowValue): string {
   throw unusable(`must have text in context, but has ${quoteValue(value)}`);
 }
 
+/** Columns of the row's own format that have no place beside a prompt of messages. */
+export function unplacedFields(row: RowValue, { rule }: RowPlan): string[] {
+  if (rule.kind !== 'pair' || !Array.isArray(fieldOf(row, rule.main))) return [];
+  return ['context', 'input', 'history'].filter(
+    (name) => rule.uses.includes(name) && (fieldOf(row, name) ?? '') !== '',
+  );
+}
+
 /**
  * Refuses a row whose prompt lacks what another of its columns asks. A column that says the same in another form (a
  * prompt made of the instruction) is merely left out.
  */
 export function checkOtherPrompts(row: RowValue, plan: RowPlan, texts: () => readonly string[]): void {
   const { kind } = plan.rule;
-  for (const name of plan.others) {
+  for (const name of [...plan.others, ...unplacedFields(row, plan)]) {
     // Of a conversation, a prompt is usually a copy of its beginning; only a context adds to it.
     const matters =
       kind === 'messages'
@@ -188,10 +195,10 @@ function checkAnswers(list: readonly Message[], untrained: readonly number[]): v
 }
 
 /** Tools, documents and further variables, as Transformers' `apply_chat_template` takes them. */
-function readTemplateFields(row: RowValue, leftOut: LeftOut): Omit<Conversation, 'messages'> {
+function readTemplateFields(row: RowValue, purpose: Purpose, leftOut: LeftOut): Omit<Conversation, 'messages'> {
   const functions = fieldOf(row, 'functions');
   if (functions !== undefined && fieldOf(row, 'tools') !== undefined) throw unusable('has both tools and functions');
-  const tools = readTools(fieldOf(row, 'tools') ?? functions, leftOut);
+  const tools = readTools(fieldOf(row, 'tools') ?? functions, purpose, leftOut);
   const documents = fieldOf(row, 'documents');
   if (documents !== undefined && documents !== '' && !Array.isArray(documents)) {
     throw unusable(`must have a list in documents, but has ${quoteValue(documents)}`);
@@ -200,8 +207,12 @@ function readTemplateFields(row: RowValue, leftOut: LeftOut): Omit<Conversation,
   if (kwargs !== undefined && !isObject(kwargs)) {
     throw unusable(`must have an object in chat_template_kwargs, but has ${quoteValue(kwargs)}`);
   }
+  checkDepth(documents, 'documents');
+  checkDepth(kwargs, 'chat_template_kwargs');
   const variables: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(kwargs ?? {})) if (value !== null) setOwn(variables, name, value);
+  for (const [name, value] of Object.entries(kwargs ?? {})) {
+    if (value !== null || purpose === 'render') setOwn(variables, name, value);
+  }
   return {
     ...(tools && { tools }),
     ...(Array.isArray(documents) && { documents: documents as unknown[] }),
@@ -210,7 +221,7 @@ function readTemplateFields(row: RowValue, leftOut: LeftOut): Omit<Conversation,
 }
 
 /** A list of functions, or one as JSON text; functions without OpenAI's wrapping get it, for templates look inside it. */
-function readTools(field: unknown, leftOut: LeftOut): readonly unknown[] | undefined {
+function readTools(field: unknown, purpose: Purpose, leftOut: LeftOut): readonly unknown[] | undefined {
   if (field === undefined) return undefined;
   let value: unknown = field;
   if (typeof field === 'string') {
@@ -226,6 +237,8 @@ function readTools(field: unknown, leftOut: LeftOut): readonly unknown[] | undef
     throw unusable(`must have a list of functions in tools, but has ${quoteValue(field)}`);
   }
   if (value.length === 0) return undefined;
+  checkDepth(value, 'tools');
+  if (purpose === 'render') return value;
   const dropped = () => leftOut.remark('Null fields inside tool calls and tools are left out, as TRL does.');
   const tools = typeof field === 'string' ? value : (withoutNulls(value, dropped) as RowValue[]);
   return tools.map((tool) =>

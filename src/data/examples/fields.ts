@@ -63,18 +63,24 @@ export function setOwn(target: Record<string, unknown>, name: string, value: unk
   else Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
+/** Refuses a value that a template could not be given: whatever walks it takes a stack frame a level. */
+export function checkDepth(value: unknown, place: string, depth = 0): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depth > MAX_DEPTH) throw unusable(`has a value nested more than ${MAX_DEPTH} levels deep in ${place}`);
+  for (const inner of Object.values(value)) checkDepth(inner, place, depth + 1);
+}
+
 /**
  * A value without the fields that are null, at any depth; list items stay. Tables fill the fields that other rows
- * have with null, and TRL drops them the same way (`remove_none_values`).
+ * have with null, and TRL drops them the same way (`remove_none_values`). The value has been through `checkDepth`.
  */
-export function withoutNulls(value: unknown, found: () => void, depth = 0): unknown {
+export function withoutNulls(value: unknown, found: () => void): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  if (depth > MAX_DEPTH) throw unusable(`has a value nested more than ${MAX_DEPTH} levels deep`);
-  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, found, depth + 1));
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, found));
   const kept: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) {
     if (field === null) found();
-    else setOwn(kept, name, withoutNulls(field, found, depth + 1));
+    else setOwn(kept, name, withoutNulls(field, found));
   }
   return kept;
 }

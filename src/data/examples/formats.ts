@@ -110,8 +110,11 @@ export interface RowPlan {
   readonly unknown: readonly string[];
 }
 
-/** `ask` reads what is asked only: rows without an answer too. */
-export type Purpose = 'train' | 'ask';
+/**
+ * What a row is read for: `train` wants an answer, `ask` takes what is asked only, and `render` all that a template gets,
+ * as the row has it. The latter two take rows without an answer too.
+ */
+export type Purpose = 'train' | 'ask' | 'render';
 
 /** Plans that are kept: rows of one file have few sets of fields, unless somebody made them up. */
 const KEPT_PLANS = 1000;

@@ -1,13 +1,26 @@
 /** Lists of messages, as OpenAI, ShareGPT and others write them, to messages as chat templates take them. */
 import type { Message } from '../../core/text';
 import { joinParts } from './content';
-import { isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue, quoteValue, fieldOf } from './fields';
+import {
+  checkDepth,
+  fieldOf,
+  isObject,
+  quoteValue,
+  setOwn,
+  unusable,
+  withoutNulls,
+  type LeftOut,
+  type RowValue,
+} from './fields';
+import type { Purpose } from './formats';
 import { MEDIA_FIELDS } from './refusals';
 
 export interface Messages {
   readonly list: Message[];
   /** Places of assistant messages that the row says aren't trained. */
   readonly untrained: number[];
+  /** Whether the row says so of a message by itself, beside those of a prompt. */
+  readonly isMarked: boolean;
 }
 
 /** A turn of the assistant that holds nothing but calls, as JSON (ShareGPT). */
@@ -57,28 +70,33 @@ const CONTENT_NAMES = ['content', 'value', 'text'];
 
 /**
  * Reads a field that holds messages: objects with role and content or from and value, or texts of the user and the
- * assistant in turn. Fields that are null are dropped; all others are handed on as they are.
+ * assistant in turn. Fields that are null are dropped; all others are handed on as they are. To `render`, messages with
+ * role and content are handed on as they stand: the template sees nulls, parts and other roles.
  */
-export function readMessages(field: unknown, name: string, leftOut: LeftOut): Messages {
+export function readMessages(field: unknown, name: string, purpose: Purpose, leftOut: LeftOut): Messages {
   const items = typeof field === 'string' ? parseList(field) : field;
   if (!Array.isArray(items)) {
     throw unusable(`must have a list of messages with role and content in ${name}, but has ${quoteValue(items)}`);
   }
   const untrained: number[] = [];
   const turns = readTurns(items);
-  if (turns) return { list: turns, untrained };
+  if (turns) return { list: turns, untrained, isMarked: false };
   if (items.length > 0 && items.every((item) => typeof item === 'string')) {
     const list = items.map((content, i): Message => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
-    return { list, untrained };
+    return { list, untrained, isMarked: false };
   }
   const list = items.map((item: unknown, i) => {
     if (!isObject(item))
       throw unusable(`has ${quoteValue(item)} as message ${i + 1}, which must have role and content`);
+    if (purpose === 'render' && hasTemplateNames(item)) {
+      checkDepth(item, `message ${i + 1}`);
+      return item as Message;
+    }
     const { message, isTrained } = readMessage(item, i + 1, leftOut);
     if (!isTrained && message.role === 'assistant') untrained.push(i);
     return message;
   });
-  return { list, untrained };
+  return { list, untrained, isMarked: untrained.length > 0 };
 }
 
 /** A list that a table holds as JSON text; anything else as it is. */
@@ -130,11 +148,19 @@ function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message
     } else if (WEIGHTS.has(name)) trained = readWeight(name, value, role, place, trained);
     else if (name === 'train_detail')
       throw unusable(`has train_detail in message ${place}: parts of a message can't be left untrained`);
-    else setOwn(message, name, value);
+    else {
+      checkDepth(value, `${name} of message ${place}`);
+      setOwn(message, name, value);
+    }
   }
   if (role === CALL) readCallText(message, place);
   else readFields(message, place, leftOut);
   return { message: message as unknown as Message, isTrained: trained !== false };
+}
+
+/** Whether role and content have the names that templates know them by; either may be missing where nothing stands for it. */
+function hasTemplateNames(item: RowValue): boolean {
+  return typeof item['role'] === 'string' && (firstOf(item, CONTENT_NAMES) ?? 'content') === 'content';
 }
 
 /** Whether a message is as templates take it already. */
@@ -193,6 +219,7 @@ function readCallText(message: Record<string, unknown>, place: number): void {
     }
   }
   const calls: unknown[] = Array.isArray(value) ? value : [value];
+  checkDepth(calls, `message ${place}`);
   if (calls.length === 0 || !calls.every((call) => isObject(call) && typeof call['name'] === 'string')) {
     throw unusable(
       `must have a call as JSON with name and arguments in message ${place}, but has ${quoteValue(content)}`,

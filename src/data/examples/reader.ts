@@ -2,7 +2,7 @@
 import type { Conversation } from '../../core/text';
 import type { DatasetFormat, Example } from '../example';
 import type { DatasetRow } from '../rows';
-import { askedTexts, checkOtherPrompts, readConversation } from './conversations';
+import { askedTexts, checkOtherPrompts, readConversation, unplacedFields } from './conversations';
 import { LeftOut, textOf, unusable, type RowValue } from './fields';
 import { describeMisfit, RowPlanner, type RowPlan } from './formats';
 import { checkRefusal, mayRefuse, MEDIA_FIELDS } from './refusals';
@@ -23,7 +23,8 @@ export class ExampleReader {
     this.rowCount++;
     ignored.forEach((name) => this.leftOut.addUnknown(name));
     plan.unknown.forEach((name) => this.leftOut.addUnknown(name));
-    plan.others.forEach((name) => this.leftOut.addOther(name, plan.readBy));
+    const others = [...plan.others, ...unplacedFields(value, plan)];
+    others.forEach((name) => this.leftOut.addOther(name, plan.readBy));
     const { format } = plan.rule;
     this.counts.set(format, (this.counts.get(format) ?? 0) + 1);
     return example;
@@ -47,9 +48,9 @@ export class ExampleReader {
       checkOtherPrompts(value, plan, () => [text]);
       return { kind, text } as const;
     }
-    const { conversation, untrained } = readConversation(value, plan, 'train', this.leftOut);
+    const { conversation, untrained, isMarked } = readConversation(value, plan, 'train', this.leftOut);
     checkOtherPrompts(value, plan, () => askedTexts(value, plan, conversation));
-    return { kind: 'conversation', conversation, untrained } as const;
+    return { kind: 'conversation', conversation, untrained, ...(isMarked && { isMarked }) } as const;
   }
 }
 
@@ -82,6 +83,21 @@ export class PromptReader {
     const { conversation, promptText } = readConversation(value, plan, 'ask', leftOut);
     checkOtherPrompts(value, plan, () => askedTexts(value, plan, conversation));
     return { kind: 'conversation', conversation, promptText };
+  }
+}
+
+/** Reads rows as a chat template gets them: whole, with an answer or without, and as the file has them. */
+export class ConversationReader {
+  private readonly planner = new RowPlanner('render');
+
+  /** @throws `bad-data` with the reason alone, where the row has no conversation. */
+  read(value: RowValue): Conversation {
+    const plan = planOf(this.planner, value);
+    const { kind, main } = plan.rule;
+    if (kind === 'tokens' || kind === 'text') {
+      throw unusable(`has ${main} and no conversation: no chat template is used for it`);
+    }
+    return readConversation(value, plan, 'render', new LeftOut()).conversation;
   }
 }
 

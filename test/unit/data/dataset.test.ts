@@ -383,6 +383,10 @@ describe('fields that are left out are named', () => {
     expect(await notices(alpaca)).toEqual([
       'prompt and text are left out: rows with instruction and output are read by those.',
     ]);
+    const prompt = { prompt: turns('It rains.', '').slice(0, 1), completion: 'a' };
+    expect(await notices({ ...prompt, context: ['It', 'rains'].slice(0, 1) })).toEqual([
+      'context is left out: rows with prompt and completion are read by those.',
+    ]);
     expect(await notices({ context: 'c', question: 'q', answers: ['a', 'b', 'a'] })).toEqual([
       'Of several texts in answers the first is trained, and the others are left out.',
     ]);

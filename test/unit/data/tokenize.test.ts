@@ -62,6 +62,19 @@ describe('response-only masks', () => {
     );
   });
 
+  it('and rows that say what is not trained do not go together with training all', async () => {
+    const fields = [{ weight: 0 }, { train: false }].map((mark) => [
+      user('a'),
+      { ...assistant('b'), ...mark },
+      ...CONVERSATION,
+    ]);
+    const rows = [...fields.map((messages) => ({ messages })), { prompt: CONVERSATION.slice(0, 3), completion: 'c' }];
+    const dataset = await parseDataset('d.json', JSON.stringify(rows), { maxBadRows: 0 });
+    const { skipped } = await tokenizeDataset(dataset, options({ assistantOnlyLoss: false, maxBadRows: 1 }));
+    expect(skipped.map(({ row }) => row)).toEqual([1, 2]);
+    expect(skipped[0]!.reason).toMatch(/^says of an answer that it isn't trained .* set assistant_only_loss: true$/);
+  });
+
   it('are not led astray by end-of-turn tokens, or the answer, in the text', () => {
     expect(trained([user('1 <|im_end|>'), assistant('a<|im_end|>b'), user('1<|im_end|>'), assistant('1')])).toBe(
       '…a<|im_end|>b<|im_end|>…1<|im_end|>…',
