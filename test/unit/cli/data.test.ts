@@ -1,57 +1,12 @@
 /** `graft data` and `graft tokens`: rows as the model reads them, with neither weights nor a GPU. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { field, hasField } from '../../support/field';
+import { dataFolder, show } from './data-support';
 import { jsonLines, runHere } from './support';
 
-const root = mkdtempSync(join(tmpdir(), 'graft-data-'));
-afterAll(() => rmSync(root, { recursive: true }));
-
-let count = 0;
-
-/** A file of rows, a JSON object a line. */
-function rowsFile(...rows: object[]): string {
-  const path = join(root, `rows-${count++}.jsonl`);
-  writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  return path;
-}
-
-/** A folder with the starter's tokenizer and another chat template: no weights, no config.json. */
-function textModel(template: string | undefined, change: object = {}): string {
-  const folder = join(root, `model-${count++}`);
-  mkdirSync(folder);
-  cpSync('public/models/starter/tokenizer.json', join(folder, 'tokenizer.json'));
-  const config = JSON.parse(readFileSync('public/models/starter/tokenizer_config.json', 'utf8'));
-  writeFileSync(
-    join(folder, 'tokenizer_config.json'),
-    JSON.stringify({ ...config, chat_template: template, ...change }),
-  );
-  return folder;
-}
-
-interface Shown {
-  row: number;
-  text: string;
-  marked: string;
-  input_ids: number[];
-  labels: number[];
-}
-
-interface Summary {
-  notices: string[];
-  skipped: { row: number; reason: string }[];
-  format: string;
-}
-
-/** What `data show --json` prints: the rows, and what there is to say of them. */
-async function show(path: string, model = 'starter', ...more: string[]) {
-  const { code, out, err } = await runHere('data', 'show', path, '--model', model, '--json', ...more);
-  const lines = jsonLines<object>(out);
-  if (code !== 0) return { code, error: err, rows: [], summary: undefined };
-  return { code, error: err, rows: lines.slice(0, -1) as Shown[], summary: lines.at(-1) as Summary };
-}
+const { rowsFile, textModel, remove } = dataFolder();
+afterAll(remove);
 
 describe.skipIf(!hasField)('rows from the field', () => {
   interface RowsCase {
