@@ -69,6 +69,8 @@ export interface ModelReport {
   largestWeight: { name: string; bytes: number };
   /** Where the chat template comes from; null without a tokenizer. */
   templateSource: string | null;
+  /** What was found in its files that isn't as it should be and was read all the same, a sentence each. */
+  notices: string[];
   /** Why no copy could be kept, in words; null where it was, or was not asked for. */
   notKept: string | null;
 }

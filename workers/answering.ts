@@ -3,11 +3,13 @@ import type { FileSource } from '../src/core/store';
 import { openModel, type HubModel } from '../src/formats/model';
 import { readAdapter } from '../src/formats/peft';
 import {
+  contextFor,
   evaluate,
   openGenerator,
   weightStorage,
   withTemplateOfRun,
   type Engine,
+  type GeneratorOptions,
   type ModelCache,
   type Question,
   type TextGenerator,
@@ -69,7 +71,9 @@ export class Answering {
   ): Promise<CompareSummary> {
     this.release();
     const batchSize = Math.min(COMPARE_BATCH, questions.length);
-    const voices = await openVoices(asked, batchSize, signal);
+    const prompts = questions.map(({ conversation }) => ({ kind: 'chat', ...conversation }) as const);
+    const contextLength = contextFor(asked.model, prompts, request.maxNewTokens);
+    const voices = await openVoices(asked, { batchSize, contextLength }, signal);
     try {
       const input = { ...voices, questions, batchSize, maxNewTokens: request.maxNewTokens };
       const scores = await evaluate(
@@ -101,19 +105,23 @@ export class Answering {
   private async voices(key: string, asked: Asked, signal: AbortSignal): Promise<Voices> {
     if (this.open?.key !== key || this.open.engine !== asked.engine) {
       this.release();
-      this.open = { key, engine: asked.engine, voices: await openVoices(asked, 1, signal) };
+      this.open = { key, engine: asked.engine, voices: await openVoices(asked, { batchSize: 1 }, signal) };
     }
     return this.open.voices;
   }
 }
 
-async function openVoices(asked: Asked, batchSize: number, signal: AbortSignal): Promise<Voices> {
+async function openVoices(
+  asked: Asked,
+  size: Pick<GeneratorOptions, 'batchSize' | 'contextLength'>,
+  signal: AbortSignal,
+): Promise<Voices> {
   const { engine, model, cache, run } = asked;
   if (run && (await run.size('adapter_config.json')) === undefined) {
     const trained = await withTemplateOfRun(await openModel(run), run); // every parameter was trained: the run's folder is a model itself
-    const base = await openGenerator({ engine, model, cache, batchSize }, undefined, signal);
+    const base = await openGenerator({ engine, model, cache, ...size }, undefined, signal);
     try {
-      return { base, tuned: await openGenerator({ engine, model: trained, batchSize }, undefined, signal) };
+      return { base, tuned: await openGenerator({ engine, model: trained, ...size }, undefined, signal) };
     } catch (error) {
       base.dispose();
       throw error;
@@ -121,7 +129,7 @@ async function openVoices(asked: Asked, batchSize: number, signal: AbortSignal):
   }
   const adapter = run && { name: run.name, content: await readAdapter(run) };
   const storage = run ? await weightStorage(run) : (asked.storage ?? {});
-  const generator = await openGenerator({ engine, model, cache, adapter, storage, batchSize }, undefined, signal);
+  const generator = await openGenerator({ engine, model, cache, adapter, storage, ...size }, undefined, signal);
   return { base: generator, tuned: generator };
 }
 

@@ -10,6 +10,7 @@ import {
   fitToBudget,
   inspectPrepared,
   mergeModel,
+  obstacleOf,
   openGenerator,
   planRun,
   arrangeData,
@@ -30,7 +31,7 @@ import { CollectedFiles } from './collected';
 import { EngineHolder } from './device';
 import { HubDesk } from './hub';
 import { HubModels } from './hub-models';
-import { JobQueue, orCancelled } from './jobs';
+import { JobQueue, JobSet, orCancelled } from './jobs';
 import { Latest } from './latest';
 import { Readings } from './readings';
 import { modelKey, Sources } from './sources';
@@ -66,7 +67,8 @@ class EngineWorker implements protocol.GraftWorker {
   private readonly gpuJobs = new JobQueue();
   private readonly openings = new JobQueue();
   private readonly searches = new JobQueue();
-  private readonly inspections = new JobQueue();
+  /** Side by side, so that a new one can take over what an old one has begun to read. */
+  private readonly inspections = new JobSet();
   private readonly models = new Latest<HubModel>();
   private readonly datasets = new Latest<DatasetFile>();
   private readonly readings = new Readings();
@@ -185,12 +187,15 @@ class EngineWorker implements protocol.GraftWorker {
   compare(job: protocol.JobId, request: protocol.CompareRequest, onRow: (row: protocol.CompareRow) => void) {
     return this.gpuJobs.run(job, async (signal) => {
       const record = await this.library.get(request.runId);
-      const { max_bad_rows, max_train_samples = Infinity } = await this.training.config(record);
+      const config = await this.training.config(record);
+      const asked = await this.asked(request.model, request.runId);
       const questions = await questionsOf(await this.training.dataset(record), {
-        maxBadRows: max_bad_rows,
-        limit: Math.min(request.limit, max_train_samples),
+        maxBadRows: config.max_bad_rows,
+        rows: config.max_train_samples,
+        limit: request.limit,
+        obstacle: obstacleOf(config, asked.model),
       });
-      return this.answering.compare(await this.asked(request.model, request.runId), questions, request, onRow, signal);
+      return this.answering.compare(asked, questions, request, onRow, signal);
     });
   }
 
@@ -394,6 +399,7 @@ function modelReport(model: HubModel, ref: protocol.ModelRef, notKept: string | 
     weightBytes,
     largestWeight: { name: largest.name, bytes: largest.elements * BYTES_PER_ELEMENT[weightDType] },
     templateSource: model.template?.source ?? null,
+    notices: [...model.notices],
     notKept,
   };
 }

@@ -1,33 +1,46 @@
-/** One job at a time, in the order of asking; each can be cancelled, running or waiting. */
+/** Jobs that can be cancelled by name: all at once, or one at a time in the order of asking. */
 import { throwIfCancelled } from '../src/core/errors';
 import type { JobId } from '../src/protocol';
 
-export class JobQueue {
-  private tail: Promise<void> = Promise.resolve();
+/** Jobs that run beside each other. */
+export class JobSet {
   private readonly controllers = new Map<JobId, AbortController>();
 
-  /** Runs `action` after all jobs before it. @throws `cancelled` at once where it is cancelled while it waits. */
   async run<T>(job: JobId, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
-    const { signal } = controller;
     this.controllers.set(job, controller);
-    const before = this.tail;
-    let finish = () => {};
-    const done = new Promise<void>((resolve) => (finish = resolve));
-    this.tail = before.then(() => done);
     try {
-      await Promise.race([before, aborted(signal)]);
-      throwIfCancelled(signal);
-      return await action(signal);
+      return await action(controller.signal);
     } finally {
       this.controllers.delete(job);
-      finish();
     }
   }
 
   /** Does nothing for a job that is over or was never asked for. */
   cancel(job: JobId): void {
     this.controllers.get(job)?.abort();
+  }
+}
+
+/** One job at a time, in the order of asking; each can be cancelled, running or waiting. */
+export class JobQueue extends JobSet {
+  private tail: Promise<void> = Promise.resolve();
+
+  /** Runs `action` after all jobs before it. @throws `cancelled` at once where it is cancelled while it waits. */
+  override run<T>(job: JobId, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const before = this.tail;
+    let finish = () => {};
+    const done = new Promise<void>((resolve) => (finish = resolve));
+    this.tail = before.then(() => done);
+    return super.run(job, async (signal) => {
+      try {
+        await Promise.race([before, aborted(signal)]);
+        throwIfCancelled(signal);
+        return await action(signal);
+      } finally {
+        finish();
+      }
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Opening what commands share, with a progress bar. */
+import { parseRunConfig } from '../core/config';
 import type { HubModel } from '../formats/model';
-import { formatBytes, withTemplateOfRun } from '../recipes';
+import { formatBytes, withRunTemplate, withTemplateOfRun } from '../recipes';
 import type { Arguments, Flag } from './arguments';
 import { openSource } from './model-cache';
 import { adapterFolder, modelSource } from './sources';
@@ -30,7 +31,11 @@ export async function modelArgument(args: Arguments, terminal: Terminal, signal:
   model.notices.forEach(say);
   // Training and asking agree on the template where the adapter brings its own.
   const adapter = await adapterFolder(args, say, signal);
-  return adapter ? withTemplateOfRun(model, adapter) : model;
+  const asked = adapter ? await withTemplateOfRun(model, adapter) : model;
+  const variables = args.text('chat-template-kwargs');
+  if (variables === undefined) return asked;
+  const { chat_template_kwargs } = parseRunConfig('', { chat_template_kwargs: variables });
+  return withRunTemplate({ chat_template_kwargs }, asked);
 }
 
 /** Shows how much of the weights has been loaded. */

@@ -81,7 +81,7 @@ export interface ExampleView {
 }
 
 export interface DataReport {
-  /** Of the file, and those of them that are trained on. */
+  /** Of the file, and those that are trained on. */
   rows: number;
   kept: number;
   format: string;
@@ -93,7 +93,7 @@ export interface DataReport {
   truncated: number;
   /** Rows that are left out, in the file's order. */
   skipped: SkippedRow[];
-  /** What the user should know before training, a sentence or two each. */
+  /** What the user should know before training beside the rows left out, a sentence or two each. */
   notices: string[];
   /** `histogram[i]` counts examples with length in [i·binWidth, (i+1)·binWidth). */
   histogram: number[];

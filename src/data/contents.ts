@@ -84,5 +84,14 @@ function locateBySearch({ messages }: Conversation, rendered: string): ContentPl
 /** Whether the text holds all of the content, white space aside: templates move and trim it. */
 export function holdsContent(text: string, content: string): boolean {
   const core = content.trim();
-  return text.includes(core) || text.replace(/\s+/g, '').includes(core.replace(/\s+/g, ''));
+  return text.includes(core) || withoutSpace(text).includes(withoutSpace(core));
+}
+
+/** Whether the text holds the content in some spelling: as it is, or as JSON writes it (`message.content | tojson`). */
+export function showsContent(text: string, content: string): boolean {
+  return holdsContent(text, content) || text.includes(JSON.stringify(content).slice(1, -1));
+}
+
+export function withoutSpace(text: string): string {
+  return text.replace(/\s+/g, '');
 }

@@ -42,6 +42,7 @@ export async function parseDataset(
     name: fileName,
     format: reader.formats().join(' and '),
     examples,
+    rowCount,
     skipped,
     notices: [...file.notices, ...reader.notices(), ...(leftOut === undefined ? [] : [leftOut])],
   };

@@ -31,6 +31,8 @@ export interface Dataset {
   /** The format of its rows; of several, all their names, the commonest first: `messages and alpaca`. */
   readonly format: string;
   readonly examples: readonly Example[];
+  /** Rows of the file, those that can't be used included. */
+  readonly rowCount: number;
   /** Rows of the file that can't be used, ascending. */
   readonly skipped: readonly SkippedRow[];
   /** What the user should know of the file before training on it, a sentence each. */

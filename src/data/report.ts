@@ -2,6 +2,7 @@
 import type { DataReport, ExampleView, SkippedRow } from '../core/events';
 import type { ChatTemplate, Tokenizer } from '../core/text';
 import { IGNORED, type Dataset } from './dataset';
+import { skippedNotice } from './left-out';
 import type { TokenizedDataset } from './tokenize';
 import type { TokenizedExample } from './tokenize-example';
 
@@ -50,13 +51,14 @@ export function dataReport(
   maxExamples = 50,
 ): DataReport {
   const { dataset, tokenized, notices, skipped } = data;
+  const listed = [dataset, tokenized].map((part) => skippedNotice(part.skipped, dataset.rowCount));
   const lengths = tokenized.examples.map(({ inputIds }) => inputIds.length);
   const longestKept = lengths.reduce((most, length) => Math.max(most, length), 0);
   const binWidth = Math.max(8, Math.ceil((longestKept + 1) / MAX_BINS / 8) * 8);
   const histogram = new Array<number>(Math.floor(longestKept / binWidth) + 1).fill(0);
   for (const length of lengths) histogram[Math.floor(length / binWidth)]! += 1;
   return {
-    rows: dataset.examples.length + dataset.skipped.length,
+    rows: dataset.rowCount,
     kept: tokenized.examples.length,
     format: dataset.format,
     templateSource: dataset.format === 'tokens' ? 'none' : (text.template?.source ?? 'none'),
@@ -65,7 +67,7 @@ export function dataReport(
     longest: tokenized.longest,
     truncated: tokenized.truncated,
     skipped: [...skipped],
-    notices: [...notices],
+    notices: notices.filter((notice) => !listed.includes(notice)),
     histogram,
     binWidth,
     examples: tokenized.examples.slice(0, maxExamples).map((example) => exampleView(example, text.tokenizer)),

@@ -1,6 +1,6 @@
 /** What a chat template shows of a conversation: a field is shown where the rendering without it is another one. */
 import { contentOf, type ChatTemplate, type Conversation, type Message } from '../core/text';
-import { holdsContent } from './contents';
+import { showsContent } from './contents';
 import type { Rendering } from './spans';
 
 /** Characters that are rendered at most to tell one message's field from another's, for each one of the conversation. */
@@ -30,15 +30,31 @@ export function findUnshown({ conversation, text, contents }: Rendering, templat
     const places = conversation.messages.flatMap((message, i) => (isGiven(message[name]) ? [i] : []));
     if (hidesAny(name, places, conversation, text, template)) unshown.add(name);
   }
-  conversation.messages.forEach((message, i) => {
-    const content = contentOf(message).trim();
-    // Answers are looked for where they are trained.
-    if (content === '' || message.role === 'assistant') return;
-    const { start, end } = contents[i] ?? {};
-    const isWhole = start !== undefined && text.slice(start, end) === content;
-    if (!isWhole && !holdsContent(text, content)) unshown.add(`the ${message.role} message`);
-  });
+  for (const role of findUnshownRoles({ conversation, text, contents }, renders)) unshown.add(`the ${role} message`);
   return [...unshown].map((what) => ({ what, essential: ESSENTIAL.has(what) }));
+}
+
+/** Roles with a message that isn't shown as it is. Answers are looked for where they are trained. */
+function findUnshownRoles(
+  { conversation: { messages, ...rest }, text, contents }: Rendering,
+  renders: (changed: Conversation) => boolean,
+): Set<string> {
+  const unshown = new Set<string>();
+  let left = RENDERED_PER_CHARACTER;
+  messages.forEach((message, i) => {
+    const { role } = message;
+    const content = contentOf(message).trim();
+    if (content === '' || role === 'assistant' || unshown.has(role)) return;
+    const { start, end } = contents[i] ?? {};
+    if (start !== undefined && end !== undefined && start <= end) {
+      if (!showsContent(text.slice(start, end), content)) unshown.add(role);
+      return;
+    }
+    // What another message says too may be shown there alone.
+    const emptied = () => messages.map((other, at) => (at === i ? { ...other, content: '' } : other));
+    if (left-- > 0 && (!showsContent(text, content) || !renders({ ...rest, messages: emptied() }))) unshown.add(role);
+  });
+  return unshown;
 }
 
 /** Template variables that change neither the conversation nor the prompt of its last answer. */

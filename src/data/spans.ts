@@ -4,11 +4,12 @@ import {
   contentOf,
   type ChatTemplate,
   type Conversation,
+  type Message,
   type TextSpan,
   type TokenPosition,
   type Tokenizer,
 } from '../core/text';
-import { holdsContent, locateContents, type ContentPlace } from './contents';
+import { holdsContent, locateContents, withoutSpace, type ContentPlace } from './contents';
 import { TurnStarts } from './turn-starts';
 
 /** Positions among the tokens of a conversation, `end` exclusive. */
@@ -17,10 +18,16 @@ export interface TokenSpan {
   readonly end: number;
 }
 
+/** Messages from which on it pays to ask where the row will be cut. */
+const LONG = 16;
+
 /** What the user should know of one answer before it is trained. */
 export interface AnswerFinding {
-  /** `cut`: not all of the answer is trained. `context`: it is trained after other text than it will be asked after. */
-  readonly kind: 'cut' | 'context';
+  /**
+   * `cut`: not all of the answer is trained. `context`: it is trained after other text than it will be asked after.
+   * `open`: no token is trained after it that ends the turn.
+   */
+  readonly kind: 'cut' | 'context' | 'open';
   /** Place of the message. */
   readonly message: number;
   /** Of `context`: how the text before the answer ends, as it is asked and as it is trained. */
@@ -49,7 +56,8 @@ export function renderConversation(conversation: Conversation, template: ChatTem
 
 /**
  * What is trained of a conversation: each answer of the assistant with its end-of-turn token, but for the `untrained`
- * ones. A template that marks what is generated decides where they lie. Takes time linear in the conversation.
+ * ones. A template that marks what is generated decides where they lie. Takes time linear in the conversation, and
+ * doesn't look for answers that begin after `maxLength` tokens.
  * @throws `bad-data` where the template marks nothing, or renders an answer so that it can't be told from its prompt.
  */
 export function findTrainedSpans(
@@ -58,15 +66,16 @@ export function findTrainedSpans(
   untrained: readonly number[],
   tokenizer: Tokenizer,
   template: ChatTemplate,
+  maxLength = Infinity,
 ): TrainedSpans {
   const marked = template.generationSpans?.(rendering.conversation);
   return marked
-    ? markedSpans(where, rendering, marked, untrained, tokenizer, template)
-    : turnSpans(where, rendering, untrained, tokenizer, template);
+    ? findMarkedSpans(where, rendering, marked, untrained, tokenizer, template)
+    : findTurnSpans(where, rendering, untrained, tokenizer, template, maxLength);
 }
 
 /** The tokens that hold any of the marked text, as Transformers' `return_assistant_tokens_mask` gives them. */
-function markedSpans(
+function findMarkedSpans(
   where: string,
   rendering: Rendering,
   marked: readonly TextSpan[],
@@ -74,54 +83,73 @@ function markedSpans(
   tokenizer: Tokenizer,
   template: ChatTemplate,
 ): TrainedSpans {
-  const { text, contents } = rendering;
+  const { conversation, text, contents } = rendering;
   const filled = marked.filter(({ start, end }) => end > start);
   if (filled.length === 0) {
     throw new GraftError(
       'bad-data',
-      `${where} has nothing in the generation blocks of the chat template (${template.source}): set assistant_only_loss: false ` +
-        'to train on whole conversations.',
+      `${where} has nothing in the generation blocks of the chat template (${template.source}): set chat_template_path to a ` +
+        'template that marks its answers.',
     );
   }
-  const isContext = (span: TextSpan) =>
-    untrained.some((i) => {
-      const at = contents[i]?.start ?? contents[i]?.end;
-      return at !== undefined && at >= span.start && at <= span.end;
-    });
-  const trained = filled.filter((span) => !isContext(span));
-  const { ids, at } = locateAll(
-    tokenizer,
-    text,
-    trained.flatMap(({ start, end }) => [start, end]),
-  );
+  const starts = new TurnStarts(conversation, text, contents, template);
+  const turns = answersOf(conversation).flatMap((message) => {
+    const found = starts.find(message);
+    return found ? [{ message, ...found }] : [];
+  });
+  // A span belongs to the last answer that starts before its end.
+  const ownerOf = (span: TextSpan) => turns.findLast(({ start }) => start < span.end)?.message;
+  const owned = filled.map((span) => ({ ...span, message: ownerOf(span) }));
+  const trained = owned.filter(({ message }) => message === undefined || !untrained.includes(message));
+  const ends = turns.flatMap(({ message }) => contents[message]?.end ?? []);
+  const { ids, at } = locateAll(tokenizer, text, trained.flatMap(({ start, end }) => [start, end]).concat(ends));
   // Where a token straddles an end of the span, it is in the span.
   const spans = trained.map(({ start, end }) => ({ start: at(start).before, end: wholeEnd(at(end)) }));
-  return { ids, spans, findings: markedFindings(rendering, filled, untrained, template) };
+  const stops = new Set(tokenizer.stopTokenIds);
+  const hidden = answersOf(conversation).filter(
+    (i) => !untrained.includes(i) && !turns.some(({ message }) => message === i),
+  );
+  const findings = turns.flatMap(({ message, mismatch }): AnswerFinding[] => {
+    if (untrained.includes(message)) return [];
+    const own = trained.flatMap((span, i) => (span.message === message ? [{ ...span, tokens: spans[i]! }] : []));
+    const contentEnd = contents[message]?.end;
+    const from = contentEnd === undefined ? 0 : wholeEnd(at(contentEnd));
+    const isEnded = own.some(({ tokens }) =>
+      ids.slice(Math.max(tokens.start, from), tokens.end).some((id) => stops.has(id)),
+    );
+    const isWhole = own.some((span) => holdsAnswer(rendering, message, span.start, span.end));
+    const isCut =
+      !isWhole &&
+      !holdsContent(
+        own.map((span) => text.slice(span.start, span.end)).join(''),
+        contentOf(conversation.messages[message]),
+      );
+    return [
+      ...(isCut ? [{ kind: 'cut' as const, message }] : []),
+      ...(mismatch ? [{ kind: 'context' as const, message, ...mismatch }] : []),
+      ...(isEnded || isCut ? [] : [{ kind: 'open' as const, message }]),
+    ];
+  });
+  return { ids, spans, findings: [...findings, ...hidden.map((message) => ({ kind: 'cut' as const, message }))] };
 }
 
-/** Findings of answers that a template marks itself: it decides what is trained, and may still be wrong for a row. */
-function markedFindings(
+function answersOf({ messages }: Conversation): number[] {
+  return messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
+}
+
+/** Whether a stretch of the text holds all of an answer, white space aside. */
+function holdsAnswer(
   { conversation, text, contents }: Rendering,
-  marked: readonly TextSpan[],
-  untrained: readonly number[],
-  template: ChatTemplate,
-): AnswerFinding[] {
-  const findings: AnswerFinding[] = [];
-  const starts = new TurnStarts(conversation, text, contents, template);
-  const all = marked.map(({ start, end }) => text.slice(start, end)).join('\n');
-  for (const message of answersOf(conversation, untrained)) {
-    const content = contentOf(conversation.messages[message]).trim();
-    const { start: from = -1, end = -1 } = contents[message] ?? {};
-    const isWhole = text.slice(from, end) === content && marked.some((span) => span.start <= from && span.end >= end);
-    if (content !== '' && !isWhole && !holdsContent(all, content)) findings.push({ kind: 'cut', message });
-    const start = starts.find(message);
-    if (start?.mismatch) findings.push({ kind: 'context', message, ...start.mismatch });
-  }
-  return findings;
-}
-
-function answersOf({ messages }: Conversation, untrained: readonly number[]): number[] {
-  return messages.flatMap(({ role }, i) => (role === 'assistant' && !untrained.includes(i) ? [i] : []));
+  message: number,
+  start: number,
+  end: number,
+): boolean {
+  const content = contentOf(conversation.messages[message]).trim();
+  const { start: from, end: to } = contents[message] ?? {};
+  if (content === '') return true;
+  if (to === undefined || to > end || (from ?? 0) > to) return holdsContent(text.slice(start, end), content);
+  const shown = text.slice(from ?? start, to);
+  return shown === content || withoutSpace(shown).endsWith(withoutSpace(content));
 }
 
 /** One answer in the rendered text. */
@@ -142,63 +170,136 @@ interface Turn {
  * prompt, exactly as it will be when the model is asked, and must be how the whole begins. A turn ends with its
  * end-of-turn token, the first after its content; for a template that closes no turn, where the next one begins.
  */
-function turnSpans(
+export function findTurnSpans(
   where: string,
   rendering: Rendering,
   untrained: readonly number[],
   tokenizer: Tokenizer,
   template: ChatTemplate,
+  maxLength = Infinity,
 ): TrainedSpans {
   const { conversation, text, contents } = rendering;
   const { messages } = conversation;
   const starts = new TurnStarts(conversation, text, contents, template);
   const findings: AnswerFinding[] = [];
-  const turns = answersOf(conversation, untrained).map((message): Turn => {
+  const limit = findLimit(rendering, tokenizer, maxLength);
+  const trained = answersOf(conversation).filter((message) => message < limit && !untrained.includes(message));
+  const turns = trained.flatMap((message): Turn[] => {
     const found = starts.find(message);
-    if (!found) throw unstable(where, message, template);
-    if (found.mismatch) findings.push({ kind: 'context', message, ...found.mismatch });
-    const horizon = contents.slice(message + 1).find(({ start }) => start !== undefined)?.start ?? text.length;
-    const contentEnd = contents[message]?.end;
-    const content = contentOf(messages[message]);
-    if (content.trim() !== '' && !holdsContent(text.slice(found.start, Math.max(horizon, contentEnd ?? 0)), content)) {
+    if (!found) {
+      if (!isHidden(rendering, message)) throw unstable(where, message, template);
       findings.push({ kind: 'cut', message });
+      return [];
     }
-    return { message, start: found.start, contentEnd, horizon };
+    const { start, mismatch } = found;
+    if (mismatch) findings.push({ kind: 'context', message, ...mismatch });
+    const contentEnd = contents[message]?.end;
+    const horizon = findHorizon(rendering, message, Math.max(start, contentEnd ?? 0));
+    // Where the answer follows all that the prompt has given, what the prompt gave of it counts: `<think>`.
+    const given = mismatch ? start : (contents[message - 1]?.end ?? (message === 0 ? 0 : start));
+    if (!holdsAnswer(rendering, message, given, horizon)) findings.push({ kind: 'cut', message });
+    return [{ message, start, contentEnd, horizon }];
   });
+  if (turns.length === 0 && trained.length > 0) throw unstable(where, trained[0]!, template);
   const offsets = turns.flatMap(({ start, contentEnd, horizon }) => [start, contentEnd ?? start, horizon]);
   const { ids, at } = locateAll(tokenizer, text, offsets);
   const stops = new Set(tokenizer.stopTokenIds);
-  const ends = turns.map((turn) => endOfTurn(turn, ids, at, stops, tokenizer, contentOf(messages[turn.message])));
-  const open = turns.filter((_, i) => ends[i] === undefined).map(({ message }) => starts.findEnd(message));
-  const openEnds = open.length > 0 ? locateAll(tokenizer, text, open).at : at;
-  const spans = turns.map(({ message, start }, i) => {
+  const tails = new Map<string, readonly number[]>();
+  const spans = turns.map((turn) => {
+    const { message } = turn;
     // Where a token straddles prompt and answer, it is the answer's first.
-    const span = { start: at(start).before, end: ends[i] ?? openEnds(starts.findEnd(message)).before };
-    if (span.end <= span.start) throw unstable(where, message, template);
-    return span;
+    const start = at(turn.start).before;
+    let end = findEndOfTurn(turn, ids, at, stops, tokenizer, messages[message]!);
+    if (end === undefined) {
+      findings.push({ kind: 'open', message });
+      end = findOpenEnd(turn, rendering, ids, at, tokenizer, starts, tails);
+    }
+    if (end <= start) throw unstable(where, message, template);
+    return { start, end };
   });
   return { ids, spans, findings };
 }
 
+/** The first message whose content begins after so many tokens; looked for in long conversations only. */
+function findLimit({ text, contents }: Rendering, tokenizer: Tokenizer, maxLength: number): number {
+  if (contents.length < LONG || text.length < maxLength) return contents.length;
+  const places = contents.flatMap(({ start }, message) => (start === undefined ? [] : [{ message, start }]));
+  const { at } = locateAll(
+    tokenizer,
+    text,
+    places.map(({ start }) => start),
+  );
+  const beyond = places.findLastIndex(({ start }) => at(start).before < maxLength) + 1;
+  return places[beyond]?.message ?? contents.length;
+}
+
+/** Whether the template shows nothing of what a message says. */
+function isHidden({ conversation, contents }: Rendering, message: number): boolean {
+  return contents[message]?.end === undefined && contentOf(conversation.messages[message]).trim() !== '';
+}
+
+/** Where the next content after the message's own begins, from a place on. */
+function findHorizon({ text, contents }: Rendering, message: number, from: number): number {
+  for (let i = message + 1; i < contents.length; i++) {
+    const { start } = contents[i]!;
+    if (start !== undefined && start >= from) return start;
+  }
+  return text.length;
+}
+
 /** Position after the end-of-turn token, or undefined where there is none before the next message. */
-function endOfTurn(
+function findEndOfTurn(
   { start, contentEnd, horizon }: Turn,
   ids: readonly number[],
   at: (offset: number) => TokenPosition,
   stops: ReadonlySet<number>,
   tokenizer: Tokenizer,
-  content: string,
+  message: Message,
 ): number | undefined {
   const isKnown = contentEnd !== undefined && contentEnd >= start;
   const from = isKnown ? wholeEnd(at(contentEnd)) : at(start).before;
-  // Where the end of the content isn't known, the content's own tokens may spell the end of a turn.
-  const spelt = isKnown ? [] : tokenizer.encode(content, { addSpecialTokens: false }).filter((id) => stops.has(id));
-  const last = horizon >= (contentEnd ?? start) ? at(horizon).before : ids.length;
-  let left = spelt.length + 1;
-  for (let i = from; i < last; i++) {
-    if (stops.has(ids[i]!) && --left === 0) return i + 1;
+  const last = at(horizon).before;
+  const found: number[] = [];
+  for (let i = from; i < last; i++) if (stops.has(ids[i]!)) found.push(i + 1);
+  if (found.length < 2) return found[0];
+  // What the message itself says after that place may spell the end of a turn.
+  const spelt = [
+    ...(isKnown ? [] : [message.content ?? '', textOf(message['reasoning_content'])]),
+    textOf(message['tool_calls']),
+  ].flatMap((text) => tokenizer.encode(text, { addSpecialTokens: false }).filter((id) => stops.has(id)));
+  return found[Math.min(spelt.length, found.length - 1)];
+}
+
+function textOf(field: unknown): string {
+  return typeof field === 'string' ? field : field == null ? '' : JSON.stringify(field);
+}
+
+/** Position after a turn that no token ends: where the whole goes on without it. */
+function findOpenEnd(
+  { message, contentEnd, start }: Turn,
+  { conversation }: Rendering,
+  ids: readonly number[],
+  at: (offset: number) => TokenPosition,
+  tokenizer: Tokenizer,
+  starts: TurnStarts,
+  tails: Map<string, readonly number[]>,
+): number {
+  const next = conversation.messages[message + 1];
+  if (!next) return ids.length;
+  const content = wholeEnd(at(contentEnd ?? start));
+  const upTo = starts.renderUpTo(message);
+  if (upTo === undefined) {
+    // Earlier turns before the same role have shown what follows an answer.
+    const tail = tails.get(next.role) ?? [];
+    return tail.every((id, i) => ids[content + i] === id) ? content + tail.length : content;
   }
-  return undefined;
+  const alone = tokenizer.encode(upTo, { addSpecialTokens: false });
+  let end = 0;
+  while (end < alone.length && alone[end] === ids[end]) end++;
+  // A template may show an answer in another way where it is the last.
+  if (end <= at(start).before) return content;
+  tails.set(next.role, ids.slice(content, end));
+  return end;
 }
 
 /** Tokens up to the place, the one that straddles it included. */
@@ -222,6 +323,6 @@ function unstable(where: string, message: number, template: ChatTemplate): Graft
   return new GraftError(
     'bad-data',
     `${where} can't be masked: the chat template (${template.source}) renders message ${message + 1} so that its answer can't be ` +
-      'told from its prompt. Set assistant_only_loss: false to train on whole conversations.',
+      'told from its prompt. Set chat_template_path to a template that shows each answer after its question.',
   );
 }

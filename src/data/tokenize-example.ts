@@ -5,7 +5,7 @@ import type { ChatTemplate, Tokenizer } from '../core/text';
 import { IGNORED, type Example } from './dataset';
 import type { Finding } from './findings';
 import { findUnshown } from './shown';
-import { findTrainedSpans, renderConversation } from './spans';
+import { findTrainedSpans, findTurnSpans, renderConversation, type AnswerFinding, type Rendering } from './spans';
 
 export interface TokenizedExample {
   readonly row: number;
@@ -38,8 +38,6 @@ export function trainedLabels(example: TokenizedExample): number {
 /** A tokenised example with what is to be known of it. */
 export interface CheckedExample extends TokenizedExample {
   readonly findings: readonly Finding[];
-  /** Whether a token is trained that stops generation. */
-  readonly endsTurn: boolean;
 }
 
 /** One example, uncut. @throws `bad-data` beginning with where it is, for what makes this row unusable */
@@ -51,13 +49,15 @@ export function tokenizeExample(example: Example, options: TokenizeOptions): Che
   return tokenizeConversation(example, tokenizer, template, options);
 }
 
+type ConversationExample = Extract<Example, { kind: 'conversation' }>;
+
 function tokenizeConversation(
-  example: Extract<Example, { kind: 'conversation' }>,
+  example: ConversationExample,
   tokenizer: Tokenizer,
   template: ChatTemplate,
   options: TokenizeOptions,
 ): CheckedExample {
-  const { row, where, untrained } = example;
+  const { row, where } = example;
   const rendering = attempt(where, () => renderConversation(example.conversation, template));
   const unshown = findUnshown(rendering, template);
   const essential = unshown.filter((part) => part.essential).map(({ what }) => what);
@@ -69,32 +69,61 @@ function tokenizeConversation(
     );
   }
   const findings: Finding[] = unshown.map(({ what }) => ({ kind: 'unshown', what }));
-  let inputIds: number[];
-  let labels: number[];
-  if (options.assistantOnlyLoss) {
-    const found = attempt(where, () => findTrainedSpans(where, rendering, untrained, tokenizer, template));
-    inputIds = found.ids;
-    labels = new Array<number>(inputIds.length).fill(IGNORED);
-    for (const { start, end } of found.spans) {
-      for (let i = start; i < end; i++) labels[i] = inputIds[i]!;
-    }
-    for (const { kind, asked = '', trained = '' } of found.findings) {
-      findings.push(kind === 'cut' ? { kind } : { kind, asked, trained });
-    }
-  } else {
-    if (example.isMarked) {
-      throw new GraftError(
-        'bad-data',
-        `${where} says of an answer that it isn't trained (weight, train), but assistant_only_loss: false trains whole ` +
-          'conversations: take it out, or set assistant_only_loss: true.',
-      );
-    }
-    inputIds = tokenizer.encode(rendering.text, { addSpecialTokens: false });
-    labels = inputIds;
+  const { inputIds, labels, answers } = options.assistantOnlyLoss
+    ? attempt(where, () => maskPrompts(example, rendering, tokenizer, template, options.maxLength))
+    : trainWhole(example, rendering, tokenizer, template, options.maxLength);
+  for (const { kind, asked = '', trained = '' } of answers) {
+    findings.push(kind === 'context' ? { kind, asked, trained } : { kind });
   }
   checkVocabulary(where, inputIds, options.vocabSize);
-  const stops = tokenizer.stopTokenIds;
-  return { row, inputIds, labels, findings, endsTurn: labels.some((label) => stops.includes(label)) };
+  return { row, inputIds, labels, findings };
+}
+
+/** Token ids and labels of a conversation, with what is to be known of its answers. */
+interface Labelled {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+  readonly answers: readonly AnswerFinding[];
+}
+
+function maskPrompts(
+  { where, untrained }: ConversationExample,
+  rendering: Rendering,
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  maxLength: number,
+): Labelled {
+  const { ids, spans, findings } = findTrainedSpans(where, rendering, untrained, tokenizer, template, maxLength);
+  const labels = new Array<number>(ids.length).fill(IGNORED);
+  for (const { start, end } of spans) {
+    for (let i = start; i < end; i++) labels[i] = ids[i]!;
+  }
+  return { inputIds: ids, labels, answers: findings };
+}
+
+/** Prompts are trained too; what the template makes of answers is found all the same, but by its generation blocks. */
+function trainWhole(
+  { where, untrained, isMarked }: ConversationExample,
+  rendering: Rendering,
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  maxLength: number,
+): Labelled {
+  if (isMarked) {
+    throw new GraftError(
+      'bad-data',
+      `${where} says of an answer that it isn't trained (weight, train), but assistant_only_loss: false trains whole ` +
+        'conversations: take it out, or set assistant_only_loss: true.',
+    );
+  }
+  try {
+    const { ids, findings } = findTurnSpans(where, rendering, untrained, tokenizer, template, maxLength);
+    return { inputIds: ids, labels: ids, answers: findings };
+  } catch (error) {
+    if (!(error instanceof GraftError)) throw error;
+    const ids = tokenizer.encode(rendering.text, { addSpecialTokens: false });
+    return { inputIds: ids, labels: ids, answers: [] };
+  }
 }
 
 /** A text for language modelling, with the tokenizer's own special tokens and an end: all of it is trained, as in TRL. */
@@ -107,7 +136,7 @@ function tokenizeText(
   const { eosTokenId } = tokenizer;
   if (eosTokenId !== undefined && inputIds.at(-1) !== eosTokenId) inputIds.push(eosTokenId);
   checkVocabulary(where, inputIds, vocabSize);
-  return { row, inputIds, labels: inputIds, findings: [], endsTurn: eosTokenId !== undefined };
+  return { row, inputIds, labels: inputIds, findings: [] };
 }
 
 function checkVocabulary(where: string, ids: readonly number[], vocabSize: number): void {
@@ -143,5 +172,5 @@ function checkTokens(
       `${where} holds the token id ${largest}, but the model has ${formatCount(vocabSize)} tokens only.`,
     );
   }
-  return { row, inputIds, labels, findings: [], endsTurn: true };
+  return { row, inputIds, labels, findings: [] };
 }

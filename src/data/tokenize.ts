@@ -43,6 +43,7 @@ export async function tokenizeDataset(
   signal?: AbortSignal,
 ): Promise<TokenizedDataset> {
   const { maxLength, template } = options;
+  const stops = new Set(options.tokenizer?.stopTokenIds);
   const pauses = new Pauses(signal);
   const findings = new Findings();
   const refused: SkippedRow[] = [];
@@ -63,7 +64,6 @@ export async function tokenizeDataset(
       refused.push({ row: example.row, reason });
       continue;
     }
-    if (example.kind === 'conversation') findings.add(example.row, whole.findings, whole.endsTurn);
     totals.longest = Math.max(totals.longest, whole.inputIds.length);
     const isCut = whole.inputIds.length > maxLength;
     if (isCut) totals.truncated++;
@@ -72,6 +72,10 @@ export async function tokenizeDataset(
       inputIds: isCut ? whole.inputIds.slice(0, maxLength) : whole.inputIds,
       labels: isCut ? whole.labels.slice(0, maxLength) : whole.labels,
     };
+    if (example.kind === 'conversation') {
+      const endsTurn = kept.labels.some((label) => stops.has(label));
+      findings.add({ row: example.row, endsTurn, isCut }, whole.findings);
+    }
     const trained = trainedLabels(kept);
     if (trained === 0) {
       lost.push({ row: example.row, reason: `has nothing to train on within max_length ${maxLength}` });
@@ -82,7 +86,7 @@ export async function tokenizeDataset(
     examples.push(kept);
   }
   report(dataset.examples.length, dataset.examples.length);
-  const rowCount = dataset.examples.length + dataset.skipped.length;
+  const { rowCount } = dataset;
   if (refused.length > 0) checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows);
   if (examples.length === 0) {
     throw new GraftError(
@@ -98,7 +102,7 @@ export async function tokenizeDataset(
     skipped,
     notices: [
       ...(leftOut === undefined ? [] : [leftOut]),
-      ...(template ? findings.notices(template, adviseOn(findings, dataset, options)) : []),
+      ...(template ? findings.notices(template, maxLength, adviseOn(findings, dataset, options)) : []),
     ],
   };
 }

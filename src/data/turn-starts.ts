@@ -8,6 +8,8 @@ const RENDERED_PER_CHARACTER = 32;
 const RENDERED_AT_LEAST = 50_000;
 /** How much of a context a message quotes. */
 const QUOTED = 40;
+/** An answer that no conversation has: a noncharacter. */
+const PROBE = '\ufdef';
 
 export interface TurnStart {
   /** UTF-16 offset in the rendered conversation. */
@@ -45,67 +47,76 @@ export class TurnStarts {
     if (this.left <= 0 && before !== undefined && lead !== undefined && whole.startsWith(lead, before)) {
       return { start: before + lead.length };
     }
+    const place = contents[turn]?.start;
+    if (this.left <= 0 && place !== undefined) return { start: place };
     let prompt: string;
     try {
-      prompt = this.renderPrompt(turn);
+      prompt = this.render(messages.slice(0, turn), true);
     } catch (error) {
       // Many templates want a user's message first, but show an opening of the assistant's in a conversation.
-      const start = contents[turn]?.start;
-      if (turn > 0 || start === undefined) throw error;
-      return { start };
+      if (turn > 0 || place === undefined) throw error;
+      return { start: place };
     }
-    if (!whole.startsWith(prompt)) return this.findByAnswer(turn, prompt);
-    if (before !== undefined && before <= prompt.length) this.leads.set(role, prompt.slice(before));
-    return { start: prompt.length };
+    const found = whole.startsWith(prompt) ? { start: prompt.length } : this.findByAnswer(turn, prompt);
+    if (found && before !== undefined && before <= found.start) this.leads.set(role, whole.slice(before, found.start));
+    return found;
   }
 
-  /** Where the turn at that place ends, in a template that closes no turn: where the whole goes on without it. */
-  findEnd(turn: number): number {
-    const { conversation, whole } = this;
-    if (turn === conversation.messages.length - 1) return whole.length;
-    if (this.left <= 0) return this.contents[turn]?.end ?? whole.length;
-    return commonPrefix(this.renderStart(turn + 1, false), whole);
+  /** The conversation up to the answer at place `turn`, rendered by itself; undefined where it has become too long to do so. */
+  renderUpTo(turn: number): string | undefined {
+    return this.left <= 0 ? undefined : this.render(this.conversation.messages.slice(0, turn + 1), false);
   }
 
-  private renderPrompt(turn: number): string {
-    return this.renderStart(turn, true);
-  }
-
-  private renderStart(count: number, addGenerationPrompt: boolean): string {
-    const { conversation, template } = this;
-    const messages = conversation.messages.slice(0, count);
-    const text = template.render({ ...conversation, messages }, { addGenerationPrompt });
+  private render(messages: Conversation['messages'], addGenerationPrompt: boolean): string {
+    const text = this.template.render({ ...this.conversation, messages }, { addGenerationPrompt });
     this.left -= text.length;
     return text;
   }
 
   /**
    * The start of an answer whose prompt is not how the whole begins. Some templates open an answer with more when they
-   * ask for one (a block of thought) than when they show one: then what both share is the prompt, as long as it
-   * holds the message before and the answer follows it. Others move the system message to the last question
-   * (Mistral): then it is enough that the message before and what follows it stand right before the answer.
+   * ask for one (a block of thought) than when they show one: then what both share is the prompt, as far as no answer
+   * begins before. Others show earlier messages in another way (Mistral moves the system message to the last question):
+   * then it is what follows the message before. In a template that shows the answer before its question it has none.
    */
   private findByAnswer(turn: number, prompt: string): TurnStart | undefined {
     const { whole, contents } = this;
-    const { messages } = this.conversation;
+    const before = contents.slice(0, turn).findLast(({ end }) => end !== undefined)?.end ?? 0;
+    const { start: place, end } = contents[turn] ?? {};
+    const answer = contentOf(this.conversation.messages[turn]).trim();
     const shared = commonPrefix(prompt, whole);
-    const before = contentOf(messages[turn - 1]).trim();
-    const beforeEnds = before === '' ? 0 : whole.lastIndexOf(before, shared) + before.length;
-    const answer = contentOf(messages[turn]).trim();
-    // A template may show the end of an answer only.
-    const shown = whole.indexOf(answer, shared) >= 0 || (contents[turn]?.end ?? -1) >= shared;
-    if (beforeEnds <= shared && beforeEnds >= before.length && shown) return this.mismatchAt(shared, prompt);
-
-    const asked = before === '' ? -1 : prompt.lastIndexOf(before);
-    const place = contents[turn]?.start;
-    if (asked < 0 || place === undefined) return undefined;
-    const tail = prompt.slice(asked);
-    // The answer's own white space is its own, where the template keeps it.
-    for (let start = place; start >= tail.length; start--) {
-      if (whole.startsWith(tail, start - tail.length)) return this.mismatchAt(start, prompt);
-      if (whole[start - 1]!.trim() !== '') break;
+    if (before <= shared) {
+      const opening = Math.min(shared, place ?? shared, this.measureOpening(turn) ?? shared);
+      const isShown = answer === '' || (end !== undefined && end >= opening);
+      return isShown ? this.mismatchAt(opening, prompt) : undefined;
     }
-    return undefined;
+    if (place === undefined ? answer !== '' : place < before) return undefined;
+    const start = this.startAfter(turn, prompt, before) ?? place;
+    return start === undefined ? undefined : this.mismatchAt(start, prompt);
+  }
+
+  /** Where the prompt's words after the message before end in the whole, as far as it has them and no answer begins. */
+  private startAfter(turn: number, prompt: string, before: number): number | undefined {
+    const { whole, contents } = this;
+    const question = contentOf(this.conversation.messages[turn - 1]).trim();
+    const asked = question === '' ? -1 : prompt.lastIndexOf(question);
+    if (asked < 0) return undefined;
+    const lead = prompt.slice(asked + question.length);
+    const place = contents[turn]?.start;
+    return Math.min(place ?? whole.length, before + commonPrefix(lead, whole.slice(before, before + lead.length)));
+  }
+
+  /** Characters up to the answer in how the template shows one, if the whole begins so. */
+  private measureOpening(turn: number): number | undefined {
+    const { messages } = this.conversation;
+    const probed = messages.map((message, i) => (i === turn ? { ...message, content: PROBE } : message));
+    try {
+      const shown = this.render(probed, false);
+      const at = shown.lastIndexOf(PROBE);
+      return at >= 0 && this.whole.startsWith(shown.slice(0, at)) ? at : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   private mismatchAt(start: number, prompt: string): TurnStart {
@@ -117,7 +128,7 @@ export class TurnStarts {
 }
 
 /** Characters that two texts begin with alike. */
-export function commonPrefix(a: string, b: string): number {
+function commonPrefix(a: string, b: string): number {
   const most = Math.min(a.length, b.length);
   let length = 0;
   while (length < most && a.charCodeAt(length) === b.charCodeAt(length)) length++;

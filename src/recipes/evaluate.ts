@@ -1,10 +1,13 @@
 /** How well a model answers the questions of a dataset, without its adapter and with it: greedy, one row at a time. */
+import type { RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
+import { plural } from '../core/format';
 import { contentOf, type Conversation } from '../core/text';
 import { parseDataset } from '../data/dataset';
 import { exactMatch, tokenF1 } from '../eval/exact';
-import type { TextGenerator } from './generate';
-import type { DatasetFile } from './steps/data';
+import type { HubModel } from '../formats/model';
+import { promptIds, type TextGenerator } from './generate';
+import { effectiveMaxLength, type DatasetFile } from './steps/data';
 
 /** A conversation up to the answer that is asked for. */
 export interface Question {
@@ -41,18 +44,27 @@ export interface EvaluateInput {
   readonly maxNewTokens: number;
 }
 
+export interface QuestionOptions {
+  /** The run's share of rows that may be left out. */
+  readonly maxBadRows: number;
+  /** Usable rows that the run trains, from the first. */
+  readonly rows?: number | undefined;
+  /** Questions to ask at most. */
+  readonly limit?: number;
+  /** Why a conversation can't be asked, or undefined where it can. */
+  readonly obstacle?: (conversation: Conversation) => string | undefined;
+}
+
 /**
- * The first `limit` questions of a dataset, in its order: the last answer that is trained is the expected one.
- * `maxBadRows` is the run's share of rows that may be left out. Throws `bad-data` where no row asks anything: token ids
- * and plain texts don't.
+ * The first questions of a dataset, in its order: the last answer that is trained is the expected one. Throws `bad-data`
+ * where no row asks anything that can be asked: token ids and plain texts don't.
  */
-export async function questionsOf(
-  file: DatasetFile,
-  { maxBadRows, limit = Infinity }: { maxBadRows: number; limit?: number },
-): Promise<Question[]> {
+export async function questionsOf(file: DatasetFile, options: QuestionOptions): Promise<Question[]> {
+  const { maxBadRows, rows, limit = Infinity, obstacle = () => undefined } = options;
   const { examples, format } = await parseDataset(file.name, file.bytes, { maxBadRows });
   const questions: Question[] = [];
-  for (const example of examples) {
+  let refused: string | undefined;
+  for (const example of examples.slice(0, rows)) {
     if (questions.length >= limit) break;
     if (example.kind !== 'conversation') continue;
     const { messages } = example.conversation;
@@ -61,13 +73,36 @@ export async function questionsOf(
     if (before.length === 0) continue;
     const question = contentOf(before.findLast(({ role }) => role === 'user'));
     const conversation = { ...example.conversation, messages: before };
+    const reason = obstacle(conversation);
+    refused ??= reason;
+    if (reason !== undefined) continue;
     questions.push({ conversation, question, expected: contentOf(messages[answerAt]) });
   }
   if (questions.length === 0 && limit > 0) {
+    if (refused !== undefined) {
+      throw new GraftError('bad-data', `${file.name} has no question that can be asked. ${refused}`);
+    }
     const what = { tokens: 'token ids', text: 'plain texts' }[format] ?? 'rows';
     throw new GraftError('bad-data', `${file.name} has ${what} (${format}) and no questions to ask.`);
   }
   return questions;
+}
+
+/**
+ * What keeps this run's model from being asked as training asked it: a template that refuses the conversation, or a
+ * prompt that fills max_length. Training leaves such rows out.
+ */
+export function obstacleOf(run: RunConfig, model: HubModel): (conversation: Conversation) => string | undefined {
+  const most = effectiveMaxLength(run, model.spec);
+  return (conversation) => {
+    try {
+      const { length } = promptIds(model, { kind: 'chat', ...conversation });
+      return length < most ? undefined : `A prompt has ${plural(length, 'token')}, and max_length is ${most}.`;
+    } catch (error) {
+      if (error instanceof GraftError) return error.message;
+      throw error;
+    }
+  };
 }
 
 /** @throws `cancelled`; answers given until then have been reported. */

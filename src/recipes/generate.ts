@@ -1,7 +1,7 @@
 /** Text from a model: greedy or sampled, one prompt or many, streamed as it comes. */
 import { GraftError, throwIfCancelled } from '../core/errors';
 import { Random } from '../core/rng';
-import type { Conversation } from '../core/text';
+import type { ChatTemplate, Conversation } from '../core/text';
 import type { Engine, InferenceSession } from '../engine';
 import type { HubModel } from '../formats/model';
 import { checkAdapter, type Adapter } from '../formats/peft';
@@ -12,10 +12,14 @@ import { sample, type SamplingOptions } from './steps/sampling';
 import { TextStream } from './steps/text-stream';
 
 /** A conversation to answer (through the chat template), text to go on with, or token ids as they stand. */
-export type Prompt =
+export type Prompt = (
   | ({ readonly kind: 'chat' } & Conversation)
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'tokens'; readonly ids: readonly number[] };
+  | { readonly kind: 'tokens'; readonly ids: readonly number[] }
+) & {
+  /** Where a person finds it, for messages; of a row of a file. */
+  readonly where?: string;
+};
 
 export interface GenerationOptions extends SamplingOptions {
   readonly maxNewTokens: number;
@@ -96,8 +100,16 @@ export function promptIds(model: Pick<HubModel, 'name' | 'tokenizer' | 'template
   }
   if (prompt.kind === 'text') return tokenizer.encode(prompt.text, { addSpecialTokens: true });
   // The template has the special tokens already; the same call renders the prompts of training.
-  const text = template.render(prompt, { addGenerationPrompt: true });
-  return tokenizer.encode(text, { addSpecialTokens: false });
+  return tokenizer.encode(renderPrompt(prompt, template), { addSpecialTokens: false });
+}
+
+function renderPrompt(prompt: Conversation & { readonly where?: string }, template: ChatTemplate): string {
+  try {
+    return template.render(prompt, { addGenerationPrompt: true });
+  } catch (error) {
+    if (prompt.where === undefined || !(error instanceof GraftError)) throw error;
+    throw new GraftError(error.code, `${prompt.where} can't be rendered: ${error.message}`, { cause: error });
+  }
 }
 
 /** A context that holds the longest of the prompts and its answer, in few sizes so that caches are shared. */

@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { test } from '../support/browser';
 import { findChromium } from '../support/drivers.mjs';
-import { GraftPage } from '../support/page';
+import { axeViolations, GraftPage } from '../support/page';
 import { tinyRows, writeTinyModel } from '../support/tiny-model';
 
 describe('data', () => {
@@ -66,6 +66,19 @@ describe('a model folder', () => {
     expect(message).toMatch(/mamba/i);
     expect(await graft.at('model-error').getAttribute('data-code')).toBe('unsupported');
   });
+});
+
+test('a model folder whose hints for answering are wrong opens, and its facts say so', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'hints');
+  await writeTinyModel(folder);
+  await writeFile(join(folder, 'generation_config.json'), '{"temperature": "warm", "eos_token_id": 999999}');
+  await graft.at('model-folder').setInputFiles(folder);
+  await graft.at('model-name').getByText('hints', { exact: true }).waitFor();
+  const notices = await graft.at('model-notices').innerText();
+  expect(notices).toMatch(/generation_config\.json.*temperature/);
+  expect(notices).toContain('eos_token_id');
+  expect(await axeViolations(page)).toEqual([]);
 });
 
 describe('a run file', () => {

@@ -1,6 +1,6 @@
 import type { RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
-import type { ExampleView, SkippedRow } from '../../core/events';
+import type { ExampleView } from '../../core/events';
 import { formatCount } from '../../core/format';
 import { nearest } from '../../core/nearest';
 import type { HubText } from '../../formats/text-model';
@@ -90,22 +90,12 @@ function showSummary(read: ReadData, model: HubText, run: RunConfig, terminal: T
   const notices = [...model.notices, ...read.notices];
   terminal.emit({ notices, skipped, format: dataset.format });
   for (const notice of notices) terminal.print(`• ${notice}\n`);
-  for (const line of skippedLines(skipped)) terminal.print(`${line}\n`);
   const { examples, trainedTokens, totalTokens, longest, truncated } = tokenized;
   terminal.print(
     `${formatCount(examples.length)} rows of ${dataset.format}: ${formatCount(totalTokens)} tokens, ${formatCount(trainedTokens)} of ` +
       `them trained; the longest row has ${formatCount(longest)}` +
       `${truncated > 0 ? `, ${formatCount(truncated)} are cut to max_length ${run.max_length}` : ''}\n`,
   );
-}
-
-/** Rows that a person is shown one by one. */
-const SHOWN = 10;
-
-function skippedLines(skipped: readonly SkippedRow[]): string[] {
-  const lines = skipped.slice(0, SHOWN).map(({ row, reason }) => `row ${row} is left out: ${reason}`);
-  if (skipped.length > SHOWN) lines.push(`and ${formatCount(skipped.length - SHOWN)} more rows are left out`);
-  return lines;
 }
 
 /** `1-5`, `3`, `1-5,8`: whether a row is among them. */

@@ -31,6 +31,7 @@ export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
   seed: { value: 'S', help: 'seed of the draws (0)' },
   stop: { value: 'TEXT', help: 'end the answer before this text; may be given more than once', multiple: true },
   context: { value: 'N', help: 'tokens of prompt and answer together' },
+  'chat-template-kwargs': { value: 'JSON', help: "variables for the chat template, beside those of the adapter's run" },
   'load-in-4bit': { help: 'keep base weights in 4 bits, as a run that trained so does by itself' },
   ...CACHE_FLAGS,
 };
@@ -62,7 +63,7 @@ export const generate: Command = {
       adapter: ADAPTER_FLAG,
       prompt: { value: 'TEXT', help: "a user's message" },
       system: { value: 'TEXT', help: 'the system message before it' },
-      input: { value: 'FILE', help: 'rows with prompt, messages, question, instruction or input_ids' },
+      input: { value: 'FILE', help: 'rows as train reads them: messages, prompt, question, instruction, input_ids …' },
       output: { value: 'FILE', help: 'where the rows go with their answers, instead of standard output' },
       raw: { help: 'go on with the text as it stands, without the chat template' },
       'batch-size': { value: 'N', help: 'prompts answered at once (1)' },

@@ -43,7 +43,7 @@ export const plan: Command = {
     const budgetBytes = budget === undefined ? undefined : parseBytes(budget);
     const asked = await runArgument(args);
     const source = await modelSource(asked.model_name_or_path, asked.revision, (line) => terminal.say(line), signal);
-    const { shape, data } = await prepare(source, asked, terminal);
+    const { shape, data } = await prepare(source, asked, terminal, signal);
     const chosen = budgetBytes === undefined ? undefined : fitToBudget(asked, shape, budgetBytes, data);
     const planned = chosen?.plan ?? planRun(asked, shape, data);
     const { per_device_train_batch_size, gradient_accumulation_steps, gradient_checkpointing } = chosen?.run ?? asked;
@@ -68,7 +68,7 @@ export const plan: Command = {
 };
 
 /** The model's shape, and the data where the run has some. Tokenising needs the whole model folder. */
-async function prepare(source: FileSource, run: RunConfig, terminal: Terminal) {
+async function prepare(source: FileSource, run: RunConfig, terminal: Terminal, signal: AbortSignal) {
   const sizes = await Promise.all(WEIGHT_FILES.map((file) => source.size(file)));
   const whole = sizes.some((size) => size !== undefined);
   if (!whole) {
@@ -79,13 +79,11 @@ async function prepare(source: FileSource, run: RunConfig, terminal: Terminal) {
   }
   const model = await openSource(source, (line) => terminal.say(line));
   const shape: ShapedModel = model;
-  return {
-    shape,
-    data:
-      run.dataset === undefined
-        ? undefined
-        : await prepareData(run, withRunTemplate(run, model), await datasetFile(run.dataset)),
-  };
+  if (run.dataset === undefined) return { shape, data: undefined };
+  const progress = (rows: number, total: number) => terminal.bar(rows / total, `${rows}/${total} rows read`);
+  const data = await prepareData(run, withRunTemplate(run, model), await datasetFile(run.dataset), progress, signal);
+  data.notices.forEach((notice) => terminal.say(notice));
+  return { shape, data };
 }
 
 /** What to write into the run file, each line with its reason. */

@@ -138,8 +138,12 @@ export function rowLength(row: Row): number {
   return row.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
 }
 
-function firstRows(dataset: Dataset, count: number | undefined): Dataset {
-  return count === undefined ? dataset : { ...dataset, examples: dataset.examples.slice(0, count) };
+/** The first rows that can be used, with those left out among them. */
+function firstRows(dataset: Dataset, count = Infinity): Dataset {
+  const { examples, skipped } = dataset;
+  const next = examples[count];
+  if (!next) return dataset;
+  return { ...dataset, examples: examples.slice(0, count), skipped: skipped.filter(({ row }) => row < next.row) };
 }
 
 /** Tokens of a row: the run's limit, or the model's where that is lower. */

@@ -23,7 +23,7 @@ export async function readPrompts(fileName: string, bytes: Uint8Array, raw: bool
   const reader = new PromptReader();
   return rows.map(({ where, value }) => {
     try {
-      return { prompt: promptOf(reader.read(value), raw), row: value };
+      return { prompt: { ...promptOf(reader.read(value), raw), where }, row: value };
     } catch (cause) {
       if (errorCode(cause) !== 'bad-data') throw cause;
       throw new GraftError('bad-data', `${where} ${(cause as GraftError).message}.`, { cause });

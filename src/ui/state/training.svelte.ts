@@ -28,6 +28,8 @@ export class TrainingState {
   /** What is being done, in words. */
   phase = $state('');
   loading = $state.raw<Transfer>();
+  /** Rows of the dataset that are read, of how many, while that goes on. */
+  reading = $state.raw<{ rows: number; totalRows: number }>();
   totalSteps = $state(0);
   tokensPerSecond = $state<number>();
   secondsLeft = $state<number>();
@@ -141,6 +143,7 @@ export class TrainingState {
       this.stuck = false;
       this.profiling = false;
       this.loading = undefined;
+      this.reading = undefined;
       this.secondsLeft = undefined;
       this.phase = '';
       if (this.record) await this.onChange(this.record.id).catch(() => undefined);
@@ -154,8 +157,11 @@ export class TrainingState {
       void this.onChange(event.record.id).catch(() => undefined);
     } else if (event.kind === 'phase') {
       this.phase = event.detail;
+      this.reading = undefined;
       if (event.phase === 'loading') this.rate = new TransferRate();
       else this.loading = undefined;
+    } else if (event.kind === 'reading') {
+      this.reading = event.rows < event.totalRows ? event : undefined;
     } else if (event.kind === 'loading') {
       this.loading = this.rate.note(event.loadedBytes, event.totalBytes);
     } else if (event.kind === 'plan') {

@@ -72,9 +72,11 @@ describe('a GPU device that is lost', () => {
     const short = await graft(...train('short', '--max_steps', step!));
     expect(short.code, short.err).toBe(0);
     expect(adapter('rescued').equals(adapter('short'))).toBe(true);
-    expect(await readAdapter(await openFolder(path('rescued')))).toEqual(
-      await readAdapter(await openFolder(path('short'))),
-    );
+    const readBack = async (name: string) => {
+      const { lora, baseModel, tensors } = await readAdapter(await openFolder(path(name)));
+      return { lora, baseModel, tensors };
+    };
+    expect(await readBack('rescued')).toEqual(await readBack('short'));
 
     expect((await graft(...train('twice', '--resume'))).code).toBe(0);
     expect(adapter('twice').equals(adapter('whole'))).toBe(true);

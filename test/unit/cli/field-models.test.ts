@@ -7,7 +7,6 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { runCommandLine } from '../../../src/cli/run';
 import { formatRunConfig, parseRunConfig } from '../../../src/core/config';
 import { elementCount, fromFloat32 } from '../../../src/core/dtypes';
 import { sha256 } from '../../../src/core/hash';
@@ -20,6 +19,7 @@ import { resolveRun } from '../../../src/recipes/steps/resolve';
 import { StandInHub } from '../../support/stand-in-hub';
 import { folder } from '../formats/support';
 import { tinyModel, tokenRows } from '../recipes/support';
+import { runHere as graft } from './support';
 
 let root: string;
 let model: string;
@@ -39,17 +39,6 @@ afterAll(() => {
   vi.unstubAllEnvs();
   rmSync(root, { recursive: true, force: true });
 });
-
-async function graft(...argv: string[]) {
-  const written = { out: '', err: '' };
-  const code = await runCommandLine(
-    argv,
-    { write: (text) => (written.out += text) },
-    { write: (text) => (written.err += text) },
-    new AbortController().signal,
-  );
-  return { code, ...written };
-}
 
 let count = 0;
 /** A folder of its own with the tiny model's files, changed. */

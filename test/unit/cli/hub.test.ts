@@ -18,13 +18,13 @@ import { hubSettings, openHubModel, type HubSettings } from '../../../src/cli/hu
 import { CACHE_FLAGS, folderCache } from '../../../src/cli/model-cache';
 import { FolderOpenings } from '../../../src/cli/opening-folder';
 import { modelSource } from '../../../src/cli/sources';
-import { runCommandLine } from '../../../src/cli/run';
 import { Terminal } from '../../../src/cli/terminal';
 import type { FileSource } from '../../../src/core/store';
 import { openModel } from '../../../src/formats/model';
 import { modelIdentity } from '../../../src/hub/names';
 import { StandInHub } from '../../support/stand-in-hub';
 import { expectError, tinyModel } from '../recipes/support';
+import { runHere as graft } from './support';
 
 const ID = 'org/tiny';
 let root: string;
@@ -221,17 +221,6 @@ test('what was kept of another Hub’s model stays apart from Hugging Face’s o
 });
 
 describe('graft --model org/name', () => {
-  async function graft(...argv: string[]) {
-    const written = { out: '', err: '' };
-    const code = await runCommandLine(
-      argv,
-      { write: (text) => (written.out += text) },
-      { write: (text) => (written.err += text) },
-      new AbortController().signal,
-    );
-    return { code, ...written };
-  }
-
   beforeEach(() => {
     vi.stubEnv('HF_HOME', root);
     vi.stubEnv('GRAFT_CACHE', join(root, 'graft'));

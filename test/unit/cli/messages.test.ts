@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { runCommandLine } from '../../../src/cli/run';
 import { formatSeconds, Terminal } from '../../../src/cli/terminal';
 import { tinyModel, tokenRows } from '../recipes/support';
+import { runHere as graft } from './support';
 
 let root: string;
 let model: string;
@@ -26,17 +26,6 @@ afterAll(() => {
   vi.unstubAllEnvs();
   rmSync(root, { recursive: true, force: true });
 });
-
-async function graft(...argv: string[]) {
-  const written = { out: '', err: '' };
-  const code = await runCommandLine(
-    argv,
-    { write: (text) => (written.out += text) },
-    { write: (text) => (written.err += text) },
-    new AbortController().signal,
-  );
-  return { code, ...written };
-}
 
 describe('a mistake gets one clear line, and exit code 1', () => {
   const cases: [what: string, argv: () => string[], line: RegExp][] = [

@@ -137,9 +137,7 @@ describe('response-only masks', () => {
           .join('|') + (generate ? '?' : ''),
     );
     const render = () => trained(CONVERSATION, { template: reversed });
-    expect(render).toThrow(
-      /row 1 can't be masked: the chat template \(test\) renders message 2 .*assistant_only_loss: false/,
-    );
+    expect(render).toThrow(/row 1 can't be masked: the chat template \(test\) renders message 2 .*chat_template_path/);
   });
 
   it('give a token that straddles prompt and answer to the answer', () => {
@@ -238,6 +236,25 @@ describe('dataReport', () => {
     const [{ text, tokens }] = report.examples as [(typeof report.examples)[number]];
     expect(tokens.map((token) => token.text).join('')).toBe(text);
     expect(tokens.filter((token) => token.trained).map((token) => token.text)).toEqual(['a', 'b', '<|im_end|>']);
+  });
+
+  it('lists the rows left out, of all rows of the file, and no notice repeats the list', async () => {
+    const bad = { question: 'q', answer: '' };
+    const long = { question: 'q'.repeat(50), answer: 'a' };
+    const rows = [bad, { question: 'q', answer: 'a', source: 'x' }, long];
+    const dataset = await parseDataset('d.json', JSON.stringify(rows), { maxBadRows: 0.5 });
+    const tokenized = await tokenizeDataset(dataset, options({ maxLength: 40 }));
+    const data = {
+      dataset,
+      tokenized,
+      notices: [...dataset.notices, ...tokenized.notices],
+      skipped: [...dataset.skipped, ...tokenized.skipped],
+    };
+    expect(data.notices).toHaveLength(3);
+    const report = dataReport(data, { tokenizer: CHATML, template: chatml }, 1);
+    expect(report).toMatchObject({ rows: 3, kept: 1 });
+    expect(report.skipped.map(({ row }) => row)).toEqual([1, 3]);
+    expect(report.notices).toEqual([expect.stringContaining('source')]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { encodeUtf8 } from '../../../src/core/store';
 import { prepareData, questionsOf } from '../../../src/recipes';
+import type { Conversation } from '../../../src/core/text';
 import { openModel } from '../../../src/formats/model';
 import { expectError, run, tinyModel, tokenRows } from './support';
 
@@ -45,6 +46,35 @@ describe('questionsOf', () => {
     expect(questions).toEqual([
       { conversation: { messages: messages.slice(0, 1) }, question: 'One?', expected: 'Yes.' },
     ]);
+  });
+
+  it('asks only what is trained: the first rows, whatever they are', async () => {
+    const rows = [{ text: 'Once.' }, { question: 'q1', answer: 'a1' }, { question: 'q2', answer: 'a2' }];
+    const questions = await questionsOf(file(...rows), { ...options, rows: 2, limit: 2 });
+    expect(questions.map(({ question }) => question)).toEqual(['q1']);
+    await expectError(() => questionsOf(file(...rows), { ...options, rows: 1 }), 'bad-data', /no questions to ask/);
+  });
+
+  it('passes over what can not be asked, and says why where that is everything', async () => {
+    const rows = [1, 2, 3].map((n) => ({ question: `q${n}`, answer: `a${n}` }));
+    const obstacle = ({ messages }: Conversation) => (messages[0]!.content === 'q2' ? undefined : 'It is too long.');
+    const questions = await questionsOf(file(...rows), { ...options, limit: 1, obstacle });
+    expect(questions.map(({ question }) => question)).toEqual(['q2']);
+    await expectError(
+      () => questionsOf(file(rows[0]!), { ...options, obstacle }),
+      'bad-data',
+      /data\.jsonl has no question that can be asked\. It is too long\./,
+    );
+  });
+
+  it('leaves out unusable rows within the share of the run', async () => {
+    const rows = [
+      { question: 'q1', answer: '' },
+      { question: 'q2', answer: 'a2' },
+    ];
+    const questions = await questionsOf(file(...rows), { maxBadRows: 0.5 });
+    expect(questions.map(({ question }) => question)).toEqual(['q2']);
+    await expectError(() => questionsOf(file(...rows), options), 'bad-data', /row 1 has an empty answer/);
   });
 
   it('says that token ids ask nothing', () =>

@@ -240,14 +240,14 @@ describe('a file of prompts', () => {
     ];
     const prompts = await read(rows);
     expect(prompts.map(({ prompt }) => prompt)).toEqual([
-      user('a'),
-      user('b'),
-      user('c\nd'),
-      user('e'),
-      { kind: 'tokens', ids: [1, 2] },
+      { ...user('a'), where: 'p.jsonl, line 1' },
+      { ...user('b'), where: 'p.jsonl, line 2' },
+      { ...user('c\nd'), where: 'p.jsonl, line 3' },
+      { ...user('e'), where: 'p.jsonl, line 4' },
+      { kind: 'tokens', ids: [1, 2], where: 'p.jsonl, line 5' },
     ]);
     expect(prompts.map(({ row }) => row)).toEqual(rows);
-    expect((await read([{ prompt: 'a' }], true))[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
+    expect((await read([{ prompt: 'a' }], true))[0]!.prompt).toMatchObject({ kind: 'text', text: 'a' });
   });
 
   test('reads every row that is trained on, up to its last answer, with what the template gets beside', async () => {
@@ -284,10 +284,10 @@ describe('a file of prompts', () => {
     ];
     const prompts = await read(rows.map(([row]) => row));
     expect(prompts.map(({ prompt }) => prompt)).toEqual(
-      rows.map(([, messages, beside]) => ({ kind: 'chat', messages, ...beside })),
+      rows.map(([, messages, beside], i) => ({ kind: 'chat', messages, ...beside, where: `p.jsonl, line ${i + 1}` })),
     );
-    expect((await read([{ text: 'a' }]))[0]!.prompt).toEqual({ kind: 'text', text: 'a' });
-    expect((await read([{ input_ids: [1, 2, 0], attention_mask: [1, 1, 0] }]))[0]!.prompt).toEqual({
+    expect((await read([{ text: 'a' }]))[0]!.prompt).toMatchObject({ kind: 'text', text: 'a' });
+    expect((await read([{ input_ids: [1, 2, 0], attention_mask: [1, 1, 0] }]))[0]!.prompt).toMatchObject({
       kind: 'tokens',
       ids: [1, 2],
     });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
-import { JobQueue, orCancelled } from '../../../workers/jobs';
+import { JobQueue, JobSet, orCancelled } from '../../../workers/jobs';
 import { Latest } from '../../../workers/latest';
 
 /** A job that ends when it is told to. */
@@ -11,6 +11,19 @@ function gate() {
 }
 
 const codeOf = (promise: Promise<unknown>) => promise.then(() => 'done', errorCode);
+
+describe('JobSet', () => {
+  test('runs jobs beside each other, and cancels the one that is named', async () => {
+    const jobs = new JobSet();
+    const [first, second] = [gate(), gate()];
+    const a = jobs.run('a', (signal) => orCancelled(first.opened, signal));
+    const b = jobs.run('b', (signal) => orCancelled(second.opened, signal));
+    jobs.cancel('a');
+    jobs.cancel('unknown');
+    second.open();
+    expect([await codeOf(a), await codeOf(b)]).toEqual(['cancelled', 'done']);
+  });
+});
 
 describe('JobQueue', () => {
   test('runs one job at a time, in the order of asking', async () => {

@@ -1,0 +1,155 @@
+/** Data of the visitor's own: what the page says of them before training, while they are read, and afterwards. */
+import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { expect } from 'vitest';
+import { test } from '../support/browser';
+import { axeViolations, GraftPage } from '../support/page';
+
+const lines = (...rows: unknown[]) => rows.map((row) => JSON.stringify(row)).join('\n');
+
+test('what is left out is listed beside the report, once', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  const rows = Array.from({ length: 130 }, (_, i) => ({
+    instruction: `What is rule ${i}?`,
+    output: i % 12 === 3 ? '' : 'Wait.',
+    source: 'wiki',
+  }));
+  await graft.useData(
+    'rules.jsonl',
+    lines(...rows, { messages: [{ role: 'user', content: 'Hi' }] }, { text: 'Once.' }),
+  );
+  await graft.at('left-out').waitFor();
+  expect(await graft.at('data-facts').innerText()).toMatch(/Examples\s+120\s+Format\s+alpaca and text/);
+  const notices = await graft.at('data-notices').innerText();
+  expect(notices).toContain('source');
+  expect(notices.match(/left out/g)).toHaveLength(2);
+  expect(notices).not.toContain('empty output');
+
+  await graft.at('left-out').locator('summary').focus();
+  await page.keyboard.press('Enter');
+  const listed = graft.at('left-out').locator('li');
+  expect(await listed.count()).toBe(10);
+  expect(await listed.nth(1).innerText()).toBe('Row 16 has an empty output.');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  expect(await listed.count()).toBe(12);
+  expect(await listed.last().innerText()).toMatch(/^Row 131 /);
+
+  for (const width of [1360, 360]) {
+    await page.setViewportSize({ width, height: 900 });
+    expect(await axeViolations(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+  }
+});
+
+test('a file that is no data to train on is refused by what it is; JSON is taken under any name', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  const use = async (name: string, buffer: Buffer) => {
+    await graft.at('dataset-file').setInputFiles({ name, mimeType: '', buffer });
+    await graft.at('dataset-name').getByText(name, { exact: true }).waitFor();
+  };
+  const refused = (message: RegExp) => graft.at('data-error').filter({ hasText: message }).waitFor();
+  const taken = async (format: string) => {
+    await graft.at('data-facts').getByText(format, { exact: true }).waitFor();
+    expect(await graft.at('data-error').count()).toBe(0);
+  };
+
+  await use('pairs.jsonl', Buffer.from(lines({ prompt: 'Say ja.', chosen: 'ja', rejected: 'nein' })));
+  await refused(/pairs\.jsonl: .*chosen/);
+  await use('rows.json', Buffer.from('PAR1\x15\x04\x15\x10PAR1', 'latin1'));
+  await refused(/rows\.json is a Parquet file.*JSONL/);
+  await use('rows.jsonl.gz', gzipSync(lines({ prompt: 'Say ja.', completion: 'ja' })));
+  await taken('prompt-completion');
+  await use('rows.txt', Buffer.from('[{"text": "Once upon a time."}]'));
+  await taken('text');
+
+  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('dataset-text').fill('{\n  "question": "Why?",\n  "answer": "So."\n}\n');
+  await page.getByRole('button', { name: 'Use this text' }).click();
+  await taken('question-answer');
+});
+
+test('reading a large file shows how far it is, stops when asked, and goes on from the keyboard', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  const words = 'the tree grows in winter and the branch waits for water '.repeat(6);
+  const rows = Array.from({ length: 40_000 }, (_, i) => ({ instruction: `${i}: ${words}?`, output: `${words}${i}` }));
+  await graft.useData('large.jsonl', lines(...rows));
+  await graft
+    .at('reading')
+    .getByText(/of 40,000 rows read/)
+    .waitFor();
+  // The page is free while the worker reads, and nothing of the data before is shown for these.
+  expect(await graft.at('tokens').isVisible()).toBe(false);
+  await graft.at('reading-cancel').focus();
+  await page.keyboard.press('Enter');
+  await graft.at('reading-stopped').waitFor();
+  expect(await page.evaluate(() => document.activeElement?.textContent?.trim())).toBe('Read the data');
+
+  // A small file does not wait for the large one, and its report is its own.
+  await graft.useData('small.jsonl', lines({ text: 'Once.' }));
+  await graft.at('data-facts').getByText('text', { exact: true }).waitFor();
+  await graft.useData('half.jsonl', lines(...rows.slice(0, 8000)));
+  await graft.at('data-facts').getByText('8,000', { exact: true }).waitFor();
+  expect(await graft.at('reading').count()).toBe(0);
+  await graft.at('tokens').waitFor();
+});
+
+test('a run of its own template is trained, asked, compared and merged through it, on every row that it reads', async ({
+  page,
+  site,
+}) => {
+  const template =
+    "{% if mode != 'plain' %}{{ raise_exception('mode is missing') }}{% endif %}{% for m in messages %}" +
+    "{% if 'forbidden' in m.content %}{{ raise_exception('The template of the run says no.') }}{% endif %}" +
+    "{{ '<|' + m.role + '|>' + m.content }}{% if m.role == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}";
+  const graft = await GraftPage.open(page, site);
+  const data = lines(
+    { text: 'Once upon a time.' },
+    { instruction: 'Say ja.', input: '', output: 'ja' },
+    { input_ids: [1, 5, 6, 7], labels: [-100, 5, 6, 7] },
+    { question: 'A forbidden one?', answer: 'no' },
+    { prompt: 'Say nothing.', completion: '' },
+    { messages: [...'ab'].flatMap((q) => [{ role: 'user', content: q }, { role: 'assistant', content: `${q}!` }]) }, // prettier-ignore
+    { question: 'Never trained?', answer: 'right' },
+  );
+  await graft.useData('mixed.jsonl', data);
+  await graft
+    .at('data-error')
+    .filter({ hasText: /max_bad_rows/ })
+    .waitFor();
+  await graft.useRunFile(
+    `max_steps: 1\nper_device_train_batch_size: 4\nmax_bad_rows: 0.5\nmax_train_samples: 5\nchat_template: ${JSON.stringify(template)}\nchat_template_kwargs:\n  mode: plain\n`,
+  );
+  await graft.at('left-out').filter({ hasText: '2 of 7 rows are left out' }).waitFor();
+  await graft.start();
+  await graft.state('finished');
+
+  await page.getByText('How it answers').click();
+  await graft.at('max-new-tokens').fill('2');
+  const ask = async (question: string) => {
+    await graft.at('chat-input').fill(question);
+    await graft.at('send').click();
+  };
+  await ask('Say ja.');
+  await page.locator('[data-testid=tuned-answer][data-state=done]').waitFor({ timeout: 60_000 });
+  await ask('A forbidden question');
+  await page.locator('#chat').getByText('The template of the run says no.').first().waitFor();
+
+  await graft.at('compare-start').click();
+  await page.locator('[data-testid=compare-summary][data-complete=true]').waitFor({ timeout: 120_000 });
+  expect(await graft.at('compare-row').allInnerTexts()).toEqual([
+    expect.stringContaining('Say ja.'),
+    expect.stringContaining('b!'),
+  ]);
+
+  const merged = page.waitForEvent('download');
+  await graft.at('download-merged').click();
+  expect(readFileSync(await (await merged).path()).includes('The template of the run says no.')).toBe(true);
+});
