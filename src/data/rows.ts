@@ -1,12 +1,13 @@
 /** Dataset files to rows: JSON, JSON Lines, or JSON objects one after another, told from the content and not from the name. */
 import { GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
+import { isLfsPointer } from '../core/file-kinds';
 import { jsonFault } from '../core/json-error';
 import { quoteValue } from './examples/fields';
 import { hasRowField } from './examples/formats';
 import { listNames } from './left-out';
 import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
-import { isLfsPointer, textKind } from './reading/kinds';
+import { textKind } from './reading/kinds';
 import { linesOf } from './reading/lines';
 import { splitValues } from './reading/values';
 

@@ -110,12 +110,19 @@ function maskPrompts(
 
 /** Prompts are trained too; what the template makes of answers is found all the same, but by its generation blocks. */
 function trainWhole(
-  { where, untrained }: ConversationExample,
+  { where, untrained, isMarked }: ConversationExample,
   rendering: Rendering,
   tokenizer: Tokenizer,
   template: ChatTemplate,
   maxLength: number,
 ): Labelled {
+  if (isMarked) {
+    throw new GraftError(
+      'bad-data',
+      `${where} says of an answer that it isn't trained (weight, train), but assistant_only_loss: false trains whole ` +
+        'conversations: take it out, or set assistant_only_loss: true.',
+    );
+  }
   try {
     const { ids, findings } = findTurnSpans(where, rendering, untrained, tokenizer, template, maxLength);
     return { inputIds: ids, labels: ids, answers: findings };

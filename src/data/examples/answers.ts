@@ -1,6 +1,6 @@
 /** The field with a row's answer: a text, messages, or one of the forms that question sets have. */
 import type { Message } from '../../core/text';
-import { fieldOf, isObject, unusable, type LeftOut, type RowValue, quoteValue } from './fields';
+import { checkDepth, fieldOf, isObject, unusable, type LeftOut, type RowValue, quoteValue } from './fields';
 import type { Purpose } from './formats';
 import { readMessages, type Messages } from './messages';
 
@@ -11,10 +11,27 @@ export function readAnswer(row: RowValue, name: string, purpose: Purpose, leftOu
   if (isObject(value) && (fieldOf(value, 'role') ?? fieldOf(value, 'from')) !== undefined) {
     return readMessages([value], name, purpose, leftOut);
   }
+  const calls = name === 'answers' ? readCalls(row, value) : undefined;
+  if (calls) return { list: [{ role: 'assistant', content: '', tool_calls: calls }], untrained: [], isMarked: false };
   const text = name === 'answer_keywords' ? readKeywords(value) : readText(value, name, leftOut);
   if (purpose !== 'render' && text.trim() === '') throw unusable(`has an empty ${name}`);
   const message: Message = { role: 'assistant', content: text };
   return { list: [message], untrained: [], isMarked: false };
+}
+
+/** Answers that call the row's tools, as JSON text (xLAM). */
+function readCalls(row: RowValue, value: unknown): unknown[] | undefined {
+  if (typeof value !== 'string' || fieldOf(row, 'tools') === undefined) return undefined;
+  let calls: unknown;
+  try {
+    calls = JSON.parse(value);
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(calls) || calls.length === 0) return undefined;
+  if (!calls.every((call) => isObject(call) && typeof fieldOf(call, 'name') === 'string')) return undefined;
+  checkDepth(calls, 'answers');
+  return calls.map((call: unknown) => ({ type: 'function', function: call }));
 }
 
 function readKeywords(value: unknown): string {

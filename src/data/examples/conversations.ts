@@ -13,7 +13,7 @@ import {
   type RowValue,
   quoteValue,
 } from './fields';
-import { ASKING_FIELDS, SYSTEM_FIELDS, type Purpose, type RowPlan } from './formats';
+import { ASKING_FIELDS, MESSAGE_LISTS, SYSTEM_FIELDS, type Purpose, type RowPlan } from './formats';
 import { readMessages, type Messages } from './messages';
 
 export interface ReadConversation {
@@ -97,11 +97,24 @@ function readPair(row: RowValue, plan: RowPlan, purpose: Purpose, leftOut: LeftO
   const asked = prompted?.list ?? readPromptText(row, plan);
   if (purpose === 'ask' || answer === undefined) return { list: asked, untrained: [], isMarked: false };
   const answered = readAnswer(row, answer, purpose, leftOut);
+  addReasoning(row, answered.list, plan.readBy);
   // Only the completion is trained, as in TRL: answers in the prompt are context.
   const context = asked.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
   const untrained = [...context, ...answered.untrained.map((place) => place + asked.length)];
   const isMarked = answered.isMarked || prompted?.isMarked === true;
   return { list: [...asked, ...answered.list], untrained, isMarked };
+}
+
+/** The thoughts before an answer, from a column of their own. */
+function addReasoning(row: RowValue, answers: Message[], readBy: string): void {
+  const reasoning = textOf(row, 'reasoning_content') ?? '';
+  if (reasoning.trim() === '') return;
+  const place = answers.findIndex(({ role }) => role === 'assistant');
+  const own = answers[place]?.['reasoning_content'];
+  if (place < 0 || (own !== undefined && own !== reasoning)) {
+    throw unusable(`has reasoning_content beside ${readBy}, where it has no place: put it there, or take it out`);
+  }
+  answers[place] = { ...answers[place]!, reasoning_content: reasoning };
 }
 
 /** The context, a blank line, then what is asked; an Alpaca input on the line after its instruction. */
@@ -140,7 +153,10 @@ export function checkOtherPrompts(row: RowValue, plan: RowPlan, texts: () => rea
     const matters =
       kind === 'messages'
         ? name === 'context'
-        : ASKING_FIELDS.has(name) || (kind === 'text' && SYSTEM_FIELDS.includes(name));
+        : ASKING_FIELDS.has(name) ||
+          (kind === 'text'
+            ? SYSTEM_FIELDS.includes(name)
+            : MESSAGE_LISTS.includes(name) && typeof row[name] === 'string');
     if (matters) checkHeld(row, name, texts(), plan.readBy);
     if (name === 'history' && row[name] !== '')
       throw unusable(`has a history beside ${plan.readBy}, where it has no place: put it there`);

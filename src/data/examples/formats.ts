@@ -4,7 +4,7 @@ import type { DatasetFormat } from '../example';
 import { listNames } from '../left-out';
 import { marksRow, mayRefuse, refusedAlone } from './refusals';
 import { TOKEN_FIELDS } from './tokens';
-import type { RowValue } from './fields';
+import { setOwn, type RowValue } from './fields';
 
 /** A format: the fields that a row must have, and those that it may have. */
 export interface FormatRule {
@@ -23,12 +23,14 @@ export const SYSTEM_FIELDS = ['system', 'system_prompt', 'system_message'];
 /** What a chat template gets beside messages. */
 const TEMPLATE_FIELDS = ['tools', 'functions', 'documents', 'chat_template_kwargs'];
 
-const MESSAGE_LISTS = ['messages', 'conversations', 'conversation', 'dialogue', 'dialog', 'chat'];
+/** Fields with a conversation; some datasets have it there as a plain text, which is no list of messages. */
+export const MESSAGE_LISTS = ['messages', 'conversations', 'conversation', 'dialogue', 'dialog', 'chat'];
 
 /** What is asked and what is answered, the commoner pair first. */
 const PAIRS: readonly (readonly [DatasetFormat, string, string])[] = [
   ['alpaca', 'instruction', 'output'],
   ['prompt-completion', 'prompt', 'completion'],
+  ['question-answer', 'question', 'solution'],
   ['question-answer', 'question', 'answer'],
   ['alpaca', 'instruction', 'response'],
   ['alpaca', 'instruction', 'completion'],
@@ -44,14 +46,20 @@ const PAIRS: readonly (readonly [DatasetFormat, string, string])[] = [
   ['prompt-completion', 'query', 'response'],
   ['prompt-completion', 'query', 'answer'],
   ['prompt-completion', 'query', 'output'],
+  ['prompt-completion', 'query', 'answers'],
   ['question-answer', 'problem', 'solution'],
+  ['question-answer', 'problem', 'generated_solution'],
   ['question-answer', 'problem', 'answer'],
+  ['question-answer', 'question', 'generated_solution'],
   ['prompt-completion', 'inputs', 'targets'],
   ['prompt-completion', 'input', 'output'],
   ['prompt-completion', 'input', 'response'],
   ['prompt-completion', 'input', 'completion'],
   ['prompt-completion', 'input', 'answer'],
   ['prompt-completion', 'input', 'target'],
+  ['prompt-completion', 'user', 'assistant'],
+  ['prompt-completion', 'message_1', 'message_2'],
+  ['prompt-completion', 'context', 'response'],
 ];
 
 /**
@@ -73,7 +81,7 @@ const RULES: readonly FormatRule[] = [
     answer,
     uses: [
       ...(main === 'instruction' ? ['input'] : []),
-      ...['context', 'history'],
+      ...['context', 'history', 'reasoning_content'].filter((name) => name !== main),
       ...SYSTEM_FIELDS,
       ...TEMPLATE_FIELDS,
     ],
@@ -87,10 +95,15 @@ const UNANSWERED: readonly FormatRule[] = [...new Set(PAIRS.map(([, main]) => ma
   answer: undefined,
 }));
 
+/** A field that asks beside an `assistant`, and says whose a row is anywhere else. */
+const NAMES_SOMEBODY = 'user';
+
 const ANSWERS = [...new Set(PAIRS.map(([, , answer]) => answer))];
 
 /** Fields that ask, or that an answer needs to be understood: never left out unless the prompt holds their text. */
-export const ASKING_FIELDS: ReadonlySet<string> = new Set([...PAIRS.map(([, main]) => main), 'context']);
+export const ASKING_FIELDS: ReadonlySet<string> = new Set(
+  PAIRS.map(([, main]) => main).filter((name) => name !== NAMES_SOMEBODY),
+);
 
 /** Every field that some format uses. */
 const KNOWN: ReadonlySet<string> = new Set(
@@ -131,8 +144,8 @@ export class RowPlanner {
     for (const name of Object.keys(row)) {
       const value = row[name];
       if (value === null || (Array.isArray(value) && value.length === 0)) continue;
-      // Of the fields that choose a format, empty texts may be there to fill a table.
-      key += `${name.length}${value === '' ? '=' : ':'}${name}`;
+      // Of the fields that choose a format, empty texts may be there to fill a table, and others are no messages.
+      key += `${name.length}${value === '' ? '=' : isNoConversation(name, value) ? '!' : ':'}${name}`;
     }
     if (this.plans.has(key)) return this.plans.get(key);
     const made = this.make(row);
@@ -142,7 +155,7 @@ export class RowPlanner {
 
   private make(row: RowValue): RowPlan | undefined {
     const names = Object.keys(row).filter((name) => row[name] !== null && !isEmptyList(row[name]));
-    const filled = new Set(names.filter((name) => row[name] !== ''));
+    const filled = new Set(names.filter((name) => row[name] !== '' && !isNoConversation(name, row[name])));
     const present = new Set(names);
     const rules = this.purpose === 'train' ? [RULES] : [RULES, UNANSWERED];
     // A row of an instruction alone that has an empty output does have that format, if no other fits better.
@@ -167,13 +180,39 @@ function fits({ main, answer }: FormatRule, fields: ReadonlySet<string>): boolea
   return fields.has(main) && (answer === undefined || fields.has(answer));
 }
 
+/** Whether a field for messages has a text, or something else that holds none. */
+function isNoConversation(name: string, value: unknown): boolean {
+  if (!MESSAGE_LISTS.includes(name) || Array.isArray(value)) return false;
+  return typeof value !== 'string' || !value.trimStart().startsWith('[');
+}
+
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
 /** Whether an object has a field that a row would have. */
 export function hasRowField(value: RowValue): boolean {
-  return Object.keys(value).some((name) => KNOWN.has(name) || marksRow(name));
+  return Object.keys(value)
+    .map(plainName)
+    .some((name) => name !== NAMES_SOMEBODY && (KNOWN.has(name) || marksRow(name)));
+}
+
+function plainName(name: string): string {
+  return name.trim().toLowerCase();
+}
+
+/** The row with known fields by their plain names: `Question` and ` question` are `question`, where there is no other. */
+export function withPlainNames(row: RowValue): RowValue {
+  const renamed = new Map<string, string>();
+  for (const name of Object.keys(row)) {
+    const plain = plainName(name);
+    if (plain !== name && (KNOWN.has(plain) || mayRefuse(plain)) && !Object.hasOwn(row, plain))
+      renamed.set(name, plain);
+  }
+  if (renamed.size === 0 || new Set(renamed.values()).size < renamed.size) return row;
+  const plain: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(row)) setOwn(plain, renamed.get(name) ?? name, value);
+  return plain;
 }
 
 const EXPECTED = 'expected instruction/output, messages, prompt/completion, question/answer, text, or input_ids/labels';

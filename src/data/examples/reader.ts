@@ -4,7 +4,7 @@ import type { DatasetFormat, Example } from '../example';
 import type { DatasetRow } from '../rows';
 import { askedTexts, checkOtherPrompts, readConversation, unplacedFields } from './conversations';
 import { LeftOut, textOf, unusable, type RowValue } from './fields';
-import { describeMisfit, RowPlanner, type RowPlan } from './formats';
+import { describeMisfit, RowPlanner, withPlainNames, type RowPlan } from './formats';
 import { checkRefusal, mayRefuse, MEDIA_FIELDS } from './refusals';
 import { readTokenIds, readTokenRow } from './tokens';
 
@@ -16,7 +16,8 @@ export class ExampleReader {
   private rowCount = 0;
 
   /** @throws `bad-data` with the reason alone, where the row can't be used. */
-  read({ row, where, value }: DatasetRow): Example {
+  read({ row, where, value: written }: DatasetRow): Example {
+    const value = withPlainNames(written);
     const plan = planOf(this.planner, value);
     const ignored = plan.checked.filter((name) => !checkRefusal(value, name));
     const example = { row, where, ...this.readBody(value, plan) };
@@ -66,7 +67,8 @@ export class PromptReader {
   private readonly planner = new RowPlanner('ask');
 
   /** @throws `bad-data` with the reason alone, where the row has no prompt. */
-  read(value: RowValue): AskedRow {
+  read(row: RowValue): AskedRow {
+    const value = withPlainNames(row);
     const plan = planOf(this.planner, value);
     const leftOut = new LeftOut();
     MEDIA_FIELDS.forEach((name) => checkRefusal(value, name));
@@ -91,7 +93,8 @@ export class ConversationReader {
   private readonly planner = new RowPlanner('render');
 
   /** @throws `bad-data` with the reason alone, where the row has no conversation. */
-  read(value: RowValue): Conversation {
+  read(row: RowValue): Conversation {
+    const value = withPlainNames(row);
     const plan = planOf(this.planner, value);
     const { kind, main } = plan.rule;
     if (kind === 'tokens' || kind === 'text') {

@@ -84,7 +84,7 @@ describe('formats', () => {
 
 describe('a row that can not be used is left out with the reason', () => {
   it.each([
-    [{ question: 'q' }, /has no response: beside question one of answer, answers, .* is needed/],
+    [{ question: 'q' }, /has no response: beside question one of solution, answer, answers, .* is needed/],
     [{ question: 'q', answer: null }, /has no response/],
     [{ question: 'q', answer: ' \n' }, /has an empty answer/],
     [{ question: 'q', answer: 7 }, /must have text in answer, but has 7/],
@@ -151,6 +151,17 @@ describe('a row that can not be used is left out with the reason', () => {
       /has a system message among its messages and another in system/,
     ],
     [{ text: ' ' }, /has an empty text/],
+    [{ dialogue: 'A: hi', instruction: 'Sum up.', output: 'r' }, /has dialogue beside instruction and output/],
+    [{ dialogue: 'A: hi', summary: 'r' }, /must have a list of messages .* in dialogue, but has "A: hi"/],
+    [{ Prompt: 'p', Chosen: 'c', Rejected: 'r' }, /has chosen: a preference pair/],
+    [
+      {
+        prompt: 'p',
+        completion: [{ role: 'assistant', content: 'a', reasoning_content: 'x' }],
+        reasoning_content: 'y',
+      },
+      /has reasoning_content beside prompt and completion/,
+    ],
     [{ input_ids: [1, 2], labels: [1] }, /has 2 input_ids, but 1 labels/],
     [{ input_ids: [1, -5] }, /has a negative id in input_ids, at position 2/],
     [{ input_ids: [1, 2], labels: [1, -5] }, /has the label -5 at position 2/],
@@ -237,6 +248,24 @@ describe('what a row means', () => {
     [{ messages: [], instruction: 'p', output: 'r' }, turns('p', 'r')],
     [{ problem: 'p', solution: 'r', answer: '3' }, turns('p', 'r')],
     [{ inputs: 'p', targets: 'r' }, turns('p', 'r')],
+    [{ question: 'p', solution: 'r', answer: '3' }, turns('p', 'r')],
+    [{ problem: 'p', generated_solution: 'r', expected_answer: '3' }, turns('p', 'r')],
+    [{ user: 'p', assistant: 'r' }, turns('p', 'r')],
+    [{ message_1: 'p', message_2: 'r', 'topic;': 't' }, turns('p', 'r')],
+    [{ Context: 'p', Response: 'r' }, turns('p', 'r')],
+    [{ Instruction: 'p', ' Input ': 'x', OUTPUT: 'r' }, turns('p\nx', 'r')],
+    [{ dialogue: 'A: hi', instruction: 'Sum up:\nA: hi', output: 'r' }, turns('Sum up:\nA: hi', 'r')],
+    [
+      { question: 'p', answer: 'r', reasoning_content: 'hm' },
+      [turns('p', '')[0], { ...turns('', 'r')[1], reasoning_content: 'hm' }],
+    ],
+    [
+      { query: 'p', tools: [{ name: 'f' }], answers: '[{"name": "f", "arguments": {"a": 1}}]' },
+      [
+        turns('p', '')[0],
+        { ...turns('', '')[1], tool_calls: [{ type: 'function', function: { name: 'f', arguments: { a: 1 } } }] },
+      ],
+    ],
     [
       {
         conversation: [

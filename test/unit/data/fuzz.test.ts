@@ -148,8 +148,12 @@ async function lostFields(row: Row, model: Model, outcome: Outcome): Promise<str
   return lost;
 }
 
-function namesField(notice: string, name: string): boolean {
-  return /^\w+$/.test(name) ? new RegExp(`(?<!\\w)${name}(?!\\w)`).test(notice) : notice.includes(name.slice(0, 20));
+/** Fields are named as they are read: `question` for ` Question`. */
+function namesField(notice: string, field: string): boolean {
+  const name = field.trim().toLowerCase();
+  return /^\w+$/.test(name)
+    ? new RegExp(`(?<!\\w)${name}(?!\\w)`, 'i').test(notice)
+    : notice.toLowerCase().includes(name.slice(0, 20));
 }
 
 function isSame(a: Exclude<Outcome, { reason: string }>, b: Exclude<Outcome, { reason: string }>): boolean {
