@@ -52,7 +52,7 @@ export function dataFolder() {
     writeFileSync(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
     return folder;
   };
-  return { rowsFile, textModel, remove: () => rmSync(root, { recursive: true }) };
+  return { root, rowsFile, textModel, remove: () => rmSync(root, { recursive: true }) };
 }
 
 /** What `data show --json` prints: the rows, and what there is to say of them. */

@@ -1,11 +1,12 @@
 /** `graft data` and `graft tokens`: rows as the model reads them, with neither weights nor a GPU. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { field, hasField } from '../../support/field';
 import { dataFolder, show } from './data-support';
 import { jsonLines, runHere } from './support';
 
-const { rowsFile, textModel, remove } = dataFolder();
+const { root, rowsFile, textModel, remove } = dataFolder();
 afterAll(remove);
 
 describe.skipIf(!hasField)('rows from the field', () => {
