@@ -2,15 +2,13 @@
 import type { Message } from '../../core/text';
 import { checkDepth, fieldOf, isObject, unusable, type LeftOut, type RowValue, quoteValue } from './fields';
 import type { Purpose } from './formats';
-import { readMessages, type Messages } from './messages';
+import { messagesIn, readMessages, type Messages } from './messages';
 
 /** The assistant's turns that answer a prompt. */
 export function readAnswer(row: RowValue, name: string, purpose: Purpose, leftOut: LeftOut): Messages {
   const value = fieldOf(row, name);
-  if (Array.isArray(value) && value.some(isObject)) return readMessages(value, name, purpose, leftOut);
-  if (isObject(value) && (fieldOf(value, 'role') ?? fieldOf(value, 'from')) !== undefined) {
-    return readMessages([value], name, purpose, leftOut);
-  }
+  const messages = messagesIn(value);
+  if (messages?.some(isObject)) return readMessages(messages, name, purpose, leftOut);
   const calls = name === 'answers' ? readCalls(row, value) : undefined;
   if (calls) return { list: [{ role: 'assistant', content: '', tool_calls: calls }], untrained: [], isMarked: false };
   const text = name === 'answer_keywords' ? readKeywords(value) : readText(value, name, leftOut);

@@ -14,7 +14,7 @@ import {
   quoteValue,
 } from './fields';
 import { ASKING_FIELDS, MESSAGE_LISTS, SYSTEM_FIELDS, type Purpose, type RowPlan } from './formats';
-import { readMessages, type Messages } from './messages';
+import { messagesIn, readMessages, type Messages } from './messages';
 
 export interface ReadConversation {
   readonly conversation: Conversation;
@@ -41,7 +41,7 @@ export function readConversation(row: RowValue, plan: RowPlan, purpose: Purpose,
     while (list.at(-1)?.role === 'assistant') list.pop();
     if (list.length === 0) throw unusable('has no message to answer');
   }
-  const isText = rule.kind === 'pair' && list.length === 1 && typeof fieldOf(row, rule.main) === 'string';
+  const isText = rule.kind === 'pair' && list.length === 1 && !messagesIn(fieldOf(row, rule.main));
   return {
     conversation: { messages: list, ...readTemplateFields(row, purpose, leftOut) },
     untrained,
@@ -92,8 +92,8 @@ function withSystem({ system, systemName, history }: Opening, list: readonly Mes
 
 function readPair(row: RowValue, plan: RowPlan, purpose: Purpose, leftOut: LeftOut): Messages {
   const { main, answer } = plan.rule;
-  const prompt = fieldOf(row, main);
-  const prompted = Array.isArray(prompt) ? readMessages(prompt, main, purpose, leftOut) : undefined;
+  const prompt = messagesIn(fieldOf(row, main));
+  const prompted = prompt && readMessages(prompt, main, purpose, leftOut);
   const asked = prompted?.list ?? readPromptText(row, plan);
   if (purpose === 'ask' || answer === undefined) return { list: asked, untrained: [], isMarked: false };
   const answered = readAnswer(row, answer, purpose, leftOut);
@@ -136,7 +136,7 @@ function contextOf(row: RowValue): string {
 
 /** Columns of the row's own format that have no place beside a prompt of messages. */
 export function unplacedFields(row: RowValue, { rule }: RowPlan): string[] {
-  if (rule.kind !== 'pair' || !Array.isArray(fieldOf(row, rule.main))) return [];
+  if (rule.kind !== 'pair' || !messagesIn(fieldOf(row, rule.main))) return [];
   return ['context', 'input', 'history'].filter(
     (name) => rule.uses.includes(name) && (fieldOf(row, name) ?? '') !== '',
   );

@@ -99,6 +99,14 @@ export function readMessages(field: unknown, name: string, purpose: Purpose, lef
   return { list, untrained, isMarked: untrained.length > 0 };
 }
 
+/** The messages of a prompt or an answer that may be a text: a list, one message, or either as JSON text. */
+export function messagesIn(value: unknown): readonly unknown[] | undefined {
+  if (Array.isArray(value)) return value as unknown[];
+  const list: unknown = typeof value === 'string' ? parseList(value) : [value];
+  const isMessage = (item: unknown) => isObject(item) && firstOf(item, ROLE_NAMES) !== undefined;
+  return Array.isArray(list) && list.length > 0 && list.every(isMessage) ? list : undefined;
+}
+
 /** A list that a table holds as JSON text; anything else as it is. */
 function parseList(text: string): unknown {
   if (!text.trimStart().startsWith('[')) return text;

@@ -244,6 +244,12 @@ describe('what a row means', () => {
     ],
     [{ conversations: ['a', 'b', 'c', 'd'] }, [...turns('a', 'b'), ...turns('c', 'd')]],
     [{ prompt: turns('p', '').slice(0, 1), completion: 'c' }, turns('p', 'c')],
+    [{ prompt: turns('p', '')[0], completion: turns('', 'c')[1] }, turns('p', 'c')],
+    [
+      { prompt: JSON.stringify(turns('p', '').slice(0, 1)), completion: JSON.stringify(turns('', 'c').slice(1)) },
+      turns('p', 'c'),
+    ],
+    [{ prompt: '[1, 2]', completion: '[{"a": 1}]' }, turns('[1, 2]', '[{"a": 1}]')],
     [{ prompt: 'p', completion: { role: 'assistant', content: 'c' } }, turns('p', 'c')],
     [{ messages: [], instruction: 'p', output: 'r' }, turns('p', 'r')],
     [{ problem: 'p', solution: 'r', answer: '3' }, turns('p', 'r')],
