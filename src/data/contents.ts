@@ -10,12 +10,36 @@ export interface ContentPlace {
 }
 
 /**
- * Unicode's noncharacters tag both ends of each content: a digit for each hexadecimal one of the message's place, closed
- * by a character that no digit is. Text that means something has none of them.
+ * What tags both ends of each content: a digit for each hexadecimal one of the message's place, closed by a character
+ * that no digit is.
  */
-const [START, END, CLOSE, DIGITS] = ['\ufdd0', '\ufdd1', '\ufdd2', 0xfdd3] as const;
-const TAG = /([\ufdd0\ufdd1])([\ufdd3-\ufde2]+)\ufdd2/g;
-const NONCHARACTER = /[\ufdd0-\ufdef]/;
+interface Tags {
+  readonly start: string;
+  readonly end: string;
+  readonly close: string;
+  /** The character of the digit 0; the others follow it. */
+  readonly zero: number;
+  readonly pattern: RegExp;
+}
+
+/** Unicode's noncharacters, which no text that means something has, then private ones. */
+const TAGS = [0xfdd0, 0xe000, 0xe400, 0xf000].map((first): Tags => {
+  const [start = '', end = '', close = '', zero = '', last = ''] = [0, 1, 2, 3, 18].map((i) =>
+    String.fromCharCode(first + i),
+  );
+  return {
+    start,
+    end,
+    close,
+    zero: first + 3,
+    pattern: new RegExp(`([${start}${end}])([${zero}-${last}]+)${close}`, 'g'),
+  };
+});
+
+/** Tags of which the text has no character. */
+function chooseTags(text: string): Tags | undefined {
+  return TAGS.find(({ start, zero }) => !new RegExp(`[${start}-${String.fromCharCode(zero + 15)}]`).test(text));
+}
 
 /**
  * One place for each message, in their order. The contents are rendered a second time with tags at their ends; a
@@ -30,13 +54,14 @@ function locateByTags(
   template: ChatTemplate,
   rendered: string,
 ): ContentPlace[] | undefined {
-  if (NONCHARACTER.test(rendered)) return undefined;
+  const tags = chooseTags(rendered);
+  if (!tags) return undefined;
   const messages = conversation.messages.map((message, i) => {
     const content = contentOf(message);
     const core = content.trim();
     if (core === '') return message;
     const from = content.indexOf(core);
-    const tagged = tag(START, i) + core + tag(END, i);
+    const tagged = tag(tags, tags.start, i) + core + tag(tags, tags.end, i);
     return { ...message, content: content.slice(0, from) + tagged + content.slice(from + core.length) };
   });
   let text: string;
@@ -48,23 +73,23 @@ function locateByTags(
   const places = conversation.messages.map((): { start?: number; end?: number } => ({}));
   let plain = '';
   let read = 0;
-  for (const found of text.matchAll(TAG)) {
+  for (const found of text.matchAll(tags.pattern)) {
     plain += text.slice(read, found.index);
     read = found.index + found[0].length;
-    const place = places[placeOf(found[2]!)];
+    const place = places[placeOf(tags, found[2]!)];
     // Where a content is shown more than once, the last one is in the message's own turn.
-    if (place) place[found[1] === START ? 'start' : 'end'] = plain.length;
+    if (place) place[found[1] === tags.start ? 'start' : 'end'] = plain.length;
   }
   return plain + text.slice(read) === rendered ? places : undefined;
 }
 
-function tag(kind: string, place: number): string {
-  const digits = [...place.toString(16)].map((digit) => String.fromCharCode(DIGITS + parseInt(digit, 16)));
-  return kind + digits.join('') + CLOSE;
+function tag({ close, zero }: Tags, kind: string, place: number): string {
+  const digits = [...place.toString(16)].map((digit) => String.fromCharCode(zero + parseInt(digit, 16)));
+  return kind + digits.join('') + close;
 }
 
-function placeOf(digits: string): number {
-  return parseInt([...digits].map((digit) => (digit.charCodeAt(0) - DIGITS).toString(16)).join(''), 16);
+function placeOf({ zero }: Tags, digits: string): number {
+  return parseInt([...digits].map((digit) => (digit.charCodeAt(0) - zero).toString(16)).join(''), 16);
 }
 
 /** Each content is the first of its wording after the one before; a system message may stand anywhere. */

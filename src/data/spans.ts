@@ -297,7 +297,7 @@ function findOpenEnd(
   let end = 0;
   while (end < alone.length && alone[end] === ids[end]) end++;
   // A template may show an answer in another way where it is the last.
-  if (end <= at(start).before) return content;
+  if (end <= at(start).before || end < at(contentEnd ?? start).before) return content;
   tails.set(next.role, ids.slice(content, end));
   return end;
 }

@@ -81,29 +81,50 @@ export class TurnStarts {
    */
   private findByAnswer(turn: number, prompt: string): TurnStart | undefined {
     const { whole, contents } = this;
-    const before = contents.slice(0, turn).findLast(({ end }) => end !== undefined)?.end ?? 0;
+    const before = turn === 0 ? 0 : contents[turn - 1]?.end;
     const { start: place, end } = contents[turn] ?? {};
-    const answer = contentOf(this.conversation.messages[turn]).trim();
-    const shared = commonPrefix(prompt, whole);
-    if (before <= shared) {
-      const opening = Math.min(shared, place ?? shared, this.measureOpening(turn) ?? shared);
-      const isShown = answer === '' || (end !== undefined && end >= opening);
-      return isShown ? this.mismatchAt(opening, prompt) : undefined;
+    if (before === undefined) {
+      const start = this.startBehindHidden(turn, prompt);
+      return start === undefined ? undefined : this.mismatchAt(start, prompt);
     }
-    if (place === undefined ? answer !== '' : place < before) return undefined;
-    const start = this.startAfter(turn, prompt, before) ?? place;
-    return start === undefined ? undefined : this.mismatchAt(start, prompt);
+    const lead = this.measureLead(turn, prompt);
+    const agreed = before + commonPrefix(lead, whole.slice(before, before + lead.length));
+    const start = Math.min(agreed, place ?? agreed, this.measureOpening(turn) ?? agreed);
+    const hasNone = contentOf(this.conversation.messages[turn]).trim() === '';
+    const isAfter = start >= before && (hasNone || (end ?? -1) >= start);
+    return isAfter ? this.mismatchAt(start, prompt) : undefined;
   }
 
-  /** Where the prompt's words after the message before end in the whole, as far as it has them and no answer begins. */
-  private startAfter(turn: number, prompt: string, before: number): number | undefined {
-    const { whole, contents } = this;
-    const question = contentOf(this.conversation.messages[turn - 1]).trim();
-    const asked = question === '' ? -1 : prompt.lastIndexOf(question);
-    if (asked < 0) return undefined;
-    const lead = prompt.slice(asked + question.length);
+  /** Behind a message of which nothing is shown: where the opening of an answer, or what the template shows for one, ends. */
+  private startBehindHidden(turn: number, prompt: string): number | undefined {
+    const { whole, contents, conversation } = this;
     const place = contents[turn]?.start;
-    return Math.min(place ?? whole.length, before + commonPrefix(lead, whole.slice(before, before + lead.length)));
+    const opening = Math.min(this.measureOpening(turn) ?? Infinity, place ?? Infinity);
+    const before = contents.slice(0, turn).findLast(({ end }) => end !== undefined)?.end ?? 0;
+    if (opening === Infinity || opening < before) return undefined;
+    const closed = this.render(conversation.messages.slice(0, turn), false);
+    const lead = prompt.startsWith(closed) ? prompt.slice(closed.length) : '';
+    const at = lead === '' ? -1 : whole.slice(before, opening).lastIndexOf(lead);
+    return at < 0 ? opening : before + at + lead.length;
+  }
+
+  /** What follows the message before in the prompt of an answer: the prompt itself of a conversation's first message. */
+  private measureLead(turn: number, prompt: string): string {
+    if (turn === 0) return prompt;
+    const messages = this.conversation.messages.slice(0, turn);
+    const question = messages[turn - 1]!;
+    const content = contentOf(question);
+    const core = content.trimEnd();
+    try {
+      const probed = { ...question, content: core + PROBE + content.slice(core.length) };
+      const shown = this.render([...messages.slice(0, -1), probed], true);
+      const at = shown.lastIndexOf(PROBE);
+      if (at >= 0 && prompt.endsWith(shown.slice(at + 1))) return shown.slice(at + 1);
+    } catch {
+      // A template may refuse a content for what it is.
+    }
+    const asked = prompt.lastIndexOf(content.trim());
+    return asked < 0 ? '' : prompt.slice(asked + content.trim().length);
   }
 
   /** Characters up to the answer in how the template shows one, if the whole begins so. */

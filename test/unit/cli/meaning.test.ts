@@ -269,6 +269,26 @@ describe('answers that a template cuts, or trains in another context than it ask
     expect((await read(rowPerAnswer(row), textModel(moving))).notices).toEqual([]);
   });
 
+  test('behind a message of which nothing is shown, and behind a text that the system says too', async () => {
+    const behind = { messages: [user('a'), assistant('</think>'), assistant('b')] };
+    const shown = await read([behind], textModel(cut('not loop.last') + PROMPT));
+    expect(shown.marked).toEqual(['<|user|>a<|end|><|assistant|>⟦<|end|>⟧<|assistant|>⟦b<|end|>⟧']);
+    const moving =
+      "{% for m in messages if m.role != 'system' %}{{ '<|' + m.role + '|>' + (messages[0].content + '\\n' if loop.last and m.role == 'user' else '') + m.content + '<|end|>' }}{% endfor %}" +
+      PROMPT;
+    const same = await read([{ messages: [system('a'), user('a'), assistant('b')] }], textModel(moving));
+    expect(same.marked).toEqual(['<|user|>a<|end|><|assistant|>⟦b<|end|>⟧']);
+  });
+
+  test('noncharacters in the text', async () => {
+    const row = { messages: [user('a'), assistant('\ufdd0b'), user('<|end|>'), assistant('c\ufdd1')] };
+    const { marked, notices } = await read([row], textModel(TURNS));
+    expect(marked[0]).toMatch(
+      /^<\|user\|>a<\|end\|><\|assistant\|>⟦.*b<\|end\|>⟧<\|user\|><\|end\|><\|end\|><\|assistant\|>⟦c.*<\|end\|>⟧$/,
+    );
+    expect(notices).toEqual([]);
+  });
+
   test('an answer before its question is refused, not trained', async () => {
     const reversed = `{% for m in messages | reverse %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}${PROMPT}`;
     const { error } = await read([TALK], textModel(reversed));
