@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
+import { fileKind } from '../core/file-kinds';
 import { decodeUtf8, derivedSource, type FileSource } from '../core/store';
 import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
@@ -72,6 +73,17 @@ export async function datasetFile(name: string): Promise<DatasetFile> {
 
 /** Read as a stream: a socket or a terminal can't be opened by its path. */
 const STANDARD_INPUT: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
+
+/** The text of an input file. Throws `bad-file` for one that holds no text in UTF-8, and says what it is. */
+export async function readInputText(path: string, what: string): Promise<string> {
+  const bytes = await readInput(path, what);
+  try {
+    return decodeUtf8(bytes);
+  } catch {
+    const found = fileKind(bytes)?.what ?? 'is not UTF-8';
+    throw new GraftError('bad-file', `The ${what} ${path} ${found}; a text file in UTF-8 is expected.`);
+  }
+}
 
 /** The bytes of an input file, a pipe, or `-` for standard input. `what` is what the message calls it. */
 export async function readInput(path: string, what: string): Promise<Uint8Array> {
@@ -176,7 +188,7 @@ export async function runArgument(args: Arguments, defaultPath?: string): Promis
 /** The run of a run file, or the defaults without one, with what the flags change. */
 export async function runOverrides(args: Arguments, path: string | undefined): Promise<RunConfig> {
   refuseDataset(path);
-  const text = path === undefined ? '' : new TextDecoder().decode(await readInput(path, 'run file'));
+  const text = path === undefined ? '' : await readInputText(path, 'run file');
   const overrides: Record<string, string> = { ...args.overrides };
   for (const [flag, key] of Object.entries(SHORTHANDS)) {
     const value = args.text(flag);
@@ -194,8 +206,7 @@ async function readChatTemplate(run: RunConfig): Promise<RunConfig> {
   if (run.chat_template !== undefined) {
     throw new GraftError('bad-config', 'The run has both chat_template and chat_template_path: leave one of them out.');
   }
-  const bytes = await readInput(path, 'chat template');
-  return { ...rest, chat_template_path: undefined, chat_template: decodeUtf8(bytes) };
+  return { ...rest, chat_template_path: undefined, chat_template: await readInputText(path, 'chat template') };
 }
 
 /** The dataset of a run. Throws `bad-config` where it names none. */

@@ -52,6 +52,7 @@ const modules = v.union(
 const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
 const variables = v.record(v.string(VARIABLES), v.unknown(), VARIABLES);
 
+const SHARE = 'a number from 0 to 1';
 const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
 const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
 
@@ -67,7 +68,7 @@ const KEYS = {
   dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
   max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
   max_bad_rows: key(
-    fraction,
+    v.pipe(number(SHARE), v.minValue(0, SHARE), v.maxValue(1, SHARE)),
     0.1,
     'Rows that may be left out as unusable, as a fraction; with more the file is refused.',
   ),
@@ -203,7 +204,11 @@ export function parseRunConfig(
     const known = knownKey(found.replaceAll('-', '_'), 'The command line');
     given.set(known, readOverride(known, value));
   }
-  const config = KEY_NAMES.map((known) => [known, check(known, given.get(known) ?? KEYS[known].fallback, name)]);
+  const flags = new Set(Object.keys(overrides).map((found) => found.replaceAll('-', '_')));
+  const config = KEY_NAMES.map((known) => {
+    const where = flags.has(known) ? 'The command line' : name;
+    return [known, check(known, given.get(known) ?? KEYS[known].fallback, where)];
+  });
   return Object.fromEntries(config) as RunConfig;
 }
 
@@ -242,7 +247,7 @@ function readYaml(yamlText: string, name: string): Record<string, unknown> {
   if (typeof value !== 'object' || Array.isArray(value)) {
     throw new GraftError(
       'bad-config',
-      `${name} must be a list of keys with values (learning_rate: 2.0e-4), but is ${quote(value)}.`,
+      `${name} must be keys with values (learning_rate: 2.0e-4), but is ${quote(value)}.`,
     );
   }
   return value as Record<string, unknown>;

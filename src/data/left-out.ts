@@ -72,7 +72,10 @@ export function checkSkipped(
     ? ''
     : `, and max_bad_rows ${maxBadRows} allows no more than ${formatCount(Math.floor(maxBadRows * rowCount))}`;
   const count = all && rowCount === 1 ? 'its only row' : `${formatCount(skipped.length)} of ${rowsOf(rowCount)}`;
-  throw new GraftError('bad-data', `${fileName}: ${count} can't be used${limit}: ${describeSkipped(skipped)}.`);
+  throw new GraftError(
+    'bad-data',
+    `${fileName}: ${count} can't be used${limit}: ${describeSkipped(skipped)}.${all ? '' : ' Mend them, or raise max_bad_rows to leave them out.'}`,
+  );
 }
 
 function rowsOf(count: number): string {

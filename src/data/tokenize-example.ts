@@ -58,7 +58,7 @@ function tokenizeConversation(
   options: TokenizeOptions,
 ): CheckedExample {
   const { row, where } = example;
-  const rendering = attempt(where, () => renderConversation(example.conversation, template));
+  const rendering = attempt(example, () => renderConversation(example.conversation, template));
   const unshown = findUnshown(rendering, template);
   const essential = unshown.filter((part) => part.essential).map(({ what }) => what);
   if (essential.length > 0) {
@@ -77,7 +77,7 @@ function tokenizeConversation(
   }
   const findings: Finding[] = unshown.map(({ what }) => ({ kind: 'unshown', what }));
   const { inputIds, labels, answers } = options.assistantOnlyLoss
-    ? attempt(where, () => maskPrompts(example, rendering, tokenizer, template, options.maxLength))
+    ? attempt(example, () => maskPrompts(example, rendering, tokenizer, template, options.maxLength))
     : trainWhole(example, rendering, tokenizer, template, options.maxLength);
   for (const { kind, asked = '', trained = '' } of answers) {
     findings.push(kind === 'context' ? { kind, asked, trained } : { kind });
@@ -159,12 +159,14 @@ function withoutTokenizer(): GraftError {
 }
 
 /** What a template says of one row, with the row. */
-function attempt<T>(where: string, action: () => T): T {
+function attempt<T>({ where, conversation }: ConversationExample, action: () => T): T {
   try {
     return action();
   } catch (error) {
     if (!(error instanceof GraftError) || error.message.startsWith(where)) throw error;
-    throw new GraftError(error.code, `${where} can't be rendered: ${error.message}`, { cause: error });
+    const empty = conversation.messages.findIndex(({ content }) => typeof content !== 'string');
+    const hint = empty < 0 ? '' : ` Message ${empty + 1} has no text, which this template may need.`;
+    throw new GraftError(error.code, `${where} can't be rendered: ${error.message}${hint}`, { cause: error });
   }
 }
 

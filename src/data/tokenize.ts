@@ -16,7 +16,7 @@ import {
 
 export interface TokenizedDataset {
   readonly examples: readonly TokenizedExample[];
-  /** Rows that were cut to maxLength. */
+  /** Rows that are trained and were cut to maxLength. */
   readonly truncated: number;
   /** Rows left out: the template refuses them, or nothing to train on was left of them after the cut. */
   readonly skipped: readonly SkippedRow[];
@@ -66,7 +66,6 @@ export async function tokenizeDataset(
     }
     totals.longest = Math.max(totals.longest, whole.inputIds.length);
     const isCut = whole.inputIds.length > maxLength;
-    if (isCut) totals.truncated++;
     const kept = {
       row: whole.row,
       inputIds: isCut ? whole.inputIds.slice(0, maxLength) : whole.inputIds,
@@ -81,6 +80,7 @@ export async function tokenizeDataset(
       lost.push({ row: example.row, reason: `has nothing to train on within max_length ${maxLength}` });
       continue;
     }
+    if (isCut) totals.truncated++;
     totals.trainedTokens += trained;
     totals.totalTokens += kept.inputIds.length;
     examples.push(kept);

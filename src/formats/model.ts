@@ -6,6 +6,7 @@ import { parameters, type DecoderSpec } from '../core/spec';
 import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
 import type { WeightStream } from '../core/weights';
+import { refuseAdapter } from './adapter-folder';
 import { specFromConfig } from './families';
 import { readGenerationHints, type GenerationConfig } from './generation-config';
 import { hubLayout } from './gguf';
@@ -88,19 +89,6 @@ async function readConfig(source: FileSource): Promise<JsonObject> {
     throw new GraftError('not-found', `${source.name} has no config.json: it is no model folder in the Hub's layout.`);
   }
   return config;
-}
-
-/** Throws `not-found` for the folder of an adapter, and says what it is an adapter of. */
-async function refuseAdapter(source: FileSource): Promise<void> {
-  const adapter = await readObject(source, 'adapter_config.json').catch(() => undefined);
-  if (!adapter) return;
-  const base = adapter.get('base_model_name_or_path');
-  const named = typeof base === 'string' && base !== '' ? base : 'MODEL';
-  throw new GraftError(
-    'not-found',
-    `${source.name} is an adapter${named === 'MODEL' ? '' : ` of ${named}`} and no model: open its base model and give ` +
-      `the folder as the adapter, --model ${named} --adapter ${source.name}.`,
-  );
 }
 
 async function readHeaders(source: FileSource): Promise<SafetensorsHeader[]> {

@@ -2,6 +2,7 @@
 import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
+import { refuseAdapter } from './adapter-folder';
 import { readGenerationHints } from './generation-config';
 import { hubLayout } from './gguf';
 import { readObject, type JsonObject } from './json';
@@ -35,6 +36,7 @@ export async function openTextModel(folder: FileSource): Promise<HubText> {
   const hints = await readGenerationHints(source, config, vocabSize ?? Infinity);
   const text = await openText(source, hints.eosIds);
   if (!text) {
+    await refuseAdapter(source);
     throw new GraftError(
       'not-found',
       `${source.name} has no tokenizer.json: put the one of the model beside its other files.`,

@@ -19,4 +19,5 @@ export type { ModelCache } from './steps/cached-weights';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
 export { openShape, weightStorage, type ShapedModel, type WeightStorage } from './steps/options';
 export { readFinished } from './steps/outputs';
+export { promptNotices } from './steps/prompt-notices';
 export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';

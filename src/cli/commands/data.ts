@@ -1,8 +1,7 @@
 import type { RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
 import type { ExampleView } from '../../core/events';
-import { formatCount } from '../../core/format';
-import { nearest } from '../../core/nearest';
+import { formatCount, plural } from '../../core/format';
 import type { HubText } from '../../formats/text-model';
 import { exampleView, readData, renderRows, type ReadData } from '../../recipes';
 import type { Command } from '../command';
@@ -23,26 +22,28 @@ export const data: Command = {
     flags: {
       model: { ...MODEL_FLAG, help: `${MODEL_FLAG.help}; tokenizer and template are enough` },
       run: { value: 'RUN.yaml', help: 'the run whose settings hold' },
-      rows: { value: 'FROM-TO', help: 'show these rows of the file only' },
+      data: { value: 'FILE', help: 'the dataset, where FILE does not name it' },
+      rows: { value: 'ROWS', help: 'show these rows of the file only: 1-5, 3, or 3,8-10' },
       'generation-prompt': { help: 'render: with what the template puts before an answer that is asked for' },
     },
   },
   async run(args, terminal, signal) {
-    const [action, path] = args.positionals;
+    const [action, file] = args.positionals;
     const known = ACTIONS.find((name) => name === action);
     if (!known) {
-      const meant = action === undefined ? 'show' : nearest(action, ACTIONS);
+      const meant = action?.startsWith('r') ? 'render' : 'show';
       throw new GraftError('bad-config', `Write graft data ${meant} FILE --model MODEL: show or render comes first.`);
     }
-    if (path === undefined)
-      throw new GraftError('bad-config', `Name a dataset: graft data ${known} FILE --model MODEL.`);
     const isChosen = rowFilter(args.text('rows'));
     const run = await runOverrides(args, args.text('run'));
+    const path = file ?? run.dataset;
+    if (path === undefined)
+      throw new GraftError('bad-config', `Name a dataset: graft data ${known} FILE --model MODEL.`);
     const name = args.has('model') || !args.has('run') ? modelName(args) : run.model_name_or_path;
     const model = await openRunText(name, run, (line) => terminal.say(line), signal);
-    const file = await datasetFile(path);
+    const dataset = await datasetFile(path);
     if (known === 'render') {
-      const rendered = await renderRows(run, modelOf(model), file, args.has('generation-prompt'));
+      const rendered = await renderRows(run, modelOf(model), dataset, args.has('generation-prompt'));
       for (const row of rendered.filter((item) => isChosen(item.row))) {
         terminal.emit(row);
         terminal.print(
@@ -52,9 +53,11 @@ export const data: Command = {
       return;
     }
     const progress = (rows: number, total: number) => terminal.bar(rows / total, `${rows}/${total} rows`);
-    const read = await readData(run, modelOf(model), file, progress, signal);
+    const read = await readData(run, modelOf(model), dataset, progress, signal);
     terminal.hideBar();
-    for (const example of read.tokenized.examples.filter(({ row }) => isChosen(row))) {
+    const chosen = read.tokenized.examples.filter(({ row }) => isChosen(row));
+    if (chosen.length === 0) terminal.say(`None of the rows that are trained is among --rows ${args.text('rows')}.`);
+    for (const example of chosen) {
       showRow(exampleView(example, model.tokenizer), example.labels, terminal);
     }
     showSummary(read, model, run, terminal);
@@ -92,9 +95,9 @@ function showSummary(read: ReadData, model: HubText, run: RunConfig, terminal: T
   for (const notice of notices) terminal.print(`• ${notice}\n`);
   const { examples, trainedTokens, totalTokens, longest, truncated } = tokenized;
   terminal.print(
-    `${formatCount(examples.length)} rows of ${dataset.format}: ${formatCount(totalTokens)} tokens, ${formatCount(trainedTokens)} of ` +
-      `them trained; the longest row has ${formatCount(longest)}` +
-      `${truncated > 0 ? `, ${formatCount(truncated)} are cut to max_length ${run.max_length}` : ''}\n`,
+    `${plural(examples.length, 'row')} of ${dataset.format}: ${plural(totalTokens, 'token')}, ${formatCount(trainedTokens)} of ` +
+      `them trained; the longest row of the file has ${formatCount(longest)}` +
+      `${truncated > 0 ? `, ${formatCount(truncated)} ${truncated === 1 ? 'is' : 'are'} cut to max_length ${run.max_length}` : ''}\n`,
   );
 }
 

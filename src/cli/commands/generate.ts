@@ -5,6 +5,7 @@ import type { HubModel } from '../../formats/model';
 import {
   contextFor,
   openGenerator,
+  promptNotices,
   readPrompts,
   textPrompt,
   type Generation,
@@ -17,7 +18,7 @@ import { FolderStore } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
 import { CACHE_FLAGS, folderCache } from '../model-cache';
-import { adapterArgument, storageArgument, readInput } from '../sources';
+import { adapterArgument, readInput, samePath, storageArgument } from '../sources';
 import type { Terminal } from '../terminal';
 
 const DEFAULT_NEW_TOKENS = 256;
@@ -64,7 +65,7 @@ export const generate: Command = {
       prompt: { value: 'TEXT', help: "a user's message" },
       system: { value: 'TEXT', help: 'the system message before it' },
       input: { value: 'FILE', help: 'rows as train reads them: messages, prompt, question, instruction, input_ids …' },
-      output: { value: 'FILE', help: 'where the rows go with their answers, instead of standard output' },
+      output: { value: 'FILE', help: 'where the rows go with their answers (output), instead of standard output' },
       raw: { help: 'go on with the text as it stands, without the chat template' },
       'batch-size': { value: 'N', help: 'prompts answered at once (1)' },
       ...GENERATION_FLAGS,
@@ -78,6 +79,7 @@ export const generate: Command = {
     const storage = await storageArgument(args);
     const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);
     const options = generationOptions(args, model);
+    promptNotices(model.template, prompts).forEach((notice) => terminal.say(notice));
     const contextLength =
       args.number('context', { least: 2, whole: true }) ?? contextFor(model, prompts, options.maxNewTokens);
     const batchSize = Math.min(args.number('batch-size', { least: 1, whole: true }) ?? 1, rows.length);
@@ -110,14 +112,20 @@ async function promptRows(args: Arguments): Promise<PromptRow[]> {
   if ((text === undefined) === (input === undefined)) {
     throw new GraftError('bad-config', 'Give either --prompt TEXT or --input FILE.');
   }
+  const output = args.text('output');
+  if (input !== undefined && output !== undefined && samePath(input, output)) {
+    throw new GraftError('bad-config', `--output ${output} is the input itself: name another file for the answers.`);
+  }
   if (input !== undefined) return readPrompts(basename(input), await readInput(input, 'input file'), args.has('raw'));
-  if (args.has('output'))
+  if (output !== undefined)
     throw new GraftError('bad-config', '--output goes with --input; the answer to --prompt is printed.');
   return [{ prompt: textPrompt(text!, args.has('raw'), args.text('system')), row: {} }];
 }
 
+/** A row with its answer in `output`; an answer that it had there is kept as `reference_output`. */
 function answerRow(row: object, { text, ids, finish, promptTokens }: Generation): object {
-  return { ...row, output: text, output_ids: ids, finish_reason: finish, prompt_tokens: promptTokens };
+  const own = Object.hasOwn(row, 'output') ? { reference_output: (row as { output: unknown }).output } : {};
+  return { ...row, ...own, output: text, output_ids: ids, finish_reason: finish, prompt_tokens: promptTokens };
 }
 
 /** The rows of the input with their answers: to a file when all are there, or to standard output as they come. */

@@ -1,12 +1,11 @@
 import { basename } from 'node:path';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
-import { decodeUtf8 } from '../../core/store';
 import { openTextModel } from '../../formats/text-model';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { MODEL_FLAG, modelName } from '../loading';
-import { modelSource, readInput } from '../sources';
+import { modelSource, readInputText } from '../sources';
 
 export const tokens: Command = {
   name: 'tokens',
@@ -42,7 +41,7 @@ async function readTexts(args: Arguments): Promise<readonly string[]> {
   }
   if (input === undefined) return args.positionals;
   const name = basename(input);
-  const lines = decodeUtf8(await readInput(input, 'input file')).split(/\r\n|\n|\r/);
+  const lines = (await readInputText(input, 'input file')).split(/\r\n|\n|\r/);
   return lines.flatMap((line, i) => (line.trim() === '' ? [] : [textOf(line, `${name}, line ${i + 1}`)]));
 }
 

@@ -1,12 +1,12 @@
 /** One row after another to examples, and what there is to say of all of them. */
 import type { Conversation } from '../../core/text';
-import type { DatasetFormat, Example } from '../example';
+import { IGNORED, type DatasetFormat, type Example } from '../example';
 import type { DatasetRow } from '../rows';
 import { askedTexts, checkOtherPrompts, readConversation, unplacedFields } from './conversations';
-import { LeftOut, textOf, unusable, type RowValue } from './fields';
+import { fieldOf, LeftOut, textOf, unusable, type RowValue } from './fields';
 import { describeMisfit, RowPlanner, withPlainNames, type RowPlan } from './formats';
 import { checkRefusal, mayRefuse, MEDIA_FIELDS } from './refusals';
-import { readTokenIds, readTokenRow } from './tokens';
+import { readTokenPrompt, readTokenRow } from './tokens';
 
 /** Reads rows as they are trained on. */
 export class ExampleReader {
@@ -42,7 +42,13 @@ export class ExampleReader {
 
   private readBody(value: RowValue, plan: RowPlan) {
     const { kind, main } = plan.rule;
-    if (kind === 'tokens') return { kind, ...readTokenRow(value) } as const;
+    if (kind === 'tokens') {
+      const tokens = readTokenRow(value);
+      if (tokens.labels.every((label) => label !== IGNORED) && fieldOf(value, 'labels') === undefined) {
+        this.leftOut.remark('Rows of input_ids without labels are trained whole, prompts included.');
+      }
+      return { kind, ...tokens } as const;
+    }
     if (kind === 'text') {
       const text = textOf(value, main) ?? '';
       if (text.trim() === '') throw unusable('has an empty text');
@@ -74,8 +80,7 @@ export class PromptReader {
     MEDIA_FIELDS.forEach((name) => checkRefusal(value, name));
     const { kind, main } = plan.rule;
     if (kind === 'tokens') {
-      const { inputIds, start, end } = readTokenIds(value);
-      return { kind, inputIds: inputIds.slice(start, end) };
+      return { kind, inputIds: readTokenPrompt(value) };
     }
     if (kind === 'text') {
       const text = textOf(value, main) ?? '';

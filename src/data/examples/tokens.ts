@@ -32,8 +32,19 @@ export function readTokenRow(row: RowValue): TokenRow {
   return kept;
 }
 
+/** The ids up to the last stretch that is trained: what an answer is asked with. Without labels, all of them. */
+export function readTokenPrompt(row: RowValue): readonly number[] {
+  const { inputIds, start, end } = readTokenIds(row);
+  const marks = ['labels', ...TRAINED_MASKS].some((name) => fieldOf(row, name) !== undefined);
+  if (!marks) return inputIds.slice(start, end);
+  const { labels } = readTokenRow(row);
+  const last = labels.findLastIndex((label) => label !== IGNORED);
+  const before = labels.slice(0, last + 1).lastIndexOf(IGNORED) + 1;
+  return inputIds.slice(start, before > 0 ? start + before : end);
+}
+
 /** The ids of a row, and where its tokens begin and end between padding. */
-export function readTokenIds(row: RowValue): { inputIds: readonly number[]; start: number; end: number } {
+function readTokenIds(row: RowValue): { inputIds: readonly number[]; start: number; end: number } {
   const inputIds = integersOf(row, 'input_ids');
   const negative = inputIds.findIndex((id) => id < 0);
   if (negative >= 0) throw unusable(`has a negative id in input_ids, at position ${negative + 1}`);

@@ -21,7 +21,8 @@ export function withRunTemplate<M extends AskedModel>(run: TemplateKeys, model: 
       "chat_template_path names a file, which can't be opened from here: write the template itself under chat_template.",
     );
   }
-  const asked = run.chat_template === undefined ? model : withChatTemplate(model, 'chat_template', run.chat_template);
+  const asked =
+    run.chat_template === undefined ? model : withChatTemplate(model, 'chat_template of the run', run.chat_template);
   const { template } = asked;
   if (!template || !run.chat_template_kwargs) return asked;
   return { ...asked, template: withVariables(template, run.chat_template_kwargs) };

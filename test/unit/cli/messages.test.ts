@@ -58,6 +58,26 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       /bad\.jsonl: 1 of 2 rows .* row 2 is not valid JSON at line 2, column/,
     ],
     [
+      'answers over their own questions',
+      () => ['generate', '--model', model, '--input', path('rows.jsonl'), '--output', path('./rows.jsonl')],
+      /--output \S+ is the input itself: name another file/,
+    ],
+    [
+      'a run file that is no text',
+      () => ['plan', path('model.safetensors')],
+      /The run file \S+model\.safetensors is a safetensors file; a text file in UTF-8 is expected/,
+    ],
+    [
+      'texts that are no text',
+      () => ['tokens', '--model', 'starter', '--input', path('model.safetensors')],
+      /The input file \S+ is a safetensors file/,
+    ],
+    [
+      'an impossible flag of the run file',
+      () => ['plan', '--model', model, '--lora-r', '0'],
+      /The command line: lora_r must be/,
+    ],
+    [
       'no such adapter',
       () => ['generate', '--model', model, '--prompt', 'x', '--adapter', path('none')],
       /There is no folder .*none/,

@@ -83,7 +83,7 @@ describe('parseRunConfig', () => {
     ['model_name_or_path: ""', /model_name_or_path must be text/],
     ['seed: 1\nseed: 2', /not valid YAML: Map keys must be unique at line 2/],
     ['a: [', /run\.yaml is not valid YAML/],
-    ['- seed', /must be a list of keys with values/],
+    ['- seed', /must be keys with values/],
     ['seed: &a 1\nlora_r: *a', /alias/],
   ])('refuses %j', (yaml, message) => {
     expect(refusal(yaml)).toMatch(message);

@@ -199,7 +199,7 @@ describe('rows that are left out', () => {
   it('may be as many as max_bad_rows allows, and never all', async () => {
     expect((await parseDataset('d.jsonl', jsonl(...rows(1, 9)), options)).skipped).toHaveLength(1);
     expect(await refusal(jsonl(...rows(2, 9)))).toBe(
-      "data.jsonl: 2 of 11 rows can't be used, and max_bad_rows 0.1 allows no more than 1: row 1 has an empty output (likewise row 2).",
+      "data.jsonl: 2 of 11 rows can't be used, and max_bad_rows 0.1 allows no more than 1: row 1 has an empty output (likewise row 2). Mend them, or raise max_bad_rows to leave them out.",
     );
     const all = parseDataset('d.jsonl', jsonl(...rows(2, 0)), { maxBadRows: 1 });
     await expect(all).rejects.toThrow("d.jsonl: 2 of 2 rows can't be used: row 1 has an empty output");
@@ -402,6 +402,7 @@ describe('fields that are left out are named', () => {
     expect(await notices({ input_ids: [1, 2], token_type_ids: [0, 0], text: 'x' })).toEqual([
       'token_type_ids is left out: no format of a dataset uses it.',
       'text is left out: rows with input_ids are read by that.',
+      'Rows of input_ids without labels are trained whole, prompts included.',
     ]));
 
   it('in the parts of messages', async () => {

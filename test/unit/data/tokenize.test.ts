@@ -196,7 +196,7 @@ describe('tokenizeDataset', () => {
       [1, 40],
       [3, 23],
     ]);
-    expect(result.truncated).toBe(2);
+    expect(result.truncated).toBe(1);
     expect(result.skipped).toEqual([{ row: 2, reason: 'has nothing to train on within max_length 40' }]);
     expect(result.trainedTokens).toBe(20 + 2);
   });

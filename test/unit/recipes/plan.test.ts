@@ -291,6 +291,8 @@ describe('a file of prompts', () => {
       kind: 'tokens',
       ids: [1, 2],
     });
+    const masked = { input_ids: [1, 2, 3, 4, 5, 6], labels: [-100, 2, -100, -100, 5, 6] };
+    expect((await read([masked]))[0]!.prompt).toMatchObject({ kind: 'tokens', ids: [1, 2, 3, 4] });
     const raw = await read([{ instruction: 'a', input: 'b' }, { messages: [user('a')] }], true);
     expect(raw.map(({ prompt }) => prompt.kind)).toEqual(['text', 'chat']);
   });
