@@ -106,7 +106,7 @@ function locateBySearch({ messages }: Conversation, rendered: string): ContentPl
   });
 }
 
-/** Whether the text holds all of the content, white space aside: templates move and trim it. */
+/** Whether the text holds all of the content, but for white space beside tags (`<think>`): templates move and trim that. */
 export function holdsContent(text: string, content: string): boolean {
   const core = content.trim();
   return text.includes(core) || withoutSpace(text).includes(withoutSpace(core));
@@ -117,6 +117,7 @@ export function showsContent(text: string, content: string): boolean {
   return holdsContent(text, content) || text.includes(JSON.stringify(content).slice(1, -1));
 }
 
+/** A text without the white space at its ends and beside tags. */
 export function withoutSpace(text: string): string {
-  return text.replace(/\s+/g, '');
+  return text.trim().replace(/\s*(<[^<>\n]{1,40}>)\s*/g, '$1');
 }

@@ -34,6 +34,22 @@ export function readAddedTokens(tokenizer: JsonObject): AddedToken[] {
   });
 }
 
+/**
+ * The tokens with the ids that the Rust library gives them (`AddedVocabulary::add_tokens`), whatever the file says: a token
+ * that the model's vocabulary has keeps its id there, and each other one gets the next id.
+ */
+export function assignIds(tokens: readonly AddedToken[], vocabulary: ReadonlyMap<string, number>): AddedToken[] {
+  const assigned = new Map<string, number>();
+  let largest = -1;
+  return tokens.map((token) => {
+    const known = assigned.get(token.content) ?? vocabulary.get(token.content);
+    const id = known ?? (largest >= vocabulary.size ? largest + 1 : vocabulary.size);
+    assigned.set(token.content, id);
+    largest = Math.max(largest, id);
+    return { ...token, id };
+  });
+}
+
 /** A stretch of a text, in UTF-16 units: an added token or the text between two. */
 export interface Segment {
   readonly start: number;

@@ -4,7 +4,7 @@
  * tokens that come again are looked up.
  */
 import type { JsonObject } from '../json';
-import { TokenFinder, type AddedToken, type Segment } from './added-tokens';
+import { assignIds, readAddedTokens, TokenFinder, type AddedToken, type Segment } from './added-tokens';
 import { countBytes, isByteName, spellBytes } from './bytes';
 import { IdCache } from './cache';
 import { readModel, type Model, type Vocabulary } from './model';
@@ -57,6 +57,7 @@ export class TextEncoderOfModel {
   readonly vocabulary: Vocabulary;
   private readonly rawTokens: TokenFinder;
   private readonly normalizedTokens: TokenFinder | undefined;
+  readonly addedTokens: readonly AddedToken[];
   private readonly normalizer: Normalizer | undefined;
   private readonly prepended: number;
   private readonly stripsStart: boolean;
@@ -66,7 +67,7 @@ export class TextEncoderOfModel {
   private readonly words = new IdCache(WORD_CACHE);
   private readonly pieces = { first: new IdCache(PIECE_CACHE), later: new IdCache(PIECE_CACHE) };
 
-  constructor(tokenizer: JsonObject, addedTokens: readonly AddedToken[]) {
+  constructor(tokenizer: JsonObject) {
     const normalizer = tokenizer.object('normalizer');
     this.normalizer = readNormalizer(normalizer);
     this.prepended = prependedLength(normalizer);
@@ -74,6 +75,8 @@ export class TextEncoderOfModel {
     this.preTokenizer = readPreTokenizer(tokenizer.object('pre_tokenizer'));
     this.model = readModel(tokenizer.required('model', tokenizer.object('model')));
     this.vocabulary = this.model.vocabulary;
+    const addedTokens = assignIds(readAddedTokens(tokenizer), this.vocabulary);
+    this.addedTokens = addedTokens;
     const ordered = [...addedTokens.filter((token) => token.special), ...addedTokens.filter((token) => !token.special)];
     const normalized = ordered.filter((token) => token.normalized);
     this.rawTokens = new TokenFinder(ordered.filter((token) => !token.normalized));

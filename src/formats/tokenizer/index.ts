@@ -6,7 +6,7 @@ import { GraftError } from '../../core/errors';
 import type { FileSource } from '../../core/store';
 import type { TokenPosition, Tokenizer } from '../../core/text';
 import { isPlainObject, readObject, type JsonObject } from '../json';
-import { readAddedTokens, type AddedToken } from './added-tokens';
+import type { AddedToken } from './added-tokens';
 import { cleanUp, readDecoder, type Decoder } from './decoders';
 import { TextEncoderOfModel } from './encoder';
 import { locate } from './locate';
@@ -149,8 +149,8 @@ export async function openTokenizer(source: FileSource, stopIds: readonly number
 }
 
 function readParts(tokenizer: JsonObject, config: JsonObject | undefined): Parts {
-  const addedTokens = readAddedTokens(tokenizer);
-  const encoder = new TextEncoderOfModel(tokenizer, addedTokens);
+  const encoder = new TextEncoderOfModel(tokenizer);
+  const { addedTokens } = encoder;
   const tokens = new Map(Array.from(encoder.vocabulary, ([token, id]) => [id, token]));
   for (const { id, content } of addedTokens) tokens.set(id, content);
   const additional = config?.get('additional_special_tokens');

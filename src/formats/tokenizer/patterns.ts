@@ -75,25 +75,35 @@ function isolate(text: string, pattern: RegExp, emit: Emit): void {
   const found = text.match(pattern);
   if (!found) return void (text === '' || emit(text, 0));
   let length = 0;
-  for (const part of found) length += part.length;
-  if (length < text.length) {
-    for (const { start, end } of findParts(text, pattern, false)) emit(text.slice(start, end), start);
-    return;
+  let isWhole = true;
+  for (const part of found) {
+    length += part.length;
+    // A pattern that matches between two characters splits there.
+    if (part === '') isWhole = false;
+  }
+  if (length < text.length || !isWhole) {
+    return emitParts(text, pattern, emit);
   }
   let start = 0;
   for (const part of found) {
-    if (part === '') continue;
     emit(part, start);
     start += part.length;
   }
 }
 
+function emitParts(text: string, pattern: RegExp, emit: Emit): void {
+  for (const { start, end } of findParts(text, pattern, false)) if (end > start) emit(text.slice(start, end), start);
+}
+
 function findParts(text: string, pattern: RegExp, invert: boolean): Part[] {
   const parts: Part[] = [];
   let end = 0;
+  let last = -1;
   for (const match of text.matchAll(pattern)) {
     const matched = match[0].length;
-    if (matched === 0) continue;
+    // Onigmo finds no empty match right behind the match before.
+    if (matched === 0 && match.index === last) continue;
+    last = match.index + matched;
     if (match.index > end) parts.push({ start: end, end: match.index, matches: invert });
     end = match.index + matched;
     parts.push({ start: match.index, end, matches: !invert });
@@ -113,7 +123,7 @@ function emitJoined(
   parts.forEach((part, i) => {
     const next = parts[i + 1];
     if (next && joins(next, part)) return;
-    emit(text.slice(start, part.end), start);
+    if (part.end > start) emit(text.slice(start, part.end), start);
     start = part.end;
   });
 }

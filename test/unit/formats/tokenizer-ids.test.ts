@@ -19,6 +19,13 @@ interface Golden {
   }[];
 }
 
+interface EmptyMatches {
+  readonly regex: string;
+  readonly behavior: string;
+  readonly texts: readonly string[];
+  readonly ids: readonly (readonly number[])[];
+}
+
 const golden = JSON.parse(readFileSync('test/golden/token_ids.json', 'utf8')) as Golden;
 const encode = (tokenizer: HubTokenizer, text: string) => tokenizer.encode(text, { addSpecialTokens: false });
 
@@ -32,6 +39,9 @@ function openCase(item: Golden['cases'][number]): Promise<HubTokenizer> {
 }
 
 const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: false };
+
+/** The first id behind that model's vocabulary. */
+const NEXT = Object.keys((golden.models['bytes'] as { vocab: object }).vocab).length;
 
 /** A model of the golden file that spells bytes, with added tokens. */
 function openBytes(added: readonly object[], set: object = {}): Promise<HubTokenizer> {
@@ -157,7 +167,13 @@ describe('places', () => {
     const tokenizer = await openBytes([{ content: '<end>' }, { content: '<think>', lstrip: true, rstrip: true }]);
     const text = 'ab<end>ab  <think> \nab';
     const { ids, positions } = tokenizer.locate(text, [2, 4, 7, 9, 10, 11, 15, 18, 19, 20, text.length]);
-    const [first, ...rest] = [encode(tokenizer, 'ab'), 1000, encode(tokenizer, 'ab'), 1001, encode(tokenizer, 'ab')];
+    const [first, ...rest] = [
+      encode(tokenizer, 'ab'),
+      NEXT,
+      encode(tokenizer, 'ab'),
+      NEXT + 1,
+      encode(tokenizer, 'ab'),
+    ];
     expect(ids).toEqual([first, ...rest].flat());
     const n = encode(tokenizer, 'ab').length;
     expect(positions).toEqual([
@@ -230,10 +246,30 @@ describe('openTokenizer', () => {
     await expectError(() => bad({ vocab: { a: 0 }, merges: ['a'] }), 'bad-config', /merges/);
   });
 
+  it('gives added tokens the ids that Rust gives them, whatever the file says', async () => {
+    const plain = await openBytes([]);
+    const [id] = encode(plain, 'the');
+    const content = plain.tokenAt(id!)!;
+    const tokenizer = await openBytes([{ content: '<end>' }, { content }, { content: '<think>' }]);
+    expect(encode(tokenizer, `<think>${content}<end>`)).toEqual([NEXT + 1, id, NEXT]);
+  });
+
+  it.each(
+    (JSON.parse(readFileSync('test/golden/empty_matches.json', 'utf8')) as EmptyMatches[]).map(
+      (item) => [item.regex, item.behavior, item] as const,
+    ),
+  )('splits where %s matches between two characters, %s', async (regex, behavior, { texts, ids }) => {
+    const split = { type: 'Split', pattern: { Regex: regex }, behavior, invert: false };
+    const spell = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
+    const starter = JSON.parse(readFileSync('public/models/starter/tokenizer.json', 'utf8'));
+    const tokenizer = await open({ ...starter, pre_tokenizer: { type: 'Sequence', pretokenizers: [split, spell] } });
+    expect(texts.map((text) => encode(tokenizer, text))).toEqual(ids);
+  });
+
   it("has the vocabulary's own spelling of ids", async () => {
     const tokenizer = await openBytes([{ content: '<end>' }]);
     const [id] = encode(tokenizer, ' the');
-    expect([tokenizer.tokenAt(id!), tokenizer.tokenAt(1000), tokenizer.tokenAt(5000)]).toEqual([
+    expect([tokenizer.tokenAt(id!), tokenizer.tokenAt(NEXT), tokenizer.tokenAt(5000)]).toEqual([
       'Ġthe',
       '<end>',
       undefined,
