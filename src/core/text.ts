@@ -64,8 +64,11 @@ export interface ChatTemplate {
   readonly source: string;
   /** The template itself, in Jinja. */
   readonly text: string;
-  /** Throws `bad-config` with the template's own complaint where it raises one. */
-  render(conversation: Conversation, options: { addGenerationPrompt: boolean }): string;
+  /**
+   * A template that knows no developers gets their messages as the system's, unless they are rendered `asGiven`.
+   * Throws `bad-config` with the template's own complaint where it raises one.
+   */
+  render(conversation: Conversation, options: { addGenerationPrompt: boolean; asGiven?: boolean }): string;
   /**
    * What the template itself calls generated (Transformers' `{% generation %}`) in its rendering without a generation
    * prompt; absent in a template that doesn't say. Throws as `render` does.

@@ -44,6 +44,23 @@ export async function parseDataset(
     examples,
     rowCount,
     skipped,
-    notices: [...file.notices, ...reader.notices(), ...(leftOut === undefined ? [] : [leftOut])],
+    notices: [
+      ...file.notices,
+      ...reader.notices(),
+      ...changedNumberNotice(file.changedNumber, examples),
+      ...(leftOut === undefined ? [] : [leftOut]),
+    ],
   };
+}
+
+/** A template that prints the numbers of tools, calls or variables gets them as JavaScript has them. */
+function changedNumberNotice(written: string | undefined, examples: readonly Example[]): string[] {
+  const mayPrint = examples.some((example) => {
+    if (example.kind !== 'conversation') return false;
+    const { tools, documents, variables, messages } = example.conversation;
+    return Boolean(tools ?? documents ?? variables) || messages.some((message) => message['tool_calls'] !== undefined);
+  });
+  if (written === undefined || !mayPrint) return [];
+  const read = String(Number(written));
+  return [`Numbers such as ${written} reach the chat template as ${read}: where that matters, write them as text.`];
 }

@@ -26,6 +26,8 @@ export interface FileRows {
   readonly unreadable: readonly SkippedRow[];
   /** What was read of the file and what wasn't, a sentence each. */
   readonly notices: readonly string[];
+  /** The first number of the file that is another one once it is read, as it is written: `20.0`. */
+  readonly changedNumber: string | undefined;
 }
 
 /**
@@ -44,12 +46,30 @@ export async function readRows(
       : await readPieces(fileName, content, limits);
   const collected = new RowCollector(fileName);
   let line: number | undefined;
+  let changedNumber: string | undefined;
   for (const text of pieces) {
+    if (TEMPLATE_VALUES.test(text)) changedNumber ??= findChangedNumber(text);
     line ??= isJsonLines(collected, text, isLarge) ? 1 : undefined;
     if (line === undefined) break;
     line += readLines(collected, text, line);
   }
-  return collected.finish();
+  return { ...collected.finish(), changedNumber };
+}
+
+/** Fields whose values a chat template may print. */
+const TEMPLATE_VALUES = /"(?:tools|tool_calls|functions?|documents|chat_template_kwargs)"/;
+
+/**
+ * The first number that JavaScript keeps otherwise than Python would: a whole one that is written with a point or an
+ * exponent, and one of too many digits.
+ */
+function findChangedNumber(json: string): string | undefined {
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g)) {
+    if (token.startsWith('"')) continue;
+    const isWhole = Number.isInteger(Number(token));
+    if (isWhole && (/[.eE]/.test(token) || token === '-0' || !Number.isSafeInteger(Number(token)))) return token;
+  }
+  return undefined;
 }
 
 /** Whether a file is JSONL by its first piece, or has to be. Any other is read here. */
@@ -153,7 +173,7 @@ class RowCollector {
     return true;
   }
 
-  finish(): FileRows {
+  finish(): Omit<FileRows, 'changedNumber'> {
     if (this.rows.length + this.unreadable.length === 0) {
       throw new GraftError('bad-data', `${this.fileName} has no rows.`);
     }

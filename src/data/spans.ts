@@ -208,7 +208,14 @@ export function findTurnSpans(
   const spans = turns.map((turn) => {
     const { message } = turn;
     // Where a token straddles prompt and answer, it is the answer's first.
-    const start = at(turn.start).before;
+    const { before: start, straddled } = at(turn.start);
+    if (straddled && !findings.some((finding) => finding.kind === 'context' && finding.message === message)) {
+      findings.push({
+        kind: 'context',
+        message,
+        ...straddledContext(text, turn.start, ids.slice(0, start), tokenizer),
+      });
+    }
     let end = findEndOfTurn(turn, ids, at, stops, tokenizer, messages[message]!);
     if (end === undefined) {
       findings.push({ kind: 'open', message });
@@ -218,6 +225,15 @@ export function findTurnSpans(
     return { start, end };
   });
   return { ids, spans, findings };
+}
+
+/** Characters of a context that a message quotes. */
+const QUOTED = 20;
+
+/** How the context of an answer ends whose first token begins within the prompt: asked, the prompt has tokens of its own there. */
+function straddledContext(text: string, start: number, before: readonly number[], tokenizer: Tokenizer) {
+  const trained = tokenizer.decode(before.slice(-QUOTED), { skipSpecialTokens: false });
+  return { asked: text.slice(Math.max(0, start - QUOTED), start), trained: trained.slice(-QUOTED) };
 }
 
 /** The first message whose content begins after so many tokens; looked for in long conversations only. */

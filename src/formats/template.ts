@@ -131,12 +131,12 @@ export function chatTemplate(
   const refused = `The chat template in ${source} refused the conversation`;
   const knowsDevelopers = text.includes('developer');
   // What Transformers' apply_chat_template gives a template: its variables may replace the special tokens.
-  const scope = (conversation: Conversation, addGenerationPrompt: boolean) => {
+  const scope = (conversation: Conversation, addGenerationPrompt: boolean, asGiven = knowsDevelopers) => {
     refuseOwnVariables(conversation);
     return {
       ...tokens,
       ...conversation.variables,
-      messages: knowsDevelopers ? conversation.messages : conversation.messages.map(developerAsSystem),
+      messages: asGiven ? conversation.messages : conversation.messages.map(developerAsSystem),
       tools: conversation.tools ?? null,
       documents: conversation.documents ?? null,
       add_generation_prompt: addGenerationPrompt,
@@ -145,8 +145,8 @@ export function chatTemplate(
   const on = (now: () => Date): ChatTemplate => ({
     source,
     text,
-    render: (conversation, { addGenerationPrompt }) =>
-      attempt(refused, () => template.render(scope(conversation, addGenerationPrompt), now())),
+    render: (conversation, { addGenerationPrompt, asGiven }) =>
+      attempt(refused, () => template.render(scope(conversation, addGenerationPrompt, asGiven), now())),
     ...(template.marksGeneration && {
       generationSpans: (conversation: Conversation) =>
         attempt(refused, () => template.generationSpans(scope(conversation, false), now())),

@@ -28,7 +28,7 @@ export async function renderRows(
   const reader = new ConversationReader();
   const rendered = rows.map(({ row, value }): RenderedRow => {
     try {
-      return { row, text: template.render(reader.read(value), { addGenerationPrompt }) };
+      return { row, text: template.render(reader.read(value), { addGenerationPrompt, asGiven: true }) };
     } catch (error) {
       if (!(error instanceof GraftError)) throw error;
       return { row, error: error.message };

@@ -49,8 +49,15 @@ const WEIGHTS = new Set([
   'train_on',
   'train_on_turn',
   'training',
+  'trained',
+  'training_weight',
+  'learn',
   'loss',
+  'loss_mask',
 ]);
+
+/** Fields that say the opposite: 1 or true leaves a message untrained. */
+const OMISSIONS = new Set(['mask', 'masked', 'ignore', 'ignore_loss', 'no_loss']);
 
 /** The fields of turns that are written as pairs. */
 const TURNS = [
@@ -153,7 +160,8 @@ function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message
     else if (value === null) continue;
     else if (MEDIA.has(name) && fieldOf(item, name) !== undefined) {
       throw unusable(`has ${name} in message ${place}, but only text is trained`);
-    } else if (WEIGHTS.has(name)) trained = readWeight(name, value, role, place, trained);
+    } else if (WEIGHTS.has(name)) trained = readWeight(name, value, value, role, place, trained);
+    else if (OMISSIONS.has(name)) trained = readWeight(name, value, opposite(value), role, place, trained);
     else if (name === 'train_detail')
       throw unusable(`has train_detail in message ${place}: parts of a message can't be left untrained`);
     else {
@@ -238,8 +246,22 @@ function readCallText(message: Record<string, unknown>, place: number): void {
   message['tool_calls'] = calls.map((call) => ({ type: 'function', function: call }));
 }
 
-function readWeight(name: string, value: unknown, role: string, place: number, before: boolean | undefined): boolean {
-  const trained = value === 1 || value === true ? true : value === 0 || value === false ? false : undefined;
+/** The weight that an omission stands for; any other value as it is. */
+function opposite(value: unknown): unknown {
+  return value === true || value === 1 ? 0 : value === false || value === 0 ? undefined : value;
+}
+
+/** Whether a message is trained; `weight` is what the field's `value` means, undefined where it says nothing. */
+function readWeight(
+  name: string,
+  value: unknown,
+  weight: unknown,
+  role: string,
+  place: number,
+  before: boolean | undefined,
+): boolean | undefined {
+  if (weight === undefined) return before;
+  const trained = weight === 1 || weight === true ? true : weight === 0 || weight === false ? false : undefined;
   if (trained === undefined) {
     throw unusable(
       `has the ${name} ${quoteValue(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,

@@ -23,11 +23,27 @@ const weight: Refusal = (value, name) =>
     ? undefined
     : `has the ${name} ${quoteValue(value)}, but every row counts the same: leave the row out, or the field`;
 
+/** Masks and lengths of tokens in rows that have no token ids, or beside labels: nothing here can follow them. */
+const mask: Refusal = (value, name) =>
+  value === false || value === 0
+    ? undefined
+    : `has ${name}, which says what is trained: give each message of the assistant a weight of 0 or 1, or token ids labels`;
+
 const REFUSALS: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
   ['chosen', preference],
   ['rejected', preference],
   ['chosen_response', preference],
   ['rejected_response', preference],
+  ['chosen_responses', preference],
+  ['rejected_responses', preference],
+  ['loss_mask', mask],
+  ['completion_mask', mask],
+  ['assistant_masks', mask],
+  ['assistant_mask', mask],
+  ['train_on_turn', mask],
+  ['mask_history', mask],
+  ['loss_weights', mask],
+  ['prompt_length', mask],
   ['label', goodOrBad],
   ['kto_tag', goodOrBad],
   ['completions', candidates],
@@ -64,7 +80,7 @@ export function refusedAlone(name: string): boolean {
 /** Whether the name of a field alone tells that an object is a row; a list called train may hold the rows. */
 export function marksRow(name: string): boolean {
   const refusal = REFUSALS.get(name);
-  return refusal !== undefined && refusal !== weight;
+  return refusal !== undefined && refusal !== weight && refusal !== mask;
 }
 
 /** Whether some values of a field are refused. */
@@ -82,5 +98,5 @@ export function checkRefusal(row: RowValue, name: string): boolean {
   const refusal = REFUSALS.get(name)!;
   const reason = refusal(value, name);
   if (reason !== undefined) throw unusable(reason);
-  return refusal === weight;
+  return refusal === weight || refusal === mask;
 }

@@ -1,4 +1,5 @@
 /** What a fine-tune could lose in silence, kind by kind: trained as it is meant, or said before training. */
+import { writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { dataFolder, show } from './data-support';
 
@@ -126,7 +127,7 @@ describe('the token that ends a turn', () => {
 
   test('that no row trains is missed: a template without one, and generation blocks that end before it', async () => {
     const never =
-      "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+      "{% for m in messages %}{{ m.role + ':\\n' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant:\\n' }}{% endif %}";
     const before =
       "{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}" +
       `{% else %}{{ m.content }}{% endif %}{{ '<|end|>' }}{% endfor %}${PROMPT}`;
@@ -154,9 +155,9 @@ describe('the token that ends a turn', () => {
 
   test('at the end of the conversation alone: the answers before are named, and end where the next turn begins', async () => {
     const last =
-      "{% for m in messages %}{{ '\\n' + m.role + ': ' + m.content }}{% endfor %}{% if add_generation_prompt %}{{ '\\nassistant: ' }}{% else %}{{ eos_token }}{% endif %}";
+      "{% for m in messages %}{{ '\\n' + m.role + ':\\n' + m.content }}{% endfor %}{% if add_generation_prompt %}{{ '\\nassistant:\\n' }}{% else %}{{ eos_token }}{% endif %}";
     const { marked, notices } = await read([TALK], textModel(last));
-    expect(marked).toEqual(['\nuser: One?\nassistant:⟦ 1⟧\nuser: Two?\nassistant:⟦ 2<|end|>⟧']);
+    expect(marked).toEqual(['\nuser:\nOne?\nassistant:\n⟦1⟧\nuser:\nTwo?\nassistant:\n⟦2<|end|>⟧']);
     expect(notices).toEqual([expect.stringMatching(OPEN)]);
     expect(notices[0]).toContain(PER_ANSWER);
     expect((await read(rowPerAnswer(TALK), textModel(last))).notices).toEqual([]);
@@ -310,6 +311,34 @@ describe('answers that a template cuts, or trains in another context than it ask
     expect(weighted.marked[0]).toMatch(
       /^<\|user\|>a<\|assistant\|>\[.*<\|end\|><\|user\|>b⟦<\|assistant\|>c<\|end\|>⟧$/,
     );
+  });
+});
+
+describe('what reading changes', () => {
+  test('of a prompt whose last token goes on into the answer is noticed', async () => {
+    const spaced =
+      "{% for m in messages %}{{ m.role + ': ' + m.content + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+    const { notices } = await read([{ messages: [user('a'), assistant('one')] }], textModel(spaced));
+    expect(notices).toEqual([
+      expect.stringMatching(/row 1 in another context.*asked after ".*assistant: ", trained after ".*assistant:"/),
+    ]);
+  });
+
+  test('of the white space within an answer is noticed', async () => {
+    const joined = `{% for m in messages %}{{ '<|' + m.role + '|>' + m.content.split() | join(' ') + '<|end|>' }}{% endfor %}${PROMPT}`;
+    const { notices } = await read([{ messages: [user('a'), assistant('def f():\n    return 1')] }], textModel(joined));
+    expect(notices).toEqual([expect.stringMatching(/leaves out or changes a part of the answer/)]);
+  });
+
+  test('of numbers that a template prints is noticed', async () => {
+    const row =
+      '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": [{"x": 20.0}]}';
+    const shows = `{{ tools | tojson }}{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}${PROMPT}`;
+    const path = rowsFile();
+    writeFileSync(path, row);
+    expect((await show(path, textModel(shows))).summary?.notices).toEqual([
+      'Numbers such as 20.0 reach the chat template as 20: where that matters, write them as text.',
+    ]);
   });
 });
 

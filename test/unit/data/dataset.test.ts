@@ -196,6 +196,19 @@ describe('rows that are left out', () => {
     ]);
   });
 
+  it('may be exactly the share that max_bad_rows says, though it has no exact value', async () => {
+    const { skipped } = await parseDataset('d.jsonl', jsonl(...rows(29, 71)), { maxBadRows: 0.29 });
+    expect(skipped).toHaveLength(29);
+  });
+
+  it.each(['loss_mask', 'completion_mask', 'train_on_turn', 'prompt_length'])(
+    'are those with %s, where nothing can follow it',
+    async (name) => {
+      const row = { messages: turns('u', 'a'), [name]: [0, 1] };
+      expect(await refusal(jsonl(row))).toContain(`row 1 has ${name}, which says what is trained`);
+    },
+  );
+
   it('may be as many as max_bad_rows allows, and never all', async () => {
     expect((await parseDataset('d.jsonl', jsonl(...rows(1, 9)), options)).skipped).toHaveLength(1);
     expect(await refusal(jsonl(...rows(2, 9)))).toBe(
