@@ -1,5 +1,5 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
-import type { RunConfig } from '../core/config';
+import { parseRunConfig, type RunConfig } from '../core/config';
 import type { RunSummary } from '../core/events';
 import { plural } from '../core/format';
 import type { LinearSpec } from '../core/spec';
@@ -200,6 +200,9 @@ async function profiledStep(
   return value;
 }
 
+/** What an adapter to go on from brings along. */
+const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'use_rslora', 'use_dora'] as const;
+
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
   model.notices.forEach(notice);
@@ -207,6 +210,12 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   if (idle !== undefined) notice(idle);
   if (run.max_length < asked.max_length) {
     notice(`max_length is ${run.max_length}, the most that the model can read, instead of ${asked.max_length}.`);
+  }
+  const defaults = parseRunConfig('');
+  for (const key of ADAPTER_KEYS) {
+    if (run[key] !== asked[key] && asked[key] !== defaults[key]) {
+      notice(`${key} is ${run[key]}, as the adapter to go on from has it, instead of ${asked[key]}.`);
+    }
   }
   const kept = keptIn16Bits(run, model.spec);
   if (kept.length > 0) {

@@ -186,6 +186,13 @@ describe('adapters', () => {
   });
 });
 
+test('what an adapter to go on from brings along is said where the run asks for something else', async () => {
+  const adapter = await writeAdapter({});
+  const { err } = await train(model, '--adapter', adapter, '--lora_r', '64');
+  expect(err).toMatch(/^lora_r is \d+, as the adapter to go on from has it, instead of 64\.$/m);
+  expect((await train(model, '--adapter', adapter)).err).not.toContain('the adapter to go on from');
+});
+
 describe('an adapter on the Hub', () => {
   let hub: StandInHub;
   beforeAll(async () => {
