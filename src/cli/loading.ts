@@ -1,7 +1,7 @@
 /** Opening what commands share, with a progress bar. */
 import { parseRunConfig } from '../core/config';
 import type { HubModel } from '../formats/model';
-import { formatBytes, withRunTemplate, withTemplateOfRun } from '../recipes';
+import { formatBytes, unreadVariables, withRunTemplate, withTemplateOfRun } from '../recipes';
 import type { Arguments, Flag } from './arguments';
 import { openSource } from './model-cache';
 import { adapterFolder, modelSource } from './sources';
@@ -35,6 +35,7 @@ export async function modelArgument(args: Arguments, terminal: Terminal, signal:
   const variables = args.text('chat-template-kwargs');
   if (variables === undefined) return asked;
   const { chat_template_kwargs } = parseRunConfig('', { chat_template_kwargs: variables });
+  unreadVariables({ chat_template_kwargs }, asked.template).forEach(say);
   return withRunTemplate({ chat_template_kwargs }, asked);
 }
 

@@ -47,20 +47,34 @@ export async function parseDataset(
     notices: [
       ...file.notices,
       ...reader.notices(),
-      ...changedNumberNotice(file.changedNumber, examples),
+      ...changedNumberNotice(file.changedNumbers, examples),
       ...(leftOut === undefined ? [] : [leftOut]),
     ],
   };
 }
 
-/** A template that prints the numbers of tools, calls or variables gets them as JavaScript has them. */
-function changedNumberNotice(written: string | undefined, examples: readonly Example[]): string[] {
-  const mayPrint = examples.some((example) => {
-    if (example.kind !== 'conversation') return false;
+/** A template that prints the numbers of tools, calls, documents or variables gets them as JavaScript has them. */
+function changedNumberNotice(changed: ReadonlyMap<number, string>, examples: readonly Example[]): string[] {
+  if (changed.size === 0) return [];
+  for (const example of examples) {
+    if (example.kind !== 'conversation') continue;
     const { tools, documents, variables, messages } = example.conversation;
-    return Boolean(tools ?? documents ?? variables) || messages.some((message) => message['tool_calls'] !== undefined);
-  });
-  if (written === undefined || !mayPrint) return [];
-  const read = String(Number(written));
-  return [`Numbers such as ${written} reach the chat template as ${read}: where that matters, write them as text.`];
+    const value = findNumber([tools, documents, variables, messages.map((message) => message['tool_calls'])], changed);
+    if (value === undefined) continue;
+    return [
+      `Numbers such as ${changed.get(value)!} reach the chat template as ${value}: where that matters, write them as text.`,
+    ];
+  }
+  return [];
+}
+
+/** The first number in a value, at any depth, that is among these. */
+function findNumber(value: unknown, among: ReadonlyMap<number, string>): number | undefined {
+  if (typeof value === 'number') return among.has(value) ? value : undefined;
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const item of Object.values(value)) {
+    const found = findNumber(item, among);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }

@@ -26,8 +26,8 @@ export interface FileRows {
   readonly unreadable: readonly SkippedRow[];
   /** What was read of the file and what wasn't, a sentence each. */
   readonly notices: readonly string[];
-  /** The first number of the file that is another one once it is read, as it is written: `20.0`. */
-  readonly changedNumber: string | undefined;
+  /** Numbers of the file that JavaScript keeps otherwise than they are written, with how that is: 20 as `20.0`. */
+  readonly changedNumbers: ReadonlyMap<number, string>;
 }
 
 /**
@@ -46,30 +46,35 @@ export async function readRows(
       : await readPieces(fileName, content, limits);
   const collected = new RowCollector(fileName);
   let line: number | undefined;
-  let changedNumber: string | undefined;
+  const changedNumbers = new Map<number, string>();
   for (const text of pieces) {
-    if (TEMPLATE_VALUES.test(text)) changedNumber ??= findChangedNumber(text);
+    if (TEMPLATE_VALUES.test(text)) findChangedNumbers(text, changedNumbers);
     line ??= isJsonLines(collected, text, isLarge) ? 1 : undefined;
     if (line === undefined) break;
     line += readLines(collected, text, line);
   }
-  return { ...collected.finish(), changedNumber };
+  return { ...collected.finish(), changedNumbers };
 }
 
 /** Fields whose values a chat template may print. */
 const TEMPLATE_VALUES = /"(?:tools|tool_calls|functions?|documents|chat_template_kwargs)"/;
 
+/** Different numbers that are noted of a file. */
+const NOTED_NUMBERS = 10_000;
+
 /**
- * The first number that JavaScript keeps otherwise than Python would: a whole one that is written with a point or an
- * exponent, and one of too many digits.
+ * Notes numbers that Python would keep otherwise: whole ones that are written with a point or an exponent, and those of
+ * too many digits.
  */
-function findChangedNumber(json: string): string | undefined {
-  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g)) {
+function findChangedNumbers(json: string, found: Map<number, string>): void {
+  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g)) {
     if (token.startsWith('"')) continue;
-    const isWhole = Number.isInteger(Number(token));
-    if (isWhole && (/[.eE]/.test(token) || token === '-0' || !Number.isSafeInteger(Number(token)))) return token;
+    const value = Number(token);
+    if (!Number.isInteger(value)) continue;
+    if (!/[.eE]/.test(token) && token !== '-0' && Number.isSafeInteger(value)) continue;
+    if (!found.has(value)) found.set(value, token);
+    if (found.size >= NOTED_NUMBERS) return;
   }
-  return undefined;
 }
 
 /** Whether a file is JSONL by its first piece, or has to be. Any other is read here. */
@@ -173,7 +178,7 @@ class RowCollector {
     return true;
   }
 
-  finish(): Omit<FileRows, 'changedNumber'> {
+  finish(): Omit<FileRows, 'changedNumbers'> {
     if (this.rows.length + this.unreadable.length === 0) {
       throw new GraftError('bad-data', `${this.fileName} has no rows.`);
     }

@@ -68,13 +68,6 @@ function tokenizeConversation(
         'take a model whose template does, or set chat_template_path.',
     );
   }
-  if (example.isMarked && !options.assistantOnlyLoss) {
-    throw new GraftError(
-      'bad-data',
-      `${where} says of an answer that it isn't trained (weight, train), but assistant_only_loss: false trains whole ` +
-        'conversations: take it out, or set assistant_only_loss: true.',
-    );
-  }
   const findings: Finding[] = unshown.map(({ what }) => ({ kind: 'unshown', what }));
   const { inputIds, labels, answers } = options.assistantOnlyLoss
     ? attempt(example, () => maskPrompts(example, rendering, tokenizer, template, options.maxLength))

@@ -1,17 +1,11 @@
 /** Chat templates that belong to what was trained: written beside it, and used again where they lie there. */
 import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
+import { askThrough, type AskedModel } from './asked-model';
 import { openTemplate } from './template';
 import type { HubTokenizer } from './tokenizer';
-import { findTurnEnd } from './turn-end';
 
 export const TEMPLATE_FILE = 'chat_template.jinja';
-
-/** The part of a model that turns conversations into text; a `HubModel` is one. */
-export interface AskedModel {
-  readonly tokenizer: HubTokenizer | undefined;
-  readonly template: ChatTemplate | undefined;
-}
 
 /**
  * The model asked through the chat template that lies in the folder of its adapter: the one that the adapter was trained
@@ -22,8 +16,7 @@ export async function withTemplateOf<M extends AskedModel>(model: M, folder: Fil
   const { tokenizer } = model;
   if (!tokenizer) return model;
   const template = await openTemplate(folder, tokenizer);
-  if (template.source === 'alpaca') return model;
-  return { ...model, template, tokenizer: tokenizer.withStopToken(findTurnEnd(tokenizer, template)) };
+  return template.source === 'alpaca' ? model : askThrough(model, template);
 }
 
 /**

@@ -3,11 +3,11 @@ import { GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import type { ChatTemplate } from '../core/text';
 import { refuseAdapter } from './adapter-folder';
+import { askThrough, type AskedModel } from './asked-model';
 import { readGenerationHints } from './generation-config';
 import { hubLayout } from './gguf';
 import { readObject, type JsonObject } from './json';
 import { chatTemplate, openTemplate } from './template';
-import { findTurnEnd } from './turn-end';
 import { openTokenizer, type HubTokenizer } from './tokenizer';
 
 export interface HubText {
@@ -59,22 +59,16 @@ export async function openText(
   const tokenizer = await openTokenizer(source, eosIds);
   if (!tokenizer) return undefined;
   const template = await openTemplate(source, tokenizer);
-  return { tokenizer: tokenizer.withStopToken(findTurnEnd(tokenizer, template)), template };
+  return askThrough({ tokenizer, template }, template);
 }
 
 /**
  * The same model asked through another chat template; `source` is what messages call it.
  * @throws `bad-config` for a template that can't be compiled
  */
-export function withChatTemplate<M extends { tokenizer: HubTokenizer | undefined; template: ChatTemplate | undefined }>(
-  model: M,
-  source: string,
-  text: string,
-): M {
+export function withChatTemplate<M extends AskedModel>(model: M, source: string, text: string): M {
   const { tokenizer } = model;
-  if (!tokenizer) return model;
-  const template = chatTemplate(source, text, tokenizer.specialTokens);
-  return { ...model, template, tokenizer: tokenizer.withStopToken(findTurnEnd(tokenizer, template)) };
+  return tokenizer ? askThrough(model, chatTemplate(source, text, tokenizer.specialTokens)) : model;
 }
 
 /** What config.json says of the language model; models that also see keep it in `text_config`. */

@@ -13,7 +13,7 @@ export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { formatBytes, parseBytes, planRun, type RunPlan } from './plan';
 export { arrangeData, readData, readingKey, type ReadData } from './steps/data';
-export { withRunTemplate, withTemplateOfRun, type TemplateKeys } from './steps/run-template';
+export { unreadVariables, withRunTemplate, withTemplateOfRun, type TemplateKeys } from './steps/run-template';
 export { renderRows, type RenderedRow } from './render';
 export type { ModelCache } from './steps/cached-weights';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';

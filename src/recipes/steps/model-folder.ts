@@ -4,7 +4,8 @@ import { decodeUtf8, encodeUtf8, type FileSource } from '../../core/store';
 import { GENERATION_CONFIG, readGenerationHints } from '../../formats/generation-config';
 import { readObject } from '../../formats/json';
 import type { AdapterFile } from '../../formats/peft';
-import { TEMPLATE_FILE, templateToSave, type AskedModel } from '../../formats/saved-template';
+import type { AskedModel } from '../../formats/asked-model';
+import { TEMPLATE_FILE, templateToSave } from '../../formats/saved-template';
 
 /** The tokenizer's files, copied where the base model has them. */
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'tokenizer.model', 'special_tokens_map.json'];

@@ -10,20 +10,12 @@ export function promptNotices(template: ChatTemplate | undefined, prompts: reado
   if (!template) return [];
   const unshown = new Map<string, number[]>();
   prompts.forEach((prompt, i) => {
-    if (prompt.kind !== 'chat' || !hasMore(prompt)) return;
+    if (prompt.kind !== 'chat') return;
     for (const { what } of findParts(prompt, template)) unshown.set(what, [...(unshown.get(what) ?? []), i + 1]);
   });
   return [...unshown].map(
     ([what, rows]) =>
       `The chat template (${template.source}) doesn't show ${what} of ${listRows(rows)}: the model is asked without it.`,
-  );
-}
-
-/** Whether a conversation has anything beside roles and contents that every template shows. */
-function hasMore({ messages, tools, documents, variables }: Conversation): boolean {
-  const isPlain = Object.keys(variables ?? {}).length === 0 && !tools && !documents;
-  return (
-    !isPlain || messages.some((message) => Object.keys(message).some((name) => name !== 'role' && name !== 'content'))
   );
 }
 

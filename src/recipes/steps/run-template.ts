@@ -3,7 +3,8 @@ import { parseRunConfig, type RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
 import { decodeUtf8, type FileSource } from '../../core/store';
 import type { ChatTemplate, Conversation } from '../../core/text';
-import { withTemplateOf, type AskedModel } from '../../formats/saved-template';
+import type { AskedModel } from '../../formats/asked-model';
+import { withTemplateOf } from '../../formats/saved-template';
 import { withChatTemplate } from '../../formats/text-model';
 import { RUN_FILE } from './outputs';
 

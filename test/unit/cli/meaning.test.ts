@@ -339,6 +339,10 @@ describe('what reading changes', () => {
     expect((await show(path, textModel(shows))).summary?.notices).toEqual([
       'Numbers such as 20.0 reach the chat template as 20: where that matters, write them as text.',
     ]);
+    writeFileSync(path, row.replace('20.0', '2.5').replace('{"messages"', '{"score": 20.0, "messages"'));
+    expect((await show(path, textModel(shows))).summary?.notices).toEqual([
+      'score is left out: no format of a dataset uses it.',
+    ]);
   });
 });
 
