@@ -1,6 +1,6 @@
 /** A store that keeps what is written to it as blobs, for download: the browser may put them on disk. */
 import type { RunStore } from '../src/core/store';
-import type { ExportedFile } from '../src/protocol';
+import type { ExportedFile } from '../src/protocol/exports';
 
 export class CollectedFiles implements RunStore {
   readonly name = 'the download';

@@ -50,6 +50,18 @@ export function errorCode(error: unknown): ErrorCode | undefined {
   return ERROR_CODES.find((known) => known === code);
 }
 
+/** A failure as plain data: what crosses to the page and is kept with a run. */
+export interface PlainError {
+  code: ErrorCode | 'internal';
+  message: string;
+}
+
+/** Any failure as plain data; a programming error is `internal`. */
+export function plainError(error: unknown): PlainError {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: errorCode(error) ?? 'internal', message };
+}
+
 /** Throws `cancelled` when the signal is aborted. */
 export function throwIfCancelled(signal?: AbortSignal): void {
   if (signal?.aborted) throw new GraftError('cancelled', 'Stopped because you asked for it.');

@@ -1,6 +1,6 @@
 /** Numbers as the page shows them. */
 import { formatCount } from '../core/format';
-import type { Transfer } from './state/transfer';
+import type { Transfer } from './client/transfer';
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
 

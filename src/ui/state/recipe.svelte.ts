@@ -1,8 +1,7 @@
 /** The run file: the settings of the next run, as the page's fields and as YAML. */
 import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
-import type { PlainError } from '../../core/events';
-import { toPlainError } from '../client/errors';
-import { isText, loadSetting, saveSetting } from './persisted';
+import { plainError, type PlainError } from '../../core/errors';
+import { isText, loadSetting, saveSetting } from '../persisted';
 
 /** The recipe for the starter on the policy pairs: one file for the page, the demo and the command line. */
 const QUICKSTART_URL = 'recipes/quickstart.yaml';
@@ -22,6 +21,8 @@ export class RecipeState {
   errors = $state.raw<Partial<Record<keyof RunConfig | 'file', PlainError>>>({});
 
   private touched = $state(false);
+  /** Counts changes by the visitor: a recipe that comes over the network doesn't overwrite them. */
+  private changes = 0;
 
   async restore(): Promise<void> {
     const saved = loadSetting<string | null>(SETTING, null, isText);
@@ -30,12 +31,15 @@ export class RecipeState {
     this.touch(touched);
   }
 
-  /** Loads the recipe that suits the built-in starter. */
+  /** Loads the recipe that suits the built-in starter; a change that is made meanwhile wins. */
   async useQuickstart(): Promise<void> {
+    const before = this.changes;
     const response = await fetch(QUICKSTART_URL); // relative to the page
     if (!response.ok)
       throw new Error(`The quick-start recipe could not be loaded (${response.status}): reload the page.`);
-    this.load(await response.text(), 'quickstart.yaml');
+    const text = await response.text();
+    if (this.changes !== before) return;
+    this.load(text, 'quickstart.yaml');
     this.touch(false);
   }
 
@@ -57,7 +61,7 @@ export class RecipeState {
       this.clear(key);
       return true;
     } catch (error) {
-      this.errors = { ...this.errors, [key]: toPlainError(error) };
+      this.errors = { ...this.errors, [key]: plainError(error) };
       return false;
     }
   }
@@ -68,7 +72,7 @@ export class RecipeState {
     try {
       return this.set(key, parseRunConfig('', { [key]: text }, 'This setting')[key]);
     } catch (error) {
-      this.errors = { ...this.errors, [key]: toPlainError(error) };
+      this.errors = { ...this.errors, [key]: plainError(error) };
       return false;
     }
   }
@@ -86,7 +90,7 @@ export class RecipeState {
       this.errors = {};
       return true;
     } catch (error) {
-      this.errors = { ...this.errors, file: toPlainError(error) };
+      this.errors = { ...this.errors, file: plainError(error) };
       return false;
     }
   }
@@ -102,6 +106,7 @@ export class RecipeState {
 
   /** Whether the settings are the user's own, or come with a model. */
   private touch(touched: boolean): void {
+    this.changes++;
     this.touched = touched;
     saveSetting(TOUCHED, touched);
   }
