@@ -1,9 +1,11 @@
 import { chmodSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
-import type { Plugin, UserConfig } from 'vite';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type Plugin, type UserConfig } from 'vite';
+import type { ViteUserConfig } from 'vitest/config';
 
-const fromRoot = (path: string) => new URL(path, import.meta.url).pathname;
+/** A path of this project, whose folder may have a space or a `#` in its name: a URL's pathname would keep both escaped. */
+const fromRoot = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
  * Where models come from: the Hub and the hosts that its downloads redirect to. A policy can't change while the page is
@@ -80,8 +82,9 @@ const commandLine: UserConfig = {
 
 const benches: UserConfig = {
   publicDir: false,
-  // TensorFlow.js keeps its gradients in a module that Node can't load by itself.
-  ssr: { noExternal: [/^@tensorflow\//] },
+  // What the benches compare Graft with is installed beside them, where the built file wouldn't find it; and TensorFlow.js
+  // keeps its gradients in a module that Node can't load by itself.
+  ssr: { noExternal: true, external: ['webgpu'] },
   build: {
     ssr: fromRoot('test/bench/main.ts'),
     outDir: fromRoot('dist/bench'),
@@ -92,7 +95,7 @@ const benches: UserConfig = {
 };
 
 /** GPU and browser tests share two cores with their own software GPU, and Dawn wants a process of its own. */
-const tests: UserConfig = {
+const tests: ViteUserConfig = {
   plugins: [svelte({ configFile: false })],
   test: {
     pool: 'forks',

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureModules, projectFolder } from '../src/cli/modules.mjs';
+import { ensureModules, projectFolder } from '../src/scripts/modules.mjs';
 import { ensureChromium, ensureGpu } from './support/machine.mjs';
 
 const results = join(projectFolder, 'test/results');

@@ -2,10 +2,9 @@
 import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
 import type { PlainError } from '../../core/events';
 import { toPlainError } from '../client/errors';
+import quickstart from '../quickstart.yaml?raw';
 import { isText, loadSetting, saveSetting } from './persisted';
 
-/** The recipe for the starter on the policy pairs: one file for the page, the demo and the command line. */
-const QUICKSTART_URL = 'recipes/quickstart.yaml';
 const SETTING = 'run';
 const TOUCHED = 'run-own';
 const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
@@ -32,10 +31,7 @@ export class RecipeState {
 
   /** Loads the recipe that suits the built-in starter. */
   async useQuickstart(): Promise<void> {
-    const response = await fetch(QUICKSTART_URL); // relative to the page
-    if (!response.ok)
-      throw new Error(`The quick-start recipe could not be loaded (${response.status}): reload the page.`);
-    this.load(await response.text(), 'quickstart.yaml');
+    this.load(quickstart, 'quickstart.yaml');
     this.touch(false);
   }
 
