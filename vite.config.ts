@@ -1,11 +1,16 @@
 import { chmodSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import type { ViteUserConfig } from 'vitest/config';
+import { buildFolder } from './src/scripts/build-folder.mjs';
 
-/** A path of this project, whose folder may have a space or a `#` in its name: a URL's pathname would keep both escaped. */
-const fromRoot = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const ownFolder = import.meta.dirname;
+const projectFolder = buildFolder(ownFolder);
+const fromRoot = (path: string) => join(projectFolder, path);
+
+/** Through a link, files keep the names that they have there. */
+const resolve = { preserveSymlinks: projectFolder !== ownFolder };
 
 /**
  * Where models come from: the Hub and the hosts that its downloads redirect to. A policy can't change while the page is
@@ -56,6 +61,7 @@ const executable: Plugin = {
 };
 
 const page: UserConfig = {
+  resolve,
   root: fromRoot('src/ui'),
   base: './',
   // Not a single-page app: a missing model file must be a 404, not index.html.
@@ -69,6 +75,8 @@ const page: UserConfig = {
 };
 
 const commandLine: UserConfig = {
+  root: projectFolder,
+  resolve,
   publicDir: false,
   plugins: [executable],
   build: {
@@ -81,6 +89,8 @@ const commandLine: UserConfig = {
 };
 
 const benches: UserConfig = {
+  root: projectFolder,
+  resolve,
   publicDir: false,
   // What the benches compare Graft with is installed beside them, where the built file wouldn't find it; and TensorFlow.js
   // keeps its gradients in a module that Node can't load by itself.
