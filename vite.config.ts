@@ -1,9 +1,16 @@
 import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
-import type { Plugin, UserConfig } from 'vite';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type Plugin, type UserConfig } from 'vite';
+import type { ViteUserConfig } from 'vitest/config';
+import { buildFolder } from './src/scripts/build-folder.mjs';
 
-const fromRoot = (path: string) => new URL(path, import.meta.url).pathname;
+const ownFolder = import.meta.dirname;
+const projectFolder = buildFolder(ownFolder);
+const fromRoot = (path: string) => join(projectFolder, path);
+
+/** Through a link, files keep the names that they have there. */
+const resolve = { preserveSymlinks: projectFolder !== ownFolder };
 
 /**
  * Where models come from: the Hub and the hosts that its downloads redirect to. A policy can't change while the page is
@@ -54,6 +61,7 @@ const executable: Plugin = {
 };
 
 const page: UserConfig = {
+  resolve,
   root: fromRoot('src/ui'),
   base: './',
   // Not a single-page app: a missing model file must be a 404, not index.html.
@@ -67,6 +75,8 @@ const page: UserConfig = {
 };
 
 const commandLine: UserConfig = {
+  root: projectFolder,
+  resolve,
   publicDir: false,
   plugins: [executable],
   build: {
@@ -79,9 +89,12 @@ const commandLine: UserConfig = {
 };
 
 const benches: UserConfig = {
+  root: projectFolder,
+  resolve,
   publicDir: false,
-  // TensorFlow.js keeps its gradients in a module that Node can't load by itself.
-  ssr: { noExternal: [/^@tensorflow\//] },
+  // What the benches compare Graft with is installed beside them, where the built file wouldn't find it; and TensorFlow.js
+  // keeps its gradients in a module that Node can't load by itself.
+  ssr: { noExternal: true, external: ['webgpu'] },
   build: {
     ssr: fromRoot('test/bench/main.ts'),
     outDir: fromRoot('dist/bench'),
@@ -92,7 +105,7 @@ const benches: UserConfig = {
 };
 
 /** GPU and browser tests share two cores with their own software GPU, and Dawn wants a process of its own. */
-const tests: UserConfig = {
+const tests: ViteUserConfig = {
   plugins: [svelte({ configFile: false })],
   test: {
     pool: 'forks',

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ensureModules, projectFolder } from '../src/cli/modules.mjs';
+import { ensureModules, projectFolder } from '../src/scripts/modules.mjs';
 import { ensureChromium } from './support/machine.mjs';
 
 const ALL_PAIRS = 111;

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureModules, projectFolder } from '../src/cli/modules.mjs';
+import { ensureModules, projectFolder } from '../src/scripts/modules.mjs';
 import { ensureChromium, ensureGpu } from './support/machine.mjs';
 
 const results = join(projectFolder, 'test/results');
@@ -16,7 +16,7 @@ function run(program, args, setting = {}) {
   const path = join(projectFolder, 'node_modules/.bin', program);
   const shell = process.platform === 'win32';
   const env = { ...process.env, ...setting };
-  return spawnSync(path, args, { cwd: projectFolder, stdio: 'inherit', shell, env }).status === 0;
+  return spawnSync(shell ? `"${path}"` : path, args, { cwd: projectFolder, stdio: 'inherit', shell, env }).status === 0;
 }
 
 /**
@@ -77,6 +77,7 @@ if (unknown.length > 0) {
 }
 
 ensureModules();
+ensureModules({ folder: join(projectFolder, 'test/bench') }); // its types are checked, too
 mkdirSync(results, { recursive: true });
 for (const [name, stage] of Object.entries(chosen.length > 0 ? stages : STAGES)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;

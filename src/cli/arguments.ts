@@ -1,13 +1,14 @@
 /** Command lines to typed values: flags of the command, and every key of the run file as a flag. */
-import { parseArgs } from 'node:util';
 import { RUN_CONFIG_KEYS } from '../core/config';
-import { GraftError } from '../core/errors';
-import { nearest } from '../core/nearest';
+import { suggestName } from '../core/nearest';
+import { UsageError } from './usage';
 
 export interface Flag {
   /** What stands after it in the usage, `FILE`; none for a switch. */
   readonly value?: string;
   readonly help: string;
+  /** The value that stands for an absent flag, as the help names it. */
+  readonly default?: string;
   /** May be given more than once. */
   readonly multiple?: boolean;
 }
@@ -41,85 +42,105 @@ export class Arguments {
     return this.values.get(flag) ?? [];
   }
 
-  /** Throws `bad-config` where it isn't given. */
+  /** @throws UsageError where it isn't given */
   required(flag: string, what: string): string {
     const value = this.text(flag);
-    if (value === undefined) throw new GraftError('bad-config', `--${flag} is missing: ${what}.`);
+    if (value === undefined) throw new UsageError(`--${flag} is missing: ${what}.`);
     return value;
   }
 
-  /** Throws `bad-config` where it isn't a number of that range. */
+  /** @throws UsageError where it isn't a number of that range */
   number(flag: string, { least = -Infinity, most = Infinity, whole = false } = {}): number | undefined {
     const value = this.text(flag);
     if (value === undefined) return undefined;
     const number = Number(value);
     if (value.trim() !== '' && number >= least && number <= most && (!whole || Number.isInteger(number))) return number;
     const range = most === Infinity ? `${least} or more` : `from ${least} to ${most}`;
-    throw new GraftError(
-      'bad-config',
+    throw new UsageError(
       `--${flag} must be a ${whole ? 'whole ' : ''}number, ${range}, but is ${JSON.stringify(value)}.`,
     );
   }
 }
 
-const RUN_KEYS = new Map(Object.keys(RUN_CONFIG_KEYS).map((key) => [dashed(key), key]));
+const RUN_KEYS = new Map(Object.keys(RUN_CONFIG_KEYS).map((key) => [withDashes(key), key]));
 
 /** Every command has these. */
 export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
-  json: { help: 'results as JSON lines on standard output' },
-  help: { help: 'this text' },
+  json: { help: 'results as JSON lines on standard output; progress as JSON lines on standard error' },
+  help: { help: 'this text (-h)' },
 };
 
-/** @throws `bad-config` for a flag that there isn't (with the nearest one), a missing value, or a word too many. */
-export function readArguments(argv: readonly string[], syntax: Syntax): Arguments {
-  const flags: Readonly<Record<string, Flag>> = { ...COMMON_FLAGS, ...syntax.flags };
-  const known = [...Object.keys(flags), ...(syntax.runKeys ? RUN_KEYS.keys() : [])];
-  const takesValue = (name: string) => !(name in flags) || flags[name]!.value !== undefined;
-  // Without a list of options every flag keeps the value that is joined to it, and takes no other.
-  const { tokens } = parseArgs({ args: joinValues(argv, takesValue), strict: false, tokens: true });
+/** What a command line says, and what of it can't be meant. */
+export interface ScannedArguments {
+  readonly args: Arguments;
+  /** A sentence for each thing that is wrong. */
+  readonly problems: readonly string[];
+}
 
+/**
+ * Reads the words after a command. Names of flags may be written with `-` or `_`, as Hugging Face's tools take both; a
+ * value may begin with one dash (`--max_steps -1`, `--prompt -h`), and with two after an equal sign (`--prompt=--`).
+ */
+export function scanArguments(argv: readonly string[], syntax: Syntax): ScannedArguments {
+  const flags = new Map(Object.entries({ ...COMMON_FLAGS, ...syntax.flags }));
   const positionals: string[] = [];
   const values = new Map<string, string[]>();
   const overrides: Record<string, string> = {};
-  for (const token of tokens) {
-    if (token.kind === 'positional') positionals.push(token.value);
-    if (token.kind !== 'option') continue;
-    const { name, rawName, value } = token;
-    if (!known.includes(name)) {
-      throw new GraftError('bad-config', `There is no ${rawName} here; did you mean --${nearest(name, known)}?`);
-    }
-    const flag = flags[name];
-    if (!flag) overrides[RUN_KEYS.get(name)!] = value ?? 'true';
-    else if (flag.value === undefined && value !== undefined)
-      throw new GraftError('bad-config', `--${name} takes no value.`);
-    else if (flag.value !== undefined && value === undefined)
-      throw new GraftError('bad-config', `--${name} needs a value: --${name} ${flag.value}.`);
-    else if (values.has(name) && !flag.multiple) throw new GraftError('bad-config', `--${name} is given twice.`);
-    else values.set(name, [...(values.get(name) ?? []), value ?? 'true']);
-  }
-  const extra = positionals[syntax.positionals];
-  if (extra !== undefined) throw new GraftError('bad-config', `${JSON.stringify(extra)} is one word too many here.`);
-  return new Arguments(positionals, values, overrides);
-}
+  const unknown: string[] = [];
+  const problems: string[] = [];
 
-/** `--max_steps -1` as `--max-steps=-1`: keys may be written with either dash, and values may begin with one. */
-function joinValues(argv: readonly string[], takesValue: (name: string) => boolean): string[] {
-  const joined: string[] = [];
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i]!;
-    const [, name, rest = ''] = /^--([^=]+)(=.*)?$/s.exec(word) ?? [];
-    if (name === undefined) {
-      joined.push(word);
+    if (word === '--') {
+      positionals.push(...argv.slice(i + 1));
+      break;
+    }
+    if (!isFlag(word)) {
+      positionals.push(word);
       continue;
     }
+    const [, written = '', joined] = /^(--?[^=]*)(?:=(.*))?$/s.exec(word)!;
+    const name = written === '-h' ? 'help' : written.startsWith('--') ? withDashes(written.slice(2)) : '';
+    const flag = flags.get(name);
+    const key = syntax.runKeys && !flag ? RUN_KEYS.get(name) : undefined;
+    const isSwitch = flag !== undefined && flag.value === undefined;
     const next = argv[i + 1];
-    const valueFollows = rest === '' && next !== undefined && !/^--[a-z]/i.test(next) && takesValue(dashed(name));
-    joined.push(`--${dashed(name)}${valueFollows ? `=${next}` : rest}`);
-    if (valueFollows) i++;
+    const takesNext = joined === undefined && !isSwitch && next !== undefined && !/^--[a-z]/i.test(next);
+    const value = takesNext ? next : joined;
+    if (takesNext) i++;
+
+    if (key !== undefined) overrides[key] = value ?? 'true';
+    else if (!flag) unknown.push(written);
+    else if (isSwitch && joined !== undefined) problems.push(`--${name} takes no value.`);
+    else if (!isSwitch && value === undefined) problems.push(`--${name} needs a value: --${name} ${flag.value}.`);
+    else if (!isSwitch && values.has(name) && !flag.multiple) problems.push(`--${name} is given twice.`);
+    else values.set(name, [...(values.get(name) ?? []), value ?? 'true']);
   }
-  return joined;
+  problems.unshift(...unknown.map((written) => refuseFlag(written, [...flags.keys()], syntax.runKeys)));
+  const extra = positionals[syntax.positionals];
+  if (extra !== undefined) problems.push(`${JSON.stringify(extra)} is one word too many here.`);
+  return { args: new Arguments(positionals, values, overrides), problems };
 }
 
-function dashed(name: string): string {
+/** The same. @throws UsageError with all that is wrong: flags that there aren't, missing values, a word too many */
+export function readArguments(argv: readonly string[], syntax: Syntax): Arguments {
+  const { args, problems } = scanArguments(argv, syntax);
+  if (problems.length > 0) throw new UsageError(problems.join(' '));
+  return args;
+}
+
+/** `-` alone is standard input, and a number with a sign is no flag. */
+function isFlag(word: string): boolean {
+  return /^-[^\d.]/.test(word) && word !== '-';
+}
+
+function refuseFlag(written: string, flags: readonly string[], runKeys: boolean): string {
+  const name = written.replace(/^-+/, '');
+  const keys = runKeys ? [...RUN_KEYS.values()] : [];
+  const meant = suggestName(name, [...flags, ...keys]);
+  return `There is no ${written} here${meant === undefined ? '; --help lists what there is.' : `; did you mean --${meant}?`}`;
+}
+
+function withDashes(name: string): string {
   return name.replaceAll('_', '-');
 }

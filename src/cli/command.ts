@@ -10,8 +10,13 @@ export interface Command {
   readonly usage: string;
   readonly syntax: Syntax;
   /**
+   * Whether the result of a call is kept elsewhere than on standard output. Such a call goes on where nobody reads that
+   * any more (`graft train --json | head`); any other stops, as there is nothing left to do it for.
+   */
+  keepsResult?(args: Arguments): boolean;
+  /**
    * Does the work. `signal` is aborted by Ctrl-C.
-   * @throws `GraftError` for what the user can act on.
+   * @throws `GraftError` for what the user can act on; `UsageError` for a wrong call
    */
   run(args: Arguments, terminal: Terminal, signal: AbortSignal): Promise<void>;
 }

@@ -8,7 +8,7 @@ import { GraftError } from '../core/errors';
 import { openEngine, type Engine } from '../recipes';
 import { cacheFolder } from './cache-folder';
 import { deviceOptions } from './device-options';
-import { dozeWhileWaiting } from './doze.mjs';
+import { dozeWhileWaiting } from './doze';
 import { kernelChoicesIn } from './kernel-choices';
 
 /** Where Chromium and Chrome keep SwiftShader. */

@@ -1,11 +1,13 @@
 /** Opening what commands share, with a progress bar. */
+import { formatBytes } from '../core/bytes';
 import { parseRunConfig } from '../core/config';
 import type { HubModel } from '../formats/model';
-import { formatBytes, unreadVariables, withRunTemplate, withTemplateOfRun } from '../recipes';
+import { unreadVariables, withRunTemplate, withTemplateOfRun } from '../recipes';
 import type { Arguments, Flag } from './arguments';
 import { openSource } from './model-cache';
 import { adapterFolder, modelSource } from './sources';
 import type { Terminal } from './terminal';
+import { asUsage } from './usage';
 
 export const MODEL_FLAG: Flag = {
   value: 'MODEL',
@@ -31,12 +33,12 @@ export async function modelArgument(args: Arguments, terminal: Terminal, signal:
   model.notices.forEach(say);
   // Training and asking agree on the template where the adapter brings its own.
   const adapter = await adapterFolder(args, say, signal);
-  const asked = adapter ? await withTemplateOfRun(model, adapter) : model;
+  const withTemplate = adapter ? await withTemplateOfRun(model, adapter) : model;
   const variables = args.text('chat-template-kwargs');
-  if (variables === undefined) return asked;
-  const { chat_template_kwargs } = parseRunConfig('', { chat_template_kwargs: variables });
-  unreadVariables({ chat_template_kwargs }, asked.template).forEach(say);
-  return withRunTemplate({ chat_template_kwargs }, asked);
+  if (variables === undefined) return withTemplate;
+  const { chat_template_kwargs } = asUsage(() => parseRunConfig('', { chat_template_kwargs: variables }));
+  unreadVariables({ chat_template_kwargs }, withTemplate.template).forEach(say);
+  return withRunTemplate({ chat_template_kwargs }, withTemplate);
 }
 
 /** Shows how much of the weights has been loaded. */

@@ -15,6 +15,7 @@ import { weightStorage, type DatasetFile, type WeightStorage } from '../recipes'
 import type { Arguments } from './arguments';
 import { openFolder } from './folders';
 import { openHubModel } from './hub';
+import { asUsage, UsageError } from './usage';
 
 /** The folder of Graft's package.json, above this file in the source and in the build alike. */
 export function packageRoot(): string {
@@ -34,8 +35,8 @@ export function packageRoot(): string {
  */
 export async function modelSource(
   name: string,
-  revision = 'main',
-  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+  revision: string | undefined,
+  say: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<FileSource> {
   if (/\.gguf$/i.test(name) && (await exists(name))) return openGguf(await openFolder(dirname(name)), basename(name));
@@ -43,7 +44,7 @@ export async function modelSource(
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
   const onHub = parseModelName(name);
-  if (onHub) return hubFolder(name, onHub, revision, say, signal);
+  if (onHub) return hubFolder(name, onHub, revision ?? 'main', say, signal);
   throw new GraftError(
     'not-found',
     `There is no model ${name}: name a folder that holds config.json, a GGUF file, org/name for a model on the Hub, or starter for the built-in one.`,
@@ -107,7 +108,7 @@ export async function readInput(path: string, what: string): Promise<Uint8Array>
  */
 export async function adapterSource(
   name: string,
-  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+  say: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<FileSource> {
   const onHub = (await exists(name)) ? undefined : parseModelName(name);
@@ -117,7 +118,7 @@ export async function adapterSource(
 /** The adapter folder that `--adapter` names, opened once for all that a command reads of it. */
 export function adapterFolder(
   args: Arguments,
-  say?: (line: string) => void,
+  say: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<FileSource> | undefined {
   const name = args.text('adapter');
@@ -156,22 +157,25 @@ async function hubFolder(
 }
 
 /** The adapter that `--adapter` names. */
-export async function adapterArgument(args: Arguments): Promise<{ name: string; content: Adapter } | undefined> {
-  const folder = await adapterFolder(args);
+export async function adapterArgument(
+  args: Arguments,
+  say: (line: string) => void,
+): Promise<{ name: string; content: Adapter } | undefined> {
+  const folder = await adapterFolder(args, say);
   return folder && { name: folder.name, content: await readAdapter(folder) };
 }
 
 /** How the base is kept beside an adapter: as the run that trained it did, or in 4 bits where the flag says so. */
-export async function storageArgument(args: Arguments): Promise<WeightStorage> {
-  const folder = await adapterFolder(args);
+export async function storageArgument(args: Arguments, say: (line: string) => void): Promise<WeightStorage> {
+  const folder = await adapterFolder(args, say);
   const storage = folder ? await weightStorage(folder) : {};
   return args.has('load-in-4bit') ? { use_bnb_nested_quant: true, ...storage, load_in_4bit: true } : storage;
 }
 
-/** Throws `bad-config` for the name of a dataset where a run file is expected. */
+/** @throws UsageError for the name of a dataset where a run file is expected. */
 function refuseDataset(path: string | undefined): void {
   if (path === undefined || !/\.(jsonl|csv|tsv|parquet)$/i.test(path)) return;
-  throw new GraftError('bad-config', `${path} is a dataset by its name, and no run file: give it as --data ${path}.`);
+  throw new UsageError(`${path} is a dataset by its name, and no run file: give it as --data ${path}.`);
 }
 
 /** Flags that stand for keys of the run file. */
@@ -194,6 +198,7 @@ export async function runOverrides(args: Arguments, path: string | undefined): P
     const value = args.text(flag);
     if (value !== undefined) overrides[key] = value;
   }
+  asUsage(() => parseRunConfig('', overrides)); // what is wrong with a flag is no fault of the file
   const run = await readChatTemplate(parseRunConfig(text, overrides, path));
   const named = (await exists(run.model_name_or_path)) ? undefined : parseModelName(run.model_name_or_path);
   return named?.revision === undefined ? run : { ...run, model_name_or_path: named.repo, revision: named.revision };
@@ -209,13 +214,10 @@ async function readChatTemplate(run: RunConfig): Promise<RunConfig> {
   return { ...rest, chat_template_path: undefined, chat_template: await readInputText(path, 'chat template') };
 }
 
-/** The dataset of a run. Throws `bad-config` where it names none. */
+/** The dataset of a run. @throws UsageError where it names none */
 export async function runDataset(run: RunConfig): Promise<DatasetFile> {
   if (run.dataset === undefined) {
-    throw new GraftError(
-      'bad-config',
-      'The run has no dataset: write dataset: FILE into the run file, or add --data FILE.',
-    );
+    throw new UsageError('The run has no dataset: write dataset: FILE into the run file, or add --data FILE.');
   }
   return datasetFile(run.dataset);
 }

@@ -181,6 +181,16 @@ export const RUN_CONFIG_KEYS = Object.fromEntries(KEY_NAMES.map((name) => [name,
   Record<RunConfigKey, string>
 >;
 
+/** What the help says of a key's value: `one of cosine, linear`, and what stands for an absent key where anything does. */
+export function describeRunKey(name: RunConfigKey): {
+  readonly expected: string;
+  readonly fallback: string | undefined;
+} {
+  const { schema, fallback } = KEYS[name] as { schema: v.GenericSchema; fallback: RunConfig[RunConfigKey] };
+  const expected = v.safeParse(schema, Symbol('no value')).issues?.[0].message ?? '';
+  return { expected, fallback: fallback === undefined ? undefined : formatValue(fallback) };
+}
+
 /** Pairs a schema with the value that stands for an absent key; the schema is exact, so that the default is checked. */
 function key<S extends v.GenericSchema>(schema: S, fallback: v.InferInput<S>, description: string) {
   return { schema, fallback, description };

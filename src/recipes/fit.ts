@@ -2,10 +2,10 @@
  * A run made to fit a budget of GPU memory: its settings are changed one after the other, from what costs the least time
  * and accuracy on, until the plan fits, and each change says why.
  */
+import { formatBytes } from '../core/bytes';
 import type { RunConfig, RunConfigKey } from '../core/config';
 import { GraftError } from '../core/errors';
 import { planRun, type RunPlan } from './plan';
-import { formatBytes } from './steps/bytes';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
 import { rowsPerStep, withMicroBatch } from './steps/micro-batch';
 import type { ShapedModel } from './steps/options';

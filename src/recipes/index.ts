@@ -11,7 +11,7 @@ export { exampleView, exampleViews, inspectData, inspectPrepared, prepareData } 
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, type Choice, type FittedRun } from './fit';
-export { formatBytes, parseBytes, planRun, type RunPlan } from './plan';
+export { planRun, type RunPlan } from './plan';
 export { arrangeData, readData, readFirstRows, readingKey, type DatasetHead, type ReadData } from './steps/data';
 export { packData, unpackData, type DataFacts, type PackedExamples } from './steps/packed-data';
 export { unreadVariables, withRunTemplate, withTemplateOfRun, type TemplateKeys } from './steps/run-template';

@@ -7,8 +7,6 @@ import { weightStorageKey } from './steps/cached-weights';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
 import { trainOptions, type ShapedModel } from './steps/options';
 
-export { formatBytes, parseBytes } from './steps/bytes';
-
 export interface RunPlan {
   readonly memory: MemoryPlan;
   readonly trainableParameters: number;

@@ -1,20 +1,9 @@
 /** Numbers as the page shows them. */
+import { formatSize } from '../core/bytes';
 import { formatCount } from '../core/format';
 import type { Transfer } from './client/transfer';
 
-const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-
-/** 1536 as `1.5 KiB`. */
-export function formatSize(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < UNITS.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  if (unit === 0) return bytes === 1 ? '1 byte' : `${bytes} bytes`;
-  return `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${UNITS[unit]}`;
-}
+export { formatSize };
 
 /** 1234567 as `1.2M`: for parameter counts. */
 export function formatMillions(n: number): string {

@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { createReadStream, existsSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createServer } from 'vite';
-import { projectFolder } from '../../src/cli/modules.mjs';
+import { projectFolder } from '../../src/scripts/modules.mjs';
 import { writeLargeModel } from '../support/large-model.mjs';
 import { launchProfile } from '../support/site.mjs';
 

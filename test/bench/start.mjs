@@ -4,9 +4,10 @@
  */
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
-import { ensureModules, projectFolder } from '../../src/cli/modules.mjs';
+import { ensureModules, projectFolder } from '../../src/scripts/modules.mjs';
 
 ensureModules();
+ensureModules({ folder: join(projectFolder, 'test/bench') });
 const { build } = await import('vite');
 await build({
   root: projectFolder,

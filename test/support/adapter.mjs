@@ -1,6 +1,5 @@
 /** Opens the GPU that tests run on. Plain JavaScript: the test runner asks what is there before it starts vitest. */
 import { create, globals } from 'webgpu';
-import { dozeWhileWaiting } from '../../src/cli/doze.mjs';
 import { swiftShaderEnvironment } from './drivers.mjs';
 
 // Dawn's objects must outlive every promise and buffer made from them, up to the end of the process.
@@ -9,7 +8,6 @@ const keepAlive = new Set();
 /** @param {string[]} options Dawn's options, for example `backend=null` */
 function createGpu(options) {
   Object.assign(globalThis, globals);
-  dozeWhileWaiting(globals);
   const gpu = create(options);
   keepAlive.add(gpu);
   return gpu;

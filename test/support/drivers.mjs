@@ -9,8 +9,13 @@ const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/op
 export function findChromium() {
   const chosen = process.env['CHROMIUM_PATH'];
   if (chosen) return existsSync(chosen) ? chosen : undefined;
+  return findProgram(CHROMIUM_NAMES);
+}
+
+/** Path of the first of these programs on `PATH`; undefined where there is none. @param {readonly string[]} names */
+export function findProgram(names) {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return CHROMIUM_NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
 }
 
 /** Vulkan driver manifest of SwiftShader, the CPU driver that Chromium ships; undefined where there is none. */

@@ -1,4 +1,6 @@
+import { globals } from 'webgpu';
 import { deviceOptions } from '../../src/cli/device-options';
+import { dozeWhileWaiting } from '../../src/cli/doze';
 import { openAdapter, openNullBackend } from './adapter.mjs';
 import { wrapGpu } from './wrapped-gpu';
 
@@ -17,6 +19,7 @@ let opened: Promise<TestGpu> | undefined;
  * It goes without what `GRAFT_LIMITS` and `GRAFT_WITHOUT` say, as the command line's does.
  */
 export function testGpu(): Promise<TestGpu> {
+  dozeWhileWaiting(globals);
   opened ??= openAdapter().then((found) => {
     if (!found) throw new Error('No Vulkan driver works here: run `npm test` once, which installs a software one.');
     return { ...found, gpu: wrapGpu(found.gpu, deviceOptions(process.env)) };

@@ -1,14 +1,16 @@
 /**
  * What the tests need beside npm packages: Chromium and a Vulkan driver. On Debian and Ubuntu, as root or with a
- * sudo that asks nothing, what is missing is installed; elsewhere a sentence says what to install.
+ * sudo that asks nothing, what is missing is installed for the whole system, after saying what and from where; elsewhere,
+ * or with `GRAFT_INSTALL=no`, a sentence says what is missing.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { findChromium } from './drivers.mjs';
+import { findChromium, findProgram } from './drivers.mjs';
 
 /** The oldest Mesa whose CPU driver Dawn accepts. */
 const OLDEST_MESA = 25;
+const MESA_PACKAGES = ['mesa-vulkan-drivers', 'libvulkan1'];
 const APT_SOURCES = '/etc/apt/sources.list.d';
 
 /** @param {string} command @param {string[]} args @param {object} [options] */
@@ -27,19 +29,54 @@ function asRoot(command, input = '') {
   return status === 0;
 }
 
+const isForbidden = () => process.env['GRAFT_INSTALL'] === 'no';
+
+/** What a message about something missing adds where the user forbade to install it. */
+const forbidden = () => (isForbidden() ? ', and GRAFT_INSTALL=no forbids to install it' : '');
+
 function canInstall() {
-  return existsSync('/usr/bin/apt-get') && (isRoot || spawnSync('sudo', ['-n', 'true']).status === 0);
+  if (isForbidden() || !findProgram(['apt-get'])) return false;
+  return isRoot || spawnSync('sudo', ['-n', 'true']).status === 0;
 }
 
-/** @param {string[]} args packages and options */
-function aptInstall(...args) {
-  console.log(`Installing ${args.filter((arg) => !arg.startsWith('-')).join(', ')} …`);
-  return asRoot(['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...args]);
+/** Says what is about to change on the whole system, before anything does. @param {string} what */
+function announce(what) {
+  const how = isRoot ? 'apt-get' : 'sudo apt-get';
+  console.log(`The tests need ${what}: installing it for the whole system with ${how}. GRAFT_INSTALL=no forbids that.`);
+  asRoot(['apt-get', 'update', '-q']);
+}
+
+/**
+ * Installs packages, after a line for each that says its version and the package source that has it.
+ * @param {string[]} packages @param {string} [release] where they come from; this system's own release by default
+ */
+function aptInstall(packages, release) {
+  for (const name of packages) {
+    const { version, source } = aptCandidate(name, release);
+    console.log(`Installing ${name}${version && ` ${version}`}${source && ` from ${source}`} …`);
+  }
+  const target = release === undefined ? [] : [`--target-release=${release}`];
+  return asRoot(['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...packages, ...target]);
+}
+
+/**
+ * The version of a package that apt would install, and where it would get it from; empty texts where it knows none.
+ * @param {string} name @param {string} [release]
+ */
+function aptCandidate(name, release) {
+  const target = release === undefined ? [] : ['-t', release];
+  const policy = output('apt-cache', [...target, 'policy', name]);
+  const version = /Candidate: (\S+)/.exec(policy)?.[1] ?? '';
+  // A table of versions follows, each with the sources that have it: `500 http://deb.debian.org/debian stable/main …`.
+  const rows = policy.split('\n');
+  const own = rows.findIndex((row) => /^[ *]{5}/.test(row) && row.slice(5).split(' ')[0] === version);
+  const source = /^ +-?\d+ (\w+:\S+ \S+)/.exec(own < 0 ? '' : (rows[own + 1] ?? ''))?.[1] ?? '';
+  return { version, source };
 }
 
 /** Major version of the Mesa that apt would install, 0 where it knows none. */
 function mesaCandidate() {
-  return Number(/Candidate: (?:\d+:)?(\d+)/.exec(output('apt-cache', ['policy', 'mesa-vulkan-drivers']))?.[1] ?? 0);
+  return Number(/^(?:\d+:)?(\d+)/.exec(aptCandidate('mesa-vulkan-drivers').version)?.[1] ?? 0);
 }
 
 /** The Debian mirror that this machine already uses; undefined where it uses none. */
@@ -60,6 +97,7 @@ function addBackports() {
   if (!/^ID=debian$/m.test(release) || !codename || !mirror) return undefined;
   const suite = `${codename}-backports`;
   if (!output('apt-cache', ['policy']).includes(suite)) {
+    console.log(`Adding the package source ${mirror} ${suite} to ${APT_SOURCES}/${suite}.list …`);
     asRoot(['tee', `${APT_SOURCES}/${suite}.list`], `deb ${mirror} ${suite} main\n`);
     asRoot(['apt-get', 'update', '-q']);
   }
@@ -67,10 +105,10 @@ function addBackports() {
 }
 
 function installMesa() {
-  asRoot(['apt-get', 'update', '-q']);
-  if (mesaCandidate() >= OLDEST_MESA) return aptInstall('mesa-vulkan-drivers', 'libvulkan1');
+  announce(`a Vulkan driver (Mesa ${OLDEST_MESA} or later)`);
+  if (mesaCandidate() >= OLDEST_MESA) return aptInstall(MESA_PACKAGES);
   const backports = addBackports();
-  return backports !== undefined && aptInstall('mesa-vulkan-drivers', 'libvulkan1', `--target-release=${backports}`);
+  return backports !== undefined && aptInstall(MESA_PACKAGES, backports);
 }
 
 /** @returns {{ name: string, software: boolean } | undefined} the GPU that tests run on */
@@ -83,11 +121,11 @@ function probe() {
 /** Returns the browser's path; throws where there is none and none can be installed. */
 export function ensureChromium() {
   if (!findChromium() && canInstall()) {
-    asRoot(['apt-get', 'update', '-q']);
-    aptInstall('chromium', 'fonts-liberation');
+    announce('Chromium');
+    aptInstall(['chromium', 'fonts-liberation']);
   }
   const path = findChromium();
-  if (!path) throw new Error('There is no Chromium here: install one, or set CHROMIUM_PATH to one.');
+  if (!path) throw new Error(`There is no Chromium here${forbidden()}: install one, or set CHROMIUM_PATH to one.`);
   return path;
 }
 
@@ -101,6 +139,9 @@ export function ensureGpu() {
   if ((!found || /swiftshader/i.test(found.name)) && !process.env['VK_DRIVER_FILES'] && canInstall()) {
     if (installMesa()) found = probe();
   }
-  if (!found) throw new Error(`No Vulkan driver works here: install one, for example Mesa ${OLDEST_MESA} or later.`);
+  if (!found)
+    throw new Error(
+      `No Vulkan driver works here${forbidden()}: install one, for example Mesa ${OLDEST_MESA} or later.`,
+    );
   return found;
 }

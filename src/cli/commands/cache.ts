@@ -1,8 +1,9 @@
+import { formatBytes } from '../../core/bytes';
 import { GraftError } from '../../core/errors';
-import { formatBytes } from '../../recipes';
 import type { Command } from '../command';
 import { openWeightCache } from '../model-cache';
 import { openingsFolder } from '../opening-folder';
+import { UsageError } from '../usage';
 
 export const cache: Command = {
   name: 'cache',
@@ -13,6 +14,7 @@ export const cache: Command = {
     runKeys: false,
     flags: { all: { help: 'with delete, every entry' } },
   },
+  keepsResult: (args) => (args.positionals[0] ?? 'list') !== 'list',
   async run(args, terminal) {
     const [action = 'list', ...wanted] = args.positionals;
     const kept = openWeightCache();
@@ -32,10 +34,10 @@ export const cache: Command = {
       return;
     }
     if (!['delete', 'pin', 'unpin'].includes(action)) {
-      throw new GraftError('bad-config', `There is no graft cache ${action}: use list, delete, pin or unpin.`);
+      throw new UsageError(`There is no graft cache ${action}: use list, delete, pin or unpin.`);
     }
     if (wanted.length === 0 && !(args.has('all') && action === 'delete')) {
-      throw new GraftError('bad-config', `Name what to ${action} by its id, as graft cache list shows it.`);
+      throw new UsageError(`Name what to ${action} by its id, as graft cache list shows it.`);
     }
     const chosen = args.has('all') ? entries : wanted.map((id) => find(entries, id));
     for (const { id, model } of chosen) {

@@ -28,12 +28,13 @@ export const chat: Command = {
   },
   async run(args, terminal, signal) {
     const model = await modelArgument(args, terminal, signal);
-    const adapter = await adapterArgument(args);
-    const storage = await storageArgument(args);
+    const say = (line: string) => terminal.say(line);
+    const adapter = await adapterArgument(args, say);
+    const storage = await storageArgument(args, say);
     const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);
     const options = generationOptions(args, model);
     const contextLength = args.number('context', { least: 2, whole: true });
-    const engine = await openNodeEngine((line) => terminal.say(line));
+    const engine = await openNodeEngine(say);
     try {
       const opened = { model, engine, cache, adapter, storage, ...(contextLength !== undefined && { contextLength }) };
       const generator = await openGenerator(opened, loadingBar(terminal), signal);
@@ -50,7 +51,7 @@ export const chat: Command = {
         if (line.trim() === '/exit' || signal.aborted) break;
         answering = new AbortController();
         const stop = AbortSignal.any([signal, answering.signal]);
-        await conversation.take(line.trim(), (messages, useAdapter, say) =>
+        await conversation.answerLine(line.trim(), (messages, useAdapter, say) =>
           generator.generate({ kind: 'chat', messages }, { ...options, useAdapter }, say, stop),
         );
         answering = undefined;
@@ -84,7 +85,7 @@ class Conversation {
   }
 
   /** A line of the user's: a command, or a message to answer. */
-  async take(line: string, ask: Ask): Promise<void> {
+  async answerLine(line: string, ask: Ask): Promise<void> {
     if (line === '') return;
     if (line === '/reset') {
       this.messages = this.opening();

@@ -1,5 +1,4 @@
 import type { RunConfig } from '../../core/config';
-import { GraftError } from '../../core/errors';
 import type { ExampleView } from '../../core/events';
 import { formatCount, plural } from '../../core/format';
 import type { HubText } from '../../formats/text-model';
@@ -9,6 +8,7 @@ import { MODEL_FLAG, modelName } from '../loading';
 import { datasetFile, runOverrides } from '../sources';
 import type { Terminal } from '../terminal';
 import { openRunText } from '../text-models';
+import { UsageError } from '../usage';
 
 const ACTIONS = ['show', 'render'] as const;
 
@@ -23,7 +23,7 @@ export const data: Command = {
       model: { ...MODEL_FLAG, help: `${MODEL_FLAG.help}; tokenizer and template are enough` },
       run: { value: 'RUN.yaml', help: 'the run whose settings hold' },
       data: { value: 'FILE', help: 'the dataset, where FILE does not name it' },
-      rows: { value: 'ROWS', help: 'show these rows of the file only: 1-5, 3, or 3,8-10' },
+      rows: { value: 'ROWS', help: 'show these rows of the file only: 1-5, 3, or 3,8-10', default: 'all' },
       'generation-prompt': { help: 'render: with what the template puts before an answer that is asked for' },
     },
   },
@@ -32,13 +32,12 @@ export const data: Command = {
     const known = ACTIONS.find((name) => name === action);
     if (!known) {
       const meant = action?.startsWith('r') ? 'render' : 'show';
-      throw new GraftError('bad-config', `Write graft data ${meant} FILE --model MODEL: show or render comes first.`);
+      throw new UsageError(`Write graft data ${meant} FILE --model MODEL: show or render comes first.`);
     }
     const isChosen = rowFilter(args.text('rows'));
     const run = await runOverrides(args, args.text('run'));
     const path = file ?? run.dataset;
-    if (path === undefined)
-      throw new GraftError('bad-config', `Name a dataset: graft data ${known} FILE --model MODEL.`);
+    if (path === undefined) throw new UsageError(`Name a dataset: graft data ${known} FILE --model MODEL.`);
     const name = args.has('model') || !args.has('run') ? modelName(args) : run.model_name_or_path;
     const model = await openRunText(name, run, (line) => terminal.say(line), signal);
     const dataset = await datasetFile(path);
@@ -106,8 +105,7 @@ function rowFilter(text: string | undefined): (row: number) => boolean {
   if (text === undefined) return () => true;
   const ranges = text.split(',').map((part) => {
     const [, from, to] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
-    if (from === undefined)
-      throw new GraftError('bad-config', `--rows must be rows such as 1-5 or 3,8, but is ${text}.`);
+    if (from === undefined) throw new UsageError(`--rows must be rows such as 1-5 or 3,8, but is ${text}.`);
     return { from: Number(from), to: Number(to ?? from) };
   });
   return (row) => ranges.some(({ from, to }) => row >= from && row <= to);

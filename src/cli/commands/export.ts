@@ -9,6 +9,7 @@ import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
 import { openSource } from '../model-cache';
 import { adapterSource, modelSource } from '../sources';
 import type { Terminal } from '../terminal';
+import { UsageError } from '../usage';
 
 export const exportModel: Command = {
   name: 'export',
@@ -24,6 +25,7 @@ export const exportModel: Command = {
       output: { value: 'DIR', help: 'a new folder for the merged model, or for the adapter' },
     },
   },
+  keepsResult: () => true,
   async run(args, terminal, signal) {
     const output = args.required('output', 'name a new folder for the merged model');
     const checkpoint = args.text('checkpoint');
@@ -60,7 +62,7 @@ async function writeCheckpoint(
   signal: AbortSignal,
 ): Promise<void> {
   if (args.has('model') || args.has('adapter')) {
-    throw new GraftError('bad-config', '--checkpoint takes neither --model nor --adapter: export the adapter first.');
+    throw new UsageError('--checkpoint takes neither --model nor --adapter: export the adapter first.');
   }
   await openFolder(run);
   await refuseFilled(output);

@@ -25,13 +25,15 @@ export const forward: Command = {
       gradients: { help: 'write the gradient of every parameter' },
     },
   },
+  keepsResult: () => true,
   async run(args, terminal, signal) {
     const input = args.required('input', 'name a JSON file with input_ids');
     const output = args.required('output', 'name a safetensors file to write');
     const { inputIds, labels } = readIds(basename(input), await readInput(input, 'input file'));
     const model = await modelArgument(args, terminal, signal);
-    const adapter = await adapterArgument(args);
-    const engine = await openNodeEngine((line) => terminal.say(line));
+    const say = (line: string) => terminal.say(line);
+    const adapter = await adapterArgument(args, say);
+    const engine = await openNodeEngine(say);
     try {
       const request = {
         model,

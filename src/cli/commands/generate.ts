@@ -1,5 +1,4 @@
 import { basename, dirname } from 'node:path';
-import { GraftError } from '../../core/errors';
 import { encodeUtf8 } from '../../core/store';
 import type { HubModel } from '../../formats/model';
 import {
@@ -20,18 +19,27 @@ import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading'
 import { CACHE_FLAGS, folderCache } from '../model-cache';
 import { adapterArgument, readInput, samePath, storageArgument } from '../sources';
 import type { Terminal } from '../terminal';
+import { UsageError } from '../usage';
 
 const DEFAULT_NEW_TOKENS = 256;
 
 /** Flags that shape an answer; `graft chat` has them too. */
 export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
-  'max-new-tokens': { value: 'N', help: `tokens of an answer at most (${DEFAULT_NEW_TOKENS})` },
-  temperature: { value: 'T', help: '0 takes the likeliest token each time' },
-  'top-p': { value: 'P', help: 'draw from the likeliest tokens of this much probability' },
-  'top-k': { value: 'K', help: 'draw from this many likeliest tokens' },
-  seed: { value: 'S', help: 'seed of the draws (0)' },
+  'max-new-tokens': {
+    value: 'N',
+    help: 'tokens of an answer at most',
+    default: `the model's, else ${DEFAULT_NEW_TOKENS}`,
+  },
+  temperature: { value: 'T', help: '0 takes the likeliest token each time', default: "the model's, else 0" },
+  'top-p': {
+    value: 'P',
+    help: 'draw from the likeliest tokens of this much probability, 0 to 1',
+    default: "the model's, else 1",
+  },
+  'top-k': { value: 'K', help: 'draw from this many likeliest tokens; 0 from all', default: "the model's, else 0" },
+  seed: { value: 'S', help: 'seed of the draws', default: '0' },
   stop: { value: 'TEXT', help: 'end the answer before this text; may be given more than once', multiple: true },
-  context: { value: 'N', help: 'tokens of prompt and answer together' },
+  context: { value: 'N', help: 'tokens of prompt and answer together', default: 'what the prompts need' },
   'chat-template-kwargs': { value: 'JSON', help: "variables for the chat template, beside those of the adapter's run" },
   'load-in-4bit': { help: 'keep base weights in 4 bits, as a run that trained so does by itself' },
   ...CACHE_FLAGS,
@@ -67,7 +75,7 @@ export const generate: Command = {
       input: { value: 'FILE', help: 'rows as train reads them: messages, prompt, question, instruction, input_ids …' },
       output: { value: 'FILE', help: 'where the rows go with their answers (output), instead of standard output' },
       raw: { help: 'go on with the text as it stands, without the chat template' },
-      'batch-size': { value: 'N', help: 'prompts answered at once (1)' },
+      'batch-size': { value: 'N', help: 'prompts answered at once', default: '1' },
       ...GENERATION_FLAGS,
     },
   },
@@ -75,8 +83,9 @@ export const generate: Command = {
     const rows = await promptRows(args);
     const prompts = rows.map(({ prompt }) => prompt);
     const model = await modelArgument(args, terminal, signal);
-    const adapter = await adapterArgument(args);
-    const storage = await storageArgument(args);
+    const say = (line: string) => terminal.say(line);
+    const adapter = await adapterArgument(args, say);
+    const storage = await storageArgument(args, say);
     const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);
     const options = generationOptions(args, model);
     promptNotices(model.template, prompts).forEach((notice) => terminal.say(notice));
@@ -84,7 +93,7 @@ export const generate: Command = {
       args.number('context', { least: 2, whole: true }) ?? contextFor(model, prompts, options.maxNewTokens);
     const batchSize = Math.min(args.number('batch-size', { least: 1, whole: true }) ?? 1, rows.length);
 
-    const engine = await openNodeEngine((line) => terminal.say(line));
+    const engine = await openNodeEngine(say);
     try {
       const generator = await openGenerator(
         { model, engine, cache, adapter, storage, batchSize, contextLength },
@@ -110,15 +119,14 @@ async function promptRows(args: Arguments): Promise<PromptRow[]> {
   const text = args.text('prompt');
   const input = args.text('input');
   if ((text === undefined) === (input === undefined)) {
-    throw new GraftError('bad-config', 'Give either --prompt TEXT or --input FILE.');
+    throw new UsageError('Give either --prompt TEXT or --input FILE.');
   }
   const output = args.text('output');
   if (input !== undefined && output !== undefined && samePath(input, output)) {
-    throw new GraftError('bad-config', `--output ${output} is the input itself: name another file for the answers.`);
+    throw new UsageError(`--output ${output} is the input itself: name another file for the answers.`);
   }
   if (input !== undefined) return readPrompts(basename(input), await readInput(input, 'input file'), args.has('raw'));
-  if (output !== undefined)
-    throw new GraftError('bad-config', '--output goes with --input; the answer to --prompt is printed.');
+  if (output !== undefined) throw new UsageError('--output goes with --input; the answer to --prompt is printed.');
   return [{ prompt: textPrompt(text!, args.has('raw'), args.text('system')), row: {} }];
 }
 

@@ -1,10 +1,9 @@
+import { formatBytes, parseBytes } from '../../core/bytes';
 import { formatValue, type RunConfig } from '../../core/config';
 import { formatCount } from '../../core/format';
 import {
   fitToBudget,
-  formatBytes,
   openShape,
-  parseBytes,
   planRun,
   prepareData,
   withRunTemplate,
@@ -18,6 +17,7 @@ import { MODEL_FLAG } from '../loading';
 import { openSource } from '../model-cache';
 import { datasetFile, modelSource, runArgument } from '../sources';
 import type { Terminal } from '../terminal';
+import { asUsage } from '../usage';
 
 /** A model folder is whole where one of these is there; a config alone is enough to plan. */
 const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json'];
@@ -33,23 +33,35 @@ export const plan: Command = {
       model: {
         ...MODEL_FLAG,
         help: 'a model folder (its config.json is enough), org/name[@revision] on the Hub, or starter',
+        default: "the run file's, else starter",
       },
-      data: { value: 'FILE', help: 'a dataset; without one every row has max_length tokens' },
-      budget: { value: 'SIZE', help: 'change the settings so that the run fits, as 8GiB, and say why' },
+      data: {
+        value: 'FILE',
+        help: 'a dataset; without one every row has max_length tokens',
+        default: "the run file's",
+      },
+      budget: {
+        value: 'SIZE',
+        help: 'change the settings so that the run fits, and say why: 8GiB or 8G (2^30 bytes each), 8GB (10^9 bytes)',
+        default: 'none',
+      },
     },
   },
   async run(args, terminal, signal) {
     const budget = args.text('budget');
-    const budgetBytes = budget === undefined ? undefined : parseBytes(budget);
-    const asked = await runArgument(args);
-    const source = await modelSource(asked.model_name_or_path, asked.revision, (line) => terminal.say(line), signal);
-    const { shape, data } = await prepare(source, asked, terminal, signal);
-    const chosen = budgetBytes === undefined ? undefined : fitToBudget(asked, shape, budgetBytes, data);
-    const planned = chosen?.plan ?? planRun(asked, shape, data);
-    const { per_device_train_batch_size, gradient_accumulation_steps, gradient_checkpointing } = chosen?.run ?? asked;
+    const budgetBytes = budget === undefined ? undefined : asUsage(() => parseBytes(budget));
+    const run = await runArgument(args);
+    if (args.positionals.length === 0 && !args.has('model') && args.overrides['model_name_or_path'] === undefined) {
+      terminal.say('Neither a run file nor --model is given: this plans a run of the built-in starter.');
+    }
+    const source = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line), signal);
+    const { shape, data } = await prepare(source, run, terminal, signal);
+    const chosen = budgetBytes === undefined ? undefined : fitToBudget(run, shape, budgetBytes, data);
+    const planned = chosen?.plan ?? planRun(run, shape, data);
+    const { per_device_train_batch_size, gradient_accumulation_steps, gradient_checkpointing } = chosen?.run ?? run;
     const longest = planned.lengths.at(-1)!;
-    if (data === undefined && longest < asked.max_length) {
-      terminal.say(`max_length is ${longest}, the most that the model can read, instead of ${asked.max_length}.`);
+    if (data === undefined && longest < run.max_length) {
+      terminal.say(`max_length is ${longest}, the most that the model can read, instead of ${run.max_length}.`);
     }
     terminal.emit({
       total_bytes: planned.memory.totalBytes,

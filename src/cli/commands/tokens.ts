@@ -6,6 +6,7 @@ import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { MODEL_FLAG, modelName } from '../loading';
 import { modelSource, readInputText } from '../sources';
+import { UsageError } from '../usage';
 
 export const tokens: Command = {
   name: 'tokens',
@@ -37,7 +38,7 @@ export const tokens: Command = {
 async function readTexts(args: Arguments): Promise<readonly string[]> {
   const input = args.text('input');
   if ((input === undefined) === (args.positionals.length === 0)) {
-    throw new GraftError('bad-config', 'Give either texts or --input FILE.');
+    throw new UsageError('Give either texts or --input FILE.');
   }
   if (input === undefined) return args.positionals;
   const name = basename(input);

@@ -1,7 +1,8 @@
+import { formatBytes } from '../../core/bytes';
 import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainEvent } from '../../core/events';
 import { formatCount } from '../../core/format';
-import { CHECKPOINT_SLOTS, finetune, formatBytes, type Engine } from '../../recipes';
+import { CHECKPOINT_SLOTS, finetune, type Engine } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore } from '../folders';
@@ -12,6 +13,7 @@ import { CACHE_FLAGS, folderCache, openSource } from '../model-cache';
 import { adapterSource, modelSource, runArgument, runDataset, samePath } from '../sources';
 import { profileTable } from '../profile-table';
 import { formatSeconds, type Terminal } from '../terminal';
+import { UsageError } from '../usage';
 
 /** Files that say that a folder holds a run, a model or an adapter. */
 const RESULTS = ['graft.json', 'adapter_model.safetensors', 'model.safetensors', ...CHECKPOINT_SLOTS];
@@ -28,9 +30,9 @@ export const train: Command = {
     positionals: 1,
     runKeys: true,
     flags: {
-      model: MODEL_FLAG,
-      data: { value: 'FILE', help: 'a JSON or JSONL file, or a built-in name (title-fees)' },
-      output: { value: 'DIR', help: 'the folder to write to' },
+      model: { ...MODEL_FLAG, default: "the run file's, else starter" },
+      data: { value: 'FILE', help: 'a JSON or JSONL file, or a built-in name (title-fees)', default: "the run file's" },
+      output: { value: 'DIR', help: 'the folder to write to', default: 'output' },
       adapter: { ...ADAPTER_FLAG, help: 'an adapter folder to go on from; it brings its rank and target modules' },
       resume: { help: 'go on from the last checkpoint in the output folder' },
       profile: { help: 'show where the time of the third step goes, kernel by kernel' },
@@ -38,6 +40,7 @@ export const train: Command = {
       ...CACHE_FLAGS,
     },
   },
+  keepsResult: () => true,
   async run(args, terminal, signal) {
     const resume = args.has('resume');
     const output = args.text('output') ?? args.overrides['output_dir'];
@@ -77,14 +80,14 @@ export const train: Command = {
 
 /** True once: for the third step, when everything is compiled, or for the last where there are fewer. */
 function onceWarm(): (stepsLeft: number) => boolean {
-  let asked = 0;
-  return (stepsLeft) => ++asked === PROFILED_STEP || (asked < PROFILED_STEP && stepsLeft === 1);
+  let steps = 0;
+  return (stepsLeft) => ++steps === PROFILED_STEP || (steps < PROFILED_STEP && stepsLeft === 1);
 }
 
 /** A folder that holds results is only written to when the user says how. */
 async function refuseOverwriting(store: FolderStore, args: Arguments): Promise<void> {
   if (args.has('resume') && args.has('overwrite')) {
-    throw new GraftError('bad-config', '--resume goes on with a run and --overwrite starts anew: give one of them.');
+    throw new UsageError('--resume goes on with a run and --overwrite starts anew: give one of them.');
   }
   if (args.has('resume') || args.has('overwrite')) return;
   const files = await store.list();
@@ -118,11 +121,12 @@ function show(event: TrainEvent, terminal: Terminal): void {
       const { step, loss = NaN, grad_norm = NaN, learning_rate = NaN } = event.row;
       const rate = `${formatCount(Math.round(event.tokensPerSecond))} tokens/s`;
       const left = `${formatSeconds(event.secondsLeft)} left`;
-      terminal.bar(step / event.totalSteps, `${step}/${event.totalSteps}  loss ${loss.toFixed(4)}  ${rate}  ${left}`);
-      return terminal.log(
+      terminal.log(
         `step ${step}/${event.totalSteps}  loss ${loss.toFixed(4)}  grad_norm ${grad_norm.toFixed(4)}  ` +
           `learning_rate ${learning_rate.toExponential(2)}  ${rate}  ${left}`,
       );
+      const line = `${step}/${event.totalSteps}  loss ${loss.toFixed(4)}  ${rate}  ${left}`;
+      return terminal.bar(step / event.totalSteps, line);
     }
     case 'eval':
       return terminal.say(`step ${event.row.step}  eval_loss ${event.row.eval_loss?.toFixed(4)}`);

@@ -1,8 +1,8 @@
 /** What a run does when its device fails it: it opens a lost one anew, once, and asks less of one with too little memory. */
+import { formatBytes } from '../../core/bytes';
 import type { RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
 import type { Engine } from '../../engine';
-import { formatBytes } from './bytes';
 import { rowsPerStep, withSmallerMicroBatch } from './micro-batch';
 import type { TrainReport } from './trainer';
 

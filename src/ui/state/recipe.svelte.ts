@@ -2,9 +2,8 @@
 import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
 import { plainError, type PlainError } from '../../core/errors';
 import { isText, loadSetting, saveSetting } from '../persisted';
+import quickstart from '../quickstart.yaml?raw';
 
-/** The recipe for the starter on the policy pairs: one file for the page, the demo and the command line. */
-const QUICKSTART_URL = 'recipes/quickstart.yaml';
 const SETTING = 'run';
 const TOUCHED = 'run-own';
 const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
@@ -21,25 +20,17 @@ export class RecipeState {
   errors = $state.raw<Partial<Record<keyof RunConfig | 'file', PlainError>>>({});
 
   private touched = $state(false);
-  /** Counts changes by the visitor: a recipe that comes over the network doesn't overwrite them. */
-  private changes = 0;
 
-  async restore(): Promise<void> {
+  restore(): void {
     const saved = loadSetting<string | null>(SETTING, null, isText);
     const touched = loadSetting(TOUCHED, true, isFlag);
     if (saved === null || !this.load(saved)) return this.useQuickstart();
     this.touch(touched);
   }
 
-  /** Loads the recipe that suits the built-in starter; a change that is made meanwhile wins. */
-  async useQuickstart(): Promise<void> {
-    const before = this.changes;
-    const response = await fetch(QUICKSTART_URL); // relative to the page
-    if (!response.ok)
-      throw new Error(`The quick-start recipe could not be loaded (${response.status}): reload the page.`);
-    const text = await response.text();
-    if (this.changes !== before) return;
-    this.load(text, 'quickstart.yaml');
+  /** Loads the recipe that suits the built-in starter. */
+  useQuickstart(): void {
+    this.load(quickstart, 'quickstart.yaml');
     this.touch(false);
   }
 
@@ -106,7 +97,6 @@ export class RecipeState {
 
   /** Whether the settings are the user's own, or come with a model. */
   private touch(touched: boolean): void {
-    this.changes++;
     this.touched = touched;
     saveSetting(TOUCHED, touched);
   }

@@ -53,9 +53,10 @@ export class Workspace {
    */
   async restore(): Promise<void> {
     const failed = (error: unknown) => (this.error = plainError(error));
+    this.recipe.restore();
     const detected = this.device.detect();
     await this.device.readPersistence().catch(failed);
-    await Promise.all([this.recipe.restore().catch(failed), this.dataset.restore().catch(failed)]);
+    await this.dataset.restore().catch(failed);
     await Promise.all([
       this.model.restore().catch(failed),
       this.library.restore().catch(failed),
@@ -133,7 +134,7 @@ export class Workspace {
       if (!this.model.isStarter) await this.model.open(STARTER);
       const rows = this.dataset.isBuiltin ? this.recipe.config.max_train_samples : undefined;
       this.dataset.useBuiltin();
-      await this.recipe.useQuickstart();
+      this.recipe.useQuickstart();
       if (rows !== undefined) this.recipe.set('max_train_samples', rows);
       await this.start();
     } catch (error) {

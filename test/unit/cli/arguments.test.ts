@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readArguments, type Syntax } from '../../../src/cli/arguments';
+import { UsageError } from '../../../src/cli/usage';
 import { expectError } from '../recipes/support';
 
 const syntax: Syntax = {
@@ -50,7 +51,7 @@ describe('arguments', () => {
     await expectError(
       () => read('--learning_rat', '1'),
       'bad-config',
-      /--learning-rat here; did you mean --learning-rate\?/,
+      /There is no --learning_rat here; did you mean --learning_rate\?/,
     );
     await expectError(() => read('--resum'), 'bad-config', /did you mean --resume\?/);
     await expectError(() => read('-x'), 'bad-config', /There is no -x/);
@@ -68,6 +69,43 @@ describe('arguments', () => {
     await expectError(() => read('--data', 'a', '--data', 'b'), 'bad-config', /--data is given twice/);
     await expectError(() => read('a.yaml', 'b.yaml'), 'bad-config', /"b.yaml" is one word too many/);
     await expectError(() => read().required('data', 'name a file'), 'bad-config', /--data is missing: name a file/);
+  });
+
+  test('everything that is wrong is said at once', async () => {
+    const wrong = () => read('--epoch', '3', '--foo', 'x', '--data', '--resume=1', 'a', 'b');
+    await expectError(
+      wrong,
+      'bad-config',
+      /no --epoch here; did you mean --num_train_epochs\?.*no --foo here; --help lists.*--data needs.*takes no value.*"b" is/,
+    );
+    expect(wrong).toThrow(UsageError);
+  });
+
+  test('suggestions know what other tools call a key, and stay silent where nothing is near', async () => {
+    const cases: [written: string, meant: string][] = [
+      ['--lr', 'learning_rate'],
+      ['--batch_size', 'per_device_train_batch_size'],
+      ['--epochs', 'num_train_epochs'],
+      ['--rank', 'lora_r'],
+      ['--max-seq-length', 'max_length'],
+      ['--target-modules', 'lora_target_modules'],
+      ['--lora-rr', 'lora_r'],
+    ];
+    for (const [written, meant] of cases) {
+      await expectError(
+        () => read(written, '1'),
+        'bad-config',
+        new RegExp(`no ${written} here; did you mean --${meant}\\?`),
+      );
+    }
+    await expectError(() => read('--constructor', '1'), 'bad-config', /no --constructor here/);
+    await expectError(() => read('--xyz', '1'), 'bad-config', /no --xyz here; --help lists what there is/);
+  });
+
+  test('a value may be what looks like a flag of one letter, and words after -- are no flags', () => {
+    expect(read('--data', '-h').text('data')).toBe('-h');
+    expect(read('-h').has('help')).toBe(true);
+    expect(read('--', '--foo_bar').positionals).toEqual(['--foo_bar']);
   });
 
   test('numbers are checked', async () => {

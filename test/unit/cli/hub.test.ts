@@ -193,7 +193,7 @@ test('the 4 bits of a GGUF file are kept under its path and what it was when it 
   const path = join(root, 'm.gguf');
   copyFileSync('test/golden/gguf/llama.gguf', path);
   const identity = async (name: string) => {
-    const model = await openModel(await modelSource(name));
+    const model = await openModel(await modelSource(name, undefined, () => undefined));
     return (await folderCache(args, { ...model, weightBytes: 2 ** 30 }, true, terminal))!.model;
   };
   const before = await identity(path);

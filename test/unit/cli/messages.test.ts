@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { formatSeconds, Terminal } from '../../../src/cli/terminal';
+import { RUN_CONFIG_KEYS } from '../../../src/core/config';
 import { tinyModel, tokenRows } from '../recipes/support';
-import { runHere as graft } from './support';
+import { runCommandLine } from '../../../src/cli/run';
+import { jsonLines, runHere as graft } from './support';
 
 let root: string;
 let model: string;
@@ -27,17 +29,17 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-describe('a mistake gets one clear line, and exit code 1', () => {
-  const cases: [what: string, argv: () => string[], line: RegExp][] = [
-    ['no such command', () => ['trian'], /no command trian; did you mean train\?/],
-    ['no such flag', () => ['generate', '--promt', 'x'], /There is no --promt here; did you mean --prompt\?/],
+describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call', () => {
+  const cases: [what: string, argv: () => string[], line: RegExp, code?: 2][] = [
+    ['no such command', () => ['trian'], /no command trian; did you mean train\?/, 2],
+    ['no such flag', () => ['generate', '--promt', 'x'], /There is no --promt here; did you mean --prompt\?/, 2],
     ['no such run file', () => ['train', path('none.yaml')], /There is no run file .*none\.yaml/],
     [
       'a misspelt key in the run file',
       () => ['train', path('misspelt.yaml')],
       /unknown key learning_rte.*learning_rate/,
     ],
-    ['an impossible value', () => ['train', path('good.yaml'), '--lora_r', '0'], /lora_r must be a whole number/],
+    ['an impossible value', () => ['train', path('good.yaml'), '--lora_r', '0'], /lora_r must be a whole number/, 2],
     ['no such model', () => ['plan', '--model', 'nothing-here'], /There is no model nothing-here/],
     [
       'a Hub id',
@@ -45,11 +47,12 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       /HF_HUB_OFFLINE is set, and .* has no some\/model at revision main/,
     ],
     ['a model folder that is a file', () => ['plan', '--model', path('good.yaml')], /is a file; a folder is expected/],
-    ['no model', () => ['generate', '--prompt', 'x'], /--model is missing/],
+    ['no model', () => ['generate', '--prompt', 'x'], /--model is missing/, 2],
     [
       'no dataset',
       () => ['train', path('good.yaml'), '--model', model, '--output', path('out')],
       /The run has no dataset/,
+      2,
     ],
     ['no such dataset', () => ['plan', '--model', model, '--data', 'nope.jsonl'], /There is no dataset nope\.jsonl/],
     [
@@ -61,6 +64,7 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       'answers over their own questions',
       () => ['generate', '--model', model, '--input', path('rows.jsonl'), '--output', path('./rows.jsonl')],
       /--output \S+ is the input itself: name another file/,
+      2,
     ],
     [
       'a run file that is no text',
@@ -76,6 +80,7 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       'an impossible flag of the run file',
       () => ['plan', '--model', model, '--lora-r', '0'],
       /The command line: lora_r must be/,
+      2,
     ],
     [
       'no such adapter',
@@ -87,7 +92,7 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       () => ['generate', '--model', model, '--prompt', 'x', '--adapter', model],
       /no adapter_config\.json/,
     ],
-    ['no prompt', () => ['generate', '--model', model], /either --prompt TEXT or --input FILE/],
+    ['no prompt', () => ['generate', '--model', model], /either --prompt TEXT or --input FILE/, 2],
     [
       'text for a model without a tokenizer',
       () => ['generate', '--model', model, '--prompt', 'x'],
@@ -112,8 +117,9 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       'both ways to write',
       () => ['train', path('good.yaml'), '--overwrite', '--resume', '--output', path('new')],
       /give one of them/,
+      2,
     ],
-    ['a budget that is no size', () => ['plan', '--model', model, '--budget', 'much'], /"much" is not a size/],
+    ['a budget that is no size', () => ['plan', '--model', model, '--budget', 'much'], /"much" is not a size/, 2],
     [
       'a budget into which nothing fits',
       () => ['plan', '--model', model, '--budget', '1kB'],
@@ -125,20 +131,25 @@ describe('a mistake gets one clear line, and exit code 1', () => {
       /set use_peft: true/,
     ],
   ];
-  for (const [what, argv, line] of cases) {
+  for (const [what, argv, line, expected = 1] of cases) {
     test(what, async () => {
       const { code, out, err } = await graft(...argv());
       expect(err).toMatch(line);
       expect(err.trimEnd().split('\n')).toHaveLength(1);
       expect(err).not.toMatch(/\n\s+at /);
-      expect([code, out]).toEqual([1, '']);
+      expect([code, out]).toEqual([expected, '']);
     });
   }
 
   test('as an event too, with --json', async () => {
-    const { code, out } = await graft('plan', '--model', 'nothing-here', '--json');
-    expect(code).toBe(1);
-    expect(JSON.parse(out)).toMatchObject({ kind: 'error', code: 'not-found' });
+    for (const argv of [
+      ['plan', '--model', 'nothing-here', '--json'],
+      ['--json', 'plan', '--model', 'nothing-here'],
+    ]) {
+      const { code, out } = await graft(...argv);
+      expect(code).toBe(1);
+      expect(JSON.parse(out)).toMatchObject({ kind: 'error', code: 'not-found' });
+    }
   });
 });
 
@@ -172,7 +183,49 @@ describe('without a GPU', () => {
     const { code, out } = await graft('train', '--help');
     expect(code).toBe(0);
     expect(out).toMatch(/--resume[^]*--learning_rate/);
-    expect((await graft('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+    for (const same of [
+      ['help', 'train'],
+      ['train', '-h'],
+      ['train', '--nonsense', '--help'],
+    ]) {
+      expect((await graft(...same)).out).toBe(out);
+    }
+    for (const version of ['--version', '-v']) expect((await graft(version)).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(await graft('help', 'nonsense')).toMatchObject({ code: 2, out: '' });
+  });
+
+  test('help says what each flag and key may be, and what stands for an absent one', async () => {
+    const help = async (command: string) => (await graft('help', command)).out.replaceAll(/\s+/g, ' ');
+    const ofTrain = await help('train');
+    expect(ofTrain).toContain(
+      '--lr_scheduler_type How the learning rate falls after the warm-up. One of cosine, linear,',
+    );
+    expect(ofTrain).toContain('polynomial (default: cosine)');
+    expect(ofTrain).toContain('--learning_rate Peak learning rate. A number above 0 (default: 0.0002)');
+    expect(ofTrain).toContain('--output DIR the folder to write to (default: output)');
+    const keys = Object.keys(RUN_CONFIG_KEYS);
+    for (const key of keys) expect(ofTrain, key).toContain(`--${key} `);
+    expect(await help('generate')).toMatch(
+      /--max-new-tokens N [^(]*\(default: [^)]*256\).*--seed S [^(]*\(default: 0\)/,
+    );
+  });
+
+  test('what begins with a dash can be a prompt', async () => {
+    const { err } = await graft('generate', '--model', 'nothing-here', '--prompt', '-h');
+    expect(err).toMatch(/There is no model nothing-here/);
+  });
+
+  test('plan without a model says that it plans the starter', async () => {
+    const { code, err } = await graft('plan');
+    expect([code, err]).toEqual([0, expect.stringMatching(/plans a run of the built-in starter/)]);
+    expect((await graft('plan', '--model', 'starter')).err).toBe('');
+  });
+
+  test('a budget may be written as 8G, 8GB or 8GiB', async () => {
+    const fits = async (size: string) => (await graft('plan', '--model', 'starter', '--budget', size)).out;
+    expect(await fits('8G')).toContain('fits 8.00 GiB');
+    expect(await fits('8GiB')).toContain('fits 8.00 GiB');
+    expect(await fits('8GB')).toContain('fits 7.45 GiB');
   });
 });
 
@@ -185,8 +238,58 @@ describe('the terminal', () => {
     expect(text.replace('\r\x1b[2K', '')).toHaveLength(39);
     terminal.say('done');
     expect(text).toMatch(/\r\x1b\[2Kdone\n$/); // eslint-disable-line no-control-regex
-    const plain = new Terminal({ write: () => expect.fail() }, { write: () => expect.fail() }, false);
-    plain.bar(0.5, 'x');
+  });
+
+  test('elsewhere a line on standard error now and then says how far a job is, as JSON with --json', () => {
+    const report = (json: boolean) => {
+      let text = '';
+      let time = 0;
+      const terminal = new Terminal(
+        { write: () => expect.fail() },
+        { write: (more) => (text += more) },
+        json,
+        () => time,
+      );
+      for (; time < 25_000; time += 500) terminal.bar(time / 50_000, 'of the weights');
+      return text;
+    };
+    expect(report(false)).toBe('20 % of the weights\n40 % of the weights\n');
+    const events = jsonLines<object>(report(true));
+    expect(events).toHaveLength(24);
+    expect(events[1]).toEqual({ kind: 'progress', part: 0.04, text: 'of the weights' });
+  });
+
+  describe('and what a model, a file or a name of a file brings along', () => {
+    const hostile = 'a\x1b[31mred\x1b]0;title\x07\x9b2J\r\nb\tc\rd\x7f';
+    const shown = 'a\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\nb\tc\\x0dd\\x7f';
+    const write = (isTTY: boolean, act: (terminal: Terminal) => void, json = false) => {
+      let text = '';
+      const output = { isTTY, columns: 200, write: (more: string) => (text += more) };
+      act(new Terminal(output, output, json));
+      return text;
+    };
+
+    test('is shown with its control characters escaped on a terminal, and goes elsewhere as it is', () => {
+      expect(write(true, (terminal) => terminal.print(hostile))).toBe(shown);
+      expect(write(true, (terminal) => terminal.say(hostile))).toBe(`${shown}\n`);
+      expect(write(true, (terminal) => terminal.bar(0, hostile))).toContain(shown);
+      expect(write(false, (terminal) => terminal.print(hostile))).toBe(hostile);
+      expect(write(false, (terminal) => terminal.say(hostile))).toBe(`${hostile}\n`);
+    });
+
+    test('means the same as JSON', () => {
+      const onTerminal = write(true, (terminal) => terminal.emit({ hostile }), true);
+      expect(onTerminal).toMatch(/^\P{Cc}*\n$/u);
+      expect(JSON.parse(onTerminal)).toEqual({ hostile });
+    });
+
+    test('in a whole command, an error message', async () => {
+      let text = '';
+      const output = { isTTY: true, write: (more: string) => (text += more) };
+      await runCommandLine(['plan', '--model', `no\x1b[2J`], output, output, new AbortController().signal);
+      expect(text).toContain('There is no model no\\x1b[2J');
+      expect(text).not.toContain('\x1b[2J');
+    });
   });
 
   test('writes times as clocks do', () => {

@@ -16,6 +16,7 @@ const ARROWS: Record<string, string[]> = {
   'src/cli': ['src/core', 'src/formats', 'src/hub', 'src/storage', 'src/recipes'],
   'src/ui': ['src/core', 'src/protocol.ts'],
   workers: ['src/core', 'src/formats', 'src/hub', 'src/storage', 'src/recipes', 'src/protocol.ts'],
+  'src/scripts': [],
 };
 const TARGETS = [...Object.keys(ARROWS), 'src/engine/types.ts', 'src/protocol.ts', 'test/support'];
 
@@ -35,7 +36,7 @@ function someModule(target: string): string | undefined {
   if (!existsSync(target)) return undefined;
   if (target.endsWith('.ts')) return target;
   const file = readdirSync(target, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
+    .filter((name) => /\.(ts|mjs)$/.test(name))
     .find((name) => !(target === 'src/engine' && /^(index|types)\.ts$/.test(name)));
   return file && `${target}/${file}`;
 }

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { encodeUtf8 } from '../../../src/core/store';
 import { memorySource } from '../../../src/formats/sources';
 import { formatRunConfig, parseRunConfig } from '../../../src/core/config';
-import { fitToBudget, formatBytes, openShape, parseBytes, planRun, readPrompts } from '../../../src/recipes';
+import { formatBytes, parseBytes } from '../../../src/core/bytes';
+import { fitToBudget, openShape, planRun, readPrompts } from '../../../src/recipes';
 import { PLAIN } from '../../../src/engine/kernel';
 import { planTrainSession } from '../../../src/engine/train';
 import { trainOptions } from '../../../src/recipes/steps/options';
@@ -207,8 +208,10 @@ describe('a budget', () => {
   });
 
   test('is written as people write sizes', async () => {
-    expect(['8GiB', '1.5 gib', '500MB', '1024', '2kb'].map((size) => parseBytes(size))).toEqual([
+    expect(['8GiB', '8G', '8GB', '1.5 gib', '500MB', '1024', '2kb'].map((size) => parseBytes(size))).toEqual([
       8 * GIB,
+      8 * GIB,
+      8e9,
       1.5 * GIB,
       5e8,
       1024,

@@ -61,7 +61,7 @@ test('the form has no setting twice, and leaves out only what the page chooses o
 });
 
 test('the quick-start recipe is a run file for the starter on the policy pairs', () => {
-  const config = parseRunConfig(readFileSync('public/recipes/quickstart.yaml', 'utf8'), {}, 'quickstart.yaml');
+  const config = parseRunConfig(readFileSync('src/ui/quickstart.yaml', 'utf8'), {}, 'quickstart.yaml');
   expect(config.model_name_or_path).toBe('starter');
   expect(config.dataset).toBe('title-fees');
 });

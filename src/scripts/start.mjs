@@ -1,7 +1,7 @@
-/** `npm start`: installs what is missing, builds the page and the command line, serves the page on localhost. */
+/** `npm start`: installs what is missing of the page and the command line, builds both, serves the page on localhost. */
 import { ensureModules, projectFolder } from './modules.mjs';
 
-ensureModules();
+ensureModules({ dev: false });
 process.chdir(projectFolder);
 
 const { build, preview } = await import('vite');

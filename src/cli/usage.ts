@@ -1,0 +1,21 @@
+/** Wrong calls: what a person typed can't be meant, before anything was tried. */
+import { GraftError } from '../core/errors';
+
+/** A command line that can't be meant: unknown flags, missing arguments, impossible values. It ends with exit code 2. */
+export class UsageError extends GraftError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('bad-config', message, options);
+  }
+}
+
+/** Runs what reads a part of the command line: whatever it refuses as `bad-config` is a wrong call. */
+export function asUsage<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof GraftError && error.code === 'bad-config') {
+      throw new UsageError(error.message, { cause: error });
+    }
+    throw error;
+  }
+}
