@@ -96,7 +96,7 @@ describe('kept weights', () => {
     const damage = async ({ openDatabase }: Storage) => {
       const database = await openDatabase();
       const [entry] = await database.getAll('weights');
-      const { name } = entry!.shards[0]!;
+      const { name } = entry!.value.shards[0]!;
       await database.put('weightShards', new Uint8Array(1000), [entry!.id, name]);
     };
     await call(damage, null);
