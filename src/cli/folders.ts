@@ -1,7 +1,7 @@
 /** Folders on disk as recipes see them: read in ranges, and written so that a crash leaves the old file or the new one. */
 import { open, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { GraftError } from '../core/errors';
+import { errorCode, GraftError } from '../core/errors';
 import type { FileSource, RunStore } from '../core/store';
 import { isAlive } from './lock';
 
@@ -80,16 +80,22 @@ export class FolderStore implements RunStore {
     }
   }
 
+  write(file: string, bytes: Uint8Array): Promise<void> {
+    return this.writePieces(file, [bytes]);
+  }
+
   /** Writes beside the file, waits until the disk has it, and renames: there is no moment at which the file is half. */
-  async write(file: string, bytes: Uint8Array): Promise<void> {
+  async writePieces(file: string, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     const path = join(this.name, file);
     const partial = takePartial(path);
     try {
       await mkdir(this.name, { recursive: true });
       const handle = await open(partial, 'w');
       try {
-        for (let from = 0; from < bytes.byteLength; from += MOST_AT_ONCE) {
-          await handle.writeFile(bytes.subarray(from, from + MOST_AT_ONCE));
+        for await (const bytes of pieces) {
+          for (let from = 0; from < bytes.byteLength; from += MOST_AT_ONCE) {
+            await handle.writeFile(bytes.subarray(from, from + MOST_AT_ONCE));
+          }
         }
         await handle.sync();
       } finally {
@@ -100,6 +106,7 @@ export class FolderStore implements RunStore {
       await this.removePartials(file).catch(() => undefined);
     } catch (cause) {
       await rm(partial, { force: true }).catch(() => undefined);
+      if (errorCode(cause)) throw cause; // of whoever makes the pieces
       throw new GraftError(
         'storage',
         `${file} can't be written to ${this.name}: ${reason(cause)}. What was there before is kept.`,
