@@ -1,5 +1,5 @@
 /** Folders on disk as recipes see them: read in ranges, and written so that a crash leaves the old file or the new one. */
-import { open, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, mkdir, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode, GraftError } from '../core/errors';
 import type { FileSource, RunStore } from '../core/store';
@@ -18,6 +18,9 @@ export async function openFolder(path: string): Promise<FileSource> {
 }
 
 class Folder implements FileSource {
+  /** What each file was when it was first read: its place on the disk, size and time of change. */
+  private readonly seen = new Map<string, string>();
+
   constructor(readonly name: string) {}
 
   async list(): Promise<string[]> {
@@ -38,6 +41,7 @@ class Folder implements FileSource {
       throw new GraftError('storage', `${file} in ${this.name} can't be read: ${reason(cause)}.`, { cause });
     });
     try {
+      await this.refuseChanged(file, handle);
       const bytes = new Uint8Array(Math.max(0, Math.min(end ?? size, size) - start));
       let filled = 0;
       while (filled < bytes.byteLength) {
@@ -54,6 +58,19 @@ class Folder implements FileSource {
     } finally {
       await handle.close();
     }
+  }
+  /** Weights that are swapped for others while a model is open would be trained under the name of those before. */
+  private async refuseChanged(file: string, handle: FileHandle): Promise<void> {
+    const { dev, ino, size, mtimeNs } = await handle.stat({ bigint: true });
+    const now = `${dev} ${ino} ${size} ${mtimeNs}`;
+    const before = this.seen.get(file) ?? now;
+    this.seen.set(file, before);
+    if (now === before) return;
+    throw new GraftError(
+      'bad-file',
+      `${file} in ${this.name} was changed or replaced after it was opened: leave the folder as it is while Graft works ` +
+        'with it, and start again.',
+    );
   }
 }
 
