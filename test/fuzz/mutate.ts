@@ -97,11 +97,11 @@ function changeText(text: string, random: Random, words: readonly string[]): str
         pieces
           .slice(at, at + length)
           .join('')
-          .repeat(random.pick([2, 10, 100, 1000])),
+          .repeat(random.pick([2, 3, 10, 100])),
         at + length,
       );
     case 5:
-      return put(random.pick(words).repeat(random.pick([2, 20, 400, 5000])), at + 1);
+      return put(random.pick(words).repeat(random.pick([2, 3, 20, 20, 400, 400, 5000])), at + 1);
     case 6: {
       const other = random.below(pieces.length);
       return put(pieces.slice(other, other + length).join(''), at + length);
@@ -224,7 +224,7 @@ function changeString(value: string, random: Random): Tree {
         value.slice(0, at) + random.pick(['(', '\0', '\ud800', '{%', '../', '.*', '\n', '😀', ' ']) + value.slice(at)
       );
     case 2:
-      return value.repeat(random.pick([2, 50, 3000]));
+      return value.slice(0, 1000).repeat(random.pick([2, 50, 3000]));
     default:
       return value.slice(0, at) + value.slice(at + random.length(4));
   }
