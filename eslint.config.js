@@ -15,11 +15,12 @@ const LAYERS = {
   data: { folder: 'src/data', imports: ['core'] },
   eval: { folder: 'src/eval', imports: ['core'] },
   formats: { folder: 'src/formats', imports: ['core'] },
-  hub: { folder: 'src/hub', imports: ['core'] },
+  connections: { folder: 'src/connections', imports: ['core'] },
+  hub: { folder: 'src/hub', imports: ['core', 'connections'] },
   storage: { folder: 'src/storage', imports: ['core'] },
   recipes: { folder: 'src/recipes', imports: ['core', 'engine-face', 'data', 'eval', 'formats', 'hub', 'storage'] },
-  cli: { folder: 'src/cli', imports: ['core', 'formats', 'hub', 'storage', 'recipes'] },
-  workers: { folder: 'workers', imports: ['core', 'formats', 'hub', 'storage', 'recipes', 'protocol'] },
+  cli: { folder: 'src/cli', imports: ['core', 'connections', 'formats', 'hub', 'storage', 'recipes'] },
+  workers: { folder: 'workers', imports: ['core', 'connections', 'formats', 'hub', 'storage', 'recipes', 'protocol'] },
   ui: { folder: 'src/ui', imports: ['core', 'protocol'] },
 };
 const ENGINE_FACE = 'src/engine/{index,types}.ts';

@@ -1,4 +1,5 @@
 /** Names of repositories and revisions, checked before they go into a URL. */
+import { checkEndpoint } from '../connections/endpoint';
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
 
@@ -26,7 +27,7 @@ export const HUGGING_FACE = 'https://huggingface.co';
  * @throws `bad-config` for an endpoint that can't be one
  */
 export function modelIdentity(repo: string, commit: string, endpoint: string = HUGGING_FACE): string {
-  const place = checkEndpoint(endpoint);
+  const place = checkHubEndpoint(endpoint);
   return `${repo}@${commit}${place === HUGGING_FACE ? '' : `@${place.replace(/^https?:\/\//, '')}`}`;
 }
 
@@ -53,23 +54,6 @@ export function checkRevision(revision: string): string {
  * The base URL of a Hub, without a slash at its end.
  * @throws `bad-config` for what is no http(s) URL
  */
-export function checkEndpoint(endpoint: string): string {
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '' && url.hash === '')
-    return url.href.replace(/\/+$/, '');
-  throw new GraftError(
-    'bad-config',
-    `${quote(endpoint)} is no address of a Hub: give a URL such as https://huggingface.co.`,
-  );
-}
-
-/**
- * A token as a header can carry it, or undefined for an empty one. The message doesn't repeat it.
- * @throws `bad-config` for characters that no token has
- */
-export function checkToken(token: string | undefined): string | undefined {
-  const trimmed = token?.trim() ?? '';
-  if (trimmed === '') return undefined;
-  if (/^[\x21-\x7e]+$/.test(trimmed)) return trimmed;
-  throw new GraftError('bad-config', 'The token has a character in it that no token has: copy it again.');
+export function checkHubEndpoint(endpoint: string): string {
+  return checkEndpoint(endpoint, 'a Hub', HUGGING_FACE);
 }

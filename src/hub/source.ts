@@ -1,11 +1,11 @@
 /** A model on a Hub as a folder: every file at one commit, read by ranges or as one stream. */
+import { damaged } from '../connections/file-errors';
+import { transfer, type RemoteFile } from '../connections/transfer';
 import { GraftError } from '../core/errors';
 import { sha1, sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { HubClient } from './client';
-import { damaged } from './errors';
 import type { HubFile, HubRepo } from './listing';
-import { transfer, type RemoteFile } from './transfer';
 
 /**
  * `repo` comes from `client.model`. Asking for names and sizes makes no request. An aborted `signal` ends every read with
@@ -71,7 +71,10 @@ class HubSource implements FileSource {
     return {
       path: `/${id}/resolve/${commit}/${encodeURIComponent(name)}`,
       size,
-      subject: this.client.subject(`${name} of ${id}`, { repo: id, revision: commit, file: name }),
+      subject: this.client.subject(`${name} of ${id}`, {
+        ...{ repo: id, revision: commit, file: name },
+        wantsPage: /\.html?$/.test(name),
+      }),
     };
   }
 }
