@@ -1,4 +1,5 @@
 /** The worker's side of the protocol: each call finds what it refers to, hands it to a recipe, and answers plainly. */
+import { describePause } from '../src/connections/pauses';
 import { formatRunConfig, type RunConfig } from '../src/core/config';
 import { BYTES_PER_ELEMENT, elementCount } from '../src/core/dtypes';
 import { errorCode } from '../src/core/errors';
@@ -46,7 +47,7 @@ export async function createGraftWorker(baseUrl: string): Promise<protocol.Graft
   const database = await openDatabase();
   const kept = new KeptModels(database);
   await kept.sweep();
-  const desk = new HubDesk(baseUrl);
+  const desk = new HubDesk();
   const hub = new HubModels(desk, database);
   await hub.sweep();
   return new EngineWorker(
@@ -274,7 +275,7 @@ class EngineWorker implements protocol.GraftWorker {
     onPause: (reason: string) => void,
   ) {
     return this.gpuJobs.run(job, async (signal) => {
-      this.desk.onPause = onPause;
+      this.desk.pauses.listen(signal, (pause) => onPause(describePause(pause)));
       this.answering.release();
       let notKept: string | null = null;
       const cache = this.hub.cache(ref, (message) => (notKept = message));
@@ -309,7 +310,9 @@ class EngineWorker implements protocol.GraftWorker {
   private async openHubModel(asked: protocol.HubRef, signal: AbortSignal): Promise<protocol.ModelReport> {
     const ref = await this.hub.resolve(asked, signal);
     let notKept: string | null = null;
-    const model = await this.models.get(modelKey(ref), () => this.hub.open(ref, (message) => (notKept = message)));
+    const model = await this.models.get(modelKey(ref), () =>
+      this.hub.open(ref, (message) => (notKept = message), signal),
+    );
     return modelReport(model, ref, notKept);
   }
 

@@ -16,6 +16,11 @@ export class Secrets {
     else this.#byOrigin.set(origin, checked);
   }
 
+  /** Forgets all of them. */
+  clear(): void {
+    this.#byOrigin.clear();
+  }
+
   /** The secret for the origin of `url`: scheme, host and port. */
   get(url: string): string | undefined {
     return this.#byOrigin.get(new URL(url).origin);

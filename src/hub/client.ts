@@ -6,6 +6,7 @@ import { Client, type ClientOptions } from '../connections/client';
 import type { Subject } from '../connections/errors';
 import type { PauseListener } from '../connections/pauses';
 import { Secrets } from '../connections/secrets';
+import { errorCode } from '../core/errors';
 import { explainRefusal, type HubSubject } from './errors';
 import { readRepo, readSearch, type HubRepo, type HubSummary } from './listing';
 import { checkHubEndpoint, checkRepoId, checkRevision, HUGGING_FACE } from './names';
@@ -75,6 +76,21 @@ export class HubClient {
     ]);
     const subject = this.subject('the list of models');
     return readSearch(await this.connection.json(`/api/models?${parameters}`, subject, {}, signal), subject);
+  }
+
+  /**
+   * Asks it for as little as can be, to learn whether this page may.
+   * @throws `bad-config` where the page's policy refuses; nothing where the Hub can't be reached or answers otherwise
+   */
+  async checkAllowed(signal?: AbortSignal): Promise<void> {
+    const request = this.connection.request(this.subject('the list of models'), signal);
+    try {
+      await request.send('/api/models?limit=1');
+    } catch (error) {
+      if (errorCode(error) === 'bad-config') throw error;
+    } finally {
+      request.close();
+    }
   }
 
   /** @internal What a request is for, as messages name it. */

@@ -22,13 +22,24 @@ export function isCommit(revision: string): boolean {
 export const HUGGING_FACE = 'https://huggingface.co';
 
 /**
- * What a model's files are kept under: `org/name@commit`, and `@host` behind it for another Hub, whose files are only as
- * good as its own list of them.
+ * What a model's files are kept under: `org/name@commit`, and behind it, for another Hub than huggingface.co, `@host` (or
+ * its whole address where that isn't https). Its files are only as good as its own list of them, so that they never stand
+ * in for another Hub's.
  * @throws `bad-config` for an endpoint that can't be one
  */
 export function modelIdentity(repo: string, commit: string, endpoint: string = HUGGING_FACE): string {
   const place = checkHubEndpoint(endpoint);
-  return `${repo}@${commit}${place === HUGGING_FACE ? '' : `@${place.replace(/^https?:\/\//, '')}`}`;
+  return `${repo}@${commit}${place === HUGGING_FACE ? '' : `@${place.replace(/^https:\/\//, '')}`}`;
+}
+
+/** The parts of a `modelIdentity`, or undefined for text of another form, as other models are kept under. */
+export function parseModelIdentity(
+  identity: string,
+): { readonly repo: string; readonly commit: string; readonly endpoint: string } | undefined {
+  const [, repo = '', commit = '', place] = /^([^@]+)@([0-9a-f]{40})(?:@(.+))?$/.exec(identity) ?? [];
+  if (!isRepoId(repo)) return undefined;
+  if (place === undefined) return { repo, commit, endpoint: HUGGING_FACE };
+  return { repo, commit, endpoint: /^http:\/\//.test(place) ? place : `https://${place}` };
 }
 
 /** The parts of `org/name` or `org/name@revision`, or undefined for text of another form. */

@@ -24,6 +24,20 @@ export class BrowserOpenings implements OpeningCache {
     await guard('delete the kept model', () => this.database.delete('openings', model));
   }
 
+  /** The identities of all models that something is kept of. */
+  models(): Promise<string[]> {
+    return guard('list the kept models', () => this.database.getAllKeys('openings'));
+  }
+
+  /** Which commit each repository that was ever asked for had. */
+  async revisions(): Promise<{ readonly repository: string; readonly commit: string }[]> {
+    return guard('list the kept models', async () => {
+      const { store } = this.database.transaction('revisions');
+      const [keys, values] = await Promise.all([store.getAllKeys(), store.getAll()]);
+      return keys.map(([repository], i) => ({ repository, commit: values[i]!.commit }));
+    });
+  }
+
   revision(repository: string, revision: string): Promise<KnownRevision | undefined> {
     return guard('read the kept model', () => this.database.get('revisions', [repository, revision]));
   }

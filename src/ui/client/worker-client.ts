@@ -3,7 +3,9 @@
  * hangs or dies, started anew by the next call. Every call of a dead worker fails instead of waiting for ever.
  */
 import { wrap, type Remote } from 'comlink';
+import engineScript from '../../../workers/engine.worker.ts?worker&url';
 import type { GraftWorker, JobId, WorkerEntry } from '../../protocol';
+import { startWorker } from './start-worker';
 
 interface Live {
   readonly worker: Worker;
@@ -81,5 +83,5 @@ export class WorkerClient {
 }
 
 function startEngineWorker(): Worker {
-  return new Worker(new URL('../../../workers/engine.worker.ts', import.meta.url), { type: 'module' });
+  return startWorker(engineScript);
 }

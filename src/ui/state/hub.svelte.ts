@@ -5,10 +5,25 @@ import type { PlainError } from '../../core/events';
 import type { FoundModel, HubRef, HubSettings, ModelSurvey } from '../../protocol';
 import { isCancelled, toPlainError } from '../client/errors';
 import type { WorkerClient } from '../client/worker-client';
-import { isText, loadSetting, removeSetting, saveSetting } from './persisted';
+import { bindOldToken, loadSecrets, originOf, saveSecrets, type OriginSecret } from './kept-secrets';
+import { isText, loadSetting, saveSetting } from './persisted';
 
 const ENDPOINT = 'hub-endpoint';
-const TOKEN = 'hub-token';
+const HUGGING_FACE = 'https://huggingface.co';
+
+/** A token that the visitor gave, for one Hub. */
+interface HubToken extends OriginSecret {
+  /** In this browser, until it is forgotten; otherwise it lasts as long as the page is open. */
+  readonly kept: boolean;
+}
+
+/** What the worker has been told, or shall be. */
+interface Choice {
+  /** The visitor's own; null for the page's. */
+  readonly endpoint: string | null;
+  readonly tokens: readonly HubToken[];
+}
+
 /** Milliseconds without a change of the settings before models are planned anew. */
 const SETTLE = 300;
 
@@ -22,60 +37,90 @@ export class HubState {
   /** What each model would take, by name, as answers come. */
   surveys = $state.raw<Readonly<Record<string, ModelSurvey>>>({});
 
-  /** The Hub that is asked, once the worker has said so. */
-  host = $state('');
   /** Why the settings are refused. */
   settingsError = $state.raw<PlainError>();
-  hasToken = $state(false);
-  /** The token is kept in this browser, until it is forgotten; otherwise it lasts as long as the page is open. */
-  keepsToken = $state(false);
+  /** What the visitor should know of a token, in words. */
+  notice = $state.raw<string>();
 
-  private settings: HubSettings;
+  private choice = $state.raw<Choice>({ endpoint: null, tokens: [] });
   private controller: AbortController | undefined;
   private surveying: AbortController | undefined;
 
-  constructor(private readonly client: WorkerClient) {
+  constructor(
+    private readonly client: WorkerClient,
+    /** The Hub that the page was built or served with. */
+    private readonly pageHub = readPageHub(),
+  ) {
     const endpoint = loadSetting(ENDPOINT, '', isText) || null;
-    const token = loadSetting(TOKEN, '', isText) || null;
-    this.settings = { endpoint, token };
-    this.hasToken = this.keepsToken = token !== null;
-    client.onStart((worker) => {
-      void worker
-        .setHub(this.settings)
-        .then(hostAnswer, errorAnswer)
-        .then((answer) => this.tell(answer));
-    });
+    const { dropped } = bindOldToken(endpoint);
+    if (dropped) {
+      this.notice =
+        'An earlier version of this page kept a token without the Hub that it was for. It was deleted, lest another Hub ' +
+        'gets it: give it again where it is needed.';
+    }
+    this.choice = { endpoint, tokens: loadSecrets().map((secret) => ({ ...secret, kept: true })) };
+    client.onStart((worker) => void this.applyChoice(this.choice, false, (settings) => worker.setHub(settings)));
   }
 
   /** The mirror that was chosen; empty for the page's own choice. */
   get endpoint(): string {
-    return this.settings.endpoint ?? '';
+    return this.choice.endpoint ?? '';
   }
 
-  /** Asks another Hub from now on. A token is for the Hub that it was given for, and doesn't go to the next one. */
+  /** Base URL of the Hub that is asked. */
+  get address(): string {
+    return (this.choice.endpoint ?? this.pageHub).replace(/\/+$/, '');
+  }
+
+  get host(): string {
+    return originOf(this.address).replace(/^https?:\/\//, '');
+  }
+
+  /** What `HubRef.endpoint` is for models of the Hub that is asked. */
+  get refEndpoint(): string | undefined {
+    return this.address === HUGGING_FACE ? undefined : this.address;
+  }
+
+  /** The token for the Hub that is asked. */
+  get token(): { readonly kept: boolean } | undefined {
+    return this.choice.tokens.find(({ origin }) => origin === originOf(this.address));
+  }
+
+  /** Hosts of other Hubs that a token is held for. It goes to none but its own. */
+  get otherTokens(): { readonly origin: string; readonly kept: boolean }[] {
+    const others = this.choice.tokens.filter(({ origin }) => origin !== originOf(this.address));
+    return others.map(({ origin, kept }) => ({ origin, kept }));
+  }
+
+  /** Asks another Hub from now on; where that is refused, the one before stays. */
   async useEndpoint(endpoint: string): Promise<boolean> {
-    const chosen = endpoint.trim() || null;
-    if (chosen === this.settings.endpoint) return true;
-    this.forgetToken();
-    const accepted = await this.use({ endpoint: chosen, token: null });
+    const chosen = endpoint.trim().replace(/\/+$/, '') || null;
+    if (chosen === this.choice.endpoint) {
+      this.settingsError = undefined;
+      return true;
+    }
+    const accepted = await this.applyChoice({ ...this.choice, endpoint: chosen }, chosen !== null);
     if (accepted) saveSetting(ENDPOINT, chosen);
     return accepted;
   }
 
+  /** Gives the Hub that is asked a token, for this Hub alone. */
   async useToken(token: string, keep: boolean): Promise<boolean> {
-    const given = token.trim() || null;
-    if (!(await this.use({ ...this.settings, token: given }))) return false;
-    this.hasToken = given !== null;
-    this.keepsToken = keep && this.hasToken;
-    if (this.keepsToken) saveSetting(TOKEN, given);
-    else removeSetting(TOKEN);
+    const [origin, secret] = [originOf(this.address), token.trim()];
+    const others = this.choice.tokens.filter((other) => other.origin !== origin);
+    const given = secret === '' ? [] : [{ origin, secret, kept: keep }];
+    if (!(await this.applyChoice({ ...this.choice, tokens: [...others, ...given] }, false))) return false;
+    this.notice = undefined;
+    this.saveKeptTokens();
     return true;
   }
 
-  forgetToken(): void {
-    removeSetting(TOKEN);
-    this.hasToken = this.keepsToken = false;
-    void this.use({ ...this.settings, token: null });
+  /** Forgets the token for a Hub, here and wherever it is kept. */
+  async forgetToken(origin = originOf(this.address)): Promise<void> {
+    const tokens = this.choice.tokens.filter((token) => token.origin !== origin);
+    this.choice = { ...this.choice, tokens };
+    this.saveKeptTokens();
+    await this.applyChoice(this.choice, false);
   }
 
   /** The curated list; asks nobody. */
@@ -110,20 +155,20 @@ export class HubState {
   survey(models: readonly FoundModel[], config: RunConfig): () => void {
     const controller = new AbortController();
     this.surveying = controller;
-    const timer = setTimeout(() => void this.ask(models, config, controller.signal), SETTLE);
+    const timer = setTimeout(() => void this.requestSurveys(models, config, controller.signal), SETTLE);
     return () => {
       clearTimeout(timer);
       controller.abort();
     };
   }
 
-  private async ask(models: readonly FoundModel[], config: RunConfig, signal: AbortSignal): Promise<void> {
+  private async requestSurveys(models: readonly FoundModel[], config: RunConfig, signal: AbortSignal): Promise<void> {
     const names = models.filter(({ supported }) => supported).map(({ name }) => name);
-    const take = (survey: ModelSurvey) => {
+    const showSurvey = (survey: ModelSurvey) => {
       if (!signal.aborted) this.surveys = { ...this.surveys, [survey.name]: survey };
     };
     await this.client
-      .job(signal, (worker, job) => worker.survey(job, names, config, proxy(take)))
+      .job(signal, (worker, job) => worker.survey(job, names, config, proxy(showSurvey)))
       .catch(() => undefined); // the list stays without figures
   }
 
@@ -133,17 +178,32 @@ export class HubState {
     this.surveys = {};
   }
 
-  private async use(settings: HubSettings): Promise<boolean> {
-    this.settings = settings;
-    return this.tell(await this.client.call((worker) => worker.setHub(settings)).then(hostAnswer, errorAnswer));
+  /** @param check ask the Hub now whether the page may ask it */
+  private async applyChoice(
+    choice: Choice,
+    check: boolean,
+    send = (settings: HubSettings) => this.client.call((worker) => worker.setHub(settings)),
+  ): Promise<boolean> {
+    const secrets = choice.tokens.map(({ origin, secret }) => ({ origin, secret }));
+    const settings = { endpoint: choice.endpoint ?? this.pageHub, secrets, check };
+    try {
+      await send(settings);
+      this.choice = choice;
+      this.settingsError = undefined;
+      return true;
+    } catch (error) {
+      this.settingsError = toPlainError(error);
+      return false;
+    }
   }
 
-  private tell({ host, error }: { host?: string; error?: PlainError }): boolean {
-    if (host !== undefined) this.host = host;
-    this.settingsError = error;
-    return error === undefined;
+  private saveKeptTokens(): void {
+    const kept = this.choice.tokens.filter((token) => token.kept);
+    saveSecrets(kept.map(({ origin, secret }) => ({ origin, secret })));
   }
 }
 
-const hostAnswer = (endpoint: string) => ({ host: new URL(endpoint).host });
-const errorAnswer = (error: unknown) => ({ error: toPlainError(error) });
+/** Written into the page when it is built or served (vite.config.ts). */
+function readPageHub(): string {
+  return document.querySelector<HTMLMetaElement>('meta[name=graft-hub]')?.content || HUGGING_FACE;
+}
