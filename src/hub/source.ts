@@ -51,7 +51,7 @@ class HubSource implements FileSource {
       bytes.set(piece, filled);
       filled += piece.byteLength;
     }
-    if (bytes.byteLength === entry.size && !(await isAsListed(bytes, entry))) throw damaged(remote.subject);
+    if (bytes.byteLength === entry.size && !(await hasListedHash(bytes, entry))) throw damaged(remote.subject);
     return bytes;
   }
 
@@ -79,7 +79,13 @@ class HubSource implements FileSource {
   }
 }
 
-async function isAsListed(bytes: Uint8Array, listed: HubFile): Promise<boolean> {
+/** Whether `bytes` are the file of that name, by the size and the hash that the Hub lists of it. */
+export async function isListedContent(repo: HubRepo, file: string, bytes: Uint8Array): Promise<boolean> {
+  const listed = repo.files.get(file);
+  return listed !== undefined && listed.size === bytes.byteLength && hasListedHash(bytes, listed);
+}
+
+async function hasListedHash(bytes: Uint8Array, listed: HubFile): Promise<boolean> {
   if (listed.sha256 !== undefined) return (await sha256(bytes)) === listed.sha256;
   return listed.blobId === undefined || (await gitBlobId(bytes)) === listed.blobId;
 }
