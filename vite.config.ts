@@ -144,7 +144,12 @@ const tests: UserConfig = {
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: ['**/*.gpu.test.ts'], testTimeout: 60_000 },
+        test: {
+          name: 'unit',
+          include: ['test/{unit,fuzz}/**/*.test.ts'],
+          exclude: ['**/*.gpu.test.ts'],
+          testTimeout: 60_000,
+        },
       },
       {
         extends: true,
