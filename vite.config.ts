@@ -115,7 +115,12 @@ const tests: ViteUserConfig = {
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: ['**/*.gpu.test.ts'], testTimeout: 60_000 },
+        test: {
+          name: 'unit',
+          include: ['test/{unit,fuzz}/**/*.test.ts'],
+          exclude: ['**/*.gpu.test.ts'],
+          testTimeout: 60_000,
+        },
       },
       {
         extends: true,

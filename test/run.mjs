@@ -66,6 +66,7 @@ const BY_NAME = {
   'gpu-without-subgroups': () => vitest('gpu', { GRAFT_WITHOUT: 'subgroups' }),
   'gpu-without-f16': () => vitest('gpu', { GRAFT_WITHOUT: 'shader-f16' }),
   'fuzz-rows': () => vitest('unit', { GRAFT_FUZZ_ROWS: '10000' }, ['test/unit/data/fuzz.test.ts']),
+  fuzz: () => vitest('unit', { GRAFT_FUZZ_INPUTS: process.env.GRAFT_FUZZ_INPUTS ?? '10000' }, ['test/fuzz/']),
 };
 
 const chosen = process.argv.slice(2);

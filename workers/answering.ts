@@ -11,11 +11,13 @@ import {
   type Engine,
   type GeneratorOptions,
   type ModelCache,
+  type Prompt,
   type Question,
   type TextGenerator,
   type WeightStorage,
 } from '../src/recipes';
-import type { CompareRequest, CompareRow, CompareSummary, GenerateReply, GenerateRequest } from '../src/protocol';
+import type { ChatReply, ChatRequest } from '../src/protocol/chat';
+import type { CompareRow, CompareSummary } from '../src/protocol/evaluation';
 
 /** Questions of a comparison that are answered at once. */
 const COMPARE_BATCH = 8;
@@ -26,7 +28,8 @@ interface Voices {
   readonly tuned: TextGenerator;
 }
 
-interface Asked {
+/** Which models answer, and on what. */
+export interface Speakers {
   readonly engine: Engine;
   readonly model: HubModel;
   readonly cache: ModelCache | undefined;
@@ -36,48 +39,43 @@ interface Asked {
   readonly run: FileSource | undefined;
 }
 
+export type ChatOptions = Pick<ChatRequest, 'voice' | 'maxNewTokens' | 'temperature' | 'topP' | 'seed' | 'stop'>;
+
 export class Answering {
   private open: { key: string; engine: Engine; voices: Voices } | undefined;
 
   /** `key` names model and run: while it stays, the generators stay open. */
-  async generate(
+  async answer(
     key: string,
-    asked: Asked,
-    request: GenerateRequest,
+    speakers: Speakers,
+    prompt: Prompt,
+    { voice, maxNewTokens, temperature, topP, seed, stop }: ChatOptions,
     onText: (piece: string) => void,
     signal: AbortSignal,
-  ): Promise<GenerateReply> {
-    const voices = await this.voices(key, asked, signal);
-    const tuned = request.voice === 'tuned';
-    const { messages, maxNewTokens, temperature, topP, seed, stop } = request;
-    const options = { maxNewTokens, temperature, topP, topK: 0, seed, stop, useAdapter: tuned };
+  ): Promise<ChatReply> {
+    const voices = await this.voices(key, speakers, signal);
+    const options = { maxNewTokens, temperature, topP, topK: 0, seed, stop, useAdapter: voice === 'tuned' };
     const began = performance.now();
-    const { text, ids, promptTokens, finish } = await voices[request.voice].generate(
-      { kind: 'chat', messages },
-      options,
-      onText,
-      signal,
-    );
+    const { text, ids, promptTokens, finish } = await voices[voice].generate(prompt, options, onText, signal);
     const tokensPerSecond = ids.length / Math.max(1e-3, (performance.now() - began) / 1000);
     return { text, promptTokens, newTokens: ids.length, tokensPerSecond, finish };
   }
 
   async compare(
-    asked: Asked,
+    speakers: Speakers,
     questions: readonly Question[],
-    request: CompareRequest,
+    maxNewTokens: number,
     onRow: (row: CompareRow) => void,
     signal: AbortSignal,
   ): Promise<CompareSummary> {
     this.release();
     const batchSize = Math.min(COMPARE_BATCH, questions.length);
-    const prompts = questions.map(({ conversation }) => ({ kind: 'chat', ...conversation }) as const);
-    const contextLength = contextFor(asked.model, prompts, request.maxNewTokens);
-    const voices = await openVoices(asked, { batchSize, contextLength }, signal);
+    const prompts = questions.map(({ prompt }) => prompt);
+    const contextLength = contextFor(speakers.model, prompts, maxNewTokens);
+    const voices = await openVoices(speakers, { batchSize, contextLength }, signal);
     try {
-      const input = { ...voices, questions, batchSize, maxNewTokens: request.maxNewTokens };
       const scores = await evaluate(
-        input,
+        { ...voices, questions, batchSize, maxNewTokens },
         ({ index, question: { question, expected }, tuned, answer, exactMatch, f1 }) =>
           onRow({
             index,
@@ -102,21 +100,21 @@ export class Answering {
     this.open = undefined;
   }
 
-  private async voices(key: string, asked: Asked, signal: AbortSignal): Promise<Voices> {
-    if (this.open?.key !== key || this.open.engine !== asked.engine) {
+  private async voices(key: string, speakers: Speakers, signal: AbortSignal): Promise<Voices> {
+    if (this.open?.key !== key || this.open.engine !== speakers.engine) {
       this.release();
-      this.open = { key, engine: asked.engine, voices: await openVoices(asked, { batchSize: 1 }, signal) };
+      this.open = { key, engine: speakers.engine, voices: await openVoices(speakers, { batchSize: 1 }, signal) };
     }
     return this.open.voices;
   }
 }
 
 async function openVoices(
-  asked: Asked,
+  speakers: Speakers,
   size: Pick<GeneratorOptions, 'batchSize' | 'contextLength'>,
   signal: AbortSignal,
 ): Promise<Voices> {
-  const { engine, model, cache, run } = asked;
+  const { engine, model, cache, run } = speakers;
   if (run && (await run.size('adapter_config.json')) === undefined) {
     const trained = await withTemplateOfRun(await openModel(run), run); // every parameter was trained: the run's folder is a model itself
     const base = await openGenerator({ engine, model, cache, ...size }, undefined, signal);
@@ -128,7 +126,7 @@ async function openVoices(
     }
   }
   const adapter = run && { name: run.name, content: await readAdapter(run) };
-  const storage = run ? await weightStorage(run) : (asked.storage ?? {});
+  const storage = run ? await weightStorage(run) : (speakers.storage ?? {});
   const generator = await openGenerator({ engine, model, cache, adapter, storage, ...size }, undefined, signal);
   return { base: generator, tuned: generator };
 }

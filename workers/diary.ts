@@ -8,15 +8,23 @@ const SAVE_INTERVAL = 2000;
 
 type Change = Partial<Omit<RunRecord, 'id'>>;
 
-/** Follows the events of a run and writes them down, now and then and in order. */
+/** The part of the library that a diary writes to. */
+type LogStore = Pick<RunLibrary, 'addToLog'>;
+
+/** Follows the events of a run and writes them down, now and then and in order: of the log, what came since. */
 export class Diary {
   private readonly rows: LogRow[];
+  /** How many of the rows are written. A run that goes on writes its rows once anew: what lay damaged between them is gone. */
+  private written = 0;
+  /** How many rows were left by the last time that the run went back, since the write under way began. */
+  private leftAfterRewind = Infinity;
+  /** What is to change in the record and isn't written yet. */
   private change: Change = {};
   private saved = performance.now();
   private writing: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly library: RunLibrary,
+    private readonly library: LogStore,
     private readonly record: RunRecord,
     rows: readonly LogRow[],
   ) {
@@ -30,7 +38,7 @@ export class Diary {
     else if (event.kind === 'eval') this.add(event.row);
     else if (event.kind === 'checkpoint') this.set({ checkpointStep: event.step });
     else return;
-    // A write that fails here fails again, and is told, when the diary is closed or a checkpoint is written.
+    // What a failed write held is in the next one; where that fails too, it is told when the diary is closed.
     const due = event.kind === 'checkpoint' || performance.now() - this.saved > SAVE_INTERVAL;
     if (due) this.save().catch(() => undefined);
   }
@@ -47,8 +55,9 @@ export class Diary {
 
   /** Steps after the checkpoint are done again, and logged again. */
   private rewind(step: number): void {
-    const kept = this.rows.filter((row) => row.step <= step);
-    this.rows.splice(0, this.rows.length, ...kept);
+    const later = this.rows.findIndex((row) => row.step > step);
+    if (later >= 0) this.rows.length = later;
+    this.leftAfterRewind = Math.min(this.leftAfterRewind, this.rows.length);
     this.set({ step, checkpointStep: step });
   }
 
@@ -58,15 +67,24 @@ export class Diary {
 
   private save(): Promise<void> {
     this.saved = performance.now();
-    const { change } = this;
-    const rows = [...this.rows];
-    this.change = {};
-    this.writing = this.writing
-      .catch(() => undefined)
-      .then(async () => {
-        await this.library.putLog(this.record.id, rows);
-        await this.library.update(this.record.id, change);
-      });
+    this.writing = this.writing.catch(() => undefined).then(() => this.write());
     return this.writing;
+  }
+
+  /** Everything that isn't written yet. What a write that fails held is written by the next one. */
+  private async write(): Promise<void> {
+    const { change } = this;
+    const from = Math.min(this.written, this.leftAfterRewind);
+    const rows = this.rows.slice(from);
+    this.change = {};
+    this.leftAfterRewind = Infinity;
+    try {
+      await this.library.addToLog(this.record.id, from, rows, change);
+      this.written = from + rows.length;
+    } catch (error) {
+      this.change = { ...change, ...this.change };
+      this.written = from;
+      throw error;
+    }
   }
 }

@@ -6,7 +6,8 @@ import { hubSource } from '../src/hub/source';
 import type { ModelCache } from '../src/recipes';
 import { BrowserOpenings, browserWeightCache, type Database } from '../src/storage/indexeddb';
 import { openKept, replayedSource, resolveKept } from '../src/storage/recording';
-import type { HubRef, KeptWeights, ModelRef } from '../src/protocol';
+import type { HubRef } from '../src/protocol/hub';
+import type { KeptWeights, ModelRef } from '../src/protocol/models';
 import type { HubDesk } from './hub';
 
 export class HubModels {

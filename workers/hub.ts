@@ -1,6 +1,6 @@
 /** The Hub as the page uses it: settings that can change, searches, and what models would take. */
 import type { RunConfig } from '../src/core/config';
-import { errorCode, GraftError } from '../src/core/errors';
+import { errorCode, GraftError, plainError } from '../src/core/errors';
 import { encodeUtf8 } from '../src/core/store';
 import { FAMILIES } from '../src/formats/families';
 import { memorySource } from '../src/formats/sources';
@@ -10,7 +10,7 @@ import type { HubRepo, HubSummary } from '../src/hub/listing';
 import { parseModelName } from '../src/hub/names';
 import { hubSource } from '../src/hub/source';
 import { openShape, planRun, type ShapedModel } from '../src/recipes';
-import type { FoundModel, HubFindings, HubRef, HubSettings, ModelSurvey } from '../src/protocol';
+import type { FoundModel, HubFindings, HubRef, HubSettings, ModelSurvey } from '../src/protocol/hub';
 import { readPolicy } from './policy';
 
 /** Models that are surveyed at once: a browser opens six connections to a host. */
@@ -73,9 +73,8 @@ export class HubDesk {
       const { memory } = planRun(config, await this.shape(name, signal));
       return { name, totalBytes: memory.totalBytes };
     } catch (error) {
-      const code = errorCode(error);
-      if (code === undefined) throw error;
-      return { name, error: { code, message: (error as Error).message } };
+      if (errorCode(error) === undefined) throw error;
+      return { name, error: plainError(error) };
     }
   }
 

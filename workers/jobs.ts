@@ -1,10 +1,15 @@
 /** Jobs that can be cancelled by name: all at once, or one at a time in the order of asking. */
 import { throwIfCancelled } from '../src/core/errors';
-import type { JobId } from '../src/protocol';
+import type { JobId } from '../src/protocol/jobs';
 
 /** Jobs that run beside each other. */
 export class JobSet {
   private readonly controllers = new Map<JobId, AbortController>();
+
+  /** Whether a job runs or waits. */
+  get isBusy(): boolean {
+    return this.controllers.size > 0;
+  }
 
   async run<T>(job: JobId, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();

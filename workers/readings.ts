@@ -21,6 +21,11 @@ interface Reading {
 export class Readings {
   private held: Reading | undefined;
 
+  /** Whether all of it has been read under this key, and is still here. */
+  has(key: string): boolean {
+    return this.held?.key === key && this.held.isDone;
+  }
+
   /**
    * What `make` gives under this key, made at most once.
    * @throws `cancelled` when `signal` is aborted, and what `make` throws, which is not kept

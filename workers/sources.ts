@@ -6,8 +6,9 @@ import { hubLayout } from '../src/formats/gguf';
 import { httpSource } from '../src/formats/sources';
 import { fileListSource } from '../src/storage/files';
 import type { KeptModels } from '../src/storage/indexeddb';
-import type { DatasetFile } from '../src/recipes';
-import type { DatasetRef, ModelRef } from '../src/protocol';
+import type { DatasetFile, DatasetHead } from '../src/recipes';
+import type { DatasetRef, ReadRequest } from '../src/protocol/data';
+import type { FilesRef, ModelRef } from '../src/protocol/models';
 import type { HubModels } from './hub-models';
 
 export class Sources {
@@ -26,8 +27,8 @@ export class Sources {
     return httpSource(new URL(`models/${encodeURIComponent(ref.name)}/`, this.baseUrl).href, { name: ref.name });
   }
 
-  /** How to open the model of a past run again. @throws `not-found` where only the user can. */
-  again(stored: StoredModel): ModelRef {
+  /** How to open the model of a past run. @throws `not-found` where only the user can. */
+  refOf(stored: StoredModel): ModelRef {
     if (stored.kind !== 'folder') return stored;
     throw new GraftError(
       'not-found',
@@ -37,7 +38,7 @@ export class Sources {
 
   /** Copies an opened folder into the browser and returns how to ask for the copy. */
   async keep(
-    ref: Extract<ModelRef, { kind: 'files' }>,
+    ref: FilesRef,
     onProgress: (loaded: number, total: number) => void,
     signal: AbortSignal,
   ): Promise<ModelRef> {
@@ -54,6 +55,13 @@ export class Sources {
     return { name: ref.content === 'builtin' ? `${ref.name}.jsonl` : ref.name, bytes };
   }
 
+  /** The beginning of a dataset with the size of all of it; undefined for a built-in one, which is small. */
+  async datasetHead(ref: DatasetRef, bytes: number): Promise<DatasetHead | undefined> {
+    if (ref.content === 'builtin') return undefined;
+    const { name, content } = ref;
+    return { name, bytes: await readBlob(name, content.slice(0, bytes)), totalBytes: content.size };
+  }
+
   private builtinDataset(name: string): Promise<Uint8Array> {
     const url = new URL('datasets/', this.baseUrl).href;
     return httpSource(url, { name: 'the built-in datasets' }).read(`${encodeURIComponent(name)}.jsonl`);
@@ -67,6 +75,11 @@ const MODEL_FILE = /\.(json|safetensors|jinja|model|txt|gguf)$/i;
 export function modelKey(ref: ModelRef): string {
   if (ref.kind === 'hub') return `hub/${ref.name}@${ref.commit ?? ref.revision}`;
   return ref.kind === 'builtin' ? `builtin/${ref.name}` : `${ref.kind}/${ref.id}`;
+}
+
+/** Tells one dataset from another. */
+export function datasetId(dataset: ReadRequest['dataset']): string {
+  return 'runId' in dataset ? `run/${dataset.runId}` : dataset.id;
 }
 
 export function storedModel(ref: ModelRef): StoredModel {

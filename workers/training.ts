@@ -1,29 +1,19 @@
 /** A training run and its place in the library: what is written down, and when, so that a reload finds it again. */
-import { formatRunConfig, parseRunConfig, type RunConfig } from '../src/core/config';
-import { GraftError, errorCode } from '../src/core/errors';
-import type { LogRow, PlainError, RunSummary, TrainerState, TrainEvent } from '../src/core/events';
+import { formatRunConfig, type RunConfig } from '../src/core/config';
+import { errorCode, plainError } from '../src/core/errors';
+import type { RunSummary, TrainEvent } from '../src/core/events';
 import type { RunRecord, RunState } from '../src/core/library';
-import { decodeUtf8, encodeUtf8, type FileSource } from '../src/core/store';
+import { encodeUtf8, type FileSource } from '../src/core/store';
 import type { HubModel } from '../src/formats/model';
-import {
-  CHECKPOINT_SLOTS,
-  finetune,
-  type DatasetFile,
-  type Engine,
-  type FinetuneInput,
-  type ModelCache,
-} from '../src/recipes';
+import { finetune, type DatasetFile, type Engine, type FinetuneInput, type ModelCache } from '../src/recipes';
 import type { RunLibrary } from '../src/storage/indexeddb';
-import type { RunEvent, RunRequest } from '../src/protocol';
+import type { RunRequest } from '../src/protocol/data';
 import { Diary } from './diary';
+import { DATASET_FILE, readRunConfig, readRunDataset, RUN_FILE } from './run-files';
 import { storedModel } from './sources';
 
-/** The dataset as it was when the run began, in the run's folder. */
-const DATASET_FILE = 'dataset';
-const RUN_FILE = 'run.yaml';
-const STATE_FILE = 'trainer_state.json';
-/** What is in a run's folder beside what the user downloads. */
-export const INTERNAL_FILES: ReadonlySet<string> = new Set([DATASET_FILE, ...CHECKPOINT_SLOTS]);
+/** What training says; the first event names the run in the library. */
+export type TrainingEvent = { readonly kind: 'run'; readonly record: RunRecord } | TrainEvent;
 
 const BUSY = 'This run is training in another tab: one writer at a time.';
 
@@ -33,6 +23,11 @@ export interface TrainInput {
   readonly modelFiles: FileSource;
   readonly cache: ModelCache | undefined;
   readonly readData?: FinetuneInput['readData'];
+}
+
+/** A run that goes on. */
+export interface ResumedRun {
+  readonly record: RunRecord;
 }
 
 export class Training {
@@ -49,7 +44,7 @@ export class Training {
     request: RunRequest,
     dataset: DatasetFile,
     open: () => Promise<TrainInput>,
-    onEvent: (event: RunEvent) => void,
+    onEvent: (event: TrainingEvent) => void,
     signal: AbortSignal,
   ): Promise<RunSummary> {
     const record = newRecord(request, dataset);
@@ -64,35 +59,16 @@ export class Training {
 
   async resume(
     id: string,
-    open: () => Promise<TrainInput>,
-    onEvent: (event: RunEvent) => void,
+    open: (run: ResumedRun) => Promise<TrainInput>,
+    onEvent: (event: TrainingEvent) => void,
     signal: AbortSignal,
   ): Promise<RunSummary> {
     return this.library.withWriter(id, BUSY, async () => {
       const record = await this.library.update(id, { state: 'running', error: null });
-      const config = await this.config(record);
-      const dataset = await this.dataset(record);
-      return this.train(record, config, dataset, true, open, onEvent, signal);
+      const config = await readRunConfig(this.library, record);
+      const dataset = await readRunDataset(this.library, record);
+      return this.train(record, config, dataset, true, () => open({ record }), onEvent, signal);
     });
-  }
-
-  async dataset(record: RunRecord): Promise<DatasetFile> {
-    const bytes = await this.library.folder(record.id, record.name).read(DATASET_FILE);
-    if (!bytes) throw incomplete(record, 'dataset');
-    return { name: record.datasetName, bytes };
-  }
-
-  /** The curve: from the finished run's own record, else from what was noted on the way. */
-  async log(record: RunRecord): Promise<LogRow[]> {
-    const bytes = await this.library.folder(record.id, record.name).read(STATE_FILE);
-    if (!bytes || record.state !== 'finished') return this.library.log(record.id);
-    return (JSON.parse(decodeUtf8(bytes)) as TrainerState).log_history;
-  }
-
-  async config(record: RunRecord): Promise<RunConfig> {
-    const bytes = await this.library.folder(record.id, record.name).read(RUN_FILE);
-    if (!bytes) throw incomplete(record, 'run file');
-    return parseRunConfig(decodeUtf8(bytes), {}, RUN_FILE);
   }
 
   private async train(
@@ -101,7 +77,7 @@ export class Training {
     dataset: DatasetFile,
     resume: boolean,
     open: () => Promise<TrainInput>,
-    onEvent: (event: RunEvent) => void,
+    onEvent: (event: TrainingEvent) => void,
     signal: AbortSignal,
   ): Promise<RunSummary> {
     const diary = new Diary(this.library, record, resume ? await this.library.log(record.id) : []);
@@ -155,16 +131,4 @@ function newRecord(request: RunRequest, dataset: DatasetFile): RunRecord {
 function stateAfter(error: unknown): RunState {
   const code = errorCode(error);
   return code === 'cancelled' ? 'cancelled' : code === 'device-lost' ? 'interrupted' : 'failed';
-}
-
-function plainError(error: unknown): PlainError {
-  const message = error instanceof Error ? error.message : String(error);
-  return { code: errorCode(error) ?? 'internal', message };
-}
-
-function incomplete(record: RunRecord, what: string): GraftError {
-  return new GraftError(
-    'not-found',
-    `${record.name} has lost its ${what} in this browser: delete the run and train anew.`,
-  );
 }

@@ -1,12 +1,15 @@
 /** Folders on disk as recipes see them: read in ranges, and written so that a crash leaves the old file or the new one. */
-import { open, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, mkdir, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { GraftError } from '../core/errors';
+import { errorCode, GraftError } from '../core/errors';
 import type { FileSource, RunStore } from '../core/store';
 import { isAlive } from './lock';
 
-/** A folder to read. Throws `not-found` where there is none. */
-export async function openFolder(path: string): Promise<FileSource> {
+/**
+ * A folder to read. A file that changes once it was read is refused, unless it `isVerified` by whoever reads it.
+ * @throws `not-found` where there is none
+ */
+export async function openFolder(path: string, isVerified = false): Promise<FileSource> {
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new GraftError('not-found', `There is no folder ${path}.`);
   if (!found.isDirectory()) {
@@ -14,11 +17,17 @@ export async function openFolder(path: string): Promise<FileSource> {
     const advice = isPart ? `: name the one that holds it, ${dirname(path)}` : '';
     throw new GraftError('not-found', `${path} is a file; a folder is expected${advice}.`);
   }
-  return new Folder(path);
+  return new Folder(path, isVerified);
 }
 
 class Folder implements FileSource {
-  constructor(readonly name: string) {}
+  /** What each file was when it was first read: its place on the disk, size and time of change. */
+  private readonly seen = new Map<string, string>();
+
+  constructor(
+    readonly name: string,
+    private readonly isVerified: boolean,
+  ) {}
 
   async list(): Promise<string[]> {
     const entries = await readdir(this.name, { withFileTypes: true });
@@ -38,6 +47,7 @@ class Folder implements FileSource {
       throw new GraftError('storage', `${file} in ${this.name} can't be read: ${reason(cause)}.`, { cause });
     });
     try {
+      await this.refuseChanged(file, handle);
       const bytes = new Uint8Array(Math.max(0, Math.min(end ?? size, size) - start));
       let filled = 0;
       while (filled < bytes.byteLength) {
@@ -54,6 +64,20 @@ class Folder implements FileSource {
     } finally {
       await handle.close();
     }
+  }
+  /** Weights that are swapped for others while a model is open would be trained under the name of those before. */
+  private async refuseChanged(file: string, handle: FileHandle): Promise<void> {
+    if (this.isVerified) return;
+    const { dev, ino, size, mtimeNs } = await handle.stat({ bigint: true });
+    const now = `${dev} ${ino} ${size} ${mtimeNs}`;
+    const before = this.seen.get(file) ?? now;
+    this.seen.set(file, before);
+    if (now === before) return;
+    throw new GraftError(
+      'bad-file',
+      `${file} in ${this.name} was changed or replaced after it was opened: leave the folder as it is while Graft works ` +
+        'with it, and start again.',
+    );
   }
 }
 
@@ -80,16 +104,22 @@ export class FolderStore implements RunStore {
     }
   }
 
+  write(file: string, bytes: Uint8Array): Promise<void> {
+    return this.writePieces(file, [bytes]);
+  }
+
   /** Writes beside the file, waits until the disk has it, and renames: there is no moment at which the file is half. */
-  async write(file: string, bytes: Uint8Array): Promise<void> {
+  async writePieces(file: string, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     const path = join(this.name, file);
     const partial = takePartial(path);
     try {
       await mkdir(this.name, { recursive: true });
       const handle = await open(partial, 'w');
       try {
-        for (let from = 0; from < bytes.byteLength; from += MOST_AT_ONCE) {
-          await handle.writeFile(bytes.subarray(from, from + MOST_AT_ONCE));
+        for await (const bytes of pieces) {
+          for (let from = 0; from < bytes.byteLength; from += MOST_AT_ONCE) {
+            await handle.writeFile(bytes.subarray(from, from + MOST_AT_ONCE));
+          }
         }
         await handle.sync();
       } finally {
@@ -100,6 +130,7 @@ export class FolderStore implements RunStore {
       await this.removePartials(file).catch(() => undefined);
     } catch (cause) {
       await rm(partial, { force: true }).catch(() => undefined);
+      if (errorCode(cause)) throw cause; // of whoever makes the pieces
       throw new GraftError(
         'storage',
         `${file} can't be written to ${this.name}: ${reason(cause)}. What was there before is kept.`,

@@ -23,7 +23,7 @@ export async function cachedSnapshot(folder: string, repo: string, revision: str
   const configs = ['config.json', 'adapter_config.json'].map((file) => stat(join(path, file)).catch(() => undefined));
   const found = await Promise.all(configs);
   if (!found.some((config) => config?.isFile())) return undefined;
-  const files = await openFolder(path);
+  const files = await openFolder(path, true);
   const sha256 = async (file: string) => {
     const blob = basename(await readlink(join(path, file)).catch(() => ''));
     return /^[0-9a-f]{64}$/.test(blob) ? blob : undefined;

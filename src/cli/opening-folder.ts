@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { sha256 } from '../core/hash';
 import { decodeUtf8, encodeUtf8 } from '../core/store';
 import type { KnownRevision, ModelOpening, OpeningCache } from '../core/weight-cache';
+import { readOpening, sealRevision, unsealRevision } from '../storage/openings';
 import { cacheFolder } from './cache-folder';
 import { FolderStore } from './folders';
 
@@ -48,16 +49,16 @@ export class FolderOpenings implements OpeningCache {
   async revision(repository: string, revision: string): Promise<KnownRevision | undefined> {
     const bytes = await this.store.read(await fileName('revision', `${repository}\n${revision}`));
     try {
-      return bytes && (JSON.parse(decodeUtf8(bytes)) as KnownRevision);
+      return bytes && (await unsealRevision(repository, revision, JSON.parse(decodeUtf8(bytes))));
     } catch {
       return undefined;
     }
   }
 
   async keepRevision(repository: string, revision: string, known: KnownRevision): Promise<void> {
-    const named = { repository, revision, ...known };
     const name = await fileName('revision', `${repository}\n${revision}`);
-    await this.store.write(name, encodeUtf8(`${JSON.stringify(named)}\n`));
+    const sealed = await sealRevision(repository, revision, known);
+    await this.store.write(name, encodeUtf8(`${JSON.stringify(sealed)}\n`));
   }
 }
 
@@ -73,7 +74,7 @@ async function pack({ reads, ...rest }: ModelOpening): Promise<Uint8Array> {
   return Buffer.concat([encodeUtf8(await sha256(content)), content]);
 }
 
-async function unpack(file: Uint8Array): Promise<ModelOpening> {
+async function unpack(file: Uint8Array): Promise<ModelOpening | undefined> {
   const packed = file.subarray(HASH_BYTES);
   if ((await sha256(packed)) !== decodeUtf8(file.subarray(0, HASH_BYTES))) throw new Error('the file is damaged');
   const length = new DataView(packed.buffer, packed.byteOffset).getUint32(0, true);
@@ -84,10 +85,5 @@ async function unpack(file: Uint8Array): Promise<ModelOpening> {
     at += size;
     return { ...read, bytes };
   });
-  return {
-    ...index,
-    sizes: index.sizes.map(({ file, size }) => ({ file, size })),
-    hashes: index.hashes.map(({ file, sha256: hash }) => ({ file, sha256: hash })),
-    reads,
-  };
+  return readOpening({ ...index, reads });
 }

@@ -2,7 +2,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '../core/errors';
-import { isEntry, type CacheBackend, type CacheEntry, type EntryUse, type Shard } from '../storage/weights';
+import type { CacheBackend, EntryRow, EntryUse, Shard } from '../storage/weights';
 import { FolderStore } from './folders';
 import { lockFile } from './lock';
 
@@ -20,28 +20,20 @@ const decodeState = (_: string, value: unknown) => {
 export class FolderBackend implements CacheBackend {
   constructor(private readonly root: string) {}
 
-  async entries(): Promise<CacheEntry[]> {
-    const entries = await Promise.all((await this.ids()).map((id) => this.entry(id)));
-    return entries.filter((entry) => entry !== undefined);
-  }
-
-  /** An entry that can't be read counts as none: its shards are swept away. */
-  async entry(id: string): Promise<CacheEntry | undefined> {
+  /** A file that is no JSON is given as it is: it counts as damaged, and not as none. */
+  async row(id: string): Promise<unknown> {
     const bytes = await this.folder(id).read(ENTRY);
     try {
-      const entry: unknown = bytes && JSON.parse(new TextDecoder().decode(bytes), decodeState);
-      return isEntry(entry) ? entry : undefined;
+      return bytes && (JSON.parse(new TextDecoder().decode(bytes), decodeState) as unknown);
     } catch {
-      return undefined;
+      return bytes;
     }
   }
 
-  async update(id: string, change: (found: CacheEntry | undefined) => CacheEntry, shard?: Shard): Promise<CacheEntry> {
-    const entry = change(await this.entry(id));
-    const folder = this.folder(id);
+  async put(row: EntryRow, shard?: Shard): Promise<void> {
+    const folder = this.folder(row.id);
     if (shard) await folder.write(shard.name + SHARD, shard.bytes);
-    await folder.write(ENTRY, new TextEncoder().encode(JSON.stringify(entry, encodeState)));
-    return entry;
+    await folder.write(ENTRY, new TextEncoder().encode(JSON.stringify(row, encodeState)));
   }
 
   readShard(id: string, name: string): Promise<Uint8Array | undefined> {
@@ -83,7 +75,7 @@ export class FolderBackend implements CacheBackend {
     return new FolderStore(join(this.root, id));
   }
 
-  private async ids(): Promise<string[]> {
+  async ids(): Promise<string[]> {
     const found = await readdir(this.root, { withFileTypes: true }).catch(() => []);
     return found.filter((one) => one.isDirectory() && /^[0-9a-f]{32}$/.test(one.name)).map(({ name }) => name);
   }

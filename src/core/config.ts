@@ -1,6 +1,6 @@
 /** The run file: one flat YAML mapping with Hugging Face names, the same for the page, the command line and a link. */
 import * as v from 'valibot';
-import { parseDocument, stringify } from 'yaml';
+import { parseDocument, Parser, stringify, type CST } from 'yaml';
 import { GraftError } from './errors';
 import { quote } from './format';
 import { nearest } from './nearest';
@@ -8,12 +8,31 @@ import { nearest } from './nearest';
 /** A run file has a few dozen lines. */
 const MAX_LENGTH = 100_000;
 
+/**
+ * Lists and mappings of a run file that lie in one another, keys included: real ones have two or three. What reads YAML
+ * goes into them by recursion, and takes time that doubles with each mapping that is a key.
+ */
+const MAX_DEPTH = 24;
+
+/** Characters of a key or of the YAML library's own words that a message shows. */
+const MAX_SHOWN = 60;
+
 // Each schema's message says what is expected; `<key> must be <message>` is the sentence a user reads.
 const text = v.pipe(v.string('text'), v.minLength(1, 'text'));
 const flag = v.boolean('true or false');
 const number = (message: string) => v.pipe(v.number(message), v.finite(message));
-const above0 = v.pipe(number('a number above 0'), v.gtValue(0, 'a number above 0'));
-const from0 = v.pipe(number('a number, 0 or more'), v.minValue(0, 'a number, 0 or more'));
+// The GPU computes with these in 32 bits.
+const FLOAT32 = 'within the range of 32-bit floats';
+const above0 = v.pipe(
+  number('a number above 0'),
+  v.gtValue(0, 'a number above 0'),
+  v.check((n) => Math.fround(n) > 0 && Number.isFinite(Math.fround(n)), `a number above 0 ${FLOAT32}`),
+);
+const from0 = v.pipe(
+  number('a number, 0 or more'),
+  v.minValue(0, 'a number, 0 or more'),
+  v.check((n) => Number.isFinite(Math.fround(n)), `a number, 0 or more, ${FLOAT32}`),
+);
 const fraction = v.pipe(
   number('a number from 0 to below 1'),
   v.minValue(0, 'a number from 0 to below 1'),
@@ -28,6 +47,7 @@ const oneOf = <const T extends readonly string[]>(...options: T) => v.picklist(o
 const DAY = 'a day, as 2026-07-01';
 const day = v.pipe(
   v.string(DAY),
+  v.regex(/^\d{4}-\d\d-\d\d$/, DAY),
   // JavaScript takes 31 February for 2 March.
   v.check((value) => JSON.stringify(new Date(value)).startsWith(`"${value}T`), DAY),
 );
@@ -50,7 +70,16 @@ const modules = v.union(
 );
 
 const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
-const variables = v.record(v.string(VARIABLES), v.unknown(), VARIABLES);
+const variables = v.pipe(
+  v.record(v.string(VARIABLES), v.unknown(), VARIABLES),
+  // A template prints them, and a written run file has them as JSON, which has no .inf and .nan.
+  v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
+);
+
+function hasOnlyFiniteNumbers(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
+}
 
 const SHARE = 'a number from 0 to 1';
 const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
@@ -208,7 +237,8 @@ export function parseRunConfig(
 ): RunConfig {
   const given = new Map<RunConfigKey, unknown>();
   for (const [found, value] of Object.entries(readYaml(yamlText, name))) {
-    if (value !== null) given.set(knownKey(found, name), value);
+    const known = knownKey(found, name);
+    if (value !== null) given.set(known, value);
   }
   for (const [found, value] of Object.entries(overrides)) {
     const known = knownKey(found.replaceAll('-', '_'), 'The command line');
@@ -217,7 +247,7 @@ export function parseRunConfig(
   const flags = new Set(Object.keys(overrides).map((found) => found.replaceAll('-', '_')));
   const config = KEY_NAMES.map((known) => {
     const where = flags.has(known) ? 'The command line' : name;
-    return [known, check(known, given.get(known) ?? KEYS[known].fallback, where)];
+    return [known, check(known, given.has(known) ? given.get(known) : KEYS[known].fallback, where)];
   });
   return Object.fromEntries(config) as RunConfig;
 }
@@ -241,11 +271,17 @@ export function formatValue(value: RunConfig[RunConfigKey]): string {
 
 function readYaml(yamlText: string, name: string): Record<string, unknown> {
   if (yamlText.length > MAX_LENGTH) throw new GraftError('bad-config', `${name} is too long to be a run file.`);
+  if (nestsTooDeep(yamlText)) {
+    throw new GraftError(
+      'bad-config',
+      `${name} has more than ${MAX_DEPTH} lists and mappings in one another: a run file is keys with values.`,
+    );
+  }
   const document = parseDocument(yamlText, { prettyErrors: true, uniqueKeys: true, schema: 'core' });
   const [error] = document.errors;
   if (error) {
     const summary = error.message.split('\n')[0]?.replace(/:$/, '') ?? 'not valid YAML';
-    throw new GraftError('bad-config', `${name} is not valid YAML: ${summary}.`);
+    throw new GraftError('bad-config', `${name} is not valid YAML: ${shorten(summary, 4 * MAX_SHOWN)}.`);
   }
   let value: unknown;
   try {
@@ -263,24 +299,57 @@ function readYaml(yamlText: string, name: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
+/** Whether a YAML text has more in one another than is read. Its tokens are found without recursion. */
+function nestsTooDeep(yamlText: string): boolean {
+  for (const document of new Parser().parse(yamlText)) {
+    const open: [CST.Token, number][] = [[document, 0]];
+    for (let entry = open.pop(); entry; entry = open.pop()) {
+      const [token, depth] = entry;
+      if (depth > MAX_DEPTH) return true;
+      if (token.type === 'document' && token.value) open.push([token.value, depth]);
+      for (const item of 'items' in token ? token.items : []) {
+        if (item.key) open.push([item.key, depth + 1]);
+        if (item.value) open.push([item.value, depth + 1]);
+      }
+    }
+  }
+  return false;
+}
+
 function knownKey(found: string, where: string): RunConfigKey {
   const known = KEY_NAMES.find((name) => name === found);
   if (known) return known;
+  const shown = /^[\w-]+$/.test(found) ? shorten(found, MAX_SHOWN) : quote(found);
   throw new GraftError(
     'bad-config',
-    `${where} has the unknown key ${found}; the nearest valid one is ${nearest(found, KEY_NAMES)}.`,
+    `${where} has the unknown key ${shown}; the nearest valid one is ${nearest(found.slice(0, MAX_SHOWN), KEY_NAMES)}.`,
   );
 }
 
-/** An override means what it would mean in the file, or, where that doesn't fit (`--dataset 42`), itself as text. */
+function shorten(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
+}
+
+/**
+ * An override means what it would mean in the file, or, where that doesn't fit (`--dataset 42`) or is no value at all
+ * (`--dataset '*.jsonl'`, which is an alias there), itself as text.
+ */
 function readOverride(name: RunConfigKey, value: string): unknown {
-  const document = parseDocument(value, { schema: 'core' });
-  const scalar: unknown = document.errors.length > 0 ? value : document.toJS({ maxAliasCount: 0 });
-  return v.is(KEYS[name].schema, scalar) && scalar !== undefined && scalar !== null
-    ? scalar
-    : v.is(KEYS[name].schema, value)
-      ? value
-      : scalar;
+  const scalar = readScalar(value);
+  if (scalar !== undefined && v.is(KEYS[name].schema, scalar)) return scalar;
+  return scalar === undefined || v.is(KEYS[name].schema, value) ? value : scalar;
+}
+
+/** The value of a YAML text; undefined where it has none. */
+function readScalar(text: string): unknown {
+  if (text.length > MAX_LENGTH || nestsTooDeep(text)) return undefined;
+  const document = parseDocument(text, { schema: 'core' });
+  if (document.errors.length > 0) return undefined;
+  try {
+    return (document.toJS({ maxAliasCount: 0 }) as unknown) ?? undefined;
+  } catch {
+    return undefined; // an alias
+  }
 }
 
 function check(name: RunConfigKey, value: unknown, file: string): unknown {

@@ -22,6 +22,19 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 
 const PREFIX = 'Graft:';
 
+/** Most characters of a message. Those of our own have a few hundred; names and texts of files in them may have millions. */
+const MAX_MESSAGE = 1200;
+
+/**
+ * A message as one line: what comes of files may hold line breaks and escape sequences of terminals. Of one that is too
+ * long the middle is left out, for the end says what to do.
+ */
+function asOneLine(message: string): string {
+  const half = MAX_MESSAGE / 2;
+  const short = message.length > MAX_MESSAGE ? `${message.slice(0, half)}…${message.slice(-half)}` : message;
+  return short.replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ').replace(/\p{Cc}/gu, '\ufffd');
+}
+
 /** Every failure that a user can act on. `name` is `Graft:<code>`, so that a structured clone keeps the code. */
 export class GraftError extends Error {
   constructor(
@@ -29,7 +42,7 @@ export class GraftError extends Error {
     message: string,
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(asOneLine(message), options);
     this.name = PREFIX + code;
   }
 }
@@ -48,6 +61,18 @@ export function errorCode(error: unknown): ErrorCode | undefined {
   if (typeof name !== 'string' || !name.startsWith(PREFIX)) return undefined;
   const code = name.slice(PREFIX.length);
   return ERROR_CODES.find((known) => known === code);
+}
+
+/** A failure as plain data: what crosses to the page and is kept with a run. */
+export interface PlainError {
+  code: ErrorCode | 'internal';
+  message: string;
+}
+
+/** Any failure as plain data; a programming error is `internal`. */
+export function plainError(error: unknown): PlainError {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: errorCode(error) ?? 'internal', message };
 }
 
 /** Throws `cancelled` when the signal is aborted. */

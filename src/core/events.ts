@@ -1,5 +1,4 @@
 /** What a long job says while it runs, and what it leaves: plain data that crosses the worker boundary. */
-import type { ErrorCode } from './errors';
 import type { Profile } from './profile';
 
 /** One row of Transformers' `log_history`. */
@@ -99,9 +98,4 @@ export interface DataReport {
   histogram: number[];
   binWidth: number;
   examples: ExampleView[];
-}
-
-export interface PlainError {
-  code: ErrorCode | 'internal';
-  message: string;
 }

@@ -10,8 +10,31 @@ export function plural(n: number, noun: string): string {
   return `${formatCount(n)} ${noun}${n === 1 ? '' : 's'}`;
 }
 
-/** A value as a message quotes it: JSON, cut to a readable length. */
+/** Most characters of a value in a message. */
+const QUOTED_LENGTH = 60;
+
+/**
+ * A value as a message quotes it: JSON, cut to a readable length. No more of the value is looked at than is shown, however
+ * large or deep it is.
+ */
 export function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  const text = writeStart(value, QUOTED_LENGTH);
+  return text.length > QUOTED_LENGTH ? `${text.slice(0, QUOTED_LENGTH - 3)}…` : text;
+}
+
+/** The value as JSON; once that has more than `room` characters, what follows is left out. */
+function writeStart(value: unknown, room: number): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > room ? value.slice(0, room + 1) : value);
+  // JSON has no such numbers, but files do: 1e999 is Infinity once it is read.
+  if (typeof value !== 'object' || value === null) return String(value);
+  const isList = Array.isArray(value);
+  let text = '';
+  for (const key in value) {
+    if (text.length > room) break;
+    if (!Object.hasOwn(value, key)) continue;
+    const item = (value as Record<string, unknown>)[key];
+    const name = isList ? '' : `${writeStart(key, room)}:`;
+    text += `${text === '' ? '' : ','}${name}${writeStart(item, room - text.length - 1)}`;
+  }
+  return isList ? `[${text}]` : `{${text}}`;
 }

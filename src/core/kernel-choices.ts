@@ -3,7 +3,7 @@
  * to the next to measure once only; what is computed doesn't depend on it.
  */
 export interface KernelChoiceStore {
-  /** What was kept for that adapter, whatever it is, or undefined. */
+  /** What was kept for that adapter, whatever it is, or undefined where nothing was, or what was is damaged. */
   read(adapter: string): Promise<unknown>;
   write(adapter: string, choices: Readonly<Record<string, string>>): Promise<void>;
 }

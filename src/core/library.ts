@@ -1,5 +1,6 @@
 /** What the library of past runs says of one run: plain data that storage keeps and the page shows. */
-import type { LogRow, PlainError, RunSummary } from './events';
+import type { PlainError } from './errors';
+import type { LogRow, RunSummary } from './events';
 
 /**
  * `running` belongs to the tab that holds the run's lock; a run that is still `running` without one was cut off and

@@ -49,6 +49,25 @@ export interface RunStore {
   /** Replaces the file atomically: after a crash it holds the old bytes or the new ones. */
   write(file: string, bytes: Uint8Array): Promise<void>;
   remove(file: string): Promise<void>;
+  /** The same as `write`, of pieces in their order that need never be in memory at once. Absent, `writePieces` joins them. */
+  writePieces?(file: string, pieces: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+/** Writes a file of `size` bytes from its pieces, whole or not at all; at once in memory only where the store can't else. */
+export async function writePieces(
+  store: RunStore,
+  file: string,
+  size: number,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  if (store.writePieces) return store.writePieces(file, pieces);
+  const bytes = new Uint8Array(size);
+  let filled = 0;
+  for await (const piece of pieces) {
+    bytes.set(piece, filled);
+    filled += piece.byteLength;
+  }
+  await store.write(file, bytes);
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -28,6 +28,8 @@ export interface WeightCache {
 export interface CachedWeights {
   /** Every file was verified, and every parameter kept. */
   readonly complete: boolean;
+  /** Something of what was kept was not what was written, and is forgotten: the index, or a shard that `read` has met. */
+  readonly isDamaged: boolean;
   /** False where another tab or process is filling the entry: this one may read what is there. */
   readonly writable: boolean;
   /** Progress through the weight files, in the order in which they are read. */

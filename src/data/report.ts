@@ -42,7 +42,7 @@ export function tokenTexts(ids: readonly number[], tokenizer: Tokenizer): string
 /** `maxExamples` rows are shown in full, from the first. */
 export function dataReport(
   data: {
-    readonly dataset: Dataset;
+    readonly dataset: Omit<Dataset, 'examples'>;
     readonly tokenized: TokenizedDataset;
     readonly notices: readonly string[];
     readonly skipped: readonly SkippedRow[];

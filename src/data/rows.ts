@@ -1,9 +1,10 @@
 /** Dataset files to rows: JSON, JSON Lines, or JSON objects one after another, told from the content and not from the name. */
 import { GraftError } from '../core/errors';
+import { quote } from '../core/format';
 import type { SkippedRow } from '../core/events';
 import { isLfsPointer } from '../core/file-kinds';
-import { jsonFault } from '../core/json-error';
-import { quoteValue } from './examples/fields';
+import { betweenStrings, jsonFault, parseDeepJson } from '../core/json';
+
 import { hasRowField } from './examples/formats';
 import { listNames } from './left-out';
 import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
@@ -67,13 +68,14 @@ const NOTED_NUMBERS = 10_000;
  * too many digits.
  */
 function findChangedNumbers(json: string, found: Map<number, string>): void {
-  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g)) {
-    if (token.startsWith('"')) continue;
-    const value = Number(token);
-    if (!Number.isInteger(value)) continue;
-    if (!/[.eE]/.test(token) && token !== '-0' && Number.isSafeInteger(value)) continue;
-    if (!found.has(value)) found.set(value, token);
-    if (found.size >= NOTED_NUMBERS) return;
+  for (const part of betweenStrings(json)) {
+    for (const [token] of part.matchAll(/-?\d[\d.eE+-]*/g)) {
+      const value = Number(token);
+      if (!Number.isInteger(value)) continue;
+      if (!/[.eE]/.test(token) && token !== '-0' && Number.isSafeInteger(value)) continue;
+      if (!found.has(value)) found.set(value, token);
+      if (found.size >= NOTED_NUMBERS) return;
+    }
   }
 }
 
@@ -97,20 +99,20 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
   if (isLarge) return true;
   const firstLine = linesOf(text.trimStart()).next().value?.trimEnd() ?? '';
   if (opening === '[') {
-    const values = parse(text);
+    const values = parseDeepJson(text);
     if (Array.isArray(values)) {
       values.forEach((value, i) => collected.add(`row ${i + 1}`, i + 1, value));
       return false;
     }
-    if (parse(firstLine) === undefined) throw notJson(fileName, text);
+    if (parseDeepJson(firstLine) === undefined) throw notJson(fileName, text);
     return true;
   }
-  const first = parse(firstLine);
+  const first = parseDeepJson(firstLine);
   if (first !== undefined) {
     if (opening === '{' && firstLine.length === text.trim().length) return !collected.addOnly(first, true);
     return true;
   }
-  const values = opening === '{' ? splitValues(text)?.map(parse) : undefined;
+  const values = opening === '{' ? splitValues(text)?.map(parseDeepJson) : undefined;
   if (values?.every((value) => value !== undefined)) {
     if (values.length === 1) collected.addOnly(values[0], false);
     else values.forEach((value, i) => collected.add(`row ${i + 1}`, i + 1, value));
@@ -126,7 +128,7 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
 function readLines(collected: RowCollector, text: string, firstLine: number): number {
   let row = firstLine;
   for (const line of linesOf(text)) {
-    const value = parse(line);
+    const value = parseDeepJson(line);
     if (value !== undefined) collected.add(`line ${row}`, row, value);
     else if (line.trim() !== '') {
       const { column, what } = jsonFault(line);
@@ -147,7 +149,7 @@ class RowCollector {
 
   add(place: string, row: number, value: unknown): void {
     if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value });
-    else this.refuse(row, `is ${quoteValue(value)}, but a row must be an object with named fields`);
+    else this.refuse(row, `is ${quote(value)}, but a row must be an object with named fields`);
   }
 
   refuse(row: number, reason: string): void {
@@ -196,22 +198,11 @@ function isRowList(entry: [string, unknown]): entry is [string, unknown[]] {
 
 /** Whether any line is a JSON object by itself. */
 function hasRowLine(text: string): boolean {
-  for (const line of linesOf(text)) if (line.trimStart().startsWith('{') && isObject(parse(line))) return true;
+  for (const line of linesOf(text)) if (line.trimStart().startsWith('{') && isObject(parseDeepJson(line))) return true;
   return false;
 }
 
 function notJson(fileName: string, text: string): GraftError {
   const { line, column, what } = jsonFault(text, text.trimStart().startsWith('{'));
   return new GraftError('bad-data', `${fileName} is not valid JSON at line ${line}, column ${column}: ${what}.`);
-}
-
-/** Undefined where the text is no JSON. */
-function parse(text: string): unknown {
-  // Most blank lines: no exception for them.
-  if (text === '') return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

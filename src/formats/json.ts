@@ -1,7 +1,7 @@
 /** Other people's JSON, read field by field: own fields only, so that nothing in a file reaches a prototype. */
 import { GraftError } from '../core/errors';
 import { plural, quote } from '../core/format';
-import { jsonFault } from '../core/json-error';
+import { jsonFault, parseJson } from '../core/json';
 import { decodeUtf8, type FileSource } from '../core/store';
 import { wrongFile } from './kind-of-file';
 
@@ -32,10 +32,8 @@ export async function readText(source: FileSource, file: string): Promise<string
 export async function readObject(source: FileSource, file: string): Promise<JsonObject | undefined> {
   const text = await readText(source, file);
   if (text === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
+  const value = parseJson(text);
+  if (value === undefined) {
     throw (await wrongFile(source, file, 'JSON', true)) ?? brokenJson(`${file} in ${source.name}`, text);
   }
   if (!isPlainObject(value)) throw new GraftError('bad-file', `${file} in ${source.name} holds no JSON object.`);
@@ -53,6 +51,12 @@ function brokenJson(where: string, text: string): GraftError {
 
 export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether a number is above 0 and finite in 32 bits. */
+export function isPositiveFloat32(value: number): boolean {
+  const rounded = Math.fround(value);
+  return rounded > 0 && rounded < Infinity;
 }
 
 /** Typed access to the fields of one object. A field that is null counts as absent, as in the Hub's configs. */
@@ -111,11 +115,12 @@ export class JsonObject {
     return value;
   }
 
-  /** A number above 0. */
+  /** A number above 0 that is one in 32 bits too, for the GPU computes in those. */
   positive(key: string): number | undefined {
     const value = this.get(key);
     if (value === undefined) return undefined;
     if (typeof value !== 'number' || !(value > 0)) throw this.wrong(key, 'a number above 0');
+    if (!isPositiveFloat32(value)) throw this.wrong(key, 'a number above 0 within the range of 32-bit floats');
     return value;
   }
 

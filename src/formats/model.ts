@@ -37,6 +37,8 @@ export interface HubModel {
   readonly spec: DecoderSpec;
   /** The dtype that most of the weights are stored in. */
   readonly weightDType: FloatDType;
+  /** The dtype that each parameter is stored in, in the order in which `weights` gives them. */
+  readonly dtypes: ReadonlyMap<string, FloatDType>;
   /** Bytes of the parameters as stored. */
   readonly weightBytes: number;
   /** Every parameter of `parameters(spec)` once, in file order, or what is asked for of them; each call reads anew. */
@@ -69,6 +71,7 @@ export async function openModel(folder: FileSource): Promise<HubModel> {
     ...(source.commit !== undefined && { commit: source.commit }),
     spec,
     ...storage(entries),
+    dtypes: storedTypes(headers, names),
     weights: (request) => streamEntries(source, headers, names, request),
     tokenizer: text?.tokenizer,
     template: text?.template,
@@ -183,6 +186,14 @@ function checkParameters(
 /** Tensors that some files hold and that follow from others: a tied head, rotary tables. */
 function isRedundant(name: string, spec: DecoderSpec): boolean {
   return (name === 'lm_head.weight' && spec.tieWordEmbeddings) || name.endsWith('.rotary_emb.inv_freq');
+}
+
+function storedTypes(
+  headers: readonly SafetensorsHeader[],
+  names: ReadonlySet<string>,
+): ReadonlyMap<string, FloatDType> {
+  const entries = headers.flatMap(({ tensors }) => tensors).filter(({ name }) => names.has(name));
+  return new Map(entries.map(({ name, dtype }) => [name, weightDType(dtype) ?? 'f32']));
 }
 
 function storage(entries: ReadonlyMap<string, TensorEntry>): { weightDType: FloatDType; weightBytes: number } {

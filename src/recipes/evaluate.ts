@@ -6,12 +6,13 @@ import { contentOf, type Conversation } from '../core/text';
 import { parseDataset } from '../data/dataset';
 import { exactMatch, tokenF1 } from '../eval/exact';
 import type { HubModel } from '../formats/model';
-import { promptIds, type TextGenerator } from './generate';
+import { promptIds, type Prompt, type TextGenerator } from './generate';
 import { effectiveMaxLength, type DatasetFile } from './steps/data';
 
-/** A conversation up to the answer that is asked for. */
+/** A question of a dataset. */
 export interface Question {
-  readonly conversation: Conversation;
+  /** The conversation up to the answer that is asked for. */
+  readonly prompt: Prompt;
   /** The last user turn. */
   readonly question: string;
   /** The last assistant turn. */
@@ -47,8 +48,8 @@ export interface EvaluateInput {
 export interface QuestionOptions {
   /** The run's share of rows that may be left out. */
   readonly maxBadRows: number;
-  /** Usable rows that the run trains, from the first. */
-  readonly rows?: number | undefined;
+  /** Rows of the file, counted from 1, that are asked of; all of them by default. */
+  readonly trainedRows?: ReadonlySet<number>;
   /** Questions to ask at most. */
   readonly limit?: number;
   /** Why a conversation can't be asked, or undefined where it can. */
@@ -60,13 +61,13 @@ export interface QuestionOptions {
  * where no row asks anything that can be asked: token ids and plain texts don't.
  */
 export async function questionsOf(file: DatasetFile, options: QuestionOptions): Promise<Question[]> {
-  const { maxBadRows, rows, limit = Infinity, obstacle = () => undefined } = options;
+  const { maxBadRows, trainedRows, limit = Infinity, obstacle = () => undefined } = options;
   const { examples, format } = await parseDataset(file.name, file.bytes, { maxBadRows });
   const questions: Question[] = [];
   let refused: string | undefined;
-  for (const example of examples.slice(0, rows)) {
+  for (const example of examples) {
     if (questions.length >= limit) break;
-    if (example.kind !== 'conversation') continue;
+    if (example.kind !== 'conversation' || trainedRows?.has(example.row) === false) continue;
     const { messages } = example.conversation;
     const answerAt = messages.findLastIndex(({ role }, i) => role === 'assistant' && !example.untrained.includes(i));
     const before = messages.slice(0, Math.max(0, answerAt));
@@ -76,7 +77,7 @@ export async function questionsOf(file: DatasetFile, options: QuestionOptions): 
     const reason = obstacle(conversation);
     refused ??= reason;
     if (reason !== undefined) continue;
-    questions.push({ conversation, question, expected: contentOf(messages[answerAt]) });
+    questions.push({ prompt: { kind: 'chat', ...conversation }, question, expected: contentOf(messages[answerAt]) });
   }
   if (questions.length === 0 && limit > 0) {
     if (refused !== undefined) {
@@ -115,7 +116,7 @@ export async function evaluate(
   const answers: EvaluatedAnswer[] = [];
   for (let from = 0; from < questions.length; from += batchSize) {
     const asked = questions.slice(from, from + batchSize);
-    const prompts = asked.map(({ conversation }) => ({ kind: 'chat', ...conversation }) as const);
+    const prompts = asked.map(({ prompt }) => prompt);
     for (const tuned of [false, true]) {
       const options = { temperature: 0, topP: 1, topK: 0, seed: 0, stop: [], maxNewTokens, useAdapter: tuned };
       const score = ({ text }: { text: string }, i: number) => {

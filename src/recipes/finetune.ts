@@ -155,8 +155,7 @@ async function sit(
     if (found?.newest) await trainer.resume(found.newest);
     else await trainer.start(sitting.adapter, resuming);
     await markUnfinished(store);
-    const isAsked = data.dataset.examples.some(({ kind }) => kind === 'conversation');
-    const asked = isAsked ? model : NOT_ASKED;
+    const asked = data.dataset.hasConversations ? model : NOT_ASKED;
     await writeTemplateFiles(store, modelFiles, asked);
     await writeRunFile(store, run);
 
@@ -227,7 +226,7 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   const { truncated } = data.tokenized;
   if (truncated > 0)
     notice(
-      `${truncated} of ${data.dataset.examples.length} rows are longer than max_length ${run.max_length} and are cut.`,
+      `${truncated} of ${data.dataset.exampleCount} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   data.notices.forEach(notice);
   if (run.packing) {

@@ -15,7 +15,8 @@ import { TextStream } from './steps/text-stream';
 export type Prompt = (
   | ({ readonly kind: 'chat' } & Conversation)
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'tokens'; readonly ids: readonly number[] }
+  /** `opensTurn`: the answer begins a turn of its own, as after a conversation, instead of going on with a text. */
+  | { readonly kind: 'tokens'; readonly ids: readonly number[]; readonly opensTurn?: boolean }
 ) & {
   /** Where a person finds it, for messages; of a row of a file. */
   readonly where?: string;
@@ -205,7 +206,8 @@ export class TextGenerator {
       );
     }
     const { tokenizer } = this.model;
-    const before = prompt.kind === 'chat' ? [] : ids;
+    const opensTurn = prompt.kind === 'chat' || (prompt.kind === 'tokens' && prompt.opensTurn === true);
+    const before = opensTurn ? [] : ids;
     const stream = tokenizer && new TextStream(tokenizer, options.stop, before);
     const most = Math.min(options.maxNewTokens, this.contextLength - ids.length);
     return new Sequence(ids, most, new Set(tokenizer?.stopTokenIds), stream, new Random(seed, SAMPLING_STREAM), onText);

@@ -2,13 +2,13 @@
 import type { RunConfig } from '../core/config';
 import type { DataReport, ExampleView } from '../core/events';
 import { dataReport, exampleView } from '../data/report';
-import { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
+import { prepareData, type DatasetFile, type PreparedData, type ReadData, type TextModel } from './steps/data';
 
 export { exampleView };
 export { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
 
 /** The report on prepared data, with the first `maxExamples` rows in full. */
-export function inspectPrepared(data: PreparedData, model: TextModel, maxExamples?: number): DataReport {
+export function inspectPrepared(data: ReadData, model: TextModel, maxExamples?: number): DataReport {
   return dataReport(data, model, maxExamples);
 }
 

@@ -1,4 +1,4 @@
-/** One writer at a time across tabs: a Web Lock, which the browser releases when its tab dies. */
+/** One writer at a time across tabs, and readers that are not deleted under: Web Locks, which die with their tab. */
 import { GraftError } from '../core/errors';
 
 /**
@@ -21,6 +21,28 @@ export function takeLock(name: string, mode: LockMode): Promise<(() => void) | u
     });
     held.catch(reject);
   });
+}
+
+/**
+ * Keeps what `name` stands for from being deleted until what is returned is called; many may at once.
+ * @throws `storage` with `gone` as its sentence while it is being deleted
+ */
+export async function leaseOf(name: string, gone: string): Promise<() => void> {
+  const letGo = await takeLock(leaseLock(name), 'shared');
+  if (!letGo) throw new GraftError('storage', gone);
+  return letGo;
+}
+
+/**
+ * Runs `action`, a deletion, while nobody has a lease.
+ * @throws `storage` with `busy` as its sentence where somebody has one
+ */
+export function withoutLeases<T>(name: string, busy: string, action: () => Promise<T>): Promise<T> {
+  return withLock(leaseLock(name), busy, action);
+}
+
+function leaseLock(name: string): string {
+  return `${name}.read`;
 }
 
 /** Names of the locks that some tab holds now. */

@@ -1,7 +1,7 @@
 /** Numbers as the page shows them. */
 import { formatSize } from '../core/bytes';
 import { formatCount } from '../core/format';
-import type { Transfer } from './state/transfer';
+import type { Transfer } from './client/transfer';
 
 export { formatSize };
 

@@ -138,7 +138,7 @@ describe('the library', () => {
       const library = new RunLibrary(database);
       for (const id of ['r', 'rr', 'r0']) {
         await library.put({ ...record, id, state: 'finished' });
-        await library.putLog(id, [{ epoch: 1, step: 1, loss: 1 }]);
+        await library.addToLog(id, 0, [{ epoch: 1, step: 1, loss: 1 }]);
         await library.folder(id, id).write('f', new Uint8Array(10));
       }
       await library.delete('r');

@@ -96,7 +96,7 @@ describe('kept weights', () => {
     const damage = async ({ openDatabase }: Storage) => {
       const database = await openDatabase();
       const [entry] = await database.getAll('weights');
-      const { name } = entry!.shards[0]!;
+      const { name } = entry!.value.shards[0]!;
       await database.put('weightShards', new Uint8Array(1000), [entry!.id, name]);
     };
     await call(damage, null);
@@ -155,7 +155,7 @@ describe('what opening a model read', () => {
       const reads = [{ file: 'config.json', start: 0, bytes: Uint8Array.of(1, 2) }];
       const sizes = [{ file: 'x', size: undefined }];
       await openings.keepOpening('m@1', { files: ['config.json'], sizes, hashes: [], reads });
-      await openings.keepRevision('https://hub/m', 'main', { commit: '1', seenAt: 5 });
+      await openings.keepRevision('https://hub/m', 'main', { commit: '1'.repeat(40), seenAt: 5 });
     };
     await call(put, null);
     await page.reload();
@@ -173,7 +173,7 @@ describe('what opening a model read', () => {
       bytes: [1, 2],
       absent: true,
       other: true,
-      revision: { commit: '1', seenAt: 5 },
+      revision: { commit: '1'.repeat(40), seenAt: 5 },
     });
   });
 

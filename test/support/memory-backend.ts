@@ -1,29 +1,38 @@
 import { GraftError } from '../../src/core/errors';
-import type { CacheBackend, CacheEntry, EntryUse, Shard } from '../../src/storage/weights';
+import type { CacheBackend, CacheEntry, EntryRow, EntryUse, Shard } from '../../src/storage/weights';
+import { seal } from '../../src/storage/sealed';
 
 /** Kept weights in memory, with as much room as it is given. */
 export class MemoryBackend implements CacheBackend {
-  readonly held = new Map<string, CacheEntry>();
+  readonly held = new Map<string, EntryRow>();
   readonly bytes = new Map<string, Uint8Array>();
   private readonly locks = new Map<string, number>();
 
   constructor(public room = Infinity) {}
 
-  entries(): Promise<CacheEntry[]> {
-    return Promise.resolve([...this.held.values()]);
+  ids(): Promise<string[]> {
+    return Promise.resolve([...this.held.keys()]);
   }
 
-  entry(id: string): Promise<CacheEntry | undefined> {
+  row(id: string): Promise<unknown> {
     return Promise.resolve(this.held.get(id));
   }
 
-  async update(id: string, change: (found: CacheEntry | undefined) => CacheEntry, shard?: Shard): Promise<CacheEntry> {
-    const entry = change(this.held.get(id));
+  async put(row: EntryRow, shard?: Shard): Promise<void> {
     const used = [...this.bytes.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
     if (shard && used + shard.bytes.byteLength > this.room) throw new GraftError('storage', 'There is no room left.');
-    this.held.set(id, structuredClone(entry));
-    if (shard) this.bytes.set(`${id}/${shard.name}`, shard.bytes.slice());
-    return Promise.resolve(entry);
+    this.held.set(row.id, structuredClone(row));
+    if (shard) this.bytes.set(`${row.id}/${shard.name}`, shard.bytes.slice());
+  }
+
+  /** The entries held, as a cache has written them. */
+  entries(): CacheEntry[] {
+    return [...this.held.values()].map(({ value }) => value);
+  }
+
+  /** Writes an entry as a cache would, with a hash that is right. */
+  async replace(entry: CacheEntry): Promise<void> {
+    this.held.set(entry.id, { id: entry.id, ...(await seal(entry)) });
   }
 
   readShard(id: string, name: string): Promise<Uint8Array | undefined> {

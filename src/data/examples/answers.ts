@@ -1,6 +1,8 @@
 /** The field with a row's answer: a text, messages, or one of the forms that question sets have. */
+import { quote } from '../../core/format';
+import { parseJson } from '../../core/json';
 import type { Message } from '../../core/text';
-import { checkDepth, fieldOf, isObject, unusable, type LeftOut, type RowValue, quoteValue } from './fields';
+import { checkDepth, fieldOf, isObject, unusable, type LeftOut, type RowValue } from './fields';
 import type { Purpose } from './formats';
 import { messagesIn, readMessages, type Messages } from './messages';
 
@@ -20,12 +22,7 @@ export function readAnswer(row: RowValue, name: string, purpose: Purpose, leftOu
 /** Answers that call the row's tools, as JSON text (xLAM). */
 function readCalls(row: RowValue, value: unknown): unknown[] | undefined {
   if (typeof value !== 'string' || fieldOf(row, 'tools') === undefined) return undefined;
-  let calls: unknown;
-  try {
-    calls = JSON.parse(value);
-  } catch {
-    return undefined;
-  }
+  const calls = parseJson(value);
   if (!Array.isArray(calls) || calls.length === 0) return undefined;
   if (!calls.every((call) => isObject(call) && typeof fieldOf(call, 'name') === 'string')) return undefined;
   checkDepth(calls, 'answers');
@@ -35,7 +32,7 @@ function readCalls(row: RowValue, value: unknown): unknown[] | undefined {
 function readKeywords(value: unknown): string {
   if (typeof value === 'string') return value;
   if (Array.isArray(value) && value.every((word) => typeof word === 'string')) return value.join(', ');
-  throw unusable(`must have words in answer_keywords, but has ${quoteValue(value)}`);
+  throw unusable(`must have words in answer_keywords, but has ${quote(value)}`);
 }
 
 function readText(value: unknown, name: string, leftOut: LeftOut): string {
@@ -45,7 +42,7 @@ function readText(value: unknown, name: string, leftOut: LeftOut): string {
   const list = isSquad ? value['text'] : value;
   if (typeof list === 'string') return list;
   if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) {
-    throw unusable(`must have text in ${name}, but has ${quoteValue(value)}`);
+    throw unusable(`must have text in ${name}, but has ${quote(value)}`);
   }
   const [first = '', second] = new Set(list);
   if (second === undefined) return first;

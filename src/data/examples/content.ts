@@ -1,5 +1,6 @@
 /** The content of a message: text, or a list of parts, as chat APIs write it. */
-import { isObject, unusable, withArticle, type LeftOut, quoteValue } from './fields';
+import { quote } from '../../core/format';
+import { isObject, unusable, withArticle, type LeftOut } from './fields';
 
 export interface Content {
   readonly text: string;
@@ -20,17 +21,16 @@ export function joinParts(parts: readonly unknown[], place: number, leftOut: Lef
       continue;
     }
     const [type, fields] = isObject(part) ? readPart(part) : [undefined, undefined];
-    if (!fields)
-      throw unusable(`has ${quoteValue(part)} as a part of message ${place}, which must have a type and text`);
+    if (!fields) throw unusable(`has ${quote(part)} as a part of message ${place}, which must have a type and text`);
     const isReasoning = REASONING_PARTS.has(type);
     if (!isReasoning && !TEXT_PARTS.has(type)) {
-      const name = typeof type === 'string' ? type : quoteValue(type);
+      const name = typeof type === 'string' ? type : quote(type);
       throw unusable(`has ${withArticle(name)} part in message ${place}, but only text is trained`);
     }
     const names = isReasoning ? ['thinking', 'reasoning', 'text', 'content'] : ['text', 'content'];
     const name = names.find((known) => fields.has(known));
     const text = name === undefined ? undefined : fields.get(name);
-    if (typeof text !== 'string') throw unusable(`has a part of message ${place} without text: ${quoteValue(part)}`);
+    if (typeof text !== 'string') throw unusable(`has a part of message ${place} without text: ${quote(part)}`);
     (isReasoning ? reasoning : texts).push(text);
     for (const other of fields.keys()) {
       if (other !== name) leftOut.addPartField(other);

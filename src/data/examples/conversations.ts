@@ -1,4 +1,6 @@
 /** Rows to conversations: the prompt's parts joined, the system message in front, what the template gets beside. */
+import { quote } from '../../core/format';
+import { parseJson } from '../../core/json';
 import { contentOf, type Conversation, type Message } from '../../core/text';
 import { readAnswer } from './answers';
 import {
@@ -11,7 +13,6 @@ import {
   withoutNulls,
   type LeftOut,
   type RowValue,
-  quoteValue,
 } from './fields';
 import { ASKING_FIELDS, MESSAGE_LISTS, SYSTEM_FIELDS, type Purpose, type RowPlan } from './formats';
 import { messagesIn, readMessages, type Messages } from './messages';
@@ -72,7 +73,7 @@ function readHistory(value: unknown): Message[] {
   const isPair = (pair: unknown): pair is [string, string] =>
     Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string');
   if (!Array.isArray(value) || !value.every(isPair)) {
-    throw unusable(`must have pairs of question and answer in history, but has ${quoteValue(value)}`);
+    throw unusable(`must have pairs of question and answer in history, but has ${quote(value)}`);
   }
   return value.flatMap(([user, assistant]) => [
     { role: 'user', content: user },
@@ -131,7 +132,7 @@ function contextOf(row: RowValue): string {
   const value = fieldOf(row, 'context');
   if (!Array.isArray(value)) return textOf(row, 'context') ?? '';
   if (value.every((text) => typeof text === 'string')) return value.join('\n\n');
-  throw unusable(`must have text in context, but has ${quoteValue(value)}`);
+  throw unusable(`must have text in context, but has ${quote(value)}`);
 }
 
 /** Columns of the row's own format that have no place beside a prompt of messages. */
@@ -180,7 +181,7 @@ function stringsIn(value: unknown): string[] {
     if (typeof item === 'string') texts.push(item);
     else if (typeof item === 'object' && item !== null)
       for (const inner of Object.values(item).reverse()) rest.push(inner);
-    else if (item !== undefined && item !== null) texts.push(quoteValue(item));
+    else if (item !== undefined && item !== null) texts.push(quote(item));
   }
   return texts;
 }
@@ -217,11 +218,11 @@ function readTemplateFields(row: RowValue, purpose: Purpose, leftOut: LeftOut): 
   const tools = readTools(fieldOf(row, 'tools') ?? functions, purpose, leftOut);
   const documents = fieldOf(row, 'documents');
   if (documents !== undefined && documents !== '' && !Array.isArray(documents)) {
-    throw unusable(`must have a list in documents, but has ${quoteValue(documents)}`);
+    throw unusable(`must have a list in documents, but has ${quote(documents)}`);
   }
   const kwargs = fieldOf(row, 'chat_template_kwargs');
   if (kwargs !== undefined && !isObject(kwargs)) {
-    throw unusable(`must have an object in chat_template_kwargs, but has ${quoteValue(kwargs)}`);
+    throw unusable(`must have an object in chat_template_kwargs, but has ${quote(kwargs)}`);
   }
   checkDepth(documents, 'documents');
   checkDepth(kwargs, 'chat_template_kwargs');
@@ -242,15 +243,12 @@ function readTools(field: unknown, purpose: Purpose, leftOut: LeftOut): readonly
   let value: unknown = field;
   if (typeof field === 'string') {
     if (field.trim() === '') return undefined;
-    try {
-      value = JSON.parse(field) as unknown;
-    } catch {
-      throw unusable(`must have JSON in tools, but has ${quoteValue(field)}`);
-    }
+    value = parseJson(field);
+    if (value === undefined) throw unusable(`must have JSON in tools, but has ${quote(field)}`);
     if (value === null) return undefined;
   }
   if (!Array.isArray(value) || !value.every(isObject)) {
-    throw unusable(`must have a list of functions in tools, but has ${quoteValue(field)}`);
+    throw unusable(`must have a list of functions in tools, but has ${quote(field)}`);
   }
   if (value.length === 0) return undefined;
   checkDepth(value, 'tools');

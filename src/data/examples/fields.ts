@@ -3,8 +3,6 @@ import { GraftError } from '../../core/errors';
 import { formatCount, quote } from '../../core/format';
 import { listNames } from '../left-out';
 
-/** Characters, items or fields of a value of which a message quotes the beginning. */
-const MAX_QUOTED = 80;
 /** Levels of nesting that anything within a row may have. */
 const MAX_DEPTH = 100;
 
@@ -26,25 +24,7 @@ export function fieldOf(value: RowValue, name: string): unknown {
 export function textOf(value: RowValue, name: string): string | undefined {
   const field = fieldOf(value, name);
   if (field === undefined || typeof field === 'string') return field;
-  throw unusable(`must have text in ${name}, but has ${quoteValue(field)}`);
-}
-
-/** A value as a message quotes it, which may be long or nested deeply. */
-export function quoteValue(value: unknown): string {
-  return quote(preview(value, 3));
-}
-
-/** What of a value a message has room for. */
-function preview(value: unknown, depth: number): unknown {
-  if (typeof value === 'string') return value.slice(0, MAX_QUOTED);
-  if (typeof value !== 'object' || value === null) return value;
-  if (depth === 0) return '…';
-  if (Array.isArray(value)) return value.slice(0, MAX_QUOTED).map((item) => preview(item, depth - 1));
-  const shown: Record<string, unknown> = {};
-  for (const name of Object.keys(value).slice(0, MAX_QUOTED)) {
-    setOwn(shown, name.slice(0, MAX_QUOTED), preview((value as RowValue)[name], depth - 1));
-  }
-  return shown;
+  throw unusable(`must have text in ${name}, but has ${quote(field)}`);
 }
 
 /** Whether a value is an object with named fields. */

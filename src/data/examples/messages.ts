@@ -1,17 +1,9 @@
 /** Lists of messages, as OpenAI, ShareGPT and others write them, to messages as chat templates take them. */
+import { quote } from '../../core/format';
+import { parseJson } from '../../core/json';
 import type { Message } from '../../core/text';
 import { joinParts } from './content';
-import {
-  checkDepth,
-  fieldOf,
-  isObject,
-  quoteValue,
-  setOwn,
-  unusable,
-  withoutNulls,
-  type LeftOut,
-  type RowValue,
-} from './fields';
+import { checkDepth, fieldOf, isObject, setOwn, unusable, withoutNulls, type LeftOut, type RowValue } from './fields';
 import type { Purpose } from './formats';
 import { MEDIA_FIELDS } from './refusals';
 
@@ -83,7 +75,7 @@ const CONTENT_NAMES = ['content', 'value', 'text'];
 export function readMessages(field: unknown, name: string, purpose: Purpose, leftOut: LeftOut): Messages {
   const items = typeof field === 'string' ? parseList(field) : field;
   if (!Array.isArray(items)) {
-    throw unusable(`must have a list of messages with role and content in ${name}, but has ${quoteValue(items)}`);
+    throw unusable(`must have a list of messages with role and content in ${name}, but has ${quote(items)}`);
   }
   const untrained: number[] = [];
   const turns = readTurns(items);
@@ -93,8 +85,7 @@ export function readMessages(field: unknown, name: string, purpose: Purpose, lef
     return { list, untrained, isMarked: false };
   }
   const list = items.map((item: unknown, i) => {
-    if (!isObject(item))
-      throw unusable(`has ${quoteValue(item)} as message ${i + 1}, which must have role and content`);
+    if (!isObject(item)) throw unusable(`has ${quote(item)} as message ${i + 1}, which must have role and content`);
     if (purpose === 'render' && hasTemplateNames(item)) {
       checkDepth(item, `message ${i + 1}`);
       return item as Message;
@@ -117,11 +108,7 @@ export function messagesIn(value: unknown): readonly unknown[] | undefined {
 /** A list that a table holds as JSON text; anything else as it is. */
 function parseList(text: string): unknown {
   if (!text.trimStart().startsWith('[')) return text;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+  return parseJson(text) ?? text;
 }
 
 /** Turns as objects with what is asked and what is answered, and nothing else. */
@@ -147,7 +134,7 @@ function readMessage(item: RowValue, place: number, leftOut: LeftOut): { message
     typeof written === 'string' ? (ROLES.get(written) ?? ROLES.get(written.trim().toLowerCase())) : undefined;
   if (role === undefined) {
     throw unusable(
-      `has the role ${quoteValue(written)} in message ${place}; use system, developer, user, assistant or tool`,
+      `has the role ${quote(written)} in message ${place}; use system, developer, user, assistant or tool`,
     );
   }
   if (isPlain(item, role)) return { message: item as Message, isTrained: true };
@@ -200,7 +187,7 @@ function readFields(message: Record<string, unknown>, place: number, leftOut: Le
   const calls = message['tool_calls'];
   if (calls !== undefined) {
     if (!Array.isArray(calls) || !calls.every(isObject)) {
-      throw unusable(`must have a list of objects as tool_calls of message ${place}, but has ${quoteValue(calls)}`);
+      throw unusable(`must have a list of objects as tool_calls of message ${place}, but has ${quote(calls)}`);
     }
     if (calls.length === 0) delete message['tool_calls'];
     else message['tool_calls'] = withoutNulls(calls, dropped);
@@ -219,27 +206,18 @@ function readFields(message: Record<string, unknown>, place: number, leftOut: Le
     const onlyCalls = message['role'] === 'assistant' && message['tool_calls'] !== undefined;
     if (onlyCalls && (content === null || content === undefined)) return;
     if (message['role'] === 'assistant' && (content === null || content === undefined)) message['content'] = '';
-    else throw unusable(`must have text as the content of message ${place}, but has ${quoteValue(content ?? null)}`);
+    else throw unusable(`must have text as the content of message ${place}, but has ${quote(content ?? null)}`);
   }
 }
 
 /** ShareGPT's function_call: one call or a list of them, as JSON text. */
 function readCallText(message: Record<string, unknown>, place: number): void {
   const { content } = message;
-  let value: unknown = content;
-  if (typeof content === 'string') {
-    try {
-      value = JSON.parse(content);
-    } catch {
-      value = undefined;
-    }
-  }
+  const value = typeof content === 'string' ? parseJson(content) : content;
   const calls: unknown[] = Array.isArray(value) ? value : [value];
   checkDepth(calls, `message ${place}`);
   if (calls.length === 0 || !calls.every((call) => isObject(call) && typeof call['name'] === 'string')) {
-    throw unusable(
-      `must have a call as JSON with name and arguments in message ${place}, but has ${quoteValue(content)}`,
-    );
+    throw unusable(`must have a call as JSON with name and arguments in message ${place}, but has ${quote(content)}`);
   }
   message['role'] = 'assistant';
   message['content'] = '';
@@ -264,15 +242,15 @@ function readWeight(
   const trained = weight === 1 || weight === true ? true : weight === 0 || weight === false ? false : undefined;
   if (trained === undefined) {
     throw unusable(
-      `has the ${name} ${quoteValue(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,
+      `has the ${name} ${quote(value)} in message ${place}: a message is trained (1) or not (0), with nothing between`,
     );
   }
   if (before !== undefined && before !== trained) {
-    throw unusable(`says of message ${place} both that it is trained and that it isn't (${name} ${quoteValue(value)})`);
+    throw unusable(`says of message ${place} both that it is trained and that it isn't (${name} ${quote(value)})`);
   }
   if (trained && role !== 'assistant' && role !== CALL) {
     throw unusable(
-      `has the ${name} ${quoteValue(value)} in message ${place}, but only messages of the assistant can be trained, and it is the ${role}'s`,
+      `has the ${name} ${quote(value)} in message ${place}, but only messages of the assistant can be trained, and it is the ${role}'s`,
     );
   }
   return trained;

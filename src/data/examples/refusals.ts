@@ -1,5 +1,6 @@
 /** Fields that would change what is trained, and that supervised fine-tuning on text has no use for: the row is refused. */
-import { fieldOf, unusable, type RowValue, quoteValue } from './fields';
+import { quote } from '../../core/format';
+import { fieldOf, unusable, type RowValue } from './fields';
 
 /** Why a row with a value in the field can't be used, or undefined where the value doesn't matter. */
 type Refusal = (value: unknown, name: string) => string | undefined;
@@ -21,7 +22,7 @@ const goodOrBad: Refusal = (value, name) =>
 const weight: Refusal = (value, name) =>
   value === 1 || value === true
     ? undefined
-    : `has the ${name} ${quoteValue(value)}, but every row counts the same: leave the row out, or the field`;
+    : `has the ${name} ${quote(value)}, but every row counts the same: leave the row out, or the field`;
 
 /** Masks and lengths of tokens in rows that have no token ids, or beside labels: nothing here can follow them. */
 const mask: Refusal = (value, name) =>

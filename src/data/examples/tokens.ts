@@ -1,6 +1,7 @@
 /** Rows of token ids, as tokenizers and trainers write them: ids, labels and masks. */
+import { quote } from '../../core/format';
 import { IGNORED } from '../example';
-import { fieldOf, unusable, type RowValue, quoteValue } from './fields';
+import { fieldOf, unusable, type RowValue } from './fields';
 
 /** Masks of what is trained: a position counts where all of them are 1 (TRL, Transformers, Megatron). */
 const TRAINED_MASKS = ['completion_mask', 'assistant_masks', 'assistant_mask', 'loss_mask'];
@@ -84,7 +85,7 @@ function maskOf(row: RowValue, name: string, length: number): number[] | undefin
   if (value === undefined) return undefined;
   const bits = Array.isArray(value) ? value.map((bit: unknown) => (bit === true ? 1 : bit === false ? 0 : bit)) : [];
   if (bits.length !== length || !bits.every((bit) => bit === 0 || bit === 1)) {
-    throw unusable(`must have a 0 or 1 for each of its ${length} input_ids in ${name}, but has ${quoteValue(value)}`);
+    throw unusable(`must have a 0 or 1 for each of its ${length} input_ids in ${name}, but has ${quote(value)}`);
   }
   return bits;
 }
@@ -92,7 +93,7 @@ function maskOf(row: RowValue, name: string, length: number): number[] | undefin
 function integersOf(row: RowValue, name: string): number[] {
   const value = fieldOf(row, name);
   if (!Array.isArray(value) || !value.every((id) => Number.isSafeInteger(id))) {
-    throw unusable(`must have a list of token ids in ${name}, but has ${quoteValue(value)}`);
+    throw unusable(`must have a list of token ids in ${name}, but has ${quote(value)}`);
   }
   return value as number[];
 }

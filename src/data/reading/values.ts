@@ -1,7 +1,7 @@
 /** JSON values one after another, as pretty-printing tools write them: where each begins and ends. */
+import { endOfString } from '../../core/json';
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const OPENING = new Set([0x7b, 0x5b]);
 const CLOSING = new Set([0x7d, 0x5d]);
 
@@ -27,14 +27,4 @@ export function splitValues(text: string): string[] | undefined {
     }
   }
   return depth === 0 && text.slice(start).trim() === '' ? values : undefined;
-}
-
-/** Offset of the quote that closes the string which the quote at `start` opens; the text's length where none does. */
-export function endOfString(text: string, start: number): number {
-  for (let i = start + 1; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === QUOTE) return i;
-    if (code === BACKSLASH) i++;
-  }
-  return text.length;
 }

@@ -33,6 +33,8 @@ const MAGIC = 'GGUF';
 /** Real files have some dozens of keys, some thousands of tensors, arrays of one entry a token or merge. */
 const MAX_ENTRIES = 65_536;
 const MAX_ARRAY = 4_194_304;
+/** Entries of all arrays: an entry of one byte takes eight once it is read. */
+const MAX_ALL_ARRAYS = 4 * MAX_ARRAY;
 const MAX_NAME_BYTES = 1024;
 const MAX_DIMENSIONS = 4;
 const MAX_ALIGNMENT = 65_536;
@@ -81,6 +83,7 @@ type Value = string | number | boolean | readonly Value[];
 class HeaderParser {
   private readonly view: DataView;
   private at = 0;
+  private arrayEntries = 0;
 
   constructor(
     private readonly file: string,
@@ -187,6 +190,9 @@ class HeaderParser {
     if (!itemScalar && item !== STRING)
       throw this.damaged(`has a list of the unknown type ${item} under ${quote(key)}`);
     const length = this.count(`entries under ${quote(key)}`, MAX_ARRAY, itemScalar?.bytes ?? 8);
+    this.arrayEntries += length;
+    if (this.arrayEntries > MAX_ALL_ARRAYS)
+      throw this.damaged(`has lists of more than ${formatCount(MAX_ALL_ARRAYS)} entries`);
     const list: Value[] = [];
     for (let i = 0; i < length; i++) list.push(itemScalar ? this.scalar(itemScalar, key) : this.text());
     return list;

@@ -1,6 +1,6 @@
 /** The tokenizer in GGUF metadata as the Hub's tokenizer.json and tokenizer_config.json. */
 import { GraftError } from '../../core/errors';
-import { quote } from '../../core/format';
+import { formatCount, quote } from '../../core/format';
 import type { JsonObject } from '../json';
 import { preTokenizer } from './pre-tokenizers';
 
@@ -51,6 +51,9 @@ function list(metadata: JsonObject, key: string, length: number): number[] | und
   if (Array.isArray(value) && value.length === length && value.every((item) => typeof item === 'number')) return value;
   throw metadata.wrong(key, `a list of ${length} numbers, one a token`);
 }
+
+/** SentencePiece's own limit is 16 unless it is told otherwise; every way to cut a piece in two is tried. */
+const MAX_PIECE_LENGTH = 1024;
 
 /** Byte-level BPE, as GPT-2 began it. */
 function bytePair(vocabulary: Vocabulary): Record<string, unknown> {
@@ -118,7 +121,7 @@ function sentencePiece(vocabulary: Vocabulary): Record<string, unknown> {
       fuse_unk: true,
       byte_fallback: true,
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges: mergesOf(metadata.required('tokenizer.ggml.scores', scores), tokens),
+      merges: mergesOf(vocabulary, metadata.required('tokenizer.ggml.scores', scores)),
     },
   };
 }
@@ -127,7 +130,14 @@ function sentencePiece(vocabulary: Vocabulary): Record<string, unknown> {
  * SentencePiece joins the two neighbours whose union has the best score. As merges: every way to split a piece in two
  * other pieces, best pieces first.
  */
-function mergesOf(scores: readonly number[], tokens: readonly string[]): [string, string][] {
+function mergesOf({ metadata, tokens }: Vocabulary, scores: readonly number[]): [string, string][] {
+  const long = tokens.find((token) => token.length > MAX_PIECE_LENGTH);
+  if (long !== undefined) {
+    throw new GraftError(
+      'bad-file',
+      `${metadata.where} has a token of ${formatCount(long.length)} characters, ${quote(long)}: it is damaged.`,
+    );
+  }
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const order = tokens.map((_, id) => id).sort((a, b) => scores[b]! - scores[a]! || a - b);
   const merges: [string, string][] = [];

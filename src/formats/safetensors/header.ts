@@ -5,6 +5,7 @@
  */
 import { GraftError } from '../../core/errors';
 import { formatCount, plural, quote } from '../../core/format';
+import { betweenStrings, parseJson } from '../../core/json';
 import { sha256 } from '../../core/hash';
 import { decodeUtf8, type FileSource } from '../../core/store';
 import { wrongFile } from '../kind-of-file';
@@ -106,14 +107,12 @@ function parseHeader(file: string, bytes: Uint8Array): [string, unknown][] {
   } catch {
     throw refuse('is not valid UTF-8');
   }
-  let header: unknown;
-  try {
-    header = JSON.parse(text);
-  } catch {
-    throw refuse('is not valid JSON');
-  }
+  const header = parseJson(text);
+  if (header === undefined) throw refuse('is not valid JSON');
   // The format has plain non-negative integers only; once parsed, 4.0 and -0 could no longer be told from 4 and 0.
-  if (/-|\d[.eE]/.test(text.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) throw refuse('holds a negative or fractional number');
+  for (const part of betweenStrings(text)) {
+    if (/-|\d[.eE]/.test(part)) throw refuse('holds a negative or fractional number');
+  }
   return Object.entries(header as object);
 }
 

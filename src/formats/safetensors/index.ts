@@ -3,4 +3,4 @@ export { weightDType, type SafetensorsDType } from './dtypes';
 export { readHeader, type SafetensorsHeader, type TensorEntry } from './header';
 export { asFloat32, readAll, readState, readTensor, readTensorBytes } from './read';
 export { streamEntries, type WeightsRequest } from './stream';
-export { writeSafetensors } from './write';
+export { safetensorsHeader, tensorBytes, writeSafetensors, type TensorShape } from './write';

@@ -15,7 +15,7 @@ export interface ModelCache {
   readonly model: string;
   /** Where what opening it read is kept, under the same name: forgotten with the weights where they are damaged. */
   readonly openings?: Pick<OpeningCache, 'forgetOpening'> | undefined;
-  /** Hears in a sentence where something could not be kept. Loading goes on. */
+  /** Hears in a sentence where something could not be kept, or is damaged. Loading goes on. */
   readonly onNotKept?: (message: string) => void;
 }
 
@@ -51,7 +51,7 @@ export async function loadSession<Session extends { dispose(): void }>(
   signal?: AbortSignal,
 ): Promise<Loaded<Session>> {
   const { model, storage, cache } = input;
-  const kept = cache && (await openKept(cache, model.name, storage));
+  const kept = cache && (await openCacheEntry(cache, model.name, storage));
   const loading = new Loading(model, kept, cache, report, signal);
   let session: Session | undefined;
   try {
@@ -61,14 +61,14 @@ export async function loadSession<Session extends { dispose(): void }>(
   } catch (error) {
     session?.dispose();
     if (cache && errorCode(error) === 'bad-file') await forget(cache, kept, error instanceof VerificationError);
-    throw error;
+    throw kept?.isDamaged && errorCode(error) === 'network' ? lostOffline(model.name, error as Error) : error;
   } finally {
     await kept?.close();
   }
 }
 
 /** What is kept of the model. A cache that can't be read is said, and costs what it holds. */
-async function openKept(
+async function openCacheEntry(
   { weights, model, onNotKept }: ModelCache,
   name: string,
   storage: string,
@@ -86,6 +86,16 @@ async function openKept(
     onNotKept?.(`${error.message} ${name} is loaded without the cache, and not kept.`);
     return undefined;
   }
+}
+
+/** What was kept is damaged, and where it came from can't be asked. */
+function lostOffline(name: string, cause: Error): GraftError {
+  return new GraftError(
+    'network',
+    `What is kept of the weights of ${name} is damaged, and they can't be fetched again now: ${cause.message} Load the ` +
+      'model again when there is a connection.',
+    { cause },
+  );
 }
 
 /**
@@ -129,12 +139,15 @@ class Loading {
     const { model, kept, signal } = this;
     const wasComplete = kept?.complete ?? false;
     if (kept) {
+      if (kept.isDamaged) this.noticeDamage('The index of what is kept');
+      const wasDamaged = kept.isDamaged;
       for await (const slice of kept.read()) {
         throwIfCancelled(signal);
         yield slice;
         this.advance(elementsOf(slice));
       }
       for (const name of kept.names) this.held.add(name);
+      if (kept.isDamaged && !wasDamaged) this.noticeDamage('A part of what is kept');
     }
     // Of what was kept and is damaged, the hashes of its slices are known.
     const missing = parameters(model.spec).filter(({ name }) => !this.held.has(name));
@@ -173,6 +186,12 @@ class Loading {
       yield slice;
       this.advance(bytes.byteLength / storedBytes(dtype, [1]));
     }
+  }
+
+  private noticeDamage(what: string): void {
+    this.cache?.onNotKept?.(
+      `${what} of the weights of ${this.model.name} is damaged: it is forgotten, and loaded again from its source.`,
+    );
   }
 
   /** Throws `bad-file` where a parameter is not what it was when its file was verified. */

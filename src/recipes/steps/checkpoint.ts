@@ -5,12 +5,15 @@
  * A file is a line of magic, the SHA-256 of all that follows (64 hexadecimal digits and a newline), and a safetensors
  * file: trained tensors, both moments, the best adapter under `best.`, and the counters as JSON in its metadata.
  */
+import * as v from 'valibot';
 import { parseRunConfig, formatRunConfig, type RunConfig } from '../../core/config';
+import { errorCode } from '../../core/errors';
 import { encodeUtf8, type RunStore } from '../../core/store';
 import type { StateTensor, WeightTensor } from '../../core/weights';
 import { readHeader, readState, writeSafetensors } from '../../formats/safetensors';
 import { memorySource } from '../../formats/sources';
 import { sha256 } from '../../core/hash';
+import { FINITE, parseRecord, WHOLE } from './records';
 import type { Progress } from './trainer-state';
 
 export const CHECKPOINT_SLOTS = ['checkpoint-0', 'checkpoint-1'] as const;
@@ -46,18 +49,48 @@ export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Arr
   return file;
 }
 
-/** The checkpoint in a file, or undefined where the file is torn, truncated or something else. */
+const LOG_ROW = v.object({
+  epoch: FINITE,
+  step: WHOLE,
+  loss: v.optional(FINITE),
+  grad_norm: v.optional(FINITE),
+  learning_rate: v.optional(FINITE),
+  eval_loss: v.optional(FINITE),
+  eval_runtime: v.optional(FINITE),
+});
+
+/** What a checkpoint's metadata holds. */
+const METADATA = v.object({
+  run: v.string(),
+  datasetHash: v.string(),
+  modelHash: v.string(),
+  progress: v.object({
+    step: WHOLE,
+    log: v.array(LOG_ROW),
+    lossSum: FINITE,
+    unlogged: v.object({ lossSum: FINITE, steps: WHOLE }),
+    tokensSeen: WHOLE,
+    seconds: FINITE,
+    best: v.nullable(v.object({ loss: FINITE, step: WHOLE })),
+    evaluationsWithoutBetter: WHOLE,
+  }),
+});
+
+/**
+ * The checkpoint in a file, or undefined where the file is torn, truncated or something else. A hash that is right says
+ * that the file is whole, not that a run of this version wrote it.
+ */
 export async function decodeCheckpoint(file: Uint8Array): Promise<Checkpoint | undefined> {
   const headLength = MAGIC.length + HASH_LENGTH;
   const head = String.fromCharCode(...file.subarray(0, headLength));
   if (file.byteLength < headLength || !head.startsWith(MAGIC)) return undefined;
   const body = file.subarray(headLength);
   if (head.slice(MAGIC.length, -1) !== (await sha256(body))) return undefined;
-  // The hash holds, so what follows is what encodeCheckpoint wrote.
-  const source = memorySource('checkpoint', { body });
-  const { metadata } = await readHeader(source, 'body');
-  const parsed = JSON.parse(metadata.get(METADATA_KEY) ?? '{}') as Omit<Checkpoint, 'run'> & { run: string };
-  const tensors = await readState(source, 'body');
+  const content = await readContent(body).catch((error: unknown) => {
+    if (errorCode(error) === undefined) throw error;
+  });
+  if (!content) return undefined;
+  const { parsed, run, tensors } = content;
   const best: WeightTensor[] = [];
   const state: StateTensor[] = [];
   for (const tensor of tensors) {
@@ -70,10 +103,19 @@ export async function decodeCheckpoint(file: Uint8Array): Promise<Checkpoint | u
   }
   return {
     ...parsed,
-    run: parseRunConfig(parsed.run),
+    run,
     state,
     best: best.length > 0 ? best : undefined,
   };
+}
+
+/** Undefined where the metadata isn't a checkpoint's. Throws where the run or the tensors can't be read. */
+async function readContent(body: Uint8Array) {
+  const source = memorySource('checkpoint', { body });
+  const { metadata } = await readHeader(source, 'body');
+  const parsed = parseRecord(METADATA, metadata.get(METADATA_KEY));
+  if (!parsed) return undefined;
+  return { parsed, run: parseRunConfig(parsed.run), tensors: await readState(source, 'body') };
 }
 
 /** The two slots of one run. */

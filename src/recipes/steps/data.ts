@@ -2,10 +2,12 @@
 import type { RunConfig } from '../../core/config';
 import type { SkippedRow } from '../../core/events';
 import type { DecoderSpec } from '../../core/spec';
+import { encodeUtf8 } from '../../core/store';
 import type { ChatTemplate, Tokenizer } from '../../core/text';
 import { epochRows, stepsPerEpoch, trainEvalSplit, type BatchingOptions, type Row } from '../../data/batches';
 import { bucketLengths } from '../../data/buckets';
 import { parseDataset, type Dataset } from '../../data/dataset';
+import { readBeginning } from '../../data/reading/beginning';
 import { tokenizeDataset, type TokenizedDataset, type TokenizeReport } from '../../data/tokenize';
 import type { TokenizedExample } from '../../data/tokenize-example';
 import { unreadVariables } from './run-template';
@@ -17,6 +19,11 @@ export interface DatasetFile {
   readonly bytes: Uint8Array;
 }
 
+/** The beginning of a dataset file, and the size of all of it. */
+export interface DatasetHead extends DatasetFile {
+  readonly totalBytes: number;
+}
+
 /** The part of a model that data need; a `HubModel` is one. */
 export interface TextModel {
   readonly spec: Pick<DecoderSpec, 'vocabSize' | 'maxPositions'>;
@@ -24,9 +31,17 @@ export interface TextModel {
   readonly template: ChatTemplate | undefined;
 }
 
+/** What is known of a dataset once its rows are tokenised. */
+export type DatasetFacts = Omit<Dataset, 'examples'> & {
+  /** Rows that the run takes, before any is found to have nothing to train on. */
+  readonly exampleCount: number;
+  /** Whether any of them is a conversation, for which the model's template is asked. */
+  readonly hasConversations: boolean;
+};
+
 /** A dataset as a model reads it: what takes time to make, and depends on few of a run's settings. */
 export interface ReadData {
-  readonly dataset: Dataset;
+  readonly dataset: DatasetFacts;
   readonly tokenized: TokenizedDataset;
   /** What the user should know before training, a sentence or two each. */
   readonly notices: readonly string[];
@@ -79,8 +94,13 @@ export async function readData(
     maxBadRows: run.max_bad_rows,
   };
   const tokenized = await tokenizeDataset(dataset, options, report, signal);
+  const { examples, ...facts } = dataset;
   return {
-    dataset,
+    dataset: {
+      ...facts,
+      exampleCount: examples.length,
+      hasConversations: examples.some(({ kind }) => kind === 'conversation'),
+    },
     tokenized,
     notices: [
       ...dataset.notices,
@@ -90,6 +110,26 @@ export async function readData(
     ],
     skipped: [...dataset.skipped, ...tokenized.skipped].sort((a, b) => a.row - b.row),
   };
+}
+
+/** Rows that are shown before the rest of a large file is read. */
+const FIRST_ROWS = 100;
+
+/**
+ * The first rows of a large file, read as the run would read them, and how many rows the whole has by its size;
+ * undefined where the whole is as quick to read, or where the first rows can't be told by themselves.
+ */
+export async function readFirstRows(
+  run: RunConfig,
+  model: TextModel,
+  { name, bytes, totalBytes }: DatasetHead,
+): Promise<{ data: ReadData; estimatedRows: number } | undefined> {
+  const beginning = readBeginning(bytes, FIRST_ROWS);
+  if (!beginning || beginning.bytes * 2 > totalBytes) return undefined;
+  const estimatedRows = Math.round((beginning.rows * totalBytes) / beginning.bytes);
+  // The share of rows that may be left out is one of the whole file.
+  const anyRows = { ...run, max_bad_rows: 1 };
+  return { data: await readData(anyRows, model, { name, bytes: encodeUtf8(beginning.text) }), estimatedRows };
 }
 
 /** Names what `readData` makes of a file: two runs with one key read it alike. */

@@ -1,13 +1,15 @@
 /** A run file and a model to the engine's options. */
-import { parseRunConfig, type RunConfig } from '../../core/config';
+import type { RunConfig } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
 import { allLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
-import { decodeUtf8, type FileSource } from '../../core/store';
+import type { FileSource } from '../../core/store';
 import type { Quantization, TrainOptions } from '../../engine';
+import { readObject } from '../../formats/json';
 import { readSpec } from '../../formats/model';
 import { resolveTargetModules } from '../../formats/peft';
+import { parseRunFile } from './records';
 
 /** The part of a model that fixes shapes; a `HubModel` is one. */
 export interface ShapedModel {
@@ -22,8 +24,8 @@ export interface ShapedModel {
  */
 export async function openShape(source: FileSource): Promise<ShapedModel> {
   const spec = await readSpec(source);
-  const config = JSON.parse(decodeUtf8(await source.read('config.json'))) as Record<string, unknown>;
-  const stored = Object.entries(DTYPES).find(([name]) => name === (config['dtype'] ?? config['torch_dtype']));
+  const config = await readObject(source, 'config.json');
+  const stored = Object.entries(DTYPES).find(([name]) => name === (config?.get('dtype') ?? config?.get('torch_dtype')));
   return { spec, weightDType: stored?.[1] ?? 'f32' };
 }
 
@@ -46,8 +48,9 @@ export type WeightStorage = Partial<
 /** How the run whose folder this is kept its base weights; nothing where the folder is another program's. */
 export async function weightStorage(folder: FileSource): Promise<WeightStorage> {
   if ((await folder.size('graft.json')) === undefined) return {};
-  const { dtype, load_in_4bit, use_bnb_nested_quant, embedding_dtype } = parseRunConfig(
-    decodeUtf8(await folder.read('run.yaml')),
+  const { dtype, load_in_4bit, use_bnb_nested_quant, embedding_dtype } = parseRunFile(
+    await folder.read('run.yaml'),
+    `run.yaml in ${folder.name}`,
   );
   return { dtype, load_in_4bit, use_bnb_nested_quant, embedding_dtype };
 }

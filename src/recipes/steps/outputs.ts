@@ -1,7 +1,9 @@
 /** What a run leaves in its folder. `graft.json` is written last: where it is, the run is finished and whole. */
-import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
+import * as v from 'valibot';
+import { formatRunConfig, type RunConfig } from '../../core/config';
+import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainerState } from '../../core/events';
-import { decodeUtf8, encodeUtf8, type FileSource, type RunStore } from '../../core/store';
+import { encodeUtf8, type FileSource, type RunStore } from '../../core/store';
 import { VERSION } from '../../core/version';
 import type { WeightTensor } from '../../core/weights';
 import type { DeviceInfo } from '../../engine';
@@ -14,6 +16,7 @@ import { sha256 } from '../../core/hash';
 import { isCommit } from '../../hub/names';
 import { ADAPTER_TEXT_FILES, adapterTextFiles, isTied, modelFolderFiles } from './model-folder';
 import { loraOf, type ShapedModel } from './options';
+import { decodeText, FINITE, parseRecord, parseRunFile, WHOLE } from './records';
 
 const SIDECAR = 'graft.json';
 export const RUN_FILE = 'run.yaml';
@@ -90,19 +93,36 @@ export async function readFinished(store: RunStore): Promise<RunSummary | undefi
 export async function readFinishedRun(store: RunStore): Promise<FinishedRun | undefined> {
   const bytes = await store.read(SIDECAR);
   if (!bytes) return undefined;
-  const written = JSON.parse(decodeUtf8(bytes)) as {
-    summary: RunSummary;
-    dataset_sha256: string;
-    model_sha256: string;
-  };
+  const written = parseRecord(SIDECAR_SCHEMA, decodeText(bytes));
+  if (!written) {
+    throw new GraftError(
+      'bad-file',
+      `${SIDECAR} in ${store.name} is damaged, so that what has finished there can't be told: delete it to go on from the ` +
+        'last checkpoint, or start anew.',
+    );
+  }
   const run = await store.read(RUN_FILE);
   return {
     summary: written.summary,
-    run: run && parseRunConfig(decodeUtf8(run)),
+    run: run && parseRunFile(run, `${RUN_FILE} in ${store.name}`),
     datasetHash: written.dataset_sha256,
     modelHash: written.model_sha256,
   };
 }
+
+/** What is read of `graft.json`. */
+const SIDECAR_SCHEMA = v.object({
+  summary: v.object({
+    steps: WHOLE,
+    epochs: FINITE,
+    trainLoss: FINITE,
+    bestEvalLoss: v.nullable(FINITE),
+    stopped: v.picklist(['finished', 'early', 'cancelled']),
+    seconds: FINITE,
+  }),
+  dataset_sha256: v.string(),
+  model_sha256: v.string(),
+});
 
 /** Takes back the mark of a finished run, before another one writes into its folder. */
 export async function markUnfinished(store: RunStore): Promise<void> {

@@ -1,12 +1,13 @@
 /** How a run asks its model: through the run's own chat template where it has one, and with its variables. */
-import { parseRunConfig, type RunConfig } from '../../core/config';
+import type { RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
-import { decodeUtf8, type FileSource } from '../../core/store';
+import type { FileSource } from '../../core/store';
 import type { ChatTemplate, Conversation } from '../../core/text';
 import type { AskedModel } from '../../formats/asked-model';
 import { withTemplateOf } from '../../formats/saved-template';
 import { withChatTemplate } from '../../formats/text-model';
 import { RUN_FILE } from './outputs';
+import { parseRunFile } from './records';
 
 /** The keys of a run that say how its model is asked. */
 export type TemplateKeys = Partial<Pick<RunConfig, 'chat_template' | 'chat_template_path' | 'chat_template_kwargs'>>;
@@ -36,7 +37,10 @@ export function withRunTemplate<M extends AskedModel>(run: TemplateKeys, model: 
 export async function withTemplateOfRun<M extends AskedModel>(model: M, folder: FileSource): Promise<M> {
   const asked = await withTemplateOf(model, folder);
   if ((await folder.size('graft.json')) === undefined) return asked;
-  const { chat_template, chat_template_kwargs } = parseRunConfig(decodeUtf8(await folder.read(RUN_FILE)));
+  const { chat_template, chat_template_kwargs } = parseRunFile(
+    await folder.read(RUN_FILE),
+    `${RUN_FILE} in ${folder.name}`,
+  );
   return withRunTemplate({ chat_template, chat_template_kwargs }, asked);
 }
 

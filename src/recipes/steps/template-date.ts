@@ -1,8 +1,9 @@
 /** The day that a chat template prints: the day a run began, however long it takes and whenever it goes on. */
-import { parseRunConfig, type RunConfig } from '../../core/config';
-import { decodeUtf8, type RunStore } from '../../core/store';
+import type { RunConfig } from '../../core/config';
+import type { RunStore } from '../../core/store';
 import type { ChatTemplate, Day } from '../../core/text';
 import { RUN_FILE } from './outputs';
+import { parseRunFile } from './records';
 
 /**
  * The run with its day, where the template prints one: as the run file says, else as `started`, the folder of a run to
@@ -15,7 +16,7 @@ export async function withTemplateDate(
 ): Promise<RunConfig> {
   if (run.template_date !== undefined || !template?.onDay) return run;
   const written = await started?.read(RUN_FILE);
-  const day = written && parseRunConfig(decodeUtf8(written)).template_date;
+  const day = written && parseRunFile(written, `${RUN_FILE} in ${started!.name}`).template_date;
   return { ...run, template_date: day ?? today() };
 }
 

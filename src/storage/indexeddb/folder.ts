@@ -1,17 +1,26 @@
 /** A folder of files in the browser's database, in shards that are checked before they count as present. */
+import type { IDBPTransaction } from 'idb';
 import { GraftError } from '../../core/errors';
-import { sha256 } from '../../core/hash';
 import type { FileSource, RunStore } from '../../core/store';
-import { guard, keysUnder, type Database, type FileEntry } from './database';
+import { digestShard, isShard, type ShardDigest } from '../shards';
+import { guard, inTransaction, keysUnder, type Database, type FileEntry, type Schema } from './database';
+import { fileRow } from './rows';
 
 /** Largest value of one database record: bigger ones are copied whole through the browser's processes. */
 export const SHARD_BYTES = 64 * 2 ** 20;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
+const TABLES = ['files', 'shards'] as const;
+type FolderTransaction = IDBPTransaction<Schema, ('files' | 'shards')[], 'readwrite'>;
+
+const ADVICE = 'Delete it in the Library and make it again.';
+
 export class BrowserFolder implements RunStore {
   /** Shards whose hash was right once in this session; a second read of a weight file skips the work. */
   private readonly verified = new Set<string>();
+  /** The shard that was read last, and not to its end: slices of a file come one after the other. */
+  private held: { readonly key: string; readonly bytes: Bytes } | undefined;
 
   constructor(
     private readonly database: Database,
@@ -22,11 +31,14 @@ export class BrowserFolder implements RunStore {
   ) {}
 
   async list(): Promise<string[]> {
-    return (await this.entries()).map((entry) => entry.name);
+    const keys = await guard(`list ${this.name}`, () => this.database.getAllKeys('files', keysUnder(this.folder)));
+    return keys.map(([, name]) => name);
   }
 
-  entries(): Promise<FileEntry[]> {
-    return guard(`list ${this.name}`, () => this.database.getAll('files', keysUnder(this.folder)));
+  /** The files whose entries are whole. */
+  async entries(): Promise<FileEntry[]> {
+    const found = await guard(`list ${this.name}`, () => this.database.getAll('files', keysUnder(this.folder)));
+    return found.map(fileRow).filter((entry) => entry !== undefined);
   }
 
   async size(file: string): Promise<number | undefined> {
@@ -48,6 +60,7 @@ export class BrowserFolder implements RunStore {
       if (from < to) {
         const shard = await this.readShard(entry, index);
         bytes.set(shard.subarray(from - shardStart, to - shardStart), from - start);
+        if (to === shardStart + size) this.held = undefined;
       }
       shardStart += size;
     }
@@ -60,19 +73,18 @@ export class BrowserFolder implements RunStore {
     for (let start = 0; start < bytes.byteLength; start += this.shardBytes) {
       parts.push(new Uint8Array(bytes.subarray(start, start + this.shardBytes)));
     }
-    const shards = await Promise.all(parts.map(describe));
+    const shards = await Promise.all(parts.map(digestShard));
     const entry = this.newEntry(file, shards);
-    await guard(`save ${file} of ${this.name}`, async () => {
-      const transaction = this.database.transaction(['files', 'shards'], 'readwrite', { durability: 'strict' });
-      const settled = transaction.done;
-      settled.catch(() => undefined); // awaited below; a failed request rejects first
+    const replace = async (transaction: FolderTransaction) => {
       const store = transaction.objectStore('shards');
-      const previous = await transaction.objectStore('files').get([this.folder, file]);
+      const version = await this.versionOf(file, transaction);
       for (const [index, part] of parts.entries()) await store.put(part, [this.folder, entry.version, index]);
       await transaction.objectStore('files').put(entry);
-      if (previous) await store.delete(keysUnder(this.folder, previous.version));
-      await settled;
-    });
+      if (version !== undefined) await store.delete(keysUnder(this.folder, version));
+    };
+    await guard(`save ${file} of ${this.name}`, () =>
+      inTransaction(this.database, [...TABLES], replace, { durability: 'strict' }),
+    );
   }
 
   /**
@@ -82,7 +94,7 @@ export class BrowserFolder implements RunStore {
   async copy(source: FileSource, file: string, onBytes: (bytes: number) => void, signal?: AbortSignal): Promise<void> {
     const size = await source.size(file);
     if (size === undefined) throw new GraftError('not-found', `${source.name} has no file ${file}.`);
-    const shards: { size: number; sha256: string }[] = [];
+    const shards: ShardDigest[] = [];
     const version = crypto.randomUUID();
     for (let start = 0; start < size; start += this.shardBytes) {
       if (signal?.aborted) throw new GraftError('cancelled', 'Stopped because you asked for it.');
@@ -94,7 +106,7 @@ export class BrowserFolder implements RunStore {
           `${file} of ${source.name} ended after ${start + part.byteLength} of ${size} bytes.`,
         );
       }
-      shards.push(await describe(part));
+      shards.push(await digestShard(part));
       const index = shards.length - 1;
       await guard(`keep ${file}`, () => this.database.put('shards', part, [this.folder, version, index]));
       onBytes(part.byteLength);
@@ -103,28 +115,26 @@ export class BrowserFolder implements RunStore {
   }
 
   async remove(file: string): Promise<void> {
-    const entry = await this.entry(file);
-    if (!entry) return;
-    await guard(`delete ${file} of ${this.name}`, async () => {
-      const transaction = this.database.transaction(['files', 'shards'], 'readwrite');
-      await Promise.all([
-        transaction.objectStore('files').delete([this.folder, file]),
-        transaction.objectStore('shards').delete(keysUnder(this.folder, entry.version)),
-        transaction.done,
-      ]);
-    });
+    await guard(`delete ${file} of ${this.name}`, () =>
+      inTransaction(this.database, [...TABLES], async (transaction) => {
+        const version = await this.versionOf(file, transaction);
+        await transaction.objectStore('files').delete([this.folder, file]);
+        if (version === undefined) return;
+        await transaction.objectStore('shards').delete(keysUnder(this.folder, version));
+      }),
+    );
   }
 
   /** Deletes every file, and shards that a copy left when it was cut off. */
   async clear(): Promise<void> {
-    await guard(`delete ${this.name}`, async () => {
-      const transaction = this.database.transaction(['files', 'shards'], 'readwrite');
-      await Promise.all([
-        transaction.objectStore('files').delete(keysUnder(this.folder)),
-        transaction.objectStore('shards').delete(keysUnder(this.folder)),
-        transaction.done,
-      ]);
-    });
+    await guard(`delete ${this.name}`, () =>
+      inTransaction(this.database, [...TABLES], (transaction) =>
+        Promise.all([
+          transaction.objectStore('files').delete(keysUnder(this.folder)),
+          transaction.objectStore('shards').delete(keysUnder(this.folder)),
+        ]),
+      ),
+    );
   }
 
   /** The same folder as a read-only source, for models. */
@@ -141,8 +151,22 @@ export class BrowserFolder implements RunStore {
     };
   }
 
-  private entry(file: string): Promise<FileEntry | undefined> {
-    return guard(`read ${file} of ${this.name}`, () => this.database.get('files', [this.folder, file]));
+  private async entry(file: string): Promise<FileEntry | undefined> {
+    const found = await guard(`read ${file} of ${this.name}`, () => this.database.get('files', [this.folder, file]));
+    if (!found) return undefined;
+    const entry = fileRow(found);
+    if (entry) return entry;
+    throw new GraftError(
+      'storage',
+      `${file} of ${this.name} is damaged in this browser's storage (its entry is not what was written). ${ADVICE}`,
+    );
+  }
+
+  /** Of the file's entry, whole or damaged: which shards go with it. */
+  private async versionOf(file: string, transaction: FolderTransaction): Promise<string | undefined> {
+    const found = await transaction.objectStore('files').get([this.folder, file]);
+    const { version } = (found ?? {}) as Partial<Record<keyof FileEntry, unknown>>;
+    return typeof version === 'string' ? version : undefined;
   }
 
   private newEntry(name: string, shards: FileEntry['shards']): FileEntry {
@@ -153,24 +177,20 @@ export class BrowserFolder implements RunStore {
   private async readShard(entry: FileEntry, index: number): Promise<Bytes> {
     const expected = entry.shards[index]!;
     const key = `${entry.version}/${index}`;
-    const shard = await guard(`read ${entry.name} of ${this.name}`, () =>
+    if (this.held?.key === key) return this.held.bytes;
+    const shard: unknown = await guard(`read ${entry.name} of ${this.name}`, () =>
       this.database.get('shards', [this.folder, entry.version, index]),
     );
-    const intact =
-      shard?.byteLength === expected.size &&
-      (this.verified.has(key) || (await describe(shard)).sha256 === expected.sha256);
-    if (!shard || !intact) {
+    const isKnown = this.verified.has(key) && shard instanceof Uint8Array && shard.byteLength === expected.size;
+    if (!isKnown && !(await isShard(shard, expected))) {
       throw new GraftError(
         'storage',
         `${entry.name} of ${this.name} is damaged in this browser's storage (part ${index + 1} of ${entry.shards.length} ` +
-          'is not what was written). Delete it in the Library and make it again.',
+          `is not what was written). ${ADVICE}`,
       );
     }
     this.verified.add(key);
-    return shard;
+    this.held = { key, bytes: shard as Bytes };
+    return this.held.bytes;
   }
-}
-
-async function describe(part: Bytes): Promise<{ size: number; sha256: string }> {
-  return { size: part.byteLength, sha256: await sha256(part) };
 }

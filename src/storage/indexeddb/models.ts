@@ -2,9 +2,10 @@
 import { GraftError } from '../../core/errors';
 import type { KeptModel } from '../../core/library';
 import type { FileSource } from '../../core/store';
-import { withLock } from '../web-lock';
-import { guard, type Database } from './database';
+import { leaseOf, withLock, withoutLeases } from '../web-lock';
+import { guard, inTransaction, keysUnder, whileOpen, type Database } from './database';
 import { BrowserFolder } from './folder';
+import { keptModelRow } from './rows';
 
 const COPYING = 'graft:models';
 
@@ -12,7 +13,11 @@ export class KeptModels {
   constructor(private readonly database: Database) {}
 
   list(): Promise<KeptModel[]> {
-    return guard('list the models', () => this.database.getAll('models'));
+    return guard('list the models', async () => {
+      const transaction = this.database.transaction('models');
+      const [keys, values] = await Promise.all([transaction.store.getAllKeys(), transaction.store.getAll()]);
+      return keys.flatMap((id, i) => (typeof id === 'string' ? [keptModelRow(id, values[i])] : []));
+    });
   }
 
   /** @throws `not-found` */
@@ -20,7 +25,15 @@ export class KeptModels {
     const model = await guard('read the model', () => this.database.get('models', id));
     if (!model)
       throw new GraftError('not-found', 'The copy of this model is gone from this browser: open its folder again.');
-    return this.folder(model).asSource();
+    return this.folder(keptModelRow(id, model)).asSource();
+  }
+
+  /**
+   * Keeps the copy from being deleted, in any tab, until what is returned is called: for whoever reads its weights.
+   * @throws `storage` while it is being deleted
+   */
+  lease(id: string): Promise<() => void> {
+    return leaseOf(lockName(id), 'The copy of this model is being deleted right now: open its folder again.');
   }
 
   /**
@@ -40,7 +53,7 @@ export class KeptModels {
     const sizes = await Promise.all(files.map(async (file) => (await source.size(file)) ?? 0));
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
     const model = { id: crypto.randomUUID(), name: source.name, bytes, fingerprint, createdAt: Date.now() };
-    return withLock(COPYING, 'Another tab is copying a model: wait until it is done.', async () => {
+    const copy = async () => {
       const folder = this.folder(model);
       try {
         let loaded = 0;
@@ -53,7 +66,10 @@ export class KeptModels {
       }
       await guard('keep the model', () => this.database.put('models', model));
       return model;
-    });
+    };
+    return withLock(COPYING, 'Another tab is copying a model: wait until it is done.', () =>
+      whileOpen(this.database, copy),
+    );
   }
 
   /** Deletes what a copy left that was cut off with its tab; does nothing while another tab copies. */
@@ -68,11 +84,24 @@ export class KeptModels {
     await navigator.locks.request(COPYING, { ifAvailable: true }, (lock) => (lock ? sweep() : undefined));
   }
 
+  /**
+   * Deletes a copy, its index and its shards in one transaction: a crash leaves all of it or nothing.
+   * @throws `storage` while a tab reads it (`lease`)
+   */
   async delete(id: string): Promise<void> {
-    const model = await guard('read the model', () => this.database.get('models', id));
-    if (!model) return;
-    await this.folder(model).clear();
-    await guard('delete the model', () => this.database.delete('models', id));
+    const inUse =
+      'This model is being read right now, here or in another tab: wait for that, or stop it, before you delete it.';
+    await withoutLeases(lockName(id), inUse, () =>
+      guard('delete the model', () =>
+        inTransaction(this.database, ['models', 'files', 'shards'], (transaction) =>
+          Promise.all([
+            transaction.objectStore('models').delete(id),
+            transaction.objectStore('files').delete(keysUnder(folderKey(id))),
+            transaction.objectStore('shards').delete(keysUnder(folderKey(id))),
+          ]),
+        ),
+      ),
+    );
   }
 
   private folder(model: KeptModel): BrowserFolder {
@@ -82,6 +111,10 @@ export class KeptModels {
 
 function folderKey(id: string): string {
   return `models/${id}`;
+}
+
+function lockName(id: string): string {
+  return `graft:model:${id}`;
 }
 
 /** Shards of all models: '0' is the character after '/'. */

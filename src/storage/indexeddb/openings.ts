@@ -2,6 +2,7 @@
 import { sha256 } from '../../core/hash';
 import { encodeUtf8 } from '../../core/store';
 import type { KnownRevision, ModelOpening, OpeningCache } from '../../core/weight-cache';
+import { readOpening, sealRevision, unsealRevision } from '../openings';
 import { guard, type Database } from './database';
 
 export class BrowserOpenings implements OpeningCache {
@@ -9,10 +10,10 @@ export class BrowserOpenings implements OpeningCache {
 
   /** One that isn't what was written counts as none. */
   async opening(model: string): Promise<ModelOpening | undefined> {
-    const found = await guard('read the kept model', () => this.database.get('openings', model));
-    if (!found) return undefined;
-    const { sha256: written, ...opening } = found;
-    return written === (await digestOf(opening)) ? opening : undefined;
+    const found: unknown = await guard('read the kept model', () => this.database.get('openings', model));
+    const opening = readOpening(found);
+    if (!opening) return undefined;
+    return (found as { sha256?: unknown }).sha256 === (await digestOf(opening)) ? opening : undefined;
   }
 
   async keepOpening(model: string, opening: ModelOpening): Promise<void> {
@@ -24,12 +25,14 @@ export class BrowserOpenings implements OpeningCache {
     await guard('delete the kept model', () => this.database.delete('openings', model));
   }
 
-  revision(repository: string, revision: string): Promise<KnownRevision | undefined> {
-    return guard('read the kept model', () => this.database.get('revisions', [repository, revision]));
+  async revision(repository: string, revision: string): Promise<KnownRevision | undefined> {
+    const found = await guard('read the kept model', () => this.database.get('revisions', [repository, revision]));
+    return unsealRevision(repository, revision, found);
   }
 
   async keepRevision(repository: string, revision: string, known: KnownRevision): Promise<void> {
-    await guard('keep the model', () => this.database.put('revisions', known, [repository, revision]));
+    const row = await sealRevision(repository, revision, known);
+    await guard('keep the model', () => this.database.put('revisions', row, [repository, revision]));
   }
 }
 

@@ -1,40 +1,41 @@
 /** Kept weights in the browser's database. */
+import type { IDBPTransaction } from 'idb';
 import { errorCode } from '../../core/errors';
 import { takeLock } from '../web-lock';
-import { ShardedWeightCache, type CacheBackend, type CacheEntry, type EntryUse, type Shard } from '../weights';
-import { guard, keysUnder, type Database } from './database';
+import { ShardedWeightCache, type CacheBackend, type EntryRow, type EntryUse, type Shard } from '../weights';
+import { guard, inTransaction, keysUnder, type Database, type Schema } from './database';
 
 /** `shardBytes`: smaller in tests. */
 export function browserWeightCache(database: Database, shardBytes?: number): ShardedWeightCache {
   return new ShardedWeightCache(new DatabaseBackend(database), shardBytes);
 }
 
+type WeightTransaction = IDBPTransaction<Schema, ('weights' | 'weightShards')[], 'readwrite'>;
+
 class DatabaseBackend implements CacheBackend {
   constructor(private readonly database: Database) {}
 
-  entries(): Promise<CacheEntry[]> {
-    return guard('list the kept weights', () => this.database.getAll('weights'));
+  async ids(): Promise<string[]> {
+    const keys = await guard('list the kept weights', () => this.database.getAllKeys('weights'));
+    return keys.filter((key) => typeof key === 'string');
   }
 
-  entry(id: string): Promise<CacheEntry | undefined> {
+  row(id: string): Promise<unknown> {
     return guard('read the kept weights', () => this.database.get('weights', id));
   }
 
-  /** Shard and entry in one transaction: a crash leaves both or neither. */
-  update(id: string, change: (found: CacheEntry | undefined) => CacheEntry, shard?: Shard): Promise<CacheEntry> {
-    return guard('keep the weights of the model', async () => {
-      const transaction = this.database.transaction(['weights', 'weightShards'], 'readwrite', { durability: 'strict' });
-      const settled = transaction.done;
-      settled.catch(() => undefined); // awaited below; a failed request rejects first
-      const entry = change(await transaction.objectStore('weights').get(id));
+  /** Shard and row in one transaction: a crash leaves both or neither. */
+  async put(row: EntryRow, shard?: Shard): Promise<void> {
+    const write = async (transaction: WeightTransaction) => {
       if (shard) {
         const bytes = shard.bytes as Uint8Array<ArrayBuffer>;
-        await transaction.objectStore('weightShards').put(bytes, [id, shard.name]);
+        await transaction.objectStore('weightShards').put(bytes, [row.id, shard.name]);
       }
-      await transaction.objectStore('weights').put(entry);
-      await settled;
-      return entry;
-    });
+      await transaction.objectStore('weights').put(row);
+    };
+    await guard('keep the weights of the model', () =>
+      inTransaction(this.database, ['weights', 'weightShards'], write, { durability: 'strict' }),
+    );
   }
 
   readShard(id: string, name: string): Promise<Uint8Array | undefined> {
@@ -42,21 +43,22 @@ class DatabaseBackend implements CacheBackend {
   }
 
   async removeShards(id: string, names: readonly string[]): Promise<void> {
-    await guard('delete kept weights', async () => {
-      const transaction = this.database.transaction('weightShards', 'readwrite');
-      await Promise.all([...names.map((name) => transaction.store.delete([id, name])), transaction.done]);
-    });
+    await guard('delete kept weights', () =>
+      inTransaction(this.database, ['weightShards'], (transaction) =>
+        Promise.all(names.map((name) => transaction.objectStore('weightShards').delete([id, name]))),
+      ),
+    );
   }
 
   async remove(id: string): Promise<void> {
-    await guard('delete kept weights', async () => {
-      const transaction = this.database.transaction(['weights', 'weightShards'], 'readwrite');
-      await Promise.all([
-        transaction.objectStore('weights').delete(id),
-        transaction.objectStore('weightShards').delete(keysUnder(id)),
-        transaction.done,
-      ]);
-    });
+    await guard('delete kept weights', () =>
+      inTransaction(this.database, ['weights', 'weightShards'], (transaction) =>
+        Promise.all([
+          transaction.objectStore('weights').delete(id),
+          transaction.objectStore('weightShards').delete(keysUnder(id)),
+        ]),
+      ),
+    );
   }
 
   async shards(): Promise<{ id: string; name: string }[]> {

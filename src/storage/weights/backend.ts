@@ -1,4 +1,5 @@
 /** What keeps the bytes of kept weights: a browser's database, or a folder. */
+import type { Sealed } from '../sealed';
 import type { CacheEntry } from './entry';
 
 export interface Shard {
@@ -9,18 +10,25 @@ export interface Shard {
 /** Many may `read` an entry, while one may `write` to it. Nobody reads it while one has it to `delete`. */
 export type EntryUse = 'read' | 'write' | 'delete';
 
-/** All methods throw `storage` in plain words. */
+/** An entry as it is written down: under its id, with a hash over itself. */
+export interface EntryRow extends Sealed<CacheEntry> {
+  readonly id: string;
+}
+
+/** All methods throw `storage` in plain words. What was read may be anything: `entries.ts` holds it against its hash. */
 export interface CacheBackend {
-  entries(): Promise<CacheEntry[]>;
-  entry(id: string): Promise<CacheEntry | undefined>;
+  /** The ids of all rows, damaged ones too. */
+  ids(): Promise<string[]>;
+  /** The row under the id as it was found, or undefined where there is none. */
+  row(id: string): Promise<unknown>;
   /**
-   * Replaces an entry by what `change` makes of it, and adds a shard: both are durable afterwards, or neither counts.
-   * Returns the new entry. Backends need not keep two updates apart: who calls it holds the entry's `write` lock.
+   * Replaces a row and adds a shard: both are durable afterwards, or neither counts. Who calls it holds the entry's
+   * `write` lock.
    */
-  update(id: string, change: (found: CacheEntry | undefined) => CacheEntry, shard?: Shard): Promise<CacheEntry>;
+  put(row: EntryRow, shard?: Shard): Promise<void>;
   readShard(id: string, name: string): Promise<Uint8Array | undefined>;
   removeShards(id: string, names: readonly string[]): Promise<void>;
-  /** The entry with everything under its id. */
+  /** The row with everything under its id. */
   remove(id: string): Promise<void>;
   /** Every shard there is, whether an entry tells of it or not. */
   shards(): Promise<{ readonly id: string; readonly name: string }[]>;

@@ -2,16 +2,21 @@
 import { errorCode, GraftError } from '../../core/errors';
 import type { CacheKey, CachedWeights, CacheListing, ManagedCache } from '../../core/weight-cache';
 import type { CacheBackend } from './backend';
+import { Entries } from './entries';
 import { entryBytes, entryId, unusedShards, type CacheEntry } from './entry';
 import { OpenEntry } from './open-entry';
 
 export class ShardedWeightCache implements ManagedCache {
+  private readonly entries: Entries;
+
   /** Both sizes are smaller in tests. */
   constructor(
     private readonly backend: CacheBackend,
     private readonly shardBytes?: number,
     private readonly sourceBytes?: number,
-  ) {}
+  ) {
+    this.entries = new Entries(backend);
+  }
 
   async open(key: CacheKey): Promise<CachedWeights> {
     const { backend } = this;
@@ -23,21 +28,16 @@ export class ShardedWeightCache implements ManagedCache {
       letGoRead?.();
     };
     try {
-      const found = await backend.entry(id);
-      const entry = found && { ...found, usedAt: Date.now() };
+      const read = await this.entries.read(id);
+      const isDamaged = read === 'damaged';
+      if (isDamaged && letGoWrite) await this.forget(id);
+      const entry = read === undefined || read === 'damaged' ? undefined : { ...read, usedAt: Date.now() };
       if (entry && letGoWrite) await this.markUsed(entry);
       const fresh = { ...key, id, complete: false, pinned: false, usedAt: Date.now() };
       const empty: CacheEntry = { ...fresh, files: [], shards: [], parameters: [] };
       const makeRoom = () => this.evict(id);
-      return new OpenEntry(
-        backend,
-        entry ?? empty,
-        letGoWrite !== undefined,
-        makeRoom,
-        letGo,
-        this.shardBytes,
-        this.sourceBytes,
-      );
+      const options = { isDamaged, writable: letGoWrite !== undefined, makeRoom, letGo };
+      return new OpenEntry(backend, entry ?? empty, options, this.shardBytes, this.sourceBytes);
     } catch (error) {
       letGo();
       throw error;
@@ -45,7 +45,7 @@ export class ShardedWeightCache implements ManagedCache {
   }
 
   async list(): Promise<CacheListing[]> {
-    const entries = await this.backend.entries();
+    const entries = await this.entries.list();
     return entries
       .map((entry) => {
         const { id, model, storage, complete, pinned, usedAt } = entry;
@@ -58,8 +58,11 @@ export class ShardedWeightCache implements ManagedCache {
     const letGo = await this.backend.lock(id, 'write');
     if (!letGo) throw inUse();
     try {
-      if (!(await this.backend.entry(id))) throw new GraftError('not-found', 'These weights are not kept any more.');
-      await this.backend.update(id, (entry) => ({ ...entry!, pinned }));
+      const entry = await this.entries.read(id);
+      if (entry === undefined || entry === 'damaged') {
+        throw new GraftError('not-found', 'These weights are not kept any more: load the model again to keep them.');
+      }
+      await this.entries.update(id, () => ({ ...entry, pinned }));
     } finally {
       letGo();
     }
@@ -69,19 +72,19 @@ export class ShardedWeightCache implements ManagedCache {
     if (!(await this.tryDelete(id))) throw inUse();
   }
 
+  /** A damaged row stays, without its shards: whoever opens its model is told. */
   async sweep(): Promise<void> {
     const shards = await this.backend.shards();
     for (const id of new Set(shards.map((shard) => shard.id))) {
       await this.locked(id, async () => {
-        const entry = await this.backend.entry(id);
+        const found = await this.entries.read(id);
+        const entry = found === 'damaged' ? undefined : found;
         const used = new Set(entry?.shards.map(({ name }) => name));
         const unused = new Set(entry && unusedShards(entry));
         const orphans = shards.filter((shard) => shard.id === id && (!used.has(shard.name) || unused.has(shard.name)));
-        if (unused.size > 0) {
-          await this.backend.update(id, (now) => ({
-            ...now!,
-            shards: now!.shards.filter(({ name }) => !unused.has(name)),
-          }));
+        if (entry && unused.size > 0) {
+          const shards = entry.shards.filter(({ name }) => !unused.has(name));
+          await this.entries.update(id, () => ({ ...entry, shards }));
         }
         const names = orphans.map(({ name }) => name);
         if (names.length > 0) await this.backend.removeShards(id, names);
@@ -92,16 +95,29 @@ export class ShardedWeightCache implements ManagedCache {
   /** A disk that is full, or can't be written, keeps the earlier time. */
   private async markUsed(entry: CacheEntry): Promise<void> {
     try {
-      await this.backend.update(entry.id, (now) => ({ ...(now ?? entry), usedAt: entry.usedAt }));
+      await this.entries.update(entry.id, () => entry);
     } catch (error) {
       if (errorCode(error) !== 'storage') throw error;
     }
   }
 
-  /** Deletes the entry that was not used for longest, and is neither pinned, in use, nor the one that needs room. */
+  /** A disk that can't be written keeps what is damaged: what is put next says what is wrong with it. */
+  private async forget(id: string): Promise<void> {
+    try {
+      await this.backend.remove(id);
+    } catch (error) {
+      if (errorCode(error) !== 'storage') throw error;
+    }
+  }
+
+  /**
+   * Deletes what is damaged, then the entry that was not used for longest, and is neither pinned, in use, nor the one that
+   * needs room.
+   */
   private async evict(needy: string): Promise<boolean> {
-    const entries = (await this.list()).filter(({ id, pinned }) => id !== needy && !pinned);
-    for (const { id } of entries.reverse()) {
+    const old = (await this.list()).filter(({ pinned }) => !pinned).map(({ id }) => id);
+    for (const id of [...(await this.entries.damaged()), ...old.reverse()]) {
+      if (id === needy) continue;
       if (await this.tryDelete(id)) return true;
     }
     return false;

@@ -1,4 +1,4 @@
 /** Weights kept between sessions, over any backend. */
-export type { CacheBackend, EntryUse, Shard } from './backend';
+export type { CacheBackend, EntryRow, EntryUse, Shard } from './backend';
 export { ShardedWeightCache } from './cache';
-export { isEntry, type CacheEntry } from './entry';
+export type { CacheEntry } from './entry';

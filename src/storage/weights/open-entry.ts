@@ -1,9 +1,10 @@
 /** One entry of the cache while a model loads from it and into it. */
 import { errorCode } from '../../core/errors';
-import { sha256 } from '../../core/hash';
 import type { CachedWeights, KeptParameter } from '../../core/weight-cache';
 import type { FileProgress, StoredSlice } from '../../core/weights';
+import { isShard } from '../shards';
 import type { CacheBackend, Shard } from './backend';
+import { Entries } from './entries';
 import { unusedShards, withoutShards, type CacheEntry, type ShardPiece, type ShardRecord } from './entry';
 import { ShardWriter } from './shard-writer';
 
@@ -13,28 +14,44 @@ const SHARD_BYTES = 32 * 2 ** 20;
 /** Most bytes of whole tensors that are read again after a loader was killed. */
 const SOURCE_BYTES = 64 * 2 ** 20;
 
+export interface OpenEntryOptions {
+  /** What was under the key was not what was written, and is forgotten. */
+  readonly isDamaged: boolean;
+  readonly writable: boolean;
+  /** Deletes something else; false where there is nothing left to delete. */
+  readonly makeRoom: () => Promise<boolean>;
+  readonly letGo: () => void;
+}
+
 export class OpenEntry implements CachedWeights {
+  readonly writable: boolean;
   private readonly writer: ShardWriter;
   /** Bytes of source files that went into the shard under way. */
   private unwritten = 0;
   /** Where files stand, durable or not. */
   private readonly latest = new Map<string, number>();
   private failed = false;
+  private damageFound: boolean;
   /** As it was found, less what is damaged. */
   private found: CacheEntry;
+  private readonly entries: Entries;
 
   constructor(
     private readonly backend: CacheBackend,
     private entry: CacheEntry,
-    readonly writable: boolean,
-    /** Deletes something else; false where there is nothing left to delete. */
-    private readonly makeRoom: () => Promise<boolean>,
-    private readonly letGo: () => void,
+    private readonly options: OpenEntryOptions,
     shardBytes = SHARD_BYTES,
     private readonly sourceBytes = SOURCE_BYTES,
   ) {
     this.writer = new ShardWriter(shardBytes);
+    this.entries = new Entries(backend);
+    this.writable = options.writable;
+    this.damageFound = options.isDamaged;
     this.found = entry;
+  }
+
+  get isDamaged(): boolean {
+    return this.damageFound;
   }
 
   get complete(): boolean {
@@ -121,7 +138,7 @@ export class OpenEntry implements CachedWeights {
     } catch (error) {
       unlessStorage(error); // what is not durable by now is loaded again
     } finally {
-      this.letGo();
+      this.options.letGo();
     }
   }
 
@@ -144,10 +161,10 @@ export class OpenEntry implements CachedWeights {
       change({ ...entry, pinned: found?.pinned ?? entry.pinned, usedAt: found?.usedAt ?? entry.usedAt });
     for (;;) {
       try {
-        this.entry = await backend.update(entry.id, merged, shard);
+        this.entry = await this.entries.update(entry.id, merged, shard);
         return;
       } catch (error) {
-        if (backend.isFull(error) && (await this.makeRoom())) continue;
+        if (backend.isFull(error) && (await this.options.makeRoom())) continue;
         this.failed = true;
         throw error;
       }
@@ -155,12 +172,13 @@ export class OpenEntry implements CachedWeights {
   }
 
   /** A shard's bytes, or undefined where they can't be read or are not what was written. */
-  private async readShard({ name, size, sha256: expected }: ShardRecord): Promise<Uint8Array | undefined> {
-    const bytes = await this.backend.readShard(this.entry.id, name).catch(unlessStorage);
-    return bytes?.byteLength === size && (await sha256(bytes)) === expected ? bytes : undefined;
+  private async readShard(record: ShardRecord): Promise<Uint8Array | undefined> {
+    const bytes = await this.backend.readShard(this.entry.id, record.name).catch(unlessStorage);
+    return (await isShard(bytes, record)) ? bytes : undefined;
   }
 
   private async drop(damaged: ReadonlySet<string>): Promise<void> {
+    this.damageFound = true;
     this.entry = withoutShards(this.entry, damaged);
     this.found = this.entry;
     if (!this.writable) return;

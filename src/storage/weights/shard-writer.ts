@@ -1,6 +1,6 @@
 /** Gathers pieces of leaves into shards. */
-import { sha256 } from '../../core/hash';
 import type { FileProgress, StoredSlice } from '../../core/weights';
+import { digestShard } from '../shards';
 import type { Shard } from './backend';
 import type { CacheEntry, ParameterRecord, ShardPiece } from './entry';
 
@@ -54,7 +54,7 @@ export class ShardWriter {
     const { name, pieces, ended, files, filled } = this;
     if (filled === 0 && ended.length === 0) return undefined;
     const bytes = filled === this.shardBytes ? this.buffer! : (this.buffer ?? new Uint8Array(0)).slice(0, filled);
-    const record = { name, size: filled, sha256: await sha256(bytes), pieces };
+    const record = { name, ...(await digestShard(bytes)), pieces };
     this.buffer = undefined;
     [this.pieces, this.ended, this.files, this.filled] = [[], [], [], 0];
     this.name = crypto.randomUUID();

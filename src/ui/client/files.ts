@@ -1,6 +1,6 @@
 /** Folders and files that the user hands to the page, and files that the page hands back. */
 import { downloadZip } from 'client-zip';
-import type { ExportedFile } from '../../protocol';
+import type { ExportedFile } from '../../protocol/exports';
 
 export interface ChosenFolder {
   readonly name: string;

@@ -1,9 +1,10 @@
 /** How much GPU memory a run may take, and what has to change for it to fit. */
-import type { PlainError } from '../../core/events';
-import type { FitReport, RunRequest } from '../../protocol';
-import { toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
-import { isText, loadSetting, saveSetting } from './persisted';
+import type { PlainError } from '../../core/errors';
+import type { RunRequest } from '../../protocol/data';
+import type { FitReport } from '../../protocol/plan';
+import { Job } from '../client/job.svelte';
+import type { Workers } from '../client/workers';
+import { isText, loadSetting, saveSetting } from '../persisted';
 import type { RecipeState } from './recipe.svelte';
 
 const SETTING = 'budget-gib';
@@ -13,18 +14,26 @@ export class BudgetState {
   /** In GiB, as typed: WebGPU names no memory size, so the user does. Empty where nobody has. */
   typed = $state(loadSetting(SETTING, '', isText));
   proposal = $state.raw<FitReport>();
-  /** Nothing fits: why, and what is left to do. */
-  error = $state.raw<PlainError>();
-  busy = $state(false);
 
   /** The run file before the last proposal was taken, and after it. */
   private taken = $state.raw<{ before: string; after: string }>();
-  private asked = 0;
+  private readonly fitting: Job<'plan.fit'>;
 
   constructor(
-    private readonly client: WorkerClient,
+    workers: Workers,
     private readonly recipe: RecipeState,
-  ) {}
+  ) {
+    this.fitting = new Job(workers, 'plan.fit');
+  }
+
+  /** Nothing fits: why, and what is left to do. */
+  get error(): PlainError | undefined {
+    return this.fitting.error;
+  }
+
+  get busy(): boolean {
+    return this.fitting.isRunning;
+  }
 
   /** Undefined where none was given, or what was typed is no size. */
   get bytes(): number | undefined {
@@ -38,32 +47,21 @@ export class BudgetState {
     saveSetting(SETTING, typed);
   }
 
-  async propose(request: RunRequest): Promise<void> {
+  async propose(run: RunRequest): Promise<void> {
     const { bytes } = this;
     if (bytes === undefined) return;
     this.forget();
-    const ask = this.asked;
-    this.busy = true;
-    try {
-      const proposal = await this.client.call((worker) => worker.fit(request, bytes));
-      if (ask === this.asked) this.proposal = proposal;
-    } catch (error) {
-      if (ask === this.asked) this.error = toPlainError(error);
-    } finally {
-      if (ask === this.asked) this.busy = false;
-    }
+    this.proposal = await this.fitting.run({ run, budgetBytes: bytes });
   }
 
   /** Drops the proposal, and the one under way: it was for another run or another budget. */
   forget(): void {
-    this.asked++;
+    this.fitting.clear();
     this.proposal = undefined;
-    this.error = undefined;
-    this.busy = false;
   }
 
   /** Makes the proposal the settings of the next run. */
-  take(): void {
+  useProposal(): void {
     const choices = this.proposal?.choices ?? [];
     const before = this.recipe.yaml;
     if (!this.recipe.change(Object.fromEntries(choices.map(({ key, value }) => [key, value])))) return;

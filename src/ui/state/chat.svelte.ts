@@ -1,16 +1,16 @@
 /** A conversation with the base and the tuned model side by side; each remembers its own answers. */
-import { proxy } from 'comlink';
-import type { PlainError } from '../../core/events';
+import type { PlainError } from '../../core/errors';
 import type { Message } from '../../core/text';
-import type { GenerateReply, ModelRef, StorageSettings, Voice } from '../../protocol';
-import { isCancelled, toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
+import type { ChatReply, Voice } from '../../protocol/chat';
+import type { ModelRef, StorageSettings } from '../../protocol/models';
+import { Job } from '../client/job.svelte';
+import type { Workers } from '../client/workers';
 import type { SamplingState } from './sampling.svelte';
 
 export interface Answer {
   text: string;
   state: 'waiting' | 'writing' | 'done' | 'stopped' | 'failed';
-  reply?: GenerateReply;
+  reply?: ChatReply;
 }
 
 export interface Turn {
@@ -34,12 +34,20 @@ export class ChatState {
   /** Which models answer; the tuned one needs a run. */
   asks = $state<Record<Voice, boolean>>({ base: true, tuned: true });
 
-  private controller: AbortController | undefined;
+  /** The answer that is being written. */
+  private writing: Answer | undefined;
+  private readonly answering: Job<'chat.answer'>;
 
   constructor(
-    private readonly client: WorkerClient,
+    workers: Workers,
     private readonly sampling: SamplingState,
-  ) {}
+  ) {
+    this.answering = new Job(workers, 'chat.answer', (event) => {
+      if (event.kind !== 'text' || !this.writing) return;
+      this.writing.state = 'writing';
+      this.writing.text += event.piece;
+    });
+  }
 
   async send(question: string, partner: Partner): Promise<void> {
     if (this.busy || question.trim() === '') return;
@@ -52,20 +60,15 @@ export class ChatState {
     const turn = this.turns.at(-1)!; // the reactive one
     this.busy = true;
     this.error = undefined;
-    this.controller = new AbortController();
-    try {
-      for (const voice of voices) await this.answer(turn, voice, partner, this.controller.signal);
-    } catch (error) {
-      const state = isCancelled(error) ? 'stopped' : 'failed';
-      for (const voice of voices) if (turn[voice]!.state !== 'done') turn[voice]!.state = state;
-      if (state === 'failed') this.error = toPlainError(error);
-    } finally {
-      this.busy = false;
-    }
+    for (const voice of voices) if (!(await this.answer(turn, voice, partner))) break;
+    const state = this.answering.error ? 'failed' : 'stopped';
+    for (const voice of voices) if (turn[voice]!.state !== 'done') turn[voice]!.state = state;
+    if (this.turns.includes(turn)) this.error = this.answering.error;
+    this.busy = false;
   }
 
   stop(): void {
-    this.controller?.abort();
+    this.answering.cancel();
   }
 
   clear(): void {
@@ -74,18 +77,18 @@ export class ChatState {
     this.error = undefined;
   }
 
-  private async answer(turn: Turn, voice: Voice, partner: Partner, signal: AbortSignal): Promise<void> {
+  /** Returns whether there is an answer; otherwise the job says why not. */
+  private async answer(turn: Turn, voice: Voice, partner: Partner): Promise<boolean> {
     const answer = turn[voice]!;
     const messages = this.history(turn, voice);
+    this.writing = answer;
     // With a run, the base model is the same model with its adapter left out: one request says which.
-    const request = { ...partner, ...this.sampling.resolved, messages, voice };
-    const onText = (piece: string) => {
-      answer.state = 'writing';
-      answer.text += piece;
-    };
-    answer.reply = await this.client.job(signal, (worker, job) => worker.generate(job, request, proxy(onText)));
-    answer.text = answer.reply.text;
+    const reply = await this.answering.run({ ...partner, ...this.sampling.resolved, messages, voice });
+    if (!reply) return false;
+    answer.reply = reply;
+    answer.text = reply.text;
     answer.state = 'done';
+    return true;
   }
 
   private history(last: Turn, voice: Voice): Message[] {

@@ -1,9 +1,10 @@
 /** Both models on the questions that were trained on: answers side by side, and how many are right. */
-import { proxy } from 'comlink';
-import type { PlainError } from '../../core/events';
-import type { CompareRow, ModelRef, Score, Voice } from '../../protocol';
-import { isCancelled, toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
+import type { PlainError } from '../../core/errors';
+import type { Voice } from '../../protocol/chat';
+import type { CompareRow, Score } from '../../protocol/evaluation';
+import type { ModelRef } from '../../protocol/models';
+import { Job } from '../client/job.svelte';
+import type { Workers } from '../client/workers';
 
 export interface ComparedQuestion {
   question: string;
@@ -24,45 +25,40 @@ export interface Totals {
 export class CompareState {
   rows = $state.raw<readonly ComparedQuestion[]>([]);
   total = $state(0);
-  running = $state(false);
   /** Whether the table holds every answer that was asked for. */
   complete = $state(false);
-  error = $state.raw<PlainError>();
 
-  private controller: AbortController | undefined;
+  private readonly comparing: Job<'evaluation.compare'>;
 
-  constructor(private readonly client: WorkerClient) {}
+  constructor(workers: Workers) {
+    this.comparing = new Job(workers, 'evaluation.compare', (event) => {
+      if (event.kind === 'row' && this.comparing.state !== 'stopping') this.add(event.row);
+    });
+  }
+
+  get running(): boolean {
+    return this.comparing.isRunning;
+  }
+
+  get error(): PlainError | undefined {
+    return this.comparing.error;
+  }
 
   async start(model: ModelRef, runId: string, limit: number, maxNewTokens: number): Promise<void> {
     if (this.running) return;
     this.clear();
-    this.running = true;
-    const controller = new AbortController();
-    this.controller = controller;
-    const request = { model, runId, limit, maxNewTokens };
-    const onRow = (row: CompareRow) => {
-      if (!controller.signal.aborted) this.take(row);
-    };
-    try {
-      await this.client.job(controller.signal, (worker, job) => worker.compare(job, request, proxy(onRow)));
-      this.complete = true;
-    } catch (error) {
-      if (!isCancelled(error)) this.error = toPlainError(error);
-    } finally {
-      this.running = false;
-    }
+    this.complete = (await this.comparing.run({ model, runId, limit, maxNewTokens })) !== undefined;
   }
 
   cancel(): void {
-    this.controller?.abort();
+    this.comparing.cancel();
   }
 
   clear(): void {
-    this.cancel();
+    this.comparing.clear();
     this.rows = [];
     this.total = 0;
     this.complete = false;
-    this.error = undefined;
   }
 
   totals(voice: Voice): Totals {
@@ -75,7 +71,7 @@ export class CompareState {
     };
   }
 
-  private take({ index, total, question, expected, voice, answer, score }: CompareRow): void {
+  private add({ index, total, question, expected, voice, answer, score }: CompareRow): void {
     this.total = total;
     const rows = [...this.rows];
     rows[index] = { ...(rows[index] ?? { question, expected }), [voice]: { answer, ...score } };

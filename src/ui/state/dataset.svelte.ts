@@ -1,20 +1,24 @@
 /** The dataset that is chosen: a built-in one, a file, or pasted text. */
-import type { DatasetRef } from '../../protocol';
-import type { WorkerClient } from '../client/worker-client';
+import type { DatasetRef } from '../../protocol/data';
+import type { Workers } from '../client/workers';
 
 export const TITLE_FEES: DatasetRef = { id: 'builtin/title-fees', name: 'title-fees', content: 'builtin' };
 
 export class DatasetState {
   ref = $state.raw<DatasetRef>(TITLE_FEES);
 
-  constructor(private readonly client: WorkerClient) {}
+  /** Set once the visitor has chosen: a restore comes too late, then. */
+  private isChosen = false;
+
+  constructor(private readonly workers: Workers) {}
 
   async restore(): Promise<void> {
-    const ref = await this.client.call((worker) => worker.recallDataset());
-    if (ref) this.ref = ref;
+    const ref = await this.workers.text.client.call((worker) => worker.data.recall());
+    if (ref && !this.isChosen) this.ref = ref;
   }
 
   useBuiltin(): void {
+    this.isChosen = true;
     if (!this.isBuiltin) this.set(TITLE_FEES);
   }
 
@@ -32,8 +36,9 @@ export class DatasetState {
   }
 
   private set(ref: DatasetRef): void {
+    this.isChosen = true;
     this.ref = ref;
     // A full disk only means that a reload begins with the built-in set.
-    this.client.call((worker) => worker.rememberDataset(ref)).catch(() => undefined);
+    this.workers.text.client.call((worker) => worker.data.remember(ref)).catch(() => undefined);
   }
 }

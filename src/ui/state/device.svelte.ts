@@ -1,8 +1,7 @@
 /** What the page knows of this computer: its GPU, and whether the browser promises to keep what is stored. */
-import type { PlainError } from '../../core/events';
-import type { DeviceReport } from '../../protocol';
-import { toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
+import { plainError, type PlainError } from '../../core/errors';
+import type { DeviceReport } from '../../protocol/device';
+import type { Workers } from '../client/workers';
 
 export class DeviceState {
   report = $state.raw<DeviceReport>();
@@ -10,16 +9,16 @@ export class DeviceState {
   /** Undefined until the browser was asked. */
   persisted = $state<boolean>();
 
-  constructor(private readonly client: WorkerClient) {}
+  constructor(private readonly workers: Workers) {}
 
   async detect(): Promise<void> {
     this.error = undefined;
     try {
-      this.report = await this.client.call((worker) => worker.device());
+      this.report = await this.workers.gpu.call((worker) => worker.device.report());
       this.watch();
     } catch (error) {
       this.report = undefined;
-      this.error = toPlainError(error);
+      this.error = plainError(error);
     }
   }
 
@@ -34,8 +33,8 @@ export class DeviceState {
   }
 
   private watch(): void {
-    this.client
-      .call((worker) => worker.deviceLost())
+    this.workers.gpu
+      .call((worker) => worker.device.lost())
       .then(
         () => void this.detect(),
         () => undefined, // the worker ended; whoever ended it says so

@@ -1,67 +1,60 @@
 /** The weights of a model on the Hub on their way into this browser. */
-import { proxy } from 'comlink';
-import type { PlainError } from '../../core/events';
-import type { HubRef, StorageSettings } from '../../protocol';
-import { isCancelled, toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
-import { TransferRate, type Transfer } from './transfer';
+import type { PlainError } from '../../core/errors';
+import type { HubRef } from '../../protocol/hub';
+import type { StorageSettings } from '../../protocol/models';
+import { Job } from '../client/job.svelte';
+import type { Transfer } from '../client/transfer';
+import type { Workers } from '../client/workers';
 
 export class DownloadState {
-  /** The model that comes, and how far it is; undefined while nothing does. */
-  running = $state.raw<{ name: string; transfer: Transfer }>();
-  /** Why nothing comes at the moment. */
-  pause = $state.raw<string>();
-  error = $state.raw<PlainError>();
-  /** What could not be kept, in words. */
-  notKept = $state.raw<string>();
-
-  private controller: AbortController | undefined;
+  private readonly fetching: Job<'models.fetch'>;
+  /** The model that comes, and bytes of all its weights, until the first have come. */
+  private coming = $state.raw<{ name: string; total: number }>();
 
   constructor(
-    private readonly client: WorkerClient,
+    workers: Workers,
     /** Called when more is kept than before, or less. */
     private readonly onChange: () => Promise<void>,
-  ) {}
+  ) {
+    this.fetching = new Job(workers, 'models.fetch');
+  }
+
+  /** The model that comes, and how far it is; undefined while nothing does. */
+  get running(): { name: string; transfer: Transfer } | undefined {
+    const { coming } = this;
+    if (!coming || !this.fetching.isRunning) return undefined;
+    const { name, total } = coming;
+    return { name, transfer: this.fetching.progress ?? { loaded: 0, total, rate: undefined } };
+  }
+
+  /** Why nothing comes at the moment. */
+  get pause(): string | undefined {
+    return this.fetching.pause;
+  }
+
+  get error(): PlainError | undefined {
+    return this.fetching.error;
+  }
+
+  /** What could not be kept, in words. */
+  get notKept(): string | undefined {
+    return this.fetching.isRunning ? undefined : this.fetching.notices[0];
+  }
 
   /** @param total bytes of all weights, until the first have come */
   async start(ref: HubRef, storage: StorageSettings, total: number): Promise<void> {
-    this.clear();
-    const controller = new AbortController();
-    const rate = new TransferRate();
-    this.controller = controller;
-    const take = (transfer: Transfer) => {
-      if (this.controller !== controller) return;
-      this.running = { name: ref.name, transfer };
-      this.pause = undefined;
-    };
-    take({ loaded: 0, total, rate: undefined });
-    const progress = (loaded: number, all: number) => take(rate.note(loaded, all));
-    const onPause = (reason: string) => {
-      if (this.controller === controller) this.pause = reason;
-    };
-    try {
-      const notKept = await this.client.job(controller.signal, (worker, job) =>
-        worker.download(job, ref, storage, proxy(progress), proxy(onPause)),
-      );
-      if (this.controller === controller) this.notKept = notKept ?? undefined;
-    } catch (error) {
-      if (this.controller === controller && !isCancelled(error)) this.error = toPlainError(error);
-    } finally {
-      if (this.controller === controller) this.running = this.pause = undefined;
-      await this.onChange();
-    }
+    this.coming = { name: ref.name, total };
+    await this.fetching.run({ ref, storage });
+    await this.onChange();
   }
 
   cancel(): void {
-    this.controller?.abort();
+    this.fetching.cancel();
   }
 
   /** Stops what is under way and forgets what was said of it: another model is chosen, or a run begins. */
   clear(): void {
-    this.cancel();
-    this.controller = undefined;
-    this.running = this.pause = undefined;
-    this.error = undefined;
-    this.notKept = undefined;
+    this.fetching.clear();
+    this.coming = undefined;
   }
 }

@@ -1,11 +1,10 @@
 /** The Hub: where it is, who asks, and what was found there. */
-import { proxy } from 'comlink';
 import type { RunConfig } from '../../core/config';
-import type { PlainError } from '../../core/events';
-import type { FoundModel, HubRef, HubSettings, ModelSurvey } from '../../protocol';
-import { isCancelled, toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
-import { isText, loadSetting, removeSetting, saveSetting } from './persisted';
+import { plainError, type PlainError } from '../../core/errors';
+import type { FoundModel, HubRef, HubService, HubSettings, ModelSurvey } from '../../protocol/hub';
+import { Job } from '../client/job.svelte';
+import type { Workers } from '../client/workers';
+import { isText, loadSetting, removeSetting, saveSetting } from '../persisted';
 
 const ENDPOINT = 'hub-endpoint';
 const TOKEN = 'hub-token';
@@ -17,8 +16,6 @@ export class HubState {
   models = $state.raw<readonly FoundModel[]>([]);
   /** The query that `models` answers; empty for the curated list. */
   answered = $state('');
-  searching = $state(false);
-  error = $state.raw<PlainError>();
   /** What each model would take, by name, as answers come. */
   surveys = $state.raw<Readonly<Record<string, ModelSurvey>>>({});
 
@@ -31,20 +28,30 @@ export class HubState {
   keepsToken = $state(false);
 
   private settings: HubSettings;
-  private controller: AbortController | undefined;
-  private surveying: AbortController | undefined;
+  private readonly searchJob: Job<'hub.find'>;
+  private readonly surveyJob: Job<'hub.survey'>;
 
-  constructor(private readonly client: WorkerClient) {
+  constructor(private readonly workers: Workers) {
+    this.searchJob = new Job(workers, 'hub.find');
+    this.surveyJob = new Job(workers, 'hub.survey', (event) => {
+      if (event.kind !== 'survey') return;
+      this.surveys = { ...this.surveys, [event.survey.name]: event.survey };
+    });
     const endpoint = loadSetting(ENDPOINT, '', isText) || null;
     const token = loadSetting(TOKEN, '', isText) || null;
     this.settings = { endpoint, token };
     this.hasToken = this.keepsToken = token !== null;
-    client.onStart((worker) => {
-      void worker
-        .setHub(this.settings)
-        .then(hostAnswer, errorAnswer)
-        .then((answer) => this.tell(answer));
-    });
+    // Each worker has its own connection; one of them says whether the settings are taken.
+    workers.gpu.onStart((worker) => void worker.hub.use(this.settings).catch(() => undefined));
+    workers.text.client.onStart((worker) => void this.ask(worker.hub).then((answer) => this.noteAnswer(answer)));
+  }
+
+  get searching(): boolean {
+    return this.searchJob.isRunning;
+  }
+
+  get error(): PlainError | undefined {
+    return this.searchJob.error;
   }
 
   /** The mirror that was chosen; empty for the page's own choice. */
@@ -80,51 +87,28 @@ export class HubState {
 
   /** The curated list; asks nobody. */
   async restore(): Promise<void> {
-    const { models } = await this.client.job(new AbortController().signal, (worker, job) => worker.findModels(job, ''));
-    this.show('', models);
+    const found = await this.searchJob.run({ query: '' });
+    if (found) this.show('', found.models);
   }
 
   /** Searches by name; the whole name of a model is given back, to be opened. */
   async find(query: string): Promise<HubRef | undefined> {
-    this.controller?.abort();
-    this.surveying?.abort();
-    const controller = new AbortController();
-    this.controller = controller;
-    this.error = undefined;
-    this.searching = true;
-    try {
-      const { named, models } = await this.client.job(controller.signal, (worker, job) =>
-        worker.findModels(job, query),
-      );
-      if (named) return named;
-      this.show(query.trim(), models);
-    } catch (error) {
-      if (!isCancelled(error)) this.error = toPlainError(error);
-    } finally {
-      if (this.controller === controller) this.searching = false;
-    }
+    this.surveyJob.clear();
+    const found = await this.searchJob.run({ query });
+    if (found?.named) return found.named;
+    if (found) this.show(query.trim(), found.models);
     return undefined;
   }
 
   /** Finds out what each of these models takes; those that Graft doesn't train aren't asked for. */
   survey(models: readonly FoundModel[], config: RunConfig): () => void {
-    const controller = new AbortController();
-    this.surveying = controller;
-    const timer = setTimeout(() => void this.ask(models, config, controller.signal), SETTLE);
+    const names = models.filter(({ supported }) => supported).map(({ name }) => name);
+    // Where it fails the list stays without figures.
+    const timer = setTimeout(() => void this.surveyJob.run({ names, config }), SETTLE);
     return () => {
       clearTimeout(timer);
-      controller.abort();
+      this.surveyJob.clear();
     };
-  }
-
-  private async ask(models: readonly FoundModel[], config: RunConfig, signal: AbortSignal): Promise<void> {
-    const names = models.filter(({ supported }) => supported).map(({ name }) => name);
-    const take = (survey: ModelSurvey) => {
-      if (!signal.aborted) this.surveys = { ...this.surveys, [survey.name]: survey };
-    };
-    await this.client
-      .job(signal, (worker, job) => worker.survey(job, names, config, proxy(take)))
-      .catch(() => undefined); // the list stays without figures
   }
 
   private show(query: string, models: readonly FoundModel[]): void {
@@ -135,15 +119,26 @@ export class HubState {
 
   private async use(settings: HubSettings): Promise<boolean> {
     this.settings = settings;
-    return this.tell(await this.client.call((worker) => worker.setHub(settings)).then(hostAnswer, errorAnswer));
+    this.workers.gpu.call((worker) => worker.hub.use(settings)).catch(() => undefined);
+    return this.noteAnswer(await this.workers.text.client.call((worker) => this.ask(worker.hub)).catch(errorAnswer));
   }
 
-  private tell({ host, error }: { host?: string; error?: PlainError }): boolean {
+  private ask(hub: HubService): Promise<HubAnswer> {
+    return hub.use(this.settings).then(hostAnswer, errorAnswer);
+  }
+
+  private noteAnswer({ host, error }: HubAnswer): boolean {
     if (host !== undefined) this.host = host;
     this.settingsError = error;
     return error === undefined;
   }
 }
 
-const hostAnswer = (endpoint: string) => ({ host: new URL(endpoint).host });
-const errorAnswer = (error: unknown) => ({ error: toPlainError(error) });
+/** What a worker says of the settings. */
+interface HubAnswer {
+  host?: string;
+  error?: PlainError;
+}
+
+const hostAnswer = (endpoint: string): HubAnswer => ({ host: new URL(endpoint).host });
+const errorAnswer = (error: unknown): HubAnswer => ({ error: plainError(error) });

@@ -1,11 +1,11 @@
 /** Past runs and kept models, and the run that Chat and Export use. */
-import type { PlainError } from '../../core/events';
+import { plainError, type PlainError } from '../../core/errors';
 import type { KeptModel, RunDetail, RunRecord } from '../../core/library';
-import type { HubRef, KeptWeights } from '../../protocol';
-import { toPlainError } from '../client/errors';
+import type { HubRef } from '../../protocol/hub';
+import type { KeptWeights } from '../../protocol/models';
 import { downloadAsZip, fileName } from '../client/files';
-import type { WorkerClient } from '../client/worker-client';
-import { isText, loadSetting, saveSetting } from './persisted';
+import type { Workers } from '../client/workers';
+import { isText, loadSetting, saveSetting } from '../persisted';
 
 const SETTING = 'run-open';
 
@@ -19,7 +19,7 @@ export class LibraryState {
   error = $state.raw<PlainError>();
   loaded = $state(false);
 
-  constructor(private readonly client: WorkerClient) {}
+  constructor(private readonly workers: Workers) {}
 
   /** Opens the run that was open before the reload, or the newest. */
   async restore(): Promise<void> {
@@ -31,16 +31,16 @@ export class LibraryState {
 
   refresh(): Promise<void> {
     return this.attempt(async () => {
-      this.runs = await this.client.call((worker) => worker.listRuns());
-      this.models = await this.client.call((worker) => worker.listModels());
-      this.weights = await this.client.call((worker) => worker.listWeights());
+      this.runs = await this.workers.gpu.call((worker) => worker.runs.list());
+      this.models = await this.workers.gpu.call((worker) => worker.models.list());
+      this.weights = await this.workers.gpu.call((worker) => worker.models.listWeights());
       this.loaded = true;
     });
   }
 
   open(id: string): Promise<void> {
     return this.attempt(async () => {
-      this.opened = await this.client.call((worker) => worker.readRun(id));
+      this.opened = await this.workers.gpu.call((worker) => worker.runs.read(id));
       this.remember(id);
     });
   }
@@ -52,7 +52,7 @@ export class LibraryState {
 
   rename(id: string, name: string): Promise<void> {
     return this.attempt(async () => {
-      await this.client.call((worker) => worker.renameRun(id, name));
+      await this.workers.gpu.call((worker) => worker.runs.rename(id, name));
       await this.refresh();
       if (this.opened?.record.id === id) await this.open(id);
     });
@@ -60,7 +60,7 @@ export class LibraryState {
 
   delete(id: string): Promise<void> {
     return this.attempt(async () => {
-      await this.client.call((worker) => worker.deleteRun(id));
+      await this.workers.gpu.call((worker) => worker.runs.delete(id));
       if (this.opened?.record.id === id) this.opened = undefined;
       await this.refresh();
     });
@@ -69,28 +69,28 @@ export class LibraryState {
   /** Downloads what an unfinished run had learned by its last checkpoint. */
   downloadCheckpoint({ id, name, checkpointStep }: RunRecord): Promise<void> {
     return this.attempt(async () => {
-      const files = await this.client.call((worker) => worker.exportCheckpoint(id));
+      const files = await this.workers.gpu.call((worker) => worker.exports.checkpoint(id));
       await downloadAsZip(files, fileName(`${name}-step-${checkpointStep}`));
     });
   }
 
   deleteModel(id: string): Promise<void> {
     return this.attempt(async () => {
-      await this.client.call((worker) => worker.deleteModel(id));
+      await this.workers.gpu.call((worker) => worker.models.delete(id));
       await this.refresh();
     });
   }
 
   pinWeights(id: string, pinned: boolean): Promise<void> {
     return this.attempt(async () => {
-      await this.client.call((worker) => worker.pinWeights(id, pinned));
+      await this.workers.gpu.call((worker) => worker.models.pinWeights(id, pinned));
       await this.refresh();
     });
   }
 
   deleteWeights(id: string): Promise<void> {
     return this.attempt(async () => {
-      await this.client.call((worker) => worker.deleteWeights(id));
+      await this.workers.gpu.call((worker) => worker.models.deleteWeights(id));
       await this.refresh();
     });
   }
@@ -113,7 +113,7 @@ export class LibraryState {
     try {
       await action();
     } catch (error) {
-      this.error = toPlainError(error);
+      this.error = plainError(error);
     }
   }
 }

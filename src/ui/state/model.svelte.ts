@@ -1,12 +1,12 @@
 /** The model that is open. */
-import { proxy } from 'comlink';
-import type { PlainError } from '../../core/events';
+import type { PlainError } from '../../core/errors';
 import type { StoredModel } from '../../core/library';
-import type { HubRef, ModelRef, ModelReport } from '../../protocol';
-import { isCancelled, toPlainError } from '../client/errors';
+import type { HubRef } from '../../protocol/hub';
+import type { ModelRef, ModelReport } from '../../protocol/models';
+import { Job } from '../client/job.svelte';
 import type { ChosenFolder } from '../client/files';
-import type { WorkerClient } from '../client/worker-client';
-import { loadSetting, saveSetting } from './persisted';
+import type { Workers } from '../client/workers';
+import { loadSetting, saveSetting } from '../persisted';
 
 export const STARTER: ModelRef = { kind: 'builtin', name: 'starter' };
 
@@ -14,53 +14,71 @@ const SETTING = 'model';
 
 export class ModelState {
   report = $state.raw<ModelReport>();
+  /** What went wrong, in words, with the model that was asked for last. */
   error = $state.raw<PlainError>();
-  /** What is being opened, and how far its copying is. */
-  opening = $state.raw<{ name: string; loaded: number; total: number }>();
+  /** The name of what is being opened. */
+  opening = $state<string>();
+  /** Why no copy of the model could be kept, or not all of what opening it read. */
+  notKept = $state<string>();
   /** Keep a copy of folders in this browser. */
   keep = $state(true);
 
   private asked = $state.raw<ModelRef>(STARTER);
-  private controller: AbortController | undefined;
+  private readonly openingJob: Job<'models.open'>;
+  private readonly keeping: Job<'models.keep'>;
+  /** Set once anything was asked for: the visitor is quicker than a restore, then. */
+  private isAsked = false;
 
-  constructor(private readonly client: WorkerClient) {}
+  constructor(workers: Workers) {
+    this.openingJob = new Job(workers, 'models.open');
+    this.keeping = new Job(workers, 'models.keep');
+  }
 
   /** Opens what was open before the reload; a folder that was not kept is gone, and the starter comes instead. */
   async restore(): Promise<void> {
-    if (this.controller) return; // the visitor was quicker, and has chosen another
-    const opened = this.open(loadSetting(SETTING, STARTER, isReopenable));
-    const { controller } = this;
-    await opened;
-    if (this.controller === controller && this.error?.code === 'not-found') await this.open(STARTER);
+    if (this.isAsked) return;
+    const ref = loadSetting(SETTING, STARTER, isReopenable);
+    await this.open(ref);
+    // What can't be opened any more is said, and leaves a page that works.
+    if (this.asked !== ref || !this.error || this.report) return;
+    const { error } = this;
+    await this.open(STARTER);
+    if (this.asked === STARTER && error.code !== 'not-found') this.error ??= error;
   }
 
-  openFolder(folder: ChosenFolder): Promise<void> {
-    return this.open({ kind: 'files', id: crypto.randomUUID(), ...folder, keep: this.keep });
+  openFolder({ name, files }: ChosenFolder): Promise<void> {
+    return this.open({ kind: 'files', id: crypto.randomUUID(), name, files });
+  }
+
+  /** Bytes that are copied, while a folder is kept. */
+  get copying() {
+    return this.keeping.progress;
   }
 
   /** Opens a model and leaves the one before in place where that fails. */
   async open(ref: ModelRef): Promise<void> {
-    this.cancel();
-    const controller = new AbortController();
-    this.controller = controller;
+    this.isAsked = true;
+    this.keeping.clear();
     this.asked = ref;
     this.error = undefined;
-    this.opening = { name: ref.name, loaded: 0, total: 0 };
-    const progress = (loaded: number, total: number) => {
-      if (this.controller === controller) this.opening = { name: ref.name, loaded, total };
-    };
-    try {
-      const report = await this.client.job(controller.signal, (worker, job) =>
-        worker.openModel(job, ref, proxy(progress)),
-      );
-      if (this.controller !== controller) return;
-      this.report = report;
-      if (report.ref.kind !== 'files') saveSetting(SETTING, report.ref);
-    } catch (error) {
-      if (this.controller === controller && !isCancelled(error)) this.error = toPlainError(error);
-    } finally {
-      if (this.controller === controller) this.opening = undefined;
+    this.opening = ref.name;
+    const isStale = () => this.asked !== ref;
+    let report = await this.openingJob.run({ ref });
+    if (isStale()) return;
+    let notKept = this.openingJob.notices[0];
+    if (report && ref.kind === 'files' && this.keep) {
+      const copy = await this.keeping.run({ ref });
+      if (isStale()) return;
+      if (copy) report = { ...report, ref: copy };
+      else if (this.keeping.error?.code === 'storage') notKept = this.keeping.error.message;
+      else report = undefined;
     }
+    this.opening = undefined;
+    this.error = this.openingJob.error ?? (report ? undefined : this.keeping.error);
+    if (!report) return;
+    this.report = report;
+    this.notKept = notKept;
+    if (report.ref.kind !== 'files') saveSetting(SETTING, report.ref);
   }
 
   /** The model on the Hub that was asked for last, whether it opened or not. */
@@ -68,8 +86,10 @@ export class ModelState {
     return this.asked.kind === 'hub' ? this.asked : undefined;
   }
 
+  /** Stops the opening and the copy under way. */
   cancel(): void {
-    this.controller?.abort();
+    this.openingJob.cancel();
+    this.keeping.cancel();
   }
 
   get isStarter(): boolean {

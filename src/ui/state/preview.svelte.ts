@@ -1,10 +1,10 @@
 /** What a run would train on and what it would need, before it is started. Follows model, dataset and settings. */
-import { proxy } from 'comlink';
-import { GraftError } from '../../core/errors';
-import type { DataReport, ExampleView, PlainError } from '../../core/events';
-import type { DatasetRef, PlanReport, RunRequest } from '../../protocol';
-import { isCancelled, toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
+import type { PlainError } from '../../core/errors';
+import type { DataReport, ExampleView } from '../../core/events';
+import type { RunRequest } from '../../protocol/data';
+import type { PlanReport } from '../../protocol/plan';
+import { Job } from '../client/job.svelte';
+import type { Workers } from '../client/workers';
 
 /** Milliseconds without a further change before the worker is asked. */
 const SETTLE = 150;
@@ -13,7 +13,10 @@ const SETTLE = 150;
 const UNSEEN = 250;
 
 export class PreviewState {
+  /** On the whole dataset, or on its first rows while the rest is read. */
   report = $state.raw<DataReport>();
+  /** Rows of the whole by its size, while the report is on the first ones. */
+  estimatedRows = $state<number>();
   plan = $state.raw<PlanReport>();
   /** What is wrong with the data, or with what the settings ask of the model. */
   dataError = $state.raw<PlainError>();
@@ -24,24 +27,35 @@ export class PreviewState {
   busy = $state(false);
   /** The dataset is being read, and that takes time to speak of. */
   reading = $state(false);
-  /** Rows of it that are read, of how many; undefined before the first. */
-  progress = $state.raw<{ rows: number; totalRows: number }>();
   /** The report is on what was chosen before. */
   outdated = $state(false);
   /** The user stopped the reading. */
   stopped = $state(false);
 
-  private asked = 0;
+  private readonly inspecting: Job<'data.inspect'>;
+  private readonly planning: Job<'plan.run'>;
+  private readonly showing: Job<'data.examples'>;
   private request: RunRequest | undefined;
   /** What the report is on. */
   private reported: RunRequest | undefined;
-  private job: { controller: AbortController; dataset: DatasetRef } | undefined;
 
-  constructor(private readonly client: WorkerClient) {}
+  constructor(private readonly workers: Workers) {
+    this.inspecting = new Job(workers, 'data.inspect', (event) => {
+      if (event.kind !== 'first') return;
+      this.showReport(event.report, event.estimatedRows);
+      this.showFirst();
+    });
+    this.planning = new Job(workers, 'plan.run');
+    this.showing = new Job(workers, 'data.examples');
+  }
+
+  /** Rows that are read, of how many, and how many a second; undefined before the first. */
+  get progress() {
+    return this.inspecting.progress;
+  }
 
   /** Asks for a new preview soon; the answer to an older request is dropped. */
   follow(request: RunRequest): () => void {
-    const ask = ++this.asked;
     if (this.request?.model !== request.model) {
       // What another model needs would be read as this one's.
       this.plan = undefined;
@@ -50,7 +64,7 @@ export class PreviewState {
     this.request = request;
     this.busy = true;
     this.stopped = false;
-    const timer = setTimeout(() => void this.refresh(ask, request), SETTLE);
+    const timer = setTimeout(() => void this.refresh(request), SETTLE);
     return () => clearTimeout(timer);
   }
 
@@ -58,95 +72,73 @@ export class PreviewState {
     const rows = this.report?.kept ?? 0;
     if (!this.request || rows === 0) return;
     this.index = Math.min(Math.max(0, index), rows - 1);
-    if (this.job) return; // shown when the reading is over
-    const { request, index: shown } = this;
-    const [example] = await this.client.call((worker) => worker.examples(request, shown, 1)).catch(() => []);
-    if (this.index === shown && this.request === request) this.example = example;
+    if (this.inspecting.isRunning) return this.showFirst(); // the rest is shown when the reading is over
+    const { request } = this;
+    const examples = await this.showing.run({ ...request, from: this.index, count: 1 });
+    if (examples && this.request === request) this.example = examples[0];
   }
 
   /** Stops the reading under way; the next change starts another. */
   stop(): void {
-    if (!this.job) return;
-    this.stopped = true;
-    this.job.controller.abort();
+    this.inspecting.cancel();
   }
 
+  /** Reads once more what was stopped, by the user or because it held the worker up. */
   readAgain(): void {
     if (!this.request) return;
+    this.workers.text.forgetHung();
     this.reading = true;
     this.follow(this.request);
   }
 
-  private async read(request: RunRequest): Promise<DataReport> {
-    const { model, dataset } = request;
-    const { job: before, reported } = this;
-    const controller = new AbortController();
-    const job = { controller, dataset };
-    this.job = job;
-    if (before?.dataset !== dataset) this.progress = undefined;
+  private async refresh(request: RunRequest): Promise<void> {
+    const isStale = () => this.request !== request;
+    const { reported } = this;
     const slow = setTimeout(() => {
       this.reading = true;
-      this.outdated = reported !== undefined && (reported.model !== model || reported.dataset !== dataset);
+      this.outdated = reported !== undefined && !readsAlike(reported, request) && this.reported === reported;
     }, UNSEEN);
-    const onProgress = (rows: number, totalRows: number) => {
-      if (this.job === job) this.progress = { rows, totalRows };
-    };
-    const asked = this.client.job(controller.signal, (worker, id) => worker.inspect(id, request, proxy(onProgress)));
-    // Only now: where both read the same, the worker goes on with it.
-    before?.controller.abort();
-    try {
-      return await orStopped(asked, controller.signal);
-    } finally {
-      clearTimeout(slow);
-      if (this.job === job) {
-        this.job = undefined;
-        this.reading = false;
-        this.progress = undefined;
-      }
-    }
-  }
-
-  private async refresh(ask: number, request: RunRequest): Promise<void> {
-    const isStale = () => ask !== this.asked;
-    try {
-      const report = await this.read(request);
-      if (isStale()) return;
-      this.report = report;
-      this.reported = request;
-      this.outdated = false;
-      this.dataError = undefined;
-      await this.show(Math.min(this.index, report.kept - 1));
-    } catch (error) {
-      if (isStale()) return;
+    const report = await this.inspecting.run(request).finally(() => clearTimeout(slow));
+    if (isStale()) return;
+    this.reading = false;
+    this.outdated = false;
+    this.stopped = this.inspecting.stopped;
+    this.dataError = this.inspecting.error;
+    if (!report) {
       this.report = undefined;
-      this.outdated = false;
+      this.estimatedRows = undefined;
       this.example = undefined;
       this.plan = undefined;
       this.planError = undefined;
-      this.stopped = isCancelled(error);
-      this.dataError = this.stopped ? undefined : toPlainError(error);
       this.busy = false;
       return;
     }
-    try {
-      const plan = await this.client.call((worker) => worker.plan(request));
-      if (isStale()) return;
-      this.plan = plan;
-      this.planError = undefined;
-    } catch (error) {
-      if (isStale()) return;
-      this.plan = undefined;
-      this.planError = toPlainError(error);
-    }
+    this.showReport(report, undefined);
+    void this.show(Math.min(this.index, report.kept - 1));
+    const plan = await this.planning.run(request);
+    if (isStale()) return;
+    this.plan = plan;
+    this.planError = this.planning.error;
     this.busy = false;
+  }
+
+  /** Shows a row of those that are read first. */
+  private showFirst(): void {
+    if (this.estimatedRows === undefined) return;
+    const { examples } = this.report ?? { examples: [] };
+    this.index = Math.min(this.index, examples.length - 1);
+    this.example = examples[this.index];
+  }
+
+  private showReport(report: DataReport, estimatedRows: number | undefined): void {
+    this.report = report;
+    this.estimatedRows = estimatedRows;
+    this.reported = this.request;
+    this.outdated = false;
+    this.dataError = undefined;
   }
 }
 
-/** What was asked for, or `cancelled` at once: a worker in the middle of a large file hears of it a little later. */
-function orStopped<T>(asked: Promise<T>, signal: AbortSignal): Promise<T> {
-  const stopped = new Promise<never>((_, reject) => {
-    const stop = () => reject(new GraftError('cancelled', 'Reading was stopped.'));
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  return Promise.race([asked, stopped]);
+function readsAlike(a: RunRequest, b: RunRequest): boolean {
+  return a.model === b.model && a.dataset === b.dataset;
 }

@@ -1,9 +1,8 @@
 /** The run file: the settings of the next run, as the page's fields and as YAML. */
 import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
-import type { PlainError } from '../../core/events';
-import { toPlainError } from '../client/errors';
+import { plainError, type PlainError } from '../../core/errors';
+import { isText, loadSetting, saveSetting } from '../persisted';
 import quickstart from '../quickstart.yaml?raw';
-import { isText, loadSetting, saveSetting } from './persisted';
 
 const SETTING = 'run';
 const TOUCHED = 'run-own';
@@ -22,7 +21,7 @@ export class RecipeState {
 
   private touched = $state(false);
 
-  async restore(): Promise<void> {
+  restore(): void {
     const saved = loadSetting<string | null>(SETTING, null, isText);
     const touched = loadSetting(TOUCHED, true, isFlag);
     if (saved === null || !this.load(saved)) return this.useQuickstart();
@@ -30,7 +29,7 @@ export class RecipeState {
   }
 
   /** Loads the recipe that suits the built-in starter. */
-  async useQuickstart(): Promise<void> {
+  useQuickstart(): void {
     this.load(quickstart, 'quickstart.yaml');
     this.touch(false);
   }
@@ -53,7 +52,7 @@ export class RecipeState {
       this.clear(key);
       return true;
     } catch (error) {
-      this.errors = { ...this.errors, [key]: toPlainError(error) };
+      this.errors = { ...this.errors, [key]: plainError(error) };
       return false;
     }
   }
@@ -64,7 +63,7 @@ export class RecipeState {
     try {
       return this.set(key, parseRunConfig('', { [key]: text }, 'This setting')[key]);
     } catch (error) {
-      this.errors = { ...this.errors, [key]: toPlainError(error) };
+      this.errors = { ...this.errors, [key]: plainError(error) };
       return false;
     }
   }
@@ -82,7 +81,7 @@ export class RecipeState {
       this.errors = {};
       return true;
     } catch (error) {
-      this.errors = { ...this.errors, file: toPlainError(error) };
+      this.errors = { ...this.errors, file: plainError(error) };
       return false;
     }
   }

@@ -1,5 +1,5 @@
 /** How answers are drawn; survives a reload. */
-import { loadSetting, saveSetting } from './persisted';
+import { loadSetting, saveSetting } from '../persisted';
 
 export interface Sampling {
   /** 0 takes the likeliest token each time. */

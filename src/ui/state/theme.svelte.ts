@@ -1,5 +1,5 @@
 /** Light, dark, or as the system says; survives a reload. */
-import { loadSetting, saveSetting } from './persisted';
+import { loadSetting, saveSetting } from '../persisted';
 
 export type Theme = 'system' | 'light' | 'dark';
 

@@ -1,12 +1,14 @@
 /** The run on the chart: live while it trains, from the library afterwards. */
-import { proxy } from 'comlink';
-import type { LogRow, PlainError, RunSummary } from '../../core/events';
+import type { PlainError } from '../../core/errors';
+import type { LogRow } from '../../core/events';
 import type { RunDetail, RunRecord } from '../../core/library';
-import type { GraftWorker, JobId, ModelRef, Profile, RunEvent, RunRequest } from '../../protocol';
-import type { Remote } from 'comlink';
-import { isCancelled, toPlainError } from '../client/errors';
-import type { WorkerClient } from '../client/worker-client';
-import { TransferRate, type Transfer } from './transfer';
+import type { Profile } from '../../core/profile';
+import type { RunRequest } from '../../protocol/data';
+import type { JobEvent } from '../../protocol/jobs';
+import type { ModelRef } from '../../protocol/models';
+import type { RunEvent } from '../../protocol/runs';
+import { Job } from '../client/job.svelte';
+import type { Workers } from '../client/workers';
 
 /** Milliseconds after which a cancel that waits for its step offers to end the worker. */
 const PATIENCE = 8000;
@@ -14,27 +16,18 @@ const PATIENCE = 8000;
 /** Milliseconds between two changes of the curve. */
 const REDRAW = 100;
 
-type Report = (event: RunEvent) => void;
-
 export class TrainingState {
   record = $state.raw<RunRecord>();
   /** Rows of the log, by step: of training and of evaluation. */
   rows = $state.raw<readonly LogRow[]>([]);
-  running = $state(false);
-  /** Cancelled, but the step under way is not over. */
-  stopping = $state(false);
   /** The cancel takes so long that the user may end the worker instead. */
   stuck = $state(false);
   /** What is being done, in words. */
   phase = $state('');
-  loading = $state.raw<Transfer>();
-  /** Rows of the dataset that are read, of how many, while that goes on. */
-  reading = $state.raw<{ rows: number; totalRows: number }>();
   totalSteps = $state(0);
   tokensPerSecond = $state<number>();
   secondsLeft = $state<number>();
   notices = $state.raw<readonly string[]>([]);
-  error = $state.raw<PlainError>();
 
   /** Where the time of a step went, and which step it was. */
   profile = $state.raw<{ step: number; profile: Profile }>();
@@ -44,45 +37,77 @@ export class TrainingState {
   /** Nothing was trained yet in this sitting: kernels are being built. */
   warmingUp = $state(false);
 
-  private rate = new TransferRate();
-  private controller: AbortController | undefined;
+  /** Bytes or rows are being counted, and not all of them have come. */
+  private counts = $state(false);
+  /** What the library says of a past run's failure. */
+  private pastError = $state.raw<PlainError>();
+  /** Whether a run, and which of the two jobs for it, is under way. */
+  private current = $state.raw<Job<'runs.train'> | Job<'runs.resume'>>();
+  private readonly starting: Job<'runs.train'>;
+  private readonly resuming: Job<'runs.resume'>;
   /** Rows that have come since the page was last told; a fast GPU sends more than can be drawn. */
   private fresh: LogRow[] = [];
   private flushing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly client: WorkerClient,
+    private readonly workers: Workers,
     /** Called when a run has come or gone in the library. */
     private readonly onChange: (runId: string) => Promise<void>,
-  ) {}
+  ) {
+    const hear = (event: JobEvent<RunEvent>) => this.hear(event);
+    this.starting = new Job(workers, 'runs.train', hear);
+    this.resuming = new Job(workers, 'runs.resume', hear);
+  }
 
-  start(request: RunRequest): Promise<void> {
+  get running(): boolean {
+    return this.current !== undefined;
+  }
+
+  /** Cancelled, but the step under way is not over. */
+  get stopping(): boolean {
+    return this.current?.state === 'stopping';
+  }
+
+  /** Bytes of weights that are loaded, or rows that are read, while that goes on. */
+  get progress() {
+    return this.counts ? this.current?.progress : undefined;
+  }
+
+  get error(): PlainError | undefined {
+    return this.current ? undefined : (this.starting.error ?? this.resuming.error ?? this.pastError);
+  }
+
+  async start(request: RunRequest): Promise<void> {
+    if (this.running) return;
     this.clear();
-    return this.run((worker, job, report) => worker.train(job, request, proxy(report)));
+    await this.follow(this.starting, () => this.starting.run(request));
   }
 
   /** Goes on from the last checkpoint; `model` is needed where the run's own was a folder of the disk. */
-  resume(runId: string, model: ModelRef | null): Promise<void> {
-    return this.run((worker, job, report) => worker.resume(job, runId, model, proxy(report)));
+  async resume(runId: string, model: ModelRef | null): Promise<void> {
+    if (this.running) return;
+    await this.follow(this.resuming, () => this.resuming.run({ runId, model }));
   }
 
   cancel(): void {
-    if (!this.running || this.stopping) return;
-    this.stopping = true;
-    this.controller?.abort();
-    setTimeout(() => (this.stuck = this.stopping), PATIENCE);
+    if (!this.current || this.stopping) return;
+    const { current } = this;
+    current.cancel();
+    setTimeout(() => (this.stuck = this.current === current && this.stopping), PATIENCE);
   }
 
   /** Asks the run for a profile of its next step. */
   async measure(): Promise<void> {
     if (!this.running || this.profiling) return;
     this.profiling = true;
-    await this.client.call((worker) => worker.profileNextStep()).catch(() => (this.profiling = false));
+    await this.workers.gpu.call((worker) => worker.runs.profileNextStep()).catch(() => (this.profiling = false));
   }
 
   /** Ends the worker in the middle of a step: the run goes on from its last checkpoint when it is resumed. */
   forceStop(): void {
-    this.client.stop('Training was stopped in the middle of a step. Resume goes on from the last checkpoint.');
+    this.workers.gpu.stop(
+      new Error('Training was stopped in the middle of a step. Resume goes on from the last checkpoint.'),
+    );
   }
 
   /** Shows a run of the library. */
@@ -92,7 +117,7 @@ export class TrainingState {
     this.record = record;
     this.rows = log;
     this.totalSteps = record.totalSteps;
-    this.error = record.error ?? undefined;
+    this.pastError = record.error ?? undefined;
   }
 
   clear(): void {
@@ -101,7 +126,9 @@ export class TrainingState {
     this.rows = [];
     this.totalSteps = 0;
     this.notices = [];
-    this.error = undefined;
+    this.pastError = undefined;
+    this.starting.clear();
+    this.resuming.clear();
     this.profile = undefined;
   }
 
@@ -119,51 +146,37 @@ export class TrainingState {
     return !this.running && (state === 'interrupted' || state === 'cancelled' || state === 'failed');
   }
 
-  private async run(
-    ask: (worker: Remote<GraftWorker>, job: JobId, report: Report) => Promise<RunSummary>,
-  ): Promise<void> {
-    if (this.running) return;
-    const controller = new AbortController();
-    this.controller = controller;
-    this.running = true;
+  private async follow(job: Job<'runs.train'> | Job<'runs.resume'>, run: () => Promise<unknown>): Promise<void> {
+    this.starting.clear();
+    this.resuming.clear();
+    this.current = job;
+    this.pastError = undefined;
     this.warmingUp = true;
-    this.stopping = false;
     this.stuck = false;
     this.phase = 'Starting';
-    this.error = undefined;
     this.notices = [];
-    try {
-      await this.client.job(controller.signal, (worker, job) => ask(worker, job, (event) => this.take(event)));
-    } catch (error) {
-      if (!isCancelled(error)) this.error = toPlainError(error);
-    } finally {
-      this.flush();
-      this.running = false;
-      this.stopping = false;
-      this.stuck = false;
-      this.profiling = false;
-      this.loading = undefined;
-      this.reading = undefined;
-      this.secondsLeft = undefined;
-      this.phase = '';
-      if (this.record) await this.onChange(this.record.id).catch(() => undefined);
-    }
+    await run();
+    this.flush();
+    this.current = undefined;
+    this.stuck = false;
+    this.profiling = false;
+    this.secondsLeft = undefined;
+    this.phase = '';
+    if (this.record) await this.onChange(this.record.id).catch(() => undefined);
   }
 
-  private take(event: RunEvent): void {
+  private hear(event: JobEvent<RunEvent>): void {
     if (event.kind === 'run') {
       this.record = event.record;
       this.totalSteps = event.record.totalSteps;
       void this.onChange(event.record.id).catch(() => undefined);
+    } else if (event.kind === 'queued') {
+      this.phase = 'Waiting for the GPU';
     } else if (event.kind === 'phase') {
       this.phase = event.detail;
-      this.reading = undefined;
-      if (event.phase === 'loading') this.rate = new TransferRate();
-      else this.loading = undefined;
-    } else if (event.kind === 'reading') {
-      this.reading = event.rows < event.totalRows ? event : undefined;
-    } else if (event.kind === 'loading') {
-      this.loading = this.rate.note(event.loadedBytes, event.totalBytes);
+      this.counts = false;
+    } else if (event.kind === 'progress') {
+      this.counts = event.unit === 'bytes' || event.done < event.total;
     } else if (event.kind === 'plan') {
       this.totalSteps = event.totalSteps;
     } else if (event.kind === 'resumed') {

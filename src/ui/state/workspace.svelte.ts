@@ -1,10 +1,11 @@
 /** Everything that the page holds, one class for each concern, and what happens between them. */
-import type { RunConfig } from '../../core/config';
-import type { PlainError } from '../../core/events';
-import type { HubRef, KeptWeights, RunRequest } from '../../protocol';
-import { toPlainError } from '../client/errors';
+import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
+import { plainError, type PlainError } from '../../core/errors';
+import type { RunRequest } from '../../protocol/data';
+import type { HubRef } from '../../protocol/hub';
+import type { KeptWeights } from '../../protocol/models';
 import type { ChosenFolder } from '../client/files';
-import { WorkerClient } from '../client/worker-client';
+import { Workers } from '../client/workers';
 import { BudgetState } from './budget.svelte';
 import { ChatState } from './chat.svelte';
 import { CompareState } from './compare.svelte';
@@ -23,41 +24,47 @@ import { TrainingState } from './training.svelte';
 const OTHER_TABS_INTERVAL = 2000;
 
 export class Workspace {
-  readonly client = new WorkerClient();
-  readonly device = new DeviceState(this.client);
-  readonly model = new ModelState(this.client);
-  readonly hub = new HubState(this.client);
-  readonly dataset = new DatasetState(this.client);
+  readonly workers = new Workers();
+  readonly device = new DeviceState(this.workers);
+  readonly model = new ModelState(this.workers);
+  readonly hub = new HubState(this.workers);
+  readonly dataset = new DatasetState(this.workers);
   readonly recipe = new RecipeState();
-  readonly preview = new PreviewState(this.client);
-  readonly budget = new BudgetState(this.client, this.recipe);
-  readonly library = new LibraryState(this.client);
-  readonly download = new DownloadState(this.client, () => this.library.refresh());
-  readonly training = new TrainingState(this.client, (runId) => this.runChanged(runId));
+  readonly preview = new PreviewState(this.workers);
+  readonly budget = new BudgetState(this.workers, this.recipe);
+  readonly library = new LibraryState(this.workers);
+  readonly download = new DownloadState(this.workers, () => this.library.refresh());
+  readonly training = new TrainingState(this.workers, (runId) => this.runChanged(runId));
   readonly sampling = new SamplingState();
-  readonly chat = new ChatState(this.client, this.sampling);
-  readonly compare = new CompareState(this.client);
+  readonly chat = new ChatState(this.workers, this.sampling);
+  readonly compare = new CompareState(this.workers);
 
   /** Set once everything of the last visit is back. */
   ready = $state(false);
   /** Whether the visitor sees the large quick-start button. */
   quickStartInView = $state(false);
   error = $state.raw<PlainError>();
+  /** What of the run file that was taken last is not used, in a sentence. */
+  runFileNote = $state<string>();
 
-  /** Brings back what was open before the reload. */
+  /**
+   * Brings back what was open before the reload. Each part comes by itself: what can't be brought back is said, and
+   * leaves the rest as it is; what the visitor chooses meanwhile stays.
+   */
   async restore(): Promise<void> {
-    try {
-      const detected = this.device.detect();
-      await this.device.readPersistence();
-      await this.recipe.restore();
-      await this.dataset.restore();
-      await Promise.all([this.model.restore(), this.library.restore(), this.hub.restore()]);
-      if (this.library.opened) this.training.show(this.library.opened);
-      this.ready = true;
-      await detected;
-    } catch (error) {
-      this.error = toPlainError(error);
-    }
+    const failed = (error: unknown) => (this.error = plainError(error));
+    this.recipe.restore();
+    const detected = this.device.detect();
+    await this.device.readPersistence().catch(failed);
+    await this.dataset.restore().catch(failed);
+    await Promise.all([
+      this.model.restore().catch(failed),
+      this.library.restore().catch(failed),
+      this.hub.restore().catch(failed),
+    ]);
+    if (this.library.opened && !this.training.record) this.training.show(this.library.opened);
+    this.ready = true;
+    await detected;
   }
 
   /**
@@ -67,14 +74,19 @@ export class Workspace {
   followOtherTabs(): () => void {
     const timer = setInterval(() => {
       if (this.training.running || !this.library.runs.some(({ state }) => state === 'running')) return;
-      void this.library.refresh().then(() => {
-        const { record } = this.training;
-        const found = this.library.runs.find(({ id }) => id === record?.id);
-        if (found && !this.training.running && JSON.stringify(found) !== JSON.stringify(record))
-          void this.openRun(found.id);
-      });
+      void this.library.refresh().then(() => this.showProgress());
     }, OTHER_TABS_INTERVAL);
     return () => clearInterval(timer);
+  }
+
+  /** Shows how far the run on the chart has come in another tab; a conversation on this page is left alone. */
+  private async showProgress(): Promise<void> {
+    const { record } = this.training;
+    const found = this.library.runs.find(({ id }) => id === record?.id);
+    if (!found || this.training.running || JSON.stringify(found) === JSON.stringify(record)) return;
+    await this.library.open(found.id);
+    const { opened } = this.library;
+    if (opened?.record.id === found.id && this.training.record?.id === found.id) this.training.show(opened);
   }
 
   /** What the next run would be made of; undefined until a model is open. */
@@ -84,6 +96,31 @@ export class Workspace {
     const names = { model_name_or_path: model.name, dataset: this.dataset.ref.name };
     const revision = this.model.onHub?.commit ?? this.recipe.config.revision; // a branch moves on, a commit doesn't
     return { model: model.ref, dataset: this.dataset.ref, config: { ...this.recipe.config, ...names, revision } };
+  }
+
+  /** The next run as a file: with the model and the data that are open. */
+  get runFile(): string {
+    return formatRunConfig(this.request?.config ?? this.recipe.config);
+  }
+
+  /**
+   * Takes the settings of a run file; returns false where it is refused, and `recipe.errors.file` says why. Model and
+   * data are what is open on the page, which is said where the file names others.
+   */
+  useRunFile(yaml: string, name = 'run.yaml'): boolean {
+    this.runFileNote = undefined;
+    if (!this.recipe.load(yaml, name)) return false;
+    const named = this.recipe.config;
+    const defaults = parseRunConfig('');
+    const { config } = this.request ?? {};
+    const differs = (key: 'model_name_or_path' | 'dataset') =>
+      config !== undefined && named[key] !== defaults[key] && named[key] !== config[key];
+    const others = (['model_name_or_path', 'dataset'] as const).filter(differs);
+    if (others.length > 0 && config) {
+      const listed = others.map((key) => `${key} ${named[key]}`).join(' and ');
+      this.runFileNote = `${name} names ${listed}; the next run has what is open here: ${config.model_name_or_path} on ${config.dataset}.`;
+    }
+    return true;
   }
 
   get canTrain(): boolean {
@@ -97,11 +134,11 @@ export class Workspace {
       if (!this.model.isStarter) await this.model.open(STARTER);
       const rows = this.dataset.isBuiltin ? this.recipe.config.max_train_samples : undefined;
       this.dataset.useBuiltin();
-      await this.recipe.useQuickstart();
+      this.recipe.useQuickstart();
       if (rows !== undefined) this.recipe.set('max_train_samples', rows);
       await this.start();
     } catch (error) {
-      this.error = toPlainError(error);
+      this.error = plainError(error);
     }
   }
 

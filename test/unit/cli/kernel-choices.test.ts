@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -28,6 +28,25 @@ test('a file that is something else counts as none', async () => {
   const choices = new KernelChoices('card', store);
   await choices.load();
   expect(choices.get('product')).toBeUndefined();
+  await choices.add(new Map([['product', '32 × 32']]));
+  expect(await store.read('card')).toEqual({ product: '32 × 32' });
+});
+
+test('a file in which a letter differs, or of another adapter, counts as none and is replaced', async () => {
+  const store = kernelChoicesIn(root);
+  await store.write('card', { product: '64 × 64' });
+  const file = join(root, readdirSync(root)[0]!);
+  const text = readFileSync(file, 'utf8');
+  for (const changed of [
+    text.replace('64 × 64', '32 × 64'),
+    text.replace('"card"', '"cart"'),
+    '{"product": "64 × 64"}',
+  ]) {
+    writeFileSync(file, changed);
+    expect(await store.read('card'), changed).toBeUndefined();
+  }
+  const choices = new KernelChoices('card', store);
+  await choices.load();
   await choices.add(new Map([['product', '32 × 32']]));
   expect(await store.read('card')).toEqual({ product: '32 × 32' });
 });

@@ -27,12 +27,30 @@ it('gives back openings and revisions as they were kept', async () => {
   const openings = new FolderOpenings(folder);
   expect(await openings.opening('m@1')).toBeUndefined();
   await openings.keepOpening('m@1', OPENING);
-  await openings.keepRevision('h/m', 'main', { commit: 'c', seenAt: 3 });
+  await openings.keepRevision('h/m', 'main', { commit: 'c'.repeat(40), seenAt: 3 });
   const again = new FolderOpenings(folder);
   expect(await again.opening('m@1')).toEqual(OPENING);
   expect(await again.opening('m@2')).toBeUndefined();
-  expect(await again.revision('h/m', 'main')).toMatchObject({ commit: 'c', seenAt: 3 });
+  expect(await again.revision('h/m', 'main')).toMatchObject({ commit: 'c'.repeat(40), seenAt: 3 });
   expect(await again.revision('h/m', 'dev')).toBeUndefined();
+});
+
+it('counts a revision in which a digit differs as none, and one under another name', async () => {
+  const openings = new FolderOpenings(folder);
+  await openings.keepRevision('h/m', 'main', { commit: 'c'.repeat(40), seenAt: 3 });
+  const path = join(folder, (await readdir(folder))[0]!);
+  const text = await readFile(path, 'utf8');
+  for (const changed of [
+    text.replace('cccc', 'cccd'),
+    text.replace('h/m', 'h/n'),
+    text.replace('3', '4'),
+    '7',
+    '{}',
+    'x',
+  ]) {
+    await writeFile(path, changed);
+    expect(await openings.revision('h/m', 'main'), changed).toBeUndefined();
+  }
 });
 
 it('forgets one', async () => {

@@ -112,7 +112,7 @@ describe('a model from the cache', () => {
       stop.signal,
     );
     await expectError(() => first, 'cancelled', /Stopped/);
-    const [entry] = await backend.entries();
+    const [entry] = backend.entries();
     const { offset } = entry!.files[0]!;
     expect(offset).toBeGreaterThan(files[FILE]!.byteLength / 2);
     const { source, streams } = hub();
@@ -159,7 +159,7 @@ describe('a model that is not what it should be', () => {
     );
     expect([backend.held.size, backend.bytes.size]).toEqual([0, 0]);
     await load(hub().source, cacheIn(backend));
-    expect((await backend.entries())[0]!.complete).toBe(true);
+    expect(backend.entries()[0]!.complete).toBe(true);
   });
 
   it('leaves what was kept before where a transfer brings something else, and nothing that it brought', async () => {
@@ -178,10 +178,10 @@ describe('a model that is not what it should be', () => {
       stop.signal,
     );
     await expectError(() => stopped, 'cancelled', /Stopped/);
-    const [before] = await backend.entries();
+    const [before] = backend.entries();
     const shards = [...backend.bytes.keys()];
     await expectError(() => load(short(length - 100), cacheIn(backend)), 'bad-file', /too few/);
-    const [after] = await backend.entries();
+    const [after] = backend.entries();
     expect({ ...after, usedAt: 0 }).toEqual({ ...before, usedAt: 0 });
     expect([...backend.bytes.keys()]).toEqual(shards);
     const { source, streams } = hub();
@@ -200,14 +200,72 @@ describe('a model that is not what it should be', () => {
   it('leaves nothing where what was kept of it is of another shape', async () => {
     const backend = new MemoryBackend();
     await load(hub().source, cacheIn(backend));
-    const [entry] = await backend.entries();
+    const [entry] = backend.entries();
     const shards = entry!.shards.map((shard) => ({
       ...shard,
       pieces: shard.pieces.map((piece) => ({ ...piece, shape: [...piece.shape, 1] })),
     }));
-    await backend.update(entry!.id, (found) => ({ ...found!, shards }));
+    await backend.replace({ ...entry!, shards });
     await expectError(() => load(hub().source, cacheIn(backend)), 'bad-file', /not what this session stores/);
     expect(backend.held.size).toBe(0);
+  });
+});
+
+describe('a cache whose index has one digit changed', () => {
+  /** Another digest of a parameter, and another place of a leaf: both loaded once, and told of another model. */
+  const changed = (backend: MemoryBackend) => {
+    const [row] = [...backend.held.values()];
+    const { parameters, shards } = row!.value;
+    const origin = parameters[0]!.origin.map((line) =>
+      line.replace(/\d(?=\D*$)/, (digit) => `${(Number(digit) + 1) % 10}`),
+    );
+    const pieces = shards[0]!.pieces.map((piece, i) => (i === 0 ? { ...piece, start: piece.start + 4 } : piece));
+    return [
+      { ...row!, value: { ...row!.value, parameters: parameters.with(0, { ...parameters[0]!, origin }) } },
+      { ...row!, value: { ...row!.value, shards: shards.with(0, { ...shards[0]!, pieces }) } },
+    ];
+  };
+
+  it('is said, and the model is loaded anew with its own digest', async () => {
+    const backend = new MemoryBackend();
+    const plain = await load(hub().source, cacheIn(backend));
+    for (const row of changed(backend)) {
+      backend.held.set(row.id, row);
+      const said: string[] = [];
+      const { source, streams } = hub();
+      expect(
+        await load(
+          source,
+          cacheIn(backend, (message) => said.push(message)),
+        ),
+      ).toEqual(plain);
+      expect(said).toEqual([
+        'The index of what is kept of the weights of tiny is damaged: it is forgotten, and loaded again from its source.',
+      ]);
+      expect(streams).toEqual([0]);
+    }
+  });
+
+  it.each(['index', 'shard'])('or a damaged %s is said in one sentence where there is no connection', async (what) => {
+    const backend = new MemoryBackend();
+    await load(hub().source, cacheIn(backend));
+    if (what === 'index') for (const row of changed(backend)) backend.held.set(row.id, row);
+    else [...backend.bytes.values()][0]![3]! ^= 1;
+    const { source } = hub();
+    const fail = () => Promise.reject(new GraftError('network', 'hub.test can’t be reached.'));
+    let headerReads = 2; // its length and its JSON, when the model is opened
+    const offline: FileSource = {
+      ...source,
+      read: (file, ...range) => (file === FILE && headerReads-- <= 0 ? fail() : source.read(file, ...range)),
+      async *stream() {
+        yield await fail();
+      },
+    };
+    await expectError(
+      () => load(offline, cacheIn(backend)),
+      'network',
+      /^What is kept of the weights of tiny is damaged, .*hub.test can’t be reached\. Load the model again when/,
+    );
   });
 });
 
@@ -253,7 +311,7 @@ describe('a cache without room', () => {
   it('nor a list that can be read is said once, and the model is loaded all the same', async () => {
     const said: string[] = [];
     const backend = new MemoryBackend();
-    backend.entry = () => Promise.reject(new GraftError('storage', "entry.json can't be read."));
+    backend.row = () => Promise.reject(new GraftError('storage', "entry.json can't be read."));
     const plain = await load(hub().source, undefined);
     expect(
       await load(

@@ -22,7 +22,11 @@ describe('questionsOf', () => {
       { role: 'assistant', content: 'No.' },
     ];
     const [question] = await questionsOf(file({ messages }), options);
-    expect(question).toEqual({ conversation: { messages: messages.slice(0, 4) }, question: 'Two?', expected: 'No.' });
+    expect(question).toEqual({
+      prompt: { kind: 'chat', messages: messages.slice(0, 4) },
+      question: 'Two?',
+      expected: 'No.',
+    });
   });
 
   it('reads the other formats too, and stops at the limit', async () => {
@@ -32,7 +36,7 @@ describe('questionsOf', () => {
       ['q1', 'a1'],
       ['q2', 'a2'],
     ]);
-    expect(questions[0]?.conversation.messages).toEqual([{ role: 'user', content: 'q1' }]);
+    expect(questions[0]?.prompt).toEqual({ kind: 'chat', messages: [{ role: 'user', content: 'q1' }] });
   });
 
   it('expects the last answer that is trained, and leaves out rows that ask nothing', async () => {
@@ -44,15 +48,19 @@ describe('questionsOf', () => {
     ];
     const questions = await questionsOf(file({ text: 'Once.' }, { input_ids: [1, 2] }, { messages }), options);
     expect(questions).toEqual([
-      { conversation: { messages: messages.slice(0, 1) }, question: 'One?', expected: 'Yes.' },
+      { prompt: { kind: 'chat', messages: messages.slice(0, 1) }, question: 'One?', expected: 'Yes.' },
     ]);
   });
 
-  it('asks only what is trained: the first rows, whatever they are', async () => {
+  it('asks only what is trained: not what is held out, nor what comes after the rows of the run', async () => {
     const rows = [{ text: 'Once.' }, { question: 'q1', answer: 'a1' }, { question: 'q2', answer: 'a2' }];
-    const questions = await questionsOf(file(...rows), { ...options, rows: 2, limit: 2 });
+    const questions = await questionsOf(file(...rows), { ...options, trainedRows: new Set([1, 2]), limit: 2 });
     expect(questions.map(({ question }) => question)).toEqual(['q1']);
-    await expectError(() => questionsOf(file(...rows), { ...options, rows: 1 }), 'bad-data', /no questions to ask/);
+    await expectError(
+      () => questionsOf(file(...rows), { ...options, trainedRows: new Set([1]) }),
+      'bad-data',
+      /no questions to ask/,
+    );
   });
 
   it('passes over what can not be asked, and says why where that is everything', async () => {

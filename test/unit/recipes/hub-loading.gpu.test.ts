@@ -85,8 +85,8 @@ test('a file with one bit turned is refused, and nothing of it is kept', async (
   held.hub.faults.push({ path: FILE, host: 'cdn', flipAt: files[FILE]!.byteLength - 5 });
   await expectError(() => answer('b'), 'bad-file', /is damaged: its SHA-256/);
   const backend = new FolderBackend(join(folder, 'b/weights'));
-  expect([await backend.entries(), await backend.shards()]).toEqual([[], []]);
+  expect([await backend.ids(), await backend.shards()]).toEqual([[], []]);
   held.hub.faults.splice(0, Infinity);
   await answer('b');
-  expect((await backend.entries())[0]!.complete).toBe(true);
+  expect((await new ShardedWeightCache(backend).list())[0]!.complete).toBe(true);
 });

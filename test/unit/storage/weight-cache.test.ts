@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { GraftError } from '../../../src/core/errors';
 import type { CachedWeights } from '../../../src/core/weight-cache';
 import type { FileProgress, StoredSlice } from '../../../src/core/weights';
 import { FolderBackend } from '../../../src/cli/weight-folder';
-import { ShardedWeightCache, type CacheBackend } from '../../../src/storage/weights';
+import { ShardedWeightCache, type CacheBackend, type EntryRow } from '../../../src/storage/weights';
 import { MemoryBackend } from '../../support/memory-backend';
 import { expectError } from '../recipes/support';
 
@@ -40,6 +40,10 @@ async function readAll(kept: CachedWeights): Promise<Map<string, Uint8Array>> {
     leaves.set(name, leaf);
   }
   return leaves;
+}
+
+async function entryOf(backend: CacheBackend, id: string) {
+  return ((await backend.row(id)) as EntryRow | undefined)?.value;
 }
 
 async function fill(cache: ShardedWeightCache, key = KEY, names = ['a', 'b', 'c', 'd']): Promise<void> {
@@ -117,8 +121,9 @@ describe.each(backends)('weights kept in %s', (_, create) => {
     const cache = new ShardedWeightCache(backend, SHARD);
     await fill(cache);
     const { id } = (await cache.list())[0]!;
-    const [, second] = (await backend.entry(id))!.shards;
-    await backend.update(id, (entry) => entry!, { name: second!.name, bytes: new Uint8Array(SHARD) });
+    const [, second] = (await entryOf(backend, id))!.shards;
+    const row = (await backend.row(id)) as EntryRow;
+    await backend.put(row, { name: second!.name, bytes: new Uint8Array(SHARD) });
 
     const kept = await cache.open(KEY);
     expect(kept.complete).toBe(true);
@@ -147,9 +152,9 @@ describe.each(backends)('weights kept in %s', (_, create) => {
     const kept = await cache.open(KEY);
     await expectError(() => cache.delete(listed!.id), 'storage', /being loaded right now/);
     await expectError(() => cache.pin(listed!.id, false), 'storage', /being loaded right now/);
-    const before = await backend.entry(listed!.id);
+    const before = await backend.row(listed!.id);
     await (await cache.open(KEY)).close(); // a second reader leaves the entry to its writer
-    expect(await backend.entry(listed!.id)).toEqual(before);
+    expect(await backend.row(listed!.id)).toEqual(before);
     await kept.put(parameter('e', 120), at(440));
     await kept.close();
     expect(await cache.list()).toMatchObject([{ bytes: 440, pinned: true }]);
@@ -166,6 +171,69 @@ describe.each(backends)('weights kept in %s', (_, create) => {
     await kept.put(parameter('b', 240), at(480));
     await kept.close();
     expect([await cache.list(), await backend.shards()]).toEqual([[], []]);
+  });
+});
+
+describe('an index with one digit changed', () => {
+  /** Where digits stand in a text, every third of them. */
+  const digits = (text: string) => [...text.matchAll(/\d/g)].map(({ index }) => index).filter((_, i) => i % 3 === 0);
+  const turn = (text: string, at: number) => `${text.slice(0, at)}${(Number(text[at]) + 1) % 10}${text.slice(at + 1)}`;
+
+  it('is told, forgotten whole, and loaded anew', async () => {
+    const root = await temporaryFolder();
+    const cache = new ShardedWeightCache(new FolderBackend(root), SHARD);
+    await fill(cache);
+    const { id } = (await cache.list())[0]!;
+    const file = join(root, id, 'entry.json');
+    const text = await readFile(file, 'utf8');
+    for (const at of digits(text)) {
+      await mkdir(join(root, id), { recursive: true });
+      await writeFile(file, turn(text, at));
+      const kept = await cache.open(KEY);
+      const found = [kept.isDamaged, kept.complete, kept.names, kept.files, kept.origin('a')];
+      expect(found, text.slice(at - 20, at + 5)).toEqual([true, false, [], [], []]);
+      await kept.close();
+      expect(await readdir(root)).not.toContain(id);
+    }
+    await fill(cache);
+    const whole = await cache.open(KEY);
+    expect([whole.isDamaged, whole.complete]).toEqual([false, true]);
+    await whole.close();
+  });
+
+  it('keeps its row without its shards when it is swept, and goes first where room is needed', async () => {
+    const backend = new MemoryBackend();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    await fill(cache, { ...KEY, model: 'other' });
+    await fill(cache);
+    const row = [...backend.held.values()].find(({ value }) => value.model === KEY.model)!;
+    backend.held.set(row.id, { ...row, value: { ...row.value, usedAt: row.value.usedAt + 1 } });
+    expect((await cache.list()).map(({ model }) => model)).toEqual(['other']);
+    await expectError(() => cache.pin(row.id, true), 'not-found', /not kept any more/);
+    backend.room = [...backend.bytes.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    await fill(cache, { ...KEY, model: 'needy' });
+    expect((await cache.list()).map(({ model }) => model).sort()).toEqual(['needy', 'other']);
+    backend.held.set(row.id, row);
+    backend.bytes.set(`${row.id}/x`, new Uint8Array(9));
+    backend.held.set(row.id, { ...row, sha256: '' });
+    await cache.sweep();
+    expect([...backend.held.keys()]).toContain(row.id);
+    expect([...backend.bytes.keys()].filter((key) => key.startsWith(row.id))).toEqual([]);
+    const kept = await cache.open(KEY);
+    expect(kept.isDamaged).toBe(true);
+    await kept.close();
+  });
+
+  it('under another key is none', async () => {
+    const backend = new MemoryBackend();
+    const cache = new ShardedWeightCache(backend, SHARD);
+    await fill(cache);
+    await fill(cache, { ...KEY, model: 'other' });
+    const [one, other] = [...backend.held.values()];
+    backend.held.set(other!.id, { ...one!, id: other!.id });
+    const kept = await cache.open({ ...KEY, model: other!.value.model });
+    expect([kept.isDamaged, kept.names]).toEqual([true, []]);
+    await kept.close();
   });
 });
 
@@ -206,11 +274,11 @@ describe('where there is no room', () => {
 describe('a backend that refuses', () => {
   /** Refuses what is named, with no word of room. */
   class Refusing extends MemoryBackend {
-    readonly refused = new Set<'update' | 'removeShards'>();
+    readonly refused = new Set<'put' | 'removeShards'>();
     unreadable = '';
 
-    override update(...input: Parameters<MemoryBackend['update']>) {
-      return this.refused.has('update') ? refuse() : super.update(...input);
+    override put(...input: Parameters<MemoryBackend['put']>) {
+      return this.refused.has('put') ? refuse() : super.put(...input);
     }
     override removeShards(...input: Parameters<MemoryBackend['removeShards']>) {
       return this.refused.has('removeShards') ? refuse() : super.removeShards(...input);
@@ -225,7 +293,7 @@ describe('a backend that refuses', () => {
     const backend = new Refusing();
     const cache = new ShardedWeightCache(backend, SHARD);
     await fill(cache);
-    backend.refused.add('update').add('removeShards');
+    backend.refused.add('put').add('removeShards');
     const kept = await cache.open(KEY);
     expect([kept.complete, [...(await readAll(kept)).keys()]]).toEqual([true, ['a', 'b', 'c', 'd']]);
     await kept.close();
@@ -237,8 +305,8 @@ describe('a backend that refuses', () => {
       const backend = new Refusing();
       const cache = new ShardedWeightCache(backend, SHARD);
       await fill(cache);
-      backend.unreadable = [...backend.held.values()][0]!.shards[1]!.name;
-      if (readOnly) backend.refused.add('update').add('removeShards');
+      backend.unreadable = backend.entries()[0]!.shards[1]!.name;
+      if (readOnly) backend.refused.add('put').add('removeShards');
       const kept = await cache.open(KEY);
       await readAll(kept);
       expect([kept.complete, kept.names]).toEqual([false, ['a', 'd']]);
@@ -247,7 +315,7 @@ describe('a backend that refuses', () => {
       else await kept.put(parameter('c', 80));
       await kept.finish();
       await kept.close();
-      expect([...backend.held.values()][0]).toMatchObject({ complete: true });
+      expect(backend.entries()[0]).toMatchObject({ complete: true });
     },
   );
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { formatTransfer } from '../../../src/ui/format';
-import { TransferRate } from '../../../src/ui/state/transfer';
+import { TransferRate } from '../../../src/ui/client/transfer';
 
 const MIB = 2 ** 20;
 

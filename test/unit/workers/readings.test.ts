@@ -19,7 +19,15 @@ function byHand() {
 }
 
 const data = (notice: string): ReadData => ({
-  dataset: { name: 'd', format: 'text', examples: [], rowCount: 0, skipped: [], notices: [] },
+  dataset: {
+    name: 'd',
+    format: 'text',
+    exampleCount: 0,
+    hasConversations: false,
+    rowCount: 0,
+    skipped: [],
+    notices: [],
+  },
   tokenized: { examples: [], truncated: 0, skipped: [], notices: [], trainedTokens: 0, totalTokens: 0, longest: 0 },
   notices: [notice],
   skipped: [],

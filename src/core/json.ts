@@ -1,5 +1,5 @@
-/** Where JSON breaks and how: `JSON.parse` says so in words that differ by browser, or not at all. */
-import { quote } from '../core/format';
+/** JSON of files, and where it breaks and how: `JSON.parse` says so in words that differ by browser, or not at all. */
+import { quote } from './format';
 
 /** All tokens but strings, which may be too long for a regular expression. */
 const TOKEN = /(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:])/y;
@@ -8,10 +8,70 @@ const ESCAPED = new Set('"\\/bfnrt');
 const SPACE = /[ \t\n\r]*/y;
 
 /**
- * Offset of the first character that can't belong to a JSON text; the text's length where it ends too early or is fine.
+ * Most lists and objects that lie in one another. Real files have a dozen; what reads a value goes into it by recursion,
+ * and the stack of a browser's worker ends after some thousand calls.
+ */
+export const MAX_JSON_DEPTH = 256;
+
+/** The value of a JSON text; undefined where it is none, or nested too deeply: `jsonFault` tells. */
+export function parseJson(text: string): unknown {
+  return isTooDeep(text) ? undefined : parseDeepJson(text);
+}
+
+/** The same at any depth, for values that are checked one by one: only what goes into them needs to be careful. */
+export function parseDeepJson(text: string): unknown {
+  // Most blank lines: no exception for them.
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether brackets, outside of strings, lie deeper than is read. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x22) i = endOfString(text, i);
+    else if (code === 0x5b || code === 0x7b) {
+      if (++depth > MAX_JSON_DEPTH) return true;
+    } else if (code === 0x5d || code === 0x7d) depth--;
+  }
+  return false;
+}
+
+/** The stretches of a JSON text between its strings, which may be too long for a regular expression. */
+export function* betweenStrings(json: string): Generator<string, undefined> {
+  for (let from = 0; from < json.length;) {
+    const quoted = json.indexOf('"', from);
+    const end = quoted < 0 ? json.length : quoted;
+    yield json.slice(from, end);
+    from = endOfString(json, end) + 1;
+  }
+  return undefined;
+}
+
+/** Offset of the quote that closes the string which the quote at `start` opens; the text's length where none does. */
+export function endOfString(text: string, start: number): number {
+  for (let i = start + 1; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x22) return i;
+    if (code === 0x5c) i++;
+  }
+  return text.length;
+}
+
+/**
+ * Offset of the first character that can't belong to a JSON text, or lies too deep in it; the text's length where it ends too early or is fine.
  * With `several`, values may follow one another.
  */
 export function jsonErrorOffset(text: string, several = false): number {
+  return findError(text, several).offset;
+}
+
+function findError(text: string, several: boolean): { offset: number; isTooDeep?: boolean } {
   /** What may come next: a value, a value or `]`, a key, a key or `}`, a colon, a comma or the closing bracket, the end. */
   let state: 'value' | 'value]' | 'key' | 'key}' | ':' | ',' | 'end' = 'value';
   const open: string[] = [];
@@ -24,12 +84,12 @@ export function jsonErrorOffset(text: string, several = false): number {
     const isString = text[start] === '"';
     if (isString) {
       const string = readString(text, start);
-      if (string.fault !== undefined) return start;
+      if (string.fault !== undefined) return { offset: start };
       offset = string.end;
     }
     TOKEN.lastIndex = start;
     const token = isString ? '"' : TOKEN.exec(text)?.[1];
-    if (token === undefined) return start;
+    if (token === undefined) return { offset: start };
     if (!isString) offset = TOKEN.lastIndex;
     const inObject = open.at(-1) === '{';
     const isKey = isString && (state === 'key' || state === 'key}');
@@ -40,9 +100,12 @@ export function jsonErrorOffset(text: string, several = false): number {
       open.pop();
       state = afterValue();
     } else if ((state === 'value' || state === 'value]') && !/^[\]},:]$/.test(token)) {
-      if (token === '[' || token === '{') open.push(token);
+      if (token === '[' || token === '{') {
+        if (open.length === MAX_JSON_DEPTH) return { offset: start, isTooDeep: true };
+        open.push(token);
+      }
       state = token === '[' ? 'value]' : token === '{' ? 'key}' : afterValue();
-    } else return start;
+    } else return { offset: start };
   }
 }
 
@@ -72,10 +135,13 @@ export interface JsonFault {
 
 /** The first fault of a text that `JSON.parse` refuses; with `several`, of values one after another. */
 export function jsonFault(text: string, several = false): JsonFault {
-  const start = jsonErrorOffset(text, several);
+  const { offset: start, isTooDeep } = findError(text, several);
   const string = text[start] === '"' ? readString(text, start) : undefined;
-  const { offset, what } =
-    string?.fault === undefined ? tokenFault(text, start) : { offset: string.end, what: string.fault };
+  const { offset, what } = isTooDeep
+    ? { offset: start, what: `more than ${MAX_JSON_DEPTH} lists and objects lie in one another` }
+    : string?.fault === undefined
+      ? tokenFault(text, start)
+      : { offset: string.end, what: string.fault };
   let line = 1;
   let lineStart = 0;
   for (let i = 0; i < offset; i++) {

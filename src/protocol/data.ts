@@ -1,0 +1,72 @@
+/** Datasets: what a run would train on, before it is started. */
+import type { RunConfig } from '../core/config';
+import type { DataReport, ExampleView } from '../core/events';
+import type { JobKind } from './jobs';
+import type { ModelRef } from './models';
+
+export interface DatasetRef {
+  /** Names this content: two refs with one id hold the same bytes. */
+  id: string;
+  /** A file name, or the name of a built-in set. */
+  name: string;
+  content: 'builtin' | Blob;
+}
+
+/** The dataset that a run of the library keeps. */
+export interface RunDatasetRef {
+  runId: string;
+}
+
+/** A model, a dataset and the settings: everything that a run is made of. */
+export interface RunRequest {
+  model: ModelRef;
+  dataset: DatasetRef;
+  config: RunConfig;
+}
+
+/** As `RunRequest`, where the data may be those of a run that goes on. */
+export interface ReadRequest {
+  model: ModelRef;
+  dataset: DatasetRef | RunDatasetRef;
+  config: RunConfig;
+}
+
+/** Rows of token ids in a few large arrays, which cross between workers without being copied. */
+export interface PackedRows {
+  /** 1-based row of the file, of each example. */
+  rows: Int32Array<ArrayBuffer>;
+  /** Where each example ends in `ids` and `labels`. */
+  ends: Int32Array<ArrayBuffer>;
+  ids: Int32Array<ArrayBuffer>;
+  /** As long as `ids`; -100 where not trained. */
+  labels: Int32Array<ArrayBuffer>;
+}
+
+/** A dataset as a model reads it: what `recipes/steps/data.ts` calls `ReadData`, packed. */
+export interface PackedData {
+  packed: PackedRows;
+  /** Everything else of it, which is small. */
+  facts: unknown;
+}
+
+export interface DataService {
+  /** The dataset of the user's own that the page shows; kept so that a reload finds it again. */
+  remember(ref: DatasetRef | null): Promise<void>;
+  recall(): Promise<DatasetRef | null>;
+}
+
+/** The report on the first rows of a file, with how many rows the whole has, by its size. */
+export interface FirstRowsEvent {
+  readonly kind: 'first';
+  readonly report: DataReport;
+  readonly estimatedRows: number;
+}
+
+export type DataJobs = {
+  /** Reads the dataset as the run would: first its first rows, then the rest. */
+  'data.inspect': JobKind<RunRequest, DataReport, FirstRowsEvent>;
+  /** Examples `from` … `from + count - 1` of the rows that are kept, counted from 0. */
+  'data.examples': JobKind<RunRequest & { from: number; count: number }, ExampleView[]>;
+  /** For the GPU worker: everything that a run trains on. */
+  'data.read': JobKind<ReadRequest, PackedData>;
+};

@@ -1,0 +1,19 @@
+/** The GPU that this browser offers. */
+
+export interface DeviceReport {
+  vendor: string;
+  architecture: string;
+  description: string;
+  /** True where the "GPU" is a program on the CPU: everything works, slower. */
+  software: boolean;
+  /** Largest single buffer and largest buffer that a shader may see, in bytes. */
+  maxBufferBytes: number;
+  maxBindingBytes: number;
+}
+
+export interface DeviceService {
+  /** @throws `no-webgpu` with what to do about it. */
+  report(): Promise<DeviceReport>;
+  /** Resolves with the reason when the GPU device goes away; the next job asks for a new one. */
+  lost(): Promise<string>;
+}

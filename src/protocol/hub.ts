@@ -1,0 +1,68 @@
+/** The Hub, or a mirror of it: which one is asked, and what is found there. */
+import type { RunConfig } from '../core/config';
+import type { PlainError } from '../core/errors';
+import type { JobKind } from './jobs';
+
+/** A model on the Hub, whose `name` is `org/name`. */
+export interface HubRef {
+  kind: 'hub';
+  name: string;
+  /** Branch, tag or commit that was asked for. */
+  revision: string;
+  /** What it stood for when it was first opened; null asks for what it stands for now. */
+  commit: string | null;
+}
+
+/** Which Hub to ask, and as whom. */
+export interface HubSettings {
+  /** Base URL; null is the page's own choice. */
+  endpoint: string | null;
+  /** Sent to that Hub and to no other host. */
+  token: string | null;
+}
+
+/** A model before any of its files is read. */
+export interface FoundModel {
+  name: string;
+  parameters: number | null;
+  /** Of its weight files. */
+  downloadBytes: number | null;
+  downloads: number | null;
+  licence: string | null;
+  /** Its owner asks for consent first, or keeps it private: reading it takes a token. */
+  restricted: 'gated' | 'private' | null;
+  /** `model_type`, where the Hub says it. */
+  family: string | null;
+  /** Whether Graft trains that family; true where the Hub doesn't say. */
+  supported: boolean;
+  /** What it is good for, of a curated model. */
+  note: string | null;
+}
+
+export interface HubFindings {
+  /** The query was a model's whole name, perhaps as the Hub's address of it: open this one. */
+  named: HubRef | null;
+  models: FoundModel[];
+}
+
+/** GPU memory that training a model takes at most, planned from its config.json alone. */
+export type ModelSurvey = { name: string; totalBytes: number } | { name: string; error: PlainError };
+
+export interface HubService {
+  /**
+   * From now on, asks this Hub. Resolves with its base URL.
+   * @throws `bad-config` for what is no address of a Hub, or one that the page's policy doesn't allow
+   */
+  use(settings: HubSettings): Promise<string>;
+}
+
+export type HubJobs = {
+  /** Models whose name has `query` in it; an empty one gives the curated list without asking anyone. */
+  'hub.find': JobKind<{ query: string }, HubFindings>;
+  /** Reads each model's config.json and plans a run of `config` on it; the answers come in any order. */
+  'hub.survey': JobKind<
+    { names: string[]; config: RunConfig },
+    null,
+    { readonly kind: 'survey'; readonly survey: ModelSurvey }
+  >;
+};

@@ -1,0 +1,132 @@
+/**
+ * Jobs of the text worker. They read what others wrote, and some of that never comes to an end: the worker is then
+ * ended and started anew, the job that held it up fails with a sentence, and all others run again as if nothing had
+ * happened. The same request is refused from then on, after a reload too, until somebody asks to try again.
+ */
+import { proxy, wrap } from 'comlink';
+import { GraftError } from '../../core/errors';
+import {
+  isCommonEvent,
+  type EventOf,
+  type JobId,
+  type JobRunner,
+  type RequestOf,
+  type ResultOf,
+} from '../../protocol/jobs';
+import type { TextEntry, TextJobs, TextWorker } from '../../protocol/workers';
+import { HungRequests } from './hung-requests';
+import { describeHang, identifyRequest } from './text-requests';
+import { Watch } from './watch';
+import { WorkerClient } from './worker-client';
+
+/** Milliseconds that a job is given to end by itself once it is cancelled. */
+const PATIENCE = 400;
+
+/** One job that was asked for, for as long as nobody has its result. */
+interface Pending {
+  /** Where it stood when it was last heard of: rows that are read. */
+  rows: number;
+  cancelled: boolean;
+  /** It held the worker up. */
+  hung: boolean;
+}
+
+/** Why a worker was ended; the jobs that ran on it run again. */
+class Ended extends Error {}
+
+export class TextJobRunner implements JobRunner<TextJobs> {
+  readonly client: WorkerClient<TextWorker>;
+  readonly hung = new HungRequests();
+  private readonly pending = new Map<JobId, Pending>();
+  /** After a hang with several jobs under way they run one after another, so that it is known which one hangs. */
+  private turn: Promise<void> = Promise.resolve();
+  private isolating = 0;
+  private watch: Watch | undefined;
+
+  constructor(startWorker: () => Worker) {
+    const start = () => {
+      const worker = startWorker();
+      this.watch?.end();
+      this.watch = new Watch(
+        worker,
+        () => this.pending.size > 0,
+        () => this.endHung(),
+      );
+      return worker;
+    };
+    this.client = new WorkerClient('The reader', start, (worker) =>
+      // Services answer with promises only, so that what comlink gives is what they are.
+      wrap<TextEntry>(worker).open(document.baseURI),
+    );
+  }
+
+  /** Takes requests again that were refused because they hung. */
+  forgetHung(): void {
+    this.hung.clear();
+  }
+
+  async run<K extends keyof TextJobs>(
+    id: JobId,
+    kind: K,
+    request: RequestOf<TextJobs, K>,
+    onEvent: (event: EventOf<TextJobs, K>) => void | Promise<void>,
+  ): Promise<ResultOf<TextJobs, K>> {
+    const key = identifyRequest(kind, request);
+    const before = this.hung.reasonFor(key);
+    if (before !== undefined) throw new GraftError('bad-data', before);
+    const job: Pending = { rows: 0, cancelled: false, hung: false };
+    const hear = (event: EventOf<TextJobs, K>) => {
+      if (isCommonEvent(event) && event.kind === 'progress' && event.unit === 'rows') job.rows = event.done;
+      return job.cancelled ? undefined : onEvent(event);
+    };
+    for (let attempt = 1; ; attempt++) {
+      const release = attempt > 1 || this.isolating > 0 ? await this.waitForTurn() : undefined;
+      try {
+        if (job.cancelled) throw new GraftError('cancelled', 'Stopped because you asked for it.');
+        this.pending.set(id, job);
+        return await this.client.call((worker) => worker.jobs.run(id, kind, request, proxy(hear)));
+      } catch (error) {
+        if (job.hung) {
+          const reason = describeHang(kind, request, job.rows);
+          this.hung.add(key, reason);
+          throw new GraftError('bad-data', reason);
+        }
+        if (!(error instanceof Ended) || job.cancelled) {
+          throw job.cancelled ? new GraftError('cancelled', 'Stopped because you asked for it.') : error;
+        }
+      } finally {
+        this.pending.delete(id);
+        release?.();
+      }
+    }
+  }
+
+  async cancel(id: JobId): Promise<void> {
+    const job = this.pending.get(id);
+    if (!job) return;
+    job.cancelled = true;
+    this.client.call((worker) => worker.jobs.cancel(id)).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, PATIENCE));
+    if (this.pending.get(id) === job) this.client.stop(new Ended());
+  }
+
+  private async waitForTurn(): Promise<() => void> {
+    const before = this.turn;
+    let release = () => {};
+    const done = new Promise<void>((resolve) => (release = resolve));
+    this.turn = before.then(() => done);
+    this.isolating++;
+    await before;
+    return () => {
+      this.isolating--;
+      release();
+    };
+  }
+
+  private endHung(): void {
+    const jobs = [...this.pending.values()];
+    const [only] = jobs;
+    if (only && jobs.length === 1) only.hung = true;
+    this.client.stop(new Ended());
+  }
+}

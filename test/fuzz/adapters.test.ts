@@ -1,0 +1,85 @@
+/** Broken adapters: PEFT's config, and the names of tensors. */
+import { adapterParameters, type LoraSpec } from '../../src/core/spec';
+import { readSpec } from '../../src/formats/model';
+import { adapterFiles, checkAdapter, readAdapter } from '../../src/formats/peft';
+import { memorySource } from '../../src/formats/sources';
+import { tinyModel } from '../unit/recipes/support';
+import { fuzz } from './harness';
+import { mutateBytes, mutateJson } from './mutate';
+
+const LORA: LoraSpec = {
+  r: 2,
+  alpha: 4,
+  dropout: 0.1,
+  targetModules: ['q_proj', 'v_proj'],
+  useRslora: false,
+  useDora: false,
+};
+const VALUES = [
+  ...[
+    '"all-linear"',
+    '".*q_proj"',
+    '"(a+)+$"',
+    '"(.*)*x"',
+    '"("',
+    '["q_proj"]',
+    '["layers.0.self_attn.q_proj"]',
+    '{"q_proj": 4}',
+    '{"(a+)+$": 4}',
+  ],
+  ...[
+    '{".*": 1e999}',
+    '{"q_proj": 0}',
+    '{"": 1}',
+    '[0, 1]',
+    '[-1]',
+    '"LORA"',
+    '"pissa"',
+    '"layers"',
+    '["layers", "h"]',
+    '"model.layers.0.self_attn.q_proj"',
+  ],
+];
+
+fuzz('adapters', async () => {
+  const spec = await readSpec(await tinyModel());
+  const tensors = adapterParameters(spec, LORA).map(({ name, shape }) => {
+    const count = shape.reduce((product, n) => product * n, 1);
+    return { name, dtype: 'f32' as const, shape, bytes: new Uint8Array(4 * count) };
+  });
+  const [config, weights] = adapterFiles({ lora: LORA, baseModel: 'org/base', tensors });
+  const json = JSON.stringify({
+    ...(JSON.parse(new TextDecoder().decode(config!.bytes)) as object),
+    ...{ exclude_modules: ['x'], rank_pattern: { 'layers.0.self_attn.q_proj': 2 }, alpha_pattern: { v_proj: 4 } },
+  });
+  const headerEnd = 8 + Number(new DataView(weights!.bytes.buffer).getBigUint64(0, true));
+  const header = new TextDecoder().decode(weights!.bytes.subarray(8, headerEnd));
+  const renamed = (bytes: Uint8Array) => {
+    const file = new Uint8Array(8 + bytes.length + weights!.bytes.length - headerEnd);
+    new DataView(file.buffer).setBigUint64(0, BigInt(bytes.length), true);
+    file.set(bytes, 8);
+    return file;
+  };
+  return {
+    make: (random) => {
+      const both = random.below(4);
+      const names = both === 0 ? mutateJson(header, random, ['"F16"', '[2, 32]']) : undefined;
+      return {
+        'adapter_config.json': both > 0 ? mutateJson(json, random, VALUES) : new TextEncoder().encode(json),
+        'adapter_model.safetensors': names
+          ? renamed(names)
+          : both === 1
+            ? mutateBytes(weights!.bytes, random)
+            : weights!.bytes,
+      };
+    },
+    read: async (files) => {
+      const adapter = await readAdapter(memorySource('fuzz', files));
+      for (const value of [adapter.lora.alpha, adapter.lora.dropout, adapter.lora.r])
+        if (!Number.isFinite(value)) throw new Error(`took ${value}`);
+      checkAdapter('fuzz', adapter, spec);
+    },
+    bytes: (files) => files['adapter_config.json'],
+    readable: 0.05,
+  };
+});

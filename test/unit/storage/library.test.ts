@@ -1,0 +1,163 @@
+/** Runs and models that the browser keeps: what reads and deletes them at once, and what comes back damaged. */
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { freshDatabase } from '../../support/browser-storage';
+import { expectError } from '../recipes/support';
+import { BrowserFolder, KeptModels, RunLibrary, SettingsStore, type Database } from '../../../src/storage/indexeddb';
+import { countingSource, runRecord } from './support';
+
+let database: Database;
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+const nothing = () => undefined;
+const counts = async () =>
+  Promise.all((['runs', 'logRows', 'models', 'files', 'shards'] as const).map((table) => database.count(table)));
+
+/** Lets every transaction that deletes from a table fail there, as a tab that dies in the middle does. */
+function failDeletionsFrom(table: string) {
+  const original = IDBObjectStore.prototype.delete;
+  return vi.spyOn(IDBObjectStore.prototype, 'delete').mockImplementation(function (this: IDBObjectStore, key) {
+    if (this.name === table) queueMicrotask(() => this.transaction.abort());
+    return original.call(this, key);
+  });
+}
+
+describe('deleting', () => {
+  it.each(['models', 'files', 'shards'])('a model that is cut off at its %s leaves it whole', async (table) => {
+    const models = new KeptModels(database);
+    const { id } = await models.keep(countingSource(300), ['w'], 'print', nothing);
+    const dying = failDeletionsFrom(table);
+    await expectError(() => models.delete(id), 'storage', /could not delete the model/);
+    dying.mockRestore();
+    expect((await models.list()).map((model) => model.id)).toEqual([id]);
+    expect((await (await models.source(id)).read('w')).byteLength).toBe(300);
+    await models.delete(id);
+    expect(await counts()).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it.each(['runs', 'logRows', 'files', 'shards'])('a run that is cut off at its %s leaves it whole', async (table) => {
+    const library = new RunLibrary(database);
+    await library.put(runRecord('r'));
+    await library.addToLog('r', 0, [{ epoch: 1, step: 1 }]);
+    await library.folder('r', 'r').write('f', new Uint8Array(10));
+    const dying = failDeletionsFrom(table);
+    await expectError(() => library.delete('r'), 'storage', /could not delete the run/);
+    dying.mockRestore();
+    expect(await counts()).toEqual([1, 1, 0, 1, 1]);
+    await library.delete('r');
+    expect(await counts()).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it('what somebody reads is refused with a sentence, and so is reading what is deleted', async () => {
+    const models = new KeptModels(database);
+    const { id } = await models.keep(countingSource(300), ['w'], 'print', nothing);
+    const library = new RunLibrary(database);
+    await library.put(runRecord('r'));
+    const leases = [await models.lease(id), await models.lease(id), await library.lease('r')];
+    await expectError(() => models.delete(id), 'storage', /being read right now, here or in another tab/);
+    await expectError(() => library.delete('r'), 'storage', /answering or being read right now/);
+    for (const letGo of leases) letGo();
+    await vi.waitFor(async () => {
+      await models.delete(id);
+      await library.delete('r');
+    });
+    expect(await counts()).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it('a run that trains is refused, and its database stays open', async () => {
+    const library = new RunLibrary(database);
+    await library.put(runRecord('r'));
+    await library.withWriter('r', 'busy', () =>
+      expectError(() => library.delete('r'), 'storage', /training in a tab right now/),
+    );
+  });
+});
+
+describe('a file in shards', () => {
+  it('is read once a shard, however small the slices', async () => {
+    const folder = new BrowserFolder(database, 'models/m', 'm', 100);
+    await folder.copy(countingSource(1000), 'w', nothing);
+    const source = folder.asSource();
+    const gets = vi.spyOn(IDBObjectStore.prototype, 'get');
+    for (let start = 0; start < 1000; start += 7) {
+      const slice = await source.read('w', start, Math.min(1000, start + 7));
+      expect([...slice]).toEqual(Array.from({ length: slice.length }, (_, i) => (start + i) % 251));
+    }
+    const shards = gets.mock.contexts.filter((table) => (table as IDBObjectStore).name === 'shards');
+    gets.mockRestore();
+    expect(shards).toHaveLength(10);
+  });
+});
+
+describe('what is remembered of the page', () => {
+  it('comes back, or is forgotten with a sentence where it is damaged', async () => {
+    const settings = new SettingsStore(database);
+    expect(await settings.dataset()).toBeUndefined();
+    const rows = { id: '1', name: 'rows.jsonl', content: new Blob(['{}']) };
+    await settings.setDataset(rows);
+    expect(await settings.dataset()).toMatchObject({ id: '1', name: 'rows.jsonl' });
+    for (const damaged of [{}, 7, { id: 1 }, { ...rows, content: {} }, { ...rows, content: 'other' }, [rows]]) {
+      await settings.set('dataset', damaged);
+      await expectError(
+        () => settings.dataset(),
+        'storage',
+        /dataset that was open here before is damaged.*open it again/,
+      );
+      expect(await settings.dataset()).toBeUndefined();
+    }
+  });
+
+  it('of kernels counts as nothing where it is damaged, and is replaced', async () => {
+    const choices = new SettingsStore(database).kernelChoices();
+    await choices.write('card', { 'f32 8': 'tile' });
+    expect(await choices.read('card')).toEqual({ 'f32 8': 'tile' });
+    const row = (await database.get('workspace', 'kernels card')) as { value: object };
+    await database.put(
+      'workspace',
+      { ...row, value: { adapter: 'card', choices: { 'f32 8': 'row' } } },
+      'kernels card',
+    );
+    expect(await choices.read('card')).toBeUndefined();
+    await database.put('workspace', row, 'kernels other');
+    expect(await choices.read('other')).toBeUndefined();
+    await choices.write('card', { 'f32 8': 'row' });
+    expect(await choices.read('card')).toEqual({ 'f32 8': 'row' });
+  });
+});
+
+describe('a damaged row', () => {
+  it('of the library still names a run that can be read and deleted', async () => {
+    const library = new RunLibrary(database);
+    await library.put({ ...runRecord('r'), name: 'mine', summary: 7, step: 'x' } as never);
+    await database.put('logRows', 'x' as never, ['r', 0]);
+    await database.put('logRows', { epoch: 1, step: 1 }, ['r', 1]);
+    expect(await library.list()).toMatchObject([
+      { id: 'r', name: 'mine', state: 'failed', error: { code: 'storage' } },
+    ]);
+    expect(await library.log('r')).toEqual([{ epoch: 1, step: 1 }]);
+    expect(await library.update('r', { name: 'other' })).toMatchObject({ name: 'other', step: 0 });
+    await library.delete('r');
+    expect(await counts()).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it('of a model still names a copy that can be deleted', async () => {
+    const models = new KeptModels(database);
+    await database.put('models', { id: 'm', name: 5 } as never);
+    expect(await models.list()).toMatchObject([{ id: 'm', name: 'A damaged copy of a model', bytes: 0 }]);
+    await models.delete('m');
+    expect(await models.list()).toEqual([]);
+  });
+
+  it('of a file is said, and the file can be written again', async () => {
+    const folder = new BrowserFolder(database, 'runs/r', 'r', 100);
+    await folder.write('f', new Uint8Array(250));
+    const entry = await database.get('files', ['runs/r', 'f']);
+    await database.put('files', { ...entry!, shards: [null] } as never);
+    await expectError(() => folder.read('f'), 'storage', /^f of r is damaged .*its entry is not what was written/);
+    expect([await folder.list(), await folder.entries()]).toEqual([['f'], []]);
+    await folder.write('f', new Uint8Array(5));
+    expect((await folder.read('f'))!.byteLength).toBe(5);
+    expect(await database.count('shards')).toBe(1);
+  });
+});

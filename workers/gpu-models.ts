@@ -1,0 +1,69 @@
+/** Models on the GPU: what jobs open of them, and what of it has to make room or stays while it is used. */
+import type { Engine, ModelCache, WeightStorage } from '../src/recipes';
+import type { HubModel } from '../src/formats/model';
+import type { FileSource } from '../src/core/store';
+import type { ModelRef, StorageSettings } from '../src/protocol/models';
+import { Answering, type Speakers } from './answering';
+import type { EngineHolder } from './engine-holder';
+import type { HubModels } from './hub-models';
+import { InUse } from './in-use';
+import type { OpenModels } from './open-models';
+import { modelKey, type Sources } from './sources';
+
+export class GpuModels {
+  readonly answering = new Answering();
+  readonly inUse = new InUse();
+
+  constructor(
+    private readonly models: OpenModels,
+    private readonly sources: Sources,
+    private readonly hub: HubModels,
+    private readonly engine: EngineHolder,
+  ) {}
+
+  /** Runs an action during which neither the model nor the run can be deleted. */
+  use<T>(what: { model: ModelRef; runId: string | null }, action: () => Promise<T>): Promise<T> {
+    const { model, runId } = what;
+    return this.inUse.while([modelName(model), ...(runId === null ? [] : [runName(runId)])], action);
+  }
+
+  /** What a conversation with the model, or with a run, is made of. */
+  async speakers(ref: ModelRef, runId: string | null): Promise<Speakers> {
+    const { model, run } = await this.models.openForRun(ref, runId);
+    return { engine: await this.engine.open(), model, cache: this.hub.cache(ref), run };
+  }
+
+  /** A model to train or to load. A conversation's memory is freed first: both need not fit together. */
+  async openAlone(
+    ref: ModelRef,
+    onNotKept?: (message: string) => void,
+  ): Promise<{
+    openEngine: () => Promise<Engine>;
+    model: HubModel;
+    modelFiles: FileSource;
+    cache: ModelCache | undefined;
+  }> {
+    this.answering.release();
+    return {
+      openEngine: () => this.engine.open(),
+      model: await this.models.open(ref),
+      modelFiles: await this.sources.model(ref),
+      cache: this.hub.cache(ref, onNotKept),
+    };
+  }
+
+  /** How a run with these settings keeps base weights; one that trains all of them holds them in 32 bits. */
+  storageOf(settings: StorageSettings): WeightStorage {
+    const { use_peft, load_in_4bit, use_bnb_nested_quant, embedding_dtype } = settings;
+    return { dtype: use_peft ? settings.dtype : 'float32', load_in_4bit, use_bnb_nested_quant, embedding_dtype };
+  }
+}
+
+export function runName(runId: string): string {
+  return `run ${runId}`;
+}
+
+/** A model as what is kept of it is named. */
+export function modelName(ref: ModelRef): string {
+  return `model ${modelKey(ref)}`;
+}

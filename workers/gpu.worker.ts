@@ -1,0 +1,64 @@
+/** The worker that runs the engine. */
+import { expose, proxy } from 'comlink';
+import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
+import type { GpuEntry, GpuJobs, GpuWorker, TextJobs } from '../src/protocol/workers';
+import type { JobRunner } from '../src/protocol/jobs';
+import { EngineHolder } from './engine-holder';
+import { GpuModels } from './gpu-models';
+import { HubDesk } from './hub';
+import { HubModels } from './hub-models';
+import { JobHost } from './job-host';
+import { OpenModels } from './open-models';
+import { chatJobs } from './services/chat';
+import { deviceService } from './services/device';
+import { evaluationJobs } from './services/evaluation';
+import { exportJobs, exportsService } from './services/exports';
+import { hubService } from './services/hub';
+import { modelJobs, modelsService } from './services/models';
+import { runJobs, runsService } from './services/runs';
+import { Sources } from './sources';
+import { TextLink } from './text-link';
+import { Training } from './training';
+
+const KERNELS_KEY = 'kernels ';
+/** Jobs that need no GPU. */
+const BESIDE: ReadonlySet<keyof GpuJobs> = new Set(['models.keep']);
+
+async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): Promise<GpuWorker> {
+  const database = await openDatabase();
+  const kept = new KeptModels(database);
+  const desk = new HubDesk(baseUrl);
+  const hub = new HubModels(desk, database);
+  await Promise.all([kept.sweep(), hub.sweep()]);
+  const library = new RunLibrary(database);
+  const sources = new Sources(baseUrl, kept, hub);
+  const workspace = new Workspace(database);
+  const engine = new EngineHolder({
+    read: (adapter) => workspace.get(KERNELS_KEY + adapter),
+    write: (adapter, choices) => workspace.set(KERNELS_KEY + adapter, choices),
+  });
+  const models = new GpuModels(new OpenModels(sources, hub, library), sources, hub, engine);
+  const training = new Training(library);
+  const text = new TextLink(textJobs);
+  const jobs = new JobHost<GpuJobs>(
+    {
+      ...runJobs(library, training, models, sources, text),
+      ...chatJobs(models, text),
+      ...evaluationJobs(models, text),
+      ...exportJobs(models, sources),
+      ...modelJobs(models, sources),
+    },
+    (kind) => !BESIDE.has(kind),
+  );
+  return {
+    device: deviceService(engine),
+    hub: hubService(desk),
+    models: modelsService(models, kept, hub),
+    runs: runsService(library, training, models),
+    exports: exportsService(library, sources),
+    jobs,
+  };
+}
+
+const entry: GpuEntry = { open: async (baseUrl, text) => proxy(await createGpuWorker(baseUrl, text)) };
+expose(entry);

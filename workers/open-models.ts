@@ -1,0 +1,40 @@
+/** The model that was opened last, for all who ask for it. */
+import type { FileSource } from '../src/core/store';
+import { openModel, type HubModel } from '../src/formats/model';
+import type { RunLibrary } from '../src/storage/indexeddb';
+import type { ModelRef } from '../src/protocol/models';
+import { withTemplateOfRun } from '../src/recipes';
+import type { HubModels } from './hub-models';
+import { Latest } from './latest';
+import { modelKey, type Sources } from './sources';
+
+export class OpenModels {
+  private readonly latest = new Latest<HubModel>();
+
+  constructor(
+    private readonly sources: Sources,
+    private readonly hub: HubModels,
+    private readonly library: RunLibrary,
+  ) {
+    hub.onDamaged = () => this.latest.forget();
+  }
+
+  /** A model on the Hub at one commit; any other as it is. */
+  async resolve(ref: ModelRef, signal?: AbortSignal): Promise<ModelRef> {
+    return ref.kind === 'hub' ? this.hub.resolve(ref, signal) : ref;
+  }
+
+  open(ref: ModelRef, onNotKept?: (message: string) => void): Promise<HubModel> {
+    return this.latest.get(modelKey(ref), async () =>
+      ref.kind === 'hub' ? this.hub.open(ref, onNotKept) : openModel(await this.sources.model(ref)),
+    );
+  }
+
+  /** The model as a run asked it, or as it is where there is no run, and the run's folder. */
+  async openForRun(ref: ModelRef, runId: string | null): Promise<{ model: HubModel; run: FileSource | undefined }> {
+    const model = await this.open(ref);
+    if (runId === null) return { model, run: undefined };
+    const run = this.library.folder(runId, (await this.library.get(runId)).name).asSource();
+    return { model: await withTemplateOfRun(model, run), run };
+  }
+}

@@ -1,0 +1,24 @@
+/** Answers to a conversation, streamed. */
+import type { ChatJobs } from '../../src/protocol/chat';
+import type { GpuModels } from '../gpu-models';
+import type { JobHandlers } from '../job-host';
+import { modelKey } from '../sources';
+import type { TextLink } from '../text-link';
+
+export function chatJobs(models: GpuModels, text: TextLink): JobHandlers<ChatJobs> {
+  return {
+    'chat.answer': async (request, { signal, report }) => {
+      const { model, runId, messages } = request;
+      // The template of the model is somebody else's program: the text worker runs it.
+      const ids = await text.run('prompts.chat', { model, runId, messages }, signal);
+      return models.use({ model, runId }, async () => {
+        const storage = models.storageOf(request.storage);
+        const speakers = { ...(await models.speakers(model, runId)), storage };
+        const key = JSON.stringify([modelKey(model), runId ?? storage]);
+        const prompt = { kind: 'tokens', ids, opensTurn: true } as const;
+        const onText = (piece: string) => report({ kind: 'text', piece });
+        return models.answering.answer(key, speakers, prompt, request, onText, signal);
+      });
+    },
+  };
+}

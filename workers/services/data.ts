@@ -1,0 +1,148 @@
+/** Datasets as a model reads them: the first rows at once, then all of them, kept while other settings change. */
+import { transfer } from 'comlink';
+import type { RunConfig } from '../../src/core/config';
+import { GraftError } from '../../src/core/errors';
+import type { HubModel } from '../../src/formats/model';
+import {
+  arrangeData,
+  exampleViews,
+  inspectPrepared,
+  packData,
+  readData,
+  readFirstRows,
+  readingKey,
+  withRunTemplate,
+  type DatasetFile,
+  type PreparedData,
+  type ReadData,
+} from '../../src/recipes';
+import type { DataJobs, DataService, DatasetRef, ReadRequest, RunRequest } from '../../src/protocol/data';
+import type { JobEvent } from '../../src/protocol/jobs';
+import type { JobContext, JobHandlers } from '../job-host';
+import { Latest } from '../latest';
+import type { OpenModels } from '../open-models';
+import type { Pulse } from '../pulse';
+import type { Readings } from '../readings';
+import { readRunDataset } from '../run-files';
+import { datasetId, modelKey, type Sources } from '../sources';
+import type { RunLibrary } from '../../src/storage/indexeddb';
+
+const DATASET_KEY = 'dataset';
+
+/** What was open, for after a reload. */
+interface Remembered {
+  get(name: string): Promise<unknown>;
+  set(name: string, value: unknown): Promise<void>;
+}
+
+export function dataService(remembered: Remembered): DataService {
+  return {
+    remember: (ref) => remembered.set(DATASET_KEY, ref),
+    recall: async () => ((await remembered.get(DATASET_KEY)) as DatasetRef | null | undefined) ?? null,
+  };
+}
+
+/** Reads datasets for the jobs of the text worker, each once for all who ask with the same settings. */
+export class DatasetReader {
+  private readonly files = new Latest<DatasetFile>();
+
+  constructor(
+    private readonly models: OpenModels,
+    private readonly sources: Sources,
+    private readonly library: RunLibrary,
+    private readonly readings: Readings,
+    private readonly pulse: Pulse,
+  ) {}
+
+  /** The model as the run asks it, and the data as it reads them. */
+  async read(request: ReadRequest, job: JobContext<JobEvent>): Promise<{ model: HubModel; data: ReadData }> {
+    const { dataset, config } = request;
+    const model = withRunTemplate(config, await this.models.open(request.model));
+    const key = JSON.stringify([modelKey(request.model), datasetId(dataset), readingKey(config, model)]);
+    const report = (done: number, total: number) => job.report({ kind: 'progress', done, total, unit: 'rows' });
+    const make = async (tell: typeof report, signal: AbortSignal) => {
+      const file = await this.file(dataset);
+      const parsing = this.pulse.expect(file.bytes.length / PARSED_BYTES_PER_MS);
+      try {
+        return await readData(config, model, file, (rows, total) => (parsing.end(), tell(rows, total)), signal);
+      } finally {
+        parsing.end();
+      }
+    };
+    return { model, data: await this.readings.get(key, make, report, job.signal) };
+  }
+
+  /** The same, split and batched as the run says. */
+  async prepare(
+    request: ReadRequest,
+    job: JobContext<JobEvent>,
+  ): Promise<{ model: HubModel; data: PreparedData; config: RunConfig }> {
+    const { model, data } = await this.read(request, job);
+    return { model, data: arrangeData(request.config, model, data), config: request.config };
+  }
+
+  /** Whether the whole is read already, and nothing has to be said of its first rows. */
+  async isRead(request: RunRequest): Promise<boolean> {
+    const model = withRunTemplate(request.config, await this.models.open(request.model));
+    const { dataset, config } = request;
+    return this.readings.has(JSON.stringify([modelKey(request.model), datasetId(dataset), readingKey(config, model)]));
+  }
+
+  /** The first rows of a large file. Undefined where the whole is as quick, or where they can't be told by themselves. */
+  async readFirst(request: RunRequest) {
+    const model = withRunTemplate(request.config, await this.models.open(request.model));
+    const head = await this.sources.datasetHead(request.dataset, HEAD_BYTES);
+    const first = head && (await readFirstRows(request.config, model, head).catch(ignoreRefusal));
+    return first && { model, first };
+  }
+
+  async file(dataset: ReadRequest['dataset']): Promise<DatasetFile> {
+    if ('runId' in dataset) return readRunDataset(this.library, await this.library.get(dataset.runId));
+    return this.files.get(dataset.id, () => this.sources.dataset(dataset));
+  }
+}
+
+/** Of the first rows, those that are shown as the model reads them before the rest is read. */
+const FIRST_EXAMPLES = 100;
+
+/** Bytes of a file from which its first rows are told. */
+const HEAD_BYTES = 2 ** 20;
+
+/** JSON in one piece is parsed in one go: slower than this a computer need not be, with a GPU beside it. */
+const PARSED_BYTES_PER_MS = 20_000;
+
+export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
+  return {
+    'data.inspect': async (request, job) => {
+      if (!(await reader.isRead(request))) {
+        const found = await reader.readFirst(request);
+        if (found) {
+          const { first, model } = found;
+          const report = inspectPrepared(first.data, model, FIRST_EXAMPLES);
+          job.report({ kind: 'first', report, estimatedRows: first.estimatedRows });
+        }
+      }
+      const { model, data } = await reader.prepare(request, job);
+      return inspectPrepared(data, model, 1);
+    },
+    'data.examples': async (request, job) => {
+      const { model, data } = await reader.prepare(request, job);
+      return exampleViews(data, model, request.from, request.count);
+    },
+    'data.read': async (request, job) => {
+      const packed = packData((await reader.read(request, job)).data);
+      return transferPacked(packed);
+    },
+  };
+}
+
+/** Hands the large arrays over instead of copying them. */
+function transferPacked<T extends ReturnType<typeof packData>>(data: T): T {
+  const { rows, ends, ids, labels } = data.packed;
+  return transfer(data, [rows.buffer, ends.buffer, ids.buffer, labels.buffer]);
+}
+
+function ignoreRefusal(error: unknown): undefined {
+  if (error instanceof GraftError) return undefined; // the whole file will say it, or has better rows
+  throw error;
+}

@@ -1,0 +1,27 @@
+/** How well the base model and the tuned one answer the questions of a run's data. */
+import type { EvaluationJobs } from '../../src/protocol/evaluation';
+import type { GpuModels } from '../gpu-models';
+import type { JobHandlers } from '../job-host';
+import type { TextLink } from '../text-link';
+
+export function evaluationJobs(models: GpuModels, text: TextLink): JobHandlers<EvaluationJobs> {
+  return {
+    'evaluation.compare': async ({ model, runId, limit, maxNewTokens }, { signal, report }) => {
+      const asked = await text.run('prompts.questions', { model, runId, limit }, signal);
+      const questions = asked.map(({ ids, ...question }) => ({
+        ...question,
+        prompt: { kind: 'tokens', ids, opensTurn: true } as const,
+      }));
+      return models.use({ model, runId }, async () => {
+        const speakers = await models.speakers(model, runId);
+        return models.answering.compare(
+          speakers,
+          questions,
+          maxNewTokens,
+          (row) => report({ kind: 'row', row }),
+          signal,
+        );
+      });
+    },
+  };
+}

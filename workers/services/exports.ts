@@ -1,0 +1,45 @@
+/** Files to download. */
+import { exportCheckpoint, mergeModel } from '../../src/recipes';
+import type { ExportedFile, ExportJobs, ExportsService } from '../../src/protocol/exports';
+import type { RunLibrary } from '../../src/storage/indexeddb';
+import { CollectedFiles } from '../collected';
+import type { GpuModels } from '../gpu-models';
+import type { JobHandlers } from '../job-host';
+import { INTERNAL_FILES } from '../run-files';
+import type { Sources } from '../sources';
+
+export function exportsService(library: RunLibrary, sources: Sources): ExportsService {
+  return {
+    async run(runId, names) {
+      const folder = library.folder(runId, (await library.get(runId)).name);
+      const exported: ExportedFile[] = [];
+      for (const { name } of await folder.entries()) {
+        if (INTERNAL_FILES.has(name) || names?.includes(name) === false) continue;
+        const bytes = await folder.read(name);
+        if (bytes) exported.push({ name, blob: new Blob([bytes]) });
+      }
+      return exported;
+    },
+
+    async checkpoint(runId) {
+      const { name, model } = await library.get(runId);
+      const openModel = () => sources.model(sources.refOf(model));
+      const { files } = await exportCheckpoint(library.folder(runId, name), openModel);
+      return files.map((file) => ({ name: file.name, blob: new Blob([file.bytes]) }));
+    },
+  };
+}
+
+export function exportJobs(models: GpuModels, sources: Sources): JobHandlers<ExportJobs> {
+  return {
+    'exports.merge': ({ runId, model: ref }, { signal, report }) =>
+      models.use({ model: ref, runId }, async () => {
+        const { engine, model, run: adapter } = await models.speakers(ref, runId);
+        const store = new CollectedFiles();
+        const modelFiles = await sources.model(ref);
+        const onProgress = (done: number, total: number) => report({ kind: 'progress', done, total, unit: 'bytes' });
+        await mergeModel({ model, modelFiles, adapter: adapter!, engine, store }, onProgress, signal);
+        return store.files();
+      }),
+  };
+}

@@ -1,0 +1,19 @@
+/** Which Hub is asked, and what is found there. */
+import type { HubJobs, HubService } from '../../src/protocol/hub';
+import type { HubDesk } from '../hub';
+import type { JobHandlers } from '../job-host';
+import { orCancelled } from '../jobs';
+
+export function hubService(desk: HubDesk): HubService {
+  return { use: (settings) => desk.use(settings) };
+}
+
+export function hubJobs(desk: HubDesk): JobHandlers<HubJobs> {
+  return {
+    'hub.find': ({ query }, { signal }) => orCancelled(desk.find(query, signal), signal),
+    'hub.survey': async ({ names, config }, { signal, report }) => {
+      await desk.survey(names, config, (survey) => report({ kind: 'survey', survey }), signal);
+      return null;
+    },
+  };
+}

@@ -1,0 +1,43 @@
+/** Opening a model: everything but its weights. */
+import { BYTES_PER_ELEMENT, elementCount } from '../../src/core/dtypes';
+import { EMBEDDING, HEAD, parameters } from '../../src/core/spec';
+import type { HubModel } from '../../src/formats/model';
+import type { ModelRef, ModelReport, OpeningJobs } from '../../src/protocol/models';
+import type { JobHandlers } from '../job-host';
+import { orCancelled } from '../jobs';
+import type { OpenModels } from '../open-models';
+
+export function openingJobs(models: OpenModels): JobHandlers<OpeningJobs> {
+  return {
+    'models.open': async ({ ref: asked }, { signal, report }) => {
+      const open = async () => {
+        const ref = await models.resolve(asked, signal);
+        const model = await models.open(ref, (message) => report({ kind: 'notice', message }));
+        return modelReport(model, ref);
+      };
+      return orCancelled(open(), signal);
+    },
+  };
+}
+
+function modelReport(model: HubModel, ref: ModelRef): ModelReport {
+  const { spec, weightDType, weightBytes } = model;
+  const weights = parameters(spec).map(({ name, shape }) => ({ name, elements: elementCount(shape) }));
+  const whole = weights.filter(({ name }) => name !== EMBEDDING && name !== HEAD);
+  const largest = whole.reduce((most, weight) => (weight.elements > most.elements ? weight : most));
+  return {
+    ref,
+    name: ref.name,
+    family: spec.family,
+    parameters: weights.reduce((sum, { elements }) => sum + elements, 0),
+    layers: spec.numLayers,
+    hiddenSize: spec.hiddenSize,
+    vocabSize: spec.vocabSize,
+    maxPositions: spec.maxPositions,
+    weightDType,
+    weightBytes,
+    largestWeight: { name: largest.name, bytes: largest.elements * BYTES_PER_ELEMENT[weightDType] },
+    templateSource: model.template?.source ?? null,
+    notices: [...model.notices],
+  };
+}

@@ -1,0 +1,117 @@
+/** Runs: training them, and the library of those that were trained. */
+import { formatRunConfig } from '../../src/core/config';
+import type { LogRow, TrainerState } from '../../src/core/events';
+import type { RunRecord } from '../../src/core/library';
+import { decodeUtf8 } from '../../src/core/store';
+import { unpackData, type DataFacts, type FinetuneInput } from '../../src/recipes';
+import type { RunLibrary } from '../../src/storage/indexeddb';
+import type { ReadRequest } from '../../src/protocol/data';
+import type { JobEvent } from '../../src/protocol/jobs';
+import type { RunEvent, RunJobs, RunsService } from '../../src/protocol/runs';
+import { runName, type GpuModels } from '../gpu-models';
+import type { JobContext, JobHandlers } from '../job-host';
+import { INTERNAL_FILES, readRunConfig } from '../run-files';
+import type { Sources } from '../sources';
+import type { TextLink } from '../text-link';
+import type { TrainInput, Training, TrainingEvent } from '../training';
+
+const STATE_FILE = 'trainer_state.json';
+
+export function runsService(library: RunLibrary, training: Training, models: GpuModels): RunsService {
+  return {
+    list: () => library.list(),
+
+    async read(runId) {
+      const record = await library.get(runId);
+      const entries = await library.folder(runId, record.name).entries();
+      const files = entries.filter(({ name }) => !INTERNAL_FILES.has(name)).map(({ name, size }) => ({ name, size }));
+      const runFile = formatRunConfig(await readRunConfig(library, record));
+      return { record, files, log: await readLog(library, record), runFile };
+    },
+
+    async rename(runId, name) {
+      await library.update(runId, { name });
+    },
+
+    async delete(runId) {
+      models.inUse.refuse(runName(runId), (await library.get(runId)).name);
+      models.answering.release();
+      await library.delete(runId);
+    },
+
+    profileNextStep() {
+      training.profileNextStep();
+      return Promise.resolve();
+    },
+  };
+}
+
+export function runJobs(
+  library: RunLibrary,
+  training: Training,
+  models: GpuModels,
+  sources: Sources,
+  text: TextLink,
+): JobHandlers<RunJobs> {
+  return {
+    'runs.train': async (request, job) => {
+      const dataset = await sources.dataset(request.dataset);
+      const open = () => openForTraining(models, text, request, job);
+      return models.use({ model: request.model, runId: null }, () =>
+        training.start(request, dataset, open, (event) => job.report(jobEvent(event)), job.signal),
+      );
+    },
+
+    'runs.resume': async ({ runId, model: opened }, job) => {
+      const record = await library.get(runId);
+      const model = opened ?? sources.refOf(record.model);
+      const config = await readRunConfig(library, record);
+      const request = { model, dataset: { runId }, config };
+      const open = () => openForTraining(models, text, request, job);
+      return models.use({ model, runId }, () =>
+        training.resume(runId, open, (event) => job.report(jobEvent(event)), job.signal),
+      );
+    },
+  };
+}
+
+async function openForTraining(
+  models: GpuModels,
+  text: TextLink,
+  request: ReadRequest,
+  job: JobContext<JobEvent<RunEvent>>,
+): Promise<TrainInput> {
+  // A tokenizer that hangs at opening does so there, where it can be ended.
+  await text.run('models.open', { ref: request.model }, job.signal);
+  return { readData: readThroughText(text, request, job), ...(await models.openAlone(request.model)) };
+}
+
+/** Rows are read by the text worker, which can be ended where a row hangs it. */
+function readThroughText(
+  text: TextLink,
+  request: ReadRequest,
+  job: JobContext<JobEvent<RunEvent>>,
+): NonNullable<FinetuneInput['readData']> {
+  return async (config, _model, _file, report) => {
+    const { model, dataset } = request;
+    const { packed, facts } = await text.run('data.read', { model, dataset, config }, job.signal, (event) => {
+      if (event.kind === 'progress') report?.(event.done, event.total);
+    });
+    return unpackData({ packed, facts: facts as DataFacts });
+  };
+}
+
+/** What training says, as every job says it. */
+function jobEvent(event: TrainingEvent): JobEvent<RunEvent> {
+  if (event.kind === 'reading') return { kind: 'progress', done: event.rows, total: event.totalRows, unit: 'rows' };
+  if (event.kind === 'loading')
+    return { kind: 'progress', done: event.loadedBytes, total: event.totalBytes, unit: 'bytes' };
+  return event;
+}
+
+/** The curve: from the finished run's own record, else from what was noted on the way. */
+async function readLog(library: RunLibrary, record: RunRecord): Promise<readonly LogRow[]> {
+  const bytes = await library.folder(record.id, record.name).read(STATE_FILE);
+  if (!bytes || record.state !== 'finished') return library.log(record.id);
+  return (JSON.parse(decodeUtf8(bytes)) as TrainerState).log_history;
+}

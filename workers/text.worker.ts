@@ -1,0 +1,40 @@
+/** The worker that reads what others wrote: files, tokenizers, templates. The page may end it at any time. */
+import { expose, proxy } from 'comlink';
+import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
+import type { TextEntry, TextJobs, TextWorker } from '../src/protocol/workers';
+import { HubDesk } from './hub';
+import { HubModels } from './hub-models';
+import { JobHost } from './job-host';
+import { OpenModels } from './open-models';
+import { Pulse } from './pulse';
+import { Readings } from './readings';
+import { dataJobs, DatasetReader, dataService } from './services/data';
+import { hubJobs, hubService } from './services/hub';
+import { openingJobs } from './services/opening';
+import { planJobs } from './services/plan';
+import { promptJobs } from './services/prompts';
+import { Sources } from './sources';
+
+const pulse = new Pulse((message) => postMessage(message));
+pulse.start();
+
+async function createTextWorker(baseUrl: string): Promise<TextWorker> {
+  const database = await openDatabase();
+  const desk = new HubDesk(baseUrl);
+  const hub = new HubModels(desk, database);
+  const library = new RunLibrary(database);
+  const sources = new Sources(baseUrl, new KeptModels(database), hub);
+  const models = new OpenModels(sources, hub, library);
+  const reader = new DatasetReader(models, sources, library, new Readings(), pulse);
+  const jobs = new JobHost<TextJobs>({
+    ...openingJobs(models),
+    ...hubJobs(desk),
+    ...dataJobs(reader),
+    ...planJobs(reader),
+    ...promptJobs(models, reader, library),
+  });
+  return { hub: hubService(desk), data: dataService(new Workspace(database)), jobs };
+}
+
+const entry: TextEntry = { open: async (baseUrl) => proxy(await createTextWorker(baseUrl)) };
+expose(entry);
