@@ -1,6 +1,6 @@
 /** Zips of files that may be larger than memory: written as they are made, never held whole. */
 import { downloadZip } from 'client-zip';
-import type { ExportedFile } from '../../protocol';
+import type { ExportedFile } from '../../protocol/exports';
 
 /** The part of the File System Access API that is used here; TypeScript's own types lack the picker. */
 export interface ZipTarget {
