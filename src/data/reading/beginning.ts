@@ -1,5 +1,5 @@
 /** The first rows of a large file as a small file of their own, told from its beginning alone. */
-import { endOfString } from './values';
+import { endOfString } from '../../core/json';
 
 export interface Beginning {
   /** The first rows, whole, in the file's own form. */
