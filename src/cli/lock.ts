@@ -19,11 +19,11 @@ export async function withFolderLock<T>(folder: string, action: () => Promise<T>
   const made = await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
     throw new GraftError('storage', `The folder ${folder} can't be made: ${(cause as Error).message}.`, { cause });
   });
-  if (!(await take(path))) throw await inUse(path, folder);
+  if (!(await takeLock(path))) throw await describeHolder(path, folder);
   try {
     return await action();
   } finally {
-    release(path);
+    releaseLock(path);
     // A folder made for nothing goes again; one that holds something stays.
     if (made !== undefined) await rmdir(folder).catch(() => undefined);
   }
@@ -32,20 +32,20 @@ export async function withFolderLock<T>(folder: string, action: () => Promise<T>
 /** Takes a lock without waiting: what lets go of it, or undefined where another process, or this one, holds it. */
 export async function lockFile(path: string): Promise<(() => void) | undefined> {
   await mkdir(dirname(path), { recursive: true }).catch(() => undefined);
-  const took = await take(path).catch(() => false); // a disk that can't be written has no writers
-  return took ? () => release(path) : undefined;
+  const took = await takeLock(path).catch(() => false); // a disk that can't be written has no writers
+  return took ? () => releaseLock(path) : undefined;
 }
 
 /** Locks that this process holds, or is about to. */
 const taken = new Set<string>();
 
 /** Whether the lock was free, or left behind. */
-async function take(path: string): Promise<boolean> {
+async function takeLock(path: string): Promise<boolean> {
   if (taken.has(path)) return false;
   taken.add(path);
   let took = false;
   try {
-    took = (await create(path)) || (await takeOver(path));
+    took = (await createLock(path)) || (await takeOver(path));
   } finally {
     if (!took) taken.delete(path);
   }
@@ -53,7 +53,7 @@ async function take(path: string): Promise<boolean> {
 }
 
 /** A lock that was taken for abandoned, and over, is another's by now. */
-function release(path: string): void {
+function releaseLock(path: string): void {
   try {
     if (holderIn(readFileSync(path, 'utf8')) === process.pid) rmSync(path);
   } catch (error) {
@@ -63,7 +63,7 @@ function release(path: string): void {
   }
 }
 
-async function inUse(path: string, folder: string): Promise<GraftError> {
+async function describeHolder(path: string, folder: string): Promise<GraftError> {
   const holder = await readHolder(path);
   return new GraftError(
     'storage',
@@ -76,7 +76,7 @@ async function inUse(path: string, folder: string): Promise<GraftError> {
  * Creates the lock file with this process's id; false where there is one. It is linked to its name when the id is in it:
  * nobody sees a lock without its holder.
  */
-async function create(path: string): Promise<boolean> {
+async function createLock(path: string): Promise<boolean> {
   const whole = aside(path);
   const text = `${process.pid}\n`;
   try {
@@ -101,7 +101,7 @@ const WITHOUT_LINKS = new Set<string | undefined>(['EPERM', 'ENOTSUP', 'EOPNOTSU
 async function takeOver(path: string): Promise<boolean> {
   if (!(await isAbandoned(path))) return false;
   const guard = `${path}.takeover`;
-  if (!(await create(guard))) {
+  if (!(await createLock(guard))) {
     const holder = await readHolder(guard);
     if (holder !== undefined && !isAlive(holder)) await rm(guard, { force: true });
     return false;
@@ -109,7 +109,7 @@ async function takeOver(path: string): Promise<boolean> {
   try {
     if (!(await isAbandoned(path))) return false;
     await rm(path, { force: true });
-    return await create(path);
+    return await createLock(path);
   } finally {
     await rm(guard, { force: true });
   }

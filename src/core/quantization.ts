@@ -24,7 +24,7 @@ export const BLOCK_SIZE: Readonly<Record<QuantizedDType, number>> = { nf4: 64, n
 const CODES_PER_WORD: Readonly<Record<QuantizedDType, number>> = { nf4: 8, nf4_nested: 8, q8: 4 };
 
 /** Blocks whose scales share a second scale. */
-export const NESTED_BLOCK_SIZE = 256;
+const NESTED_BLOCK_SIZE = 256;
 
 /** The 16 values of NF4: quantiles of a normal distribution, scaled to ±1 (arXiv:2305.14314, appendix E). */
 export const NF4_CODE: readonly number[] = [

@@ -3,7 +3,7 @@
  * replaying what came before. That is what makes resuming exact and lets the GPU draw the same dropout mask twice.
  * Hash: PCG-RXS-M-XS 32, as in Jarzynski and Olano, "Hash Functions for GPU Rendering" (JCGT 9(3), 2020).
  */
-export function pcg(value: number): number {
+function pcg(value: number): number {
   const state = (Math.imul(value, 747796405) + 2891336453) >>> 0;
   const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737) >>> 0;
   return ((word >>> 22) ^ word) >>> 0;

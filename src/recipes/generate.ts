@@ -113,10 +113,26 @@ function renderPrompt(prompt: Conversation & { readonly where?: string }, templa
   }
 }
 
-/** A context that holds the longest of the prompts and its answer, in few sizes so that caches are shared. */
+/**
+ * A context that holds the longest of the prompts and its answer, in few sizes so that caches are shared. A prompt that
+ * can't be asked has no length; asking it says why.
+ */
 export function contextFor(model: HubModel, prompts: readonly Prompt[], maxNewTokens: number): number {
-  const longest = prompts.reduce((most, prompt) => Math.max(most, promptIds(model, prompt).length), 0);
+  const lengthOf = (prompt: Prompt) => {
+    try {
+      return promptIds(model, prompt).length;
+    } catch (error) {
+      if (isAboutPrompt(error)) return 0;
+      throw error;
+    }
+  };
+  const longest = prompts.reduce((most, prompt) => Math.max(most, lengthOf(prompt)), 0);
   return Math.min(Math.ceil((longest + maxNewTokens) / CONTEXT_STEP) * CONTEXT_STEP, model.spec.maxPositions);
+}
+
+/** Whether an error says that one prompt can't be asked, and nothing of the others. */
+function isAboutPrompt(error: unknown): error is GraftError {
+  return error instanceof GraftError && ['bad-config', 'bad-data', 'unsupported'].includes(error.code);
 }
 
 export class TextGenerator {
@@ -142,23 +158,36 @@ export class TextGenerator {
     return generation!;
   }
 
-  /** Answers many prompts, `batchSize` at a time; `onDone` gets each as it is ready, in order. */
+  /**
+   * Answers many prompts, `batchSize` at a time; `onDone` gets each as it is ready, in order. `onRefused` gets what can't
+   * be asked, as a prompt that is longer than the context, and the others go on; without it that is thrown.
+   */
   async generateAll(
     prompts: readonly Prompt[],
     options: GenerationOptions,
     onDone: (generation: Generation, index: number) => void = () => undefined,
     signal?: AbortSignal,
+    onRefused?: (error: GraftError, index: number) => void,
   ): Promise<Generation[]> {
     const done: Generation[] = [];
     for (let from = 0; from < prompts.length; from += this.batchSize) {
-      // A prompt's draws don't depend on the prompts beside it.
-      const sequences = prompts
-        .slice(from, from + this.batchSize)
-        .map((prompt, i) => this.open(prompt, options, options.seed + from + i));
-      for (const generation of await this.answer(sequences, options, signal)) {
-        onDone(generation, done.length);
+      const indices: number[] = [];
+      const sequences: Sequence[] = [];
+      prompts.slice(from, from + this.batchSize).forEach((prompt, i) => {
+        try {
+          // A prompt's draws don't depend on the prompts beside it.
+          sequences.push(this.open(prompt, options, options.seed + from + i));
+          indices.push(from + i);
+        } catch (error) {
+          if (!onRefused || !isAboutPrompt(error)) throw error;
+          onRefused(error, from + i);
+        }
+      });
+      const generations = await this.answer(sequences, options, signal);
+      generations.forEach((generation, i) => {
+        onDone(generation, indices[i]!);
         done.push(generation);
-      }
+      });
     }
     return done;
   }

@@ -48,7 +48,7 @@ export interface CodedBlock {
 }
 
 /** The index of the value of an ascending map that is nearest to x, found by looking at all of them. */
-export function nearestCode(map: Values, x: number): number {
+function nearestCode(map: Values, x: number): number {
   let best = 0;
   for (let i = 1; i < map.length; i++) {
     if (Math.abs(map[i]! - x) < Math.abs(map[best]! - x)) best = i;

@@ -19,7 +19,7 @@ export function findProgram(names) {
 }
 
 /** Vulkan driver manifest of SwiftShader, the CPU driver that Chromium ships; undefined where there is none. */
-export function findSwiftShader() {
+function findSwiftShader() {
   const chromium = process.env['CHROMIUM_PATH'];
   return [...(chromium ? [dirname(chromium)] : []), ...CHROMIUM_FOLDERS]
     .map((folder) => join(folder, 'vk_swiftshader_icd.json'))
@@ -30,7 +30,7 @@ export function findSwiftShader() {
  * Environment under which a process sees one Vulkan driver only. Older loaders know the second name.
  * @param {string} manifest path of the driver's ICD manifest
  */
-export function onlyDriver(manifest) {
+function onlyDriver(manifest) {
   return { VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest };
 }
 

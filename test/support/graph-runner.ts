@@ -46,7 +46,7 @@ export async function openRunner(gpu: GPU, options: RunnerOptions = {}): Promise
 }
 
 /** A kernel's variant of that name, or the kernel itself, in either case without a choice left. */
-export function variantOf(kernel: Kernel, name: string | undefined): Kernel {
+function variantOf(kernel: Kernel, name: string | undefined): Kernel {
   const { variants, ...plain } = kernel;
   return variants?.kernels.get(name ?? '') ?? plain;
 }

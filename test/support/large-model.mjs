@@ -10,7 +10,7 @@ const STARTER = new URL('../../public/models/starter/', import.meta.url);
 const SHARD_BYTES = 1e9;
 const BLOCK_BYTES = 16 * 2 ** 20;
 
-export const LARGE_CONFIG = {
+const LARGE_CONFIG = {
   architectures: ['LlamaForCausalLM'],
   model_type: 'llama',
   hidden_size: 2048,

@@ -75,7 +75,7 @@ function outputTensors({ logits, shape, loss, gradients = [] }: ForwardOutput): 
 type Rows = readonly (readonly number[])[];
 
 /** `IDS.json`. Throws `bad-data` naming the file and the row. */
-export function readIds(name: string, bytes: Uint8Array): { inputIds: Rows; labels: Rows | undefined } {
+function readIds(name: string, bytes: Uint8Array): { inputIds: Rows; labels: Rows | undefined } {
   let value: unknown;
   try {
     value = JSON.parse(decodeUtf8(bytes));

@@ -1,9 +1,10 @@
-import { basename, dirname } from 'node:path';
-import { encodeUtf8 } from '../../core/store';
+import { basename } from 'node:path';
+import type { GraftError } from '../../core/errors';
 import type { HubModel } from '../../formats/model';
 import {
   contextFor,
   openGenerator,
+  promptIds,
   promptNotices,
   readPrompts,
   textPrompt,
@@ -12,13 +13,12 @@ import {
   type PromptRow,
 } from '../../recipes';
 import type { Arguments, Flag } from '../arguments';
+import { AnswerFile } from '../answer-file';
 import type { Command } from '../command';
-import { FolderStore } from '../folders';
 import { openNodeEngine } from '../gpu';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
 import { CACHE_FLAGS, folderCache } from '../model-cache';
 import { adapterArgument, readInput, samePath, storageArgument } from '../sources';
-import type { Terminal } from '../terminal';
 import { UsageError } from '../usage';
 
 const DEFAULT_NEW_TOKENS = 256;
@@ -73,14 +73,20 @@ export const generate: Command = {
       prompt: { value: 'TEXT', help: "a user's message" },
       system: { value: 'TEXT', help: 'the system message before it' },
       input: { value: 'FILE', help: 'rows as train reads them: messages, prompt, question, instruction, input_ids …' },
-      output: { value: 'FILE', help: 'where the rows go with their answers (output), instead of standard output' },
+      output: {
+        value: 'FILE',
+        help: 'where the rows go with their answers (output), each as it is done, instead of standard output',
+      },
       raw: { help: 'go on with the text as it stands, without the chat template' },
       'batch-size': { value: 'N', help: 'prompts answered at once', default: '1' },
       ...GENERATION_FLAGS,
     },
   },
+  keepsResult: (args) => args.has('output'),
   async run(args, terminal, signal) {
-    const rows = await promptRows(args);
+    const answers = new AnswerFile(args.text('output'), terminal);
+    const rows = await promptRows(args, (error) => answers.refuse(error.message));
+    if (rows.length === 0) return answers.finish();
     const prompts = rows.map(({ prompt }) => prompt);
     const model = await modelArgument(args, terminal, signal);
     const say = (line: string) => terminal.say(line);
@@ -92,6 +98,7 @@ export const generate: Command = {
     const contextLength =
       args.number('context', { least: 2, whole: true }) ?? contextFor(model, prompts, options.maxNewTokens);
     const batchSize = Math.min(args.number('batch-size', { least: 1, whole: true }) ?? 1, rows.length);
+    if (!args.has('input')) promptIds(model, prompts[0]!); // what can't be asked is said before anything is loaded
 
     const engine = await openNodeEngine(say);
     try {
@@ -106,26 +113,43 @@ export const generate: Command = {
         terminal.emit(answerRow({}, answer));
         return;
       }
-      const output = new Answers(args.text('output'), rows, terminal);
-      await generator.generateAll(prompts, options, (answer, i) => output.add(answer, i), signal);
-      await output.finish();
+      const showProgress = (index: number) =>
+        terminal.bar((index + 1) / rows.length, `${index + 1}/${rows.length} prompts`);
+      await generator.generateAll(
+        prompts,
+        options,
+        (answer, index) => {
+          answers.add(answerRow(rows[index]!.row, answer));
+          showProgress(index);
+        },
+        signal,
+        (error, index) => {
+          const { where = '' } = prompts[index]!;
+          answers.refuse(error.message.startsWith(where) ? error.message : `${where}: ${error.message}`);
+          showProgress(index);
+        },
+      );
+      answers.finish();
     } finally {
+      answers.close();
       engine.destroy();
     }
   },
 };
 
-async function promptRows(args: Arguments): Promise<PromptRow[]> {
+/** What is asked. `onUnusable` gets each row of a file that can't be. */
+async function promptRows(args: Arguments, onUnusable: (error: GraftError) => void): Promise<PromptRow[]> {
   const text = args.text('prompt');
   const input = args.text('input');
-  if ((text === undefined) === (input === undefined)) {
+  if ((text === undefined) === (input === undefined))
     throw new UsageError('Give either --prompt TEXT or --input FILE.');
-  }
   const output = args.text('output');
   if (input !== undefined && output !== undefined && samePath(input, output)) {
     throw new UsageError(`--output ${output} is the input itself: name another file for the answers.`);
   }
-  if (input !== undefined) return readPrompts(basename(input), await readInput(input, 'input file'), args.has('raw'));
+  if (input !== undefined) {
+    return readPrompts(basename(input), await readInput(input, 'input file'), args.has('raw'), onUnusable);
+  }
   if (output !== undefined) throw new UsageError('--output goes with --input; the answer to --prompt is printed.');
   return [{ prompt: textPrompt(text!, args.has('raw'), args.text('system')), row: {} }];
 }
@@ -134,31 +158,4 @@ async function promptRows(args: Arguments): Promise<PromptRow[]> {
 function answerRow(row: object, { text, ids, finish, promptTokens }: Generation): object {
   const own = Object.hasOwn(row, 'output') ? { reference_output: (row as { output: unknown }).output } : {};
   return { ...row, ...own, output: text, output_ids: ids, finish_reason: finish, prompt_tokens: promptTokens };
-}
-
-/** The rows of the input with their answers: to a file when all are there, or to standard output as they come. */
-class Answers {
-  private readonly lines: string[] = [];
-
-  constructor(
-    private readonly path: string | undefined,
-    private readonly rows: readonly PromptRow[],
-    private readonly terminal: Terminal,
-  ) {}
-
-  add(answer: Generation, index: number): void {
-    const row = answerRow(this.rows[index]!.row, answer);
-    const line = `${JSON.stringify(row)}\n`;
-    if (this.path === undefined) this.terminal.print(line);
-    this.terminal.emit(row);
-    this.lines.push(line);
-    this.terminal.bar((index + 1) / this.rows.length, `${index + 1}/${this.rows.length} prompts`);
-  }
-
-  async finish(): Promise<void> {
-    this.terminal.hideBar();
-    if (this.path === undefined) return;
-    await new FolderStore(dirname(this.path)).write(basename(this.path), encodeUtf8(this.lines.join('')));
-    this.terminal.say(`${this.rows.length} answers are in ${this.path}`);
-  }
 }

@@ -33,7 +33,7 @@ export function isLong({ rope }: DecoderSpec, length: number): boolean {
  * `length` is that of the sequence in hand, which LongRoPE goes by. Llama 3 divides low frequencies by `factor` and
  * blends in between.
  */
-export function inverseFrequencies(rope: RopeSpec, headDim: number, length = 0): Float32Array {
+function inverseFrequencies(rope: RopeSpec, headDim: number, length = 0): Float32Array {
   const dim = rope.rotaryDim ?? headDim;
   const powers = Float32Array.from({ length: dim / 2 }, (_, i) => Math.pow(rope.theta, Math.fround((2 * i) / dim)));
   const inverse = powers.map((power) => 1 / power);

@@ -6,7 +6,7 @@ import { sameShape } from './shape';
 
 const shader: Shader = { name: 'accumulate', code };
 
-export const accumulateOp: Op = {
+const accumulateOp: Op = {
   name: 'accumulate',
   writes: [1],
   outputs([x, total]) {

@@ -7,7 +7,7 @@ import { sameShape } from './shape';
 
 const shader: Shader = { name: 'add', code };
 
-export const addOp: Op<{ scale: number }> = {
+const addOp: Op<{ scale: number }> = {
   name: 'add',
   outputs([a, b]) {
     sameShape('add', a!, b!);

@@ -21,7 +21,7 @@ function forwardKernel({ length, headDim }: AttentionSizes, capabilities: Kernel
 }
 
 /** Inputs: q, k, v, start, and `first` where sequences are packed. Outputs: y, and log-sum-exp [B·T, H]. */
-export const attentionOp: Op<AttentionSizes> = {
+const attentionOp: Op<AttentionSizes> = {
   name: 'attention',
   outputs([q], attrs) {
     expectSizes(attrs);
@@ -41,7 +41,7 @@ export const attentionOp: Op<AttentionSizes> = {
 };
 
 /** (log-sum-exp, dy · y) of each row and head, [B·T, H, 2]. */
-export const attentionDeltaOp: Op<AttentionSizes> = {
+const attentionDeltaOp: Op<AttentionSizes> = {
   name: 'attentionDelta',
   outputs: ([y], { heads }) => [{ shape: [y!.shape[0]!, heads, 2], dtype: 'f32' }],
   kernels({ inputs, outputs, attrs }) {
@@ -60,13 +60,13 @@ export const attentionDeltaOp: Op<AttentionSizes> = {
 };
 
 /** Inputs of both gradients: q, k, v, dy, (log-sum-exp, delta), and `first` where sequences are packed. */
-export const attentionDqOp: Op<AttentionSizes> = {
+const attentionDqOp: Op<AttentionSizes> = {
   name: 'attentionDq',
   outputs: ([q]) => [{ shape: q!.shape, dtype: 'f32' }],
   kernels: (node, capabilities) => (inQuads(capabilities) ? quadDq : tileDq)(node, capabilities),
 };
 
-export const attentionDkvOp: Op<AttentionSizes> = {
+const attentionDkvOp: Op<AttentionSizes> = {
   name: 'attentionDkv',
   outputs: ([, k, v]) => [
     { shape: k!.shape, dtype: 'f32' },

@@ -7,7 +7,7 @@ import { expectShape, matrix } from './shape';
 const addShader: Shader = { name: 'add_bias', code: addCode };
 const sumShader: Shader = { name: 'column_sum', code: sumCode };
 
-export const addBiasOp: Op = {
+const addBiasOp: Op = {
   name: 'addBias',
   outputs([x, bias]) {
     expectShape('addBias', bias!, [matrix('addBias', x!)[1]]);
@@ -27,7 +27,7 @@ export const addBiasOp: Op = {
   ],
 };
 
-export const columnSumOp: Op = {
+const columnSumOp: Op = {
   name: 'columnSum',
   outputs: ([x]) => [{ shape: [matrix('columnSum', x!)[1]], dtype: 'f32' }],
   kernels({ inputs, outputs }) {

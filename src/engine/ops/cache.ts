@@ -7,7 +7,7 @@ import { matrix } from './shape';
 const gatherShader: Shader = { name: 'gather_rows', code: gatherCode };
 const appendShader: Shader = { name: 'kv_append', code: appendCode };
 
-export const gatherRowsOp: Op = {
+const gatherRowsOp: Op = {
   name: 'gatherRows',
   outputs: ([x, rows]) => [{ shape: [rows!.shape[0]!, matrix('gatherRows', x!)[1]], dtype: 'f32' }],
   kernels({ inputs, outputs }) {
@@ -23,7 +23,7 @@ export function gatherRows(graph: Graph, x: Tensor, rows: Tensor): Tensor {
   return graph.apply1(gatherRowsOp, [x, rows], undefined);
 }
 
-export const kvAppendOp: Op<{ length: number }> = {
+const kvAppendOp: Op<{ length: number }> = {
   name: 'kvAppend',
   writes: [2],
   outputs: () => [],

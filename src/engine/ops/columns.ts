@@ -33,7 +33,7 @@ function placed(parts: readonly Tensor[]): { part: Tensor; first: number }[] {
   });
 }
 
-export const concatColumnsOp: Op = {
+const concatColumnsOp: Op = {
   name: 'concatColumns',
   outputs(parts) {
     const extents = parts.map((part) => matrix('concatColumns', part));
@@ -50,7 +50,7 @@ export const concatColumnsOp: Op = {
     ),
 };
 
-export const splitColumnsOp: Op<{ readonly columns: readonly number[] }> = {
+const splitColumnsOp: Op<{ readonly columns: readonly number[] }> = {
   name: 'splitColumns',
   outputs([x], { columns }) {
     const [rows, total] = matrix('splitColumns', x!);

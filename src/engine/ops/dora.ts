@@ -11,7 +11,7 @@ const scaleShader: Shader = { name: 'dora_scale', code: scaleCode };
 const dmagnitudeShader: Shader = { name: 'dora_dmagnitude', code: dmagnitudeCode };
 
 /** No backward rule is needed: PEFT detaches the norm (arXiv:2402.09353, section 4.3), so nothing flows through it. */
-export const doraNormOp: Op<{ scaling: number }> = {
+const doraNormOp: Op<{ scaling: number }> = {
   name: 'doraNorm',
   outputs: ([weight]) => [{ shape: [matrix('doraNorm', weight!)[0]], dtype: 'f32' }],
   kernels({ inputs, outputs, attrs }, capabilities) {
@@ -32,7 +32,7 @@ export const doraNormOp: Op<{ scaling: number }> = {
 };
 
 /** Inputs x[N, C], magnitude[C], norm[C]. */
-export const doraScaleOp: Op = {
+const doraScaleOp: Op = {
   name: 'doraScale',
   outputs([x, magnitude, norm]) {
     const [, columns] = matrix('doraScale', x!);
@@ -62,7 +62,7 @@ export const doraScaleOp: Op = {
   },
 };
 
-export const doraDmagnitudeOp: Op = {
+const doraDmagnitudeOp: Op = {
   name: 'doraDmagnitude',
   outputs: ([, norm]) => [{ shape: norm!.shape, dtype: 'f32' }],
   kernels({ inputs, outputs }) {

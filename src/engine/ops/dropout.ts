@@ -15,7 +15,7 @@ export interface DropoutAttrs {
 }
 
 /** Inputs x, seed and an optional addend of x's shape. */
-export const dropoutOp: Op<DropoutAttrs> = {
+const dropoutOp: Op<DropoutAttrs> = {
   name: 'dropout',
   cheap: true,
   inPlace: [0],

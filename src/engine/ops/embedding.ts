@@ -19,7 +19,7 @@ function firstRows(parts: readonly Tensor[]): number[] {
 }
 
 /** Inputs: ids, and the parts of the table. */
-export const embeddingOp: Op<{ readonly scale: number }> = {
+const embeddingOp: Op<{ readonly scale: number }> = {
   name: 'embedding',
   outputs([ids, part]) {
     return [{ shape: [elementCount(ids!.shape), matrix('embedding', part!)[1]], dtype: 'f32' }];
@@ -52,7 +52,7 @@ interface PartAttrs {
   readonly scale: number;
 }
 
-export const embeddingBackwardOp: Op<PartAttrs> = {
+const embeddingBackwardOp: Op<PartAttrs> = {
   name: 'embeddingBackward',
   outputs: ([, dy], { rows }) => [{ shape: [rows, dy!.shape[1]!], dtype: 'f32' }],
   kernels({ inputs, outputs, attrs: { firstRow, rows, scale } }) {

@@ -5,7 +5,7 @@ import { expectShape } from './shape';
 export { matmulKernel } from './matmul_kernels';
 
 /** C = addend + alpha · op(A) · op(B). Inputs: A f32, B f32 or a weight type, and an optional f32 addend. */
-export const matmulOp: Op<MatmulAttrs> = {
+const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',
   outputs(inputs, attrs) {
     const { m, n } = extents(inputs, attrs);

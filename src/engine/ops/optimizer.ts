@@ -19,7 +19,7 @@ const PARTIALS = 256;
 const partialsOf = (gradient: Tensor) => Math.min(PARTIALS, Math.ceil(elementCount(gradient.shape) / 64));
 
 /** Outputs: the norm [1], and the partial sums (scratch). */
-export const globalNormOp: Op = {
+const globalNormOp: Op = {
   name: 'globalNorm',
   scratchFrom: 1,
   outputs: (gradients) => [

@@ -17,7 +17,7 @@ const SCALE_NESTED: Shader = { name: 'quantize_scale_nested', code: scaleNestedC
 export const QUANTIZE_UNIT = 64;
 
 /** Inputs: source (a float type, a chunk of the tensor), chunk [2] (u32: first unit, units), target, and nested scales. */
-export const quantizeOp: Op = {
+const quantizeOp: Op = {
   name: 'quantize',
   writes: [2, 3],
   outputs: () => [],

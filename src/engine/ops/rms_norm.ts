@@ -42,7 +42,7 @@ interface NormAttrs {
   readonly offset: number;
 }
 
-export const rmsNormOp: Op<NormAttrs> = {
+const rmsNormOp: Op<NormAttrs> = {
   name: 'rmsNorm',
   cheap: true,
   outputs([x, weight]) {
@@ -74,7 +74,7 @@ export const rmsNormOp: Op<NormAttrs> = {
 };
 
 /** Inputs x, weight, rstd, dy and an optional addend of x's shape. */
-export const rmsNormDxOp: Op<NormAttrs> = {
+const rmsNormDxOp: Op<NormAttrs> = {
   name: 'rmsNormDx',
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
   kernels({ inputs: [x, weight, rstd, dy, addend], outputs: [dx], attrs }, capabilities) {
@@ -92,7 +92,7 @@ export const rmsNormDxOp: Op<NormAttrs> = {
   },
 };
 
-export const rmsNormDweightOp: Op<{ readonly channels: number }> = {
+const rmsNormDweightOp: Op<{ readonly channels: number }> = {
   name: 'rmsNormDweight',
   outputs: (_, { channels }) => [{ shape: [channels], dtype: 'f32' }],
   kernels({ inputs, outputs, attrs }) {

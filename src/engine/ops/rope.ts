@@ -19,7 +19,7 @@ interface RopeAttrs {
   readonly direction: 1 | -1;
 }
 
-export const ropeOp: Op<RopeAttrs> = {
+const ropeOp: Op<RopeAttrs> = {
   name: 'rope',
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],
   inPlace: [0],

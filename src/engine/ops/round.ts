@@ -9,7 +9,7 @@ const roundShader: Shader = { name: 'round_bf16', code: roundCode };
 const expandShader: Shader = { name: 'expand', code: expandCode };
 
 /** Rounding's gradient passes straight through (Bengio et al. 2013, arXiv:1308.3432): it is 0 almost everywhere. */
-export const roundOp: Op = {
+const roundOp: Op = {
   name: 'round',
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'bf16' }],
   kernels({ inputs, outputs }) {
@@ -20,7 +20,7 @@ export const roundOp: Op = {
   backward: ({ dOutputs: [dy] }) => [dy],
 };
 
-export const expandOp: Op = {
+const expandOp: Op = {
   name: 'expand',
   cheap: true,
   outputs: ([x]) => [{ shape: x!.shape, dtype: 'f32' }],

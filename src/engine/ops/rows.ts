@@ -22,7 +22,7 @@ function placed(parts: readonly Tensor[]): { part: Tensor; start: number; count:
   });
 }
 
-export const splitRowsOp: Op<{ readonly rows: readonly number[] }> = {
+const splitRowsOp: Op<{ readonly rows: readonly number[] }> = {
   name: 'splitRows',
   outputs([x], { rows }) {
     const [total, channels] = matrix('splitRows', x!);
@@ -39,7 +39,7 @@ export const splitRowsOp: Op<{ readonly rows: readonly number[] }> = {
   },
 };
 
-export const concatRowsOp: Op = {
+const concatRowsOp: Op = {
   name: 'concatRows',
   outputs(parts) {
     const extents = parts.map((part) => matrix('concatRows', part));

@@ -26,7 +26,7 @@ export function expectCap(op: string, softcap: number | undefined): void {
 }
 
 /** Of logits that are handed out; those of a loss are capped within it, so there is no backward rule. */
-export const softcapOp: Op<{ readonly softcap: number }> = {
+const softcapOp: Op<{ readonly softcap: number }> = {
   name: 'softcap',
   outputs([x], { softcap }) {
     expectCap('softcap', softcap);

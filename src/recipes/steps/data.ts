@@ -174,7 +174,7 @@ function fallbackNotice({ template }: TextModel, { examples }: Dataset): string[
 }
 
 /** Tokens of a row. */
-export function rowLength(row: Row): number {
+function rowLength(row: Row): number {
   return row.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
 }
 

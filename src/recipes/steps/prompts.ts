@@ -13,20 +13,29 @@ export interface PromptRow {
 
 /**
  * Reads every row that can be trained on, up to its last answer, and rows without an answer too. `raw` takes texts as
- * they stand instead of as a user's message.
- * @throws `bad-data` naming the file and the row.
+ * they stand instead of as a user's message. `onUnusable` gets a `bad-data` that names file and row for each row that
+ * can't be asked, which is then left out; by default it is thrown.
  */
-export async function readPrompts(fileName: string, bytes: Uint8Array, raw: boolean): Promise<PromptRow[]> {
+export async function readPrompts(
+  fileName: string,
+  bytes: Uint8Array,
+  raw: boolean,
+  onUnusable: (error: GraftError) => void = (error) => {
+    throw error;
+  },
+): Promise<PromptRow[]> {
   const { rows, unreadable } = await readRows(fileName, bytes);
-  const [broken] = unreadable;
-  if (broken) throw new GraftError('bad-data', `${fileName}: row ${broken.row} ${broken.reason}.`);
+  for (const { row, reason } of unreadable) {
+    onUnusable(new GraftError('bad-data', `${fileName}: row ${row} ${reason}.`));
+  }
   const reader = new PromptReader();
-  return rows.map(({ where, value }) => {
+  return rows.flatMap(({ where, value }) => {
     try {
-      return { prompt: { ...promptOf(reader.read(value), raw), where }, row: value };
+      return [{ prompt: { ...promptOf(reader.read(value), raw), where }, row: value }];
     } catch (cause) {
       if (errorCode(cause) !== 'bad-data') throw cause;
-      throw new GraftError('bad-data', `${where} ${(cause as GraftError).message}.`, { cause });
+      onUnusable(new GraftError('bad-data', `${where} ${(cause as GraftError).message}.`, { cause }));
+      return [];
     }
   });
 }

@@ -112,3 +112,41 @@ describe.skipIf(!hasReference)('graft with a real model', () => {
     expect(err).toMatch(/starts over[^]*\/reset starts over/);
   });
 });
+
+describe('generate --input', () => {
+  const ask = (name: string, rows: readonly string[], ...more: string[]) => {
+    writeFileSync(path(`${name}.jsonl`), rows.join('\n'));
+    return [
+      'generate',
+      '--model',
+      'starter',
+      '--input',
+      path(`${name}.jsonl`),
+      '--output',
+      path(`${name}.out`),
+      ...more,
+    ];
+  };
+  const written = (name: string) => jsonLines<{ prompt: string }>(readFileSync(path(`${name}.out`), 'utf8'));
+
+  test('answers every row that it can, says which it cannot, and fails', async () => {
+    const rows = ['{"prompt": "a"}', '{"prompt": ', JSON.stringify({ prompt: 'long '.repeat(60) }), '{"prompt": "b"}'];
+    const { code, err } = await graft(...ask('mixed', rows, '--max-new-tokens', '3', '--context', '32'));
+    expect(code, err).toBe(1);
+    expect(written('mixed').map(({ prompt }) => prompt)).toEqual(['a', 'b']);
+    expect(err).toMatch(/mixed\.jsonl: row 2 is not valid JSON/);
+    expect(err).toMatch(/mixed\.jsonl, line 3: The prompt has \d+ tokens and the context holds 32/);
+    expect(err).toMatch(/\ngraft: 2 rows can't be answered; the other 2 are in .*mixed\.out\.\n$/);
+  });
+
+  test('keeps what is done where it is killed', async () => {
+    const rows = Array.from({ length: 500 }, (_, i) => JSON.stringify({ prompt: `${i}` }));
+    const { child, ended } = startGraft(ask('killed', rows, '--json', '--max-new-tokens', '8'), () =>
+      child.kill('SIGKILL'),
+    );
+    expect((await ended).killedBy).toBe('SIGKILL');
+    const prompts = written('killed').map(({ prompt }) => prompt);
+    expect(prompts.length).toBeGreaterThan(0);
+    expect(prompts).toEqual(Array.from(prompts, (_, i) => `${i}`));
+  });
+});

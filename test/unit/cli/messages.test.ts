@@ -283,12 +283,17 @@ describe('the terminal', () => {
       expect(JSON.parse(onTerminal)).toEqual({ hostile });
     });
 
-    test('in a whole command, an error message', async () => {
-      let text = '';
-      const output = { isTTY: true, write: (more: string) => (text += more) };
-      await runCommandLine(['plan', '--model', `no\x1b[2J`], output, output, new AbortController().signal);
-      expect(text).toContain('There is no model no\\x1b[2J');
-      expect(text).not.toContain('\x1b[2J');
+    test('in a whole command, rows of a file', async () => {
+      writeFileSync(path('hostile.jsonl'), JSON.stringify({ question: 'a\x1b[2Jb', answer: 'c' }));
+      const show = async (isTTY: boolean) => {
+        let text = '';
+        const output = { isTTY, write: (more: string) => (text += more) };
+        const argv = ['data', 'render', path('hostile.jsonl'), '--model', 'starter'];
+        expect(await runCommandLine(argv, output, output, new AbortController().signal)).toBe(0);
+        return text;
+      };
+      expect(await show(true)).toMatch(/^[^\x1b]*a\\x1b\[2Jb[^\x1b]*$/); // eslint-disable-line no-control-regex
+      expect(await show(false)).toContain('a\x1b[2Jb');
     });
   });
 
