@@ -1,19 +1,20 @@
 /** A training run and its place in the library: what is written down, and when, so that a reload finds it again. */
-import { formatRunConfig, parseRunConfig, type RunConfig } from '../src/core/config';
+import { formatRunConfig, type RunConfig } from '../src/core/config';
 import { GraftError, errorCode } from '../src/core/errors';
-import type { LogRow, PlainError, RunSummary, TrainerState, TrainEvent } from '../src/core/events';
+import type { LogRow, PlainError, RunSummary, TrainEvent } from '../src/core/events';
 import type { RunRecord, RunState } from '../src/core/library';
 import { decodeUtf8, encodeUtf8, type FileSource } from '../src/core/store';
 import type { HubModel } from '../src/formats/model';
 import {
   CHECKPOINT_SLOTS,
   finetune,
+  parseRunFile,
   type DatasetFile,
   type Engine,
   type FinetuneInput,
   type ModelCache,
 } from '../src/recipes';
-import type { RunLibrary } from '../src/storage/indexeddb';
+import { logRowsOf, type RunLibrary } from '../src/storage/indexeddb';
 import type { RunEvent, RunRequest } from '../src/protocol';
 import { Diary } from './diary';
 import { storedModel } from './sources';
@@ -85,14 +86,14 @@ export class Training {
   /** The curve: from the finished run's own record, else from what was noted on the way. */
   async log(record: RunRecord): Promise<LogRow[]> {
     const bytes = await this.library.folder(record.id, record.name).read(STATE_FILE);
-    if (!bytes || record.state !== 'finished') return this.library.log(record.id);
-    return (JSON.parse(decodeUtf8(bytes)) as TrainerState).log_history;
+    const rows = record.state === 'finished' ? finishedLog(bytes) : undefined;
+    return rows ?? this.library.log(record.id);
   }
 
   async config(record: RunRecord): Promise<RunConfig> {
     const bytes = await this.library.folder(record.id, record.name).read(RUN_FILE);
     if (!bytes) throw incomplete(record, 'run file');
-    return parseRunConfig(decodeUtf8(bytes), {}, RUN_FILE);
+    return parseRunFile(bytes, RUN_FILE);
   }
 
   private async train(
@@ -130,6 +131,16 @@ export class Training {
       await diary.close({ state: stateAfter(error), error: plainError(error) }).catch(() => undefined);
       throw error;
     }
+  }
+}
+
+/** The rows of a trainer_state.json; undefined where it is damaged. */
+function finishedLog(bytes: Uint8Array | undefined): LogRow[] | undefined {
+  try {
+    const { log_history: rows } = JSON.parse(bytes ? decodeUtf8(bytes) : '{}') as Partial<Record<string, unknown>>;
+    return Array.isArray(rows) ? logRowsOf(rows) : undefined;
+  } catch {
+    return undefined;
   }
 }
 
