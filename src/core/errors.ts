@@ -26,8 +26,8 @@ const PREFIX = 'Graft:';
 const MAX_MESSAGE = 1200;
 
 /**
- * A message as one line: what comes of files may hold line breaks and escape sequences of terminals. Of one that is too
- * long the middle is left out, for the end says what to do.
+ * A message as one line: what comes of files may hold line breaks. Of one that is too long the middle is left out, for
+ * the end says what to do.
  */
 function asOneLine(message: string): string {
   const half = MAX_MESSAGE / 2;

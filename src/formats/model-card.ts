@@ -1,11 +1,27 @@
-/** The adapter's README.md: front matter as the Hub reads it, then what a person needs to use the adapter. */
+/** The README.md of an adapter or a model: front matter as the Hub reads it, then what a person needs to use it. */
 import { stringify } from 'yaml';
 import { loraScaling, type LoraSpec } from '../core/spec';
 
+/** The model that was trained from, and where others find it. */
+export interface BaseModel {
+  /** As the run names it. */
+  readonly name: string;
+  /** Its place on the Hub, where it is there. */
+  readonly hub?: {
+    readonly id: string;
+    /** A commit. */
+    readonly revision?: string;
+    /** The file of a repository of GGUF files. */
+    readonly ggufFile?: string;
+  };
+  /** Where else it is to be had, as a sentence: where it isn't on the Hub, its name says nothing to other software. */
+  readonly whereabouts?: string;
+}
+
 export interface ModelCard {
   readonly title?: string;
-  /** The base model's commit on the Hub. */
-  readonly revision?: string;
+  /** Absent, the base model's name counts as its id on the Hub. */
+  readonly base?: BaseModel;
   /** Name of the dataset, for a person. */
   readonly dataset?: string;
   /** Figures of the run, in order: `{'Training examples': 111, 'Final loss': 0.02}`. */
@@ -14,28 +30,34 @@ export interface ModelCard {
   readonly runYaml?: string;
 }
 
-export function modelCard(baseModel: string, lora: LoraSpec, card: ModelCard): string {
+/** `lora` is the adapter beside the card; undefined for a model of which every parameter was trained. */
+export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: ModelCard): string {
   const frontMatter = stringify({
-    base_model: baseModel,
-    library_name: 'peft',
+    // The Hub looks for it among its own models.
+    ...(base.hub && { base_model: base.hub.id }),
+    library_name: lora ? 'peft' : 'transformers',
     pipeline_tag: 'text-generation',
-    tags: [`base_model:adapter:${baseModel}`, 'lora', 'transformers', 'graft'],
+    tags: [
+      ...(base.hub && lora ? [`base_model:adapter:${base.hub.id}`] : []),
+      ...(lora ? ['lora', 'transformers'] : []),
+      'graft',
+    ],
   });
   const facts: Record<string, string | number> = {
-    'Base model': baseModel,
-    ...(card.revision === undefined ? {} : { 'Base revision': card.revision }),
+    'Base model': base.hub?.id ?? base.name,
+    ...(base.hub?.revision === undefined ? {} : { 'Base revision': base.hub.revision }),
     ...(card.dataset === undefined ? {} : { 'Trained on': card.dataset }),
-    Adapter: describe(lora),
-    'Target modules': lora.targetModules.join(', '),
+    ...(lora && { Adapter: describe(lora), 'Target modules': lora.targetModules.join(', ') }),
     ...card.facts,
   };
   const rows = Object.entries(facts).map(([name, value]) => `| ${cell(name)} | ${cell(String(value))} |`);
+  const whereabouts = lora && !base.hub ? `${base.whereabouts ?? `Its base model is ${base.name}.`}\n\n` : '';
   const sections = [
     `---\n${frontMatter}---`,
-    `# ${card.title ?? `An adapter for ${baseModel}`}`,
-    'A LoRA adapter trained with Graft, in the format of PEFT.',
+    `# ${card.title ?? (lora ? `An adapter for ${base.name}` : `${base.name}, fine-tuned`)}`,
+    lora ? 'A LoRA adapter trained with Graft, in the format of PEFT.' : 'Every parameter was trained, with Graft.',
     ['| | |', '|---|---|', ...rows].join('\n'),
-    `## Use\n\n${fence('python', usage(baseModel, card.revision))}`,
+    `## Use\n\n${whereabouts}${fence('python', lora ? adapterUsage(base) : MODEL_USAGE)}`,
     ...(card.runYaml === undefined ? [] : [`## Run file\n\n${fence('yaml', card.runYaml.trimEnd())}`]),
   ];
   return `${sections.join('\n\n')}\n`;
@@ -47,13 +69,24 @@ function describe(lora: LoraSpec): string {
   return `${kind}, r ${lora.r}, lora_alpha ${lora.alpha} (scaling ${scaling}), dropout ${lora.dropout}`;
 }
 
-function usage(baseModel: string, revision: string | undefined): string {
-  const pinned = revision === undefined ? '' : `, revision=${JSON.stringify(revision)}`;
+const MODEL_USAGE = [
+  'from transformers import AutoModelForCausalLM, AutoTokenizer',
+  '',
+  'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")',
+  'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
+].join('\n');
+
+function adapterUsage({ hub }: BaseModel): string {
+  const { id = 'path/to/the/base/model', revision, ggufFile } = hub ?? {};
+  const options = [
+    ...(revision === undefined ? [] : [`revision=${JSON.stringify(revision)}`]),
+    ...(ggufFile === undefined ? [] : [`gguf_file=${JSON.stringify(ggufFile)}`]),
+  ];
   return [
     'from peft import PeftModel',
     'from transformers import AutoModelForCausalLM',
     '',
-    `base = AutoModelForCausalLM.from_pretrained(${JSON.stringify(baseModel)}${pinned})`,
+    `base = AutoModelForCausalLM.from_pretrained(${[JSON.stringify(id), ...options].join(', ')})`,
     'model = PeftModel.from_pretrained(base, "path/to/this/folder")',
   ].join('\n');
 }

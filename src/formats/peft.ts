@@ -9,7 +9,7 @@ import { encodeUtf8, type FileSource } from '../core/store';
 import type { WeightTensor } from '../core/weights';
 import { FAMILIES } from './families';
 import { isPlainObject, readObject, type JsonObject } from './json';
-import { modelCard, type ModelCard } from './model-card';
+import { modelCard, type BaseModel, type ModelCard } from './model-card';
 import { readPatternValues, readRestrictions, readTargets, targetsModule, type ModuleTest } from './peft-targets';
 import { asFloat32, readAll, writeSafetensors } from './safetensors';
 
@@ -358,9 +358,13 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
     { name: ADAPTER_WEIGHTS, bytes: writeSafetensors(tensors, { format: 'pt' }) },
     {
       name: 'README.md',
-      bytes: utf8(modelCard(baseModel, lora, { ...card, ...(revision !== undefined && { revision }) })),
+      bytes: utf8(modelCard(card?.base ?? hubModel(baseModel, revision), lora, card ?? {})),
     },
   ];
+}
+
+function hubModel(id: string, revision: string | undefined): BaseModel {
+  return { name: id, hub: { id, ...(revision !== undefined && { revision }) } };
 }
 
 /** The linears whose rank or alpha is another than the adapter's, as PEFT writes them. */

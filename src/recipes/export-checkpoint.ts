@@ -10,6 +10,7 @@ import { withTemplateOf } from '../formats/saved-template';
 import { memorySource } from '../formats/sources';
 import { openTextModel } from '../formats/text-model';
 import { isCommit } from '../hub/names';
+import { baseModelOf } from './steps/base-model';
 import { Checkpoints, type Checkpoint } from './steps/checkpoint';
 import { ADAPTER_TEXT_FILES, isTied, modelFolderFiles, NOT_ASKED } from './steps/model-folder';
 import { loraSpec } from './steps/options';
@@ -49,6 +50,7 @@ function adapterOf(checkpoint: Checkpoint): AdapterFile[] {
     ...(isCommit(run.revision) && { revision: run.revision }),
     tensors: trainedTensors(checkpoint),
     card: {
+      base: baseModelOf(run),
       ...(run.dataset !== undefined && { dataset: run.dataset }),
       facts: { Checkpoint: `after step ${progress.step}, before the end of the run` },
       runYaml: formatRunConfig(run),

@@ -61,7 +61,7 @@ export interface FinetuneInput {
  *   and `device-lost`, which is a second loss, with the last checkpoint left in place.
  */
 export async function finetune(given: FinetuneInput, report: TrainReport, signal?: AbortSignal): Promise<RunSummary> {
-  const input = { ...given, model: await askedModel(given) };
+  const input = { ...given, model: await openRunModel(given) };
   const { model, store } = input;
   refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
@@ -83,25 +83,25 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
-  const sitting: Sitting = { run, resume: input.resume, data, adapter: adapter?.content };
+  const attempt: Attempt = { run, resume: input.resume, data, adapter: adapter?.content };
   for (;;) {
     const engine = await recovery.open();
     try {
-      return await sit(input, sitting, engine, report, signal);
+      return await trainOnDevice(input, attempt, engine, report, signal);
     } catch (error) {
-      sitting.run = await recovery.after(error, sitting.run);
+      attempt.run = await recovery.after(error, attempt.run);
     }
   }
 }
 
 /** The model as the run asks it: through the run's own chat template, else the one beside what it goes on from. */
-async function askedModel({ run, model, adapter, resume, store }: FinetuneInput): Promise<HubModel> {
+async function openRunModel({ run, model, adapter, resume, store }: FinetuneInput): Promise<HubModel> {
   const folder = (resume ? await writtenTemplate(store) : undefined) ?? adapter;
   return withRunTemplate(run, folder ? await withTemplateOf(model, folder) : model);
 }
 
 /** What a run on one device begins with. */
-interface Sitting {
+interface Attempt {
   run: RunConfig;
   /** Whether the checkpoints in the store are this run's own. */
   resume: boolean;
@@ -110,18 +110,18 @@ interface Sitting {
 }
 
 /** Plans, loads, and trains from where the run stands to its end. */
-async function sit(
+async function trainOnDevice(
   input: FinetuneInput,
-  sitting: Sitting,
+  attempt: Attempt,
   engine: Engine,
   report: TrainReport,
   signal: AbortSignal | undefined,
 ): Promise<RunSummary> {
   const { model, modelFiles, store } = input;
-  const { data } = sitting;
-  const found = sitting.resume ? await Checkpoints.find(store) : undefined;
-  if (found?.newest) sitting.run = withMicroBatchOf(sitting.run, found.newest.run);
-  const { run } = sitting;
+  const { data } = attempt;
+  const found = attempt.resume ? await Checkpoints.find(store) : undefined;
+  if (found?.newest) attempt.run = withMicroBatchOf(attempt.run, found.newest.run);
+  const { run } = attempt;
   const plan = planRun(run, model, data);
   report({
     kind: 'plan',
@@ -146,14 +146,14 @@ async function sit(
   try {
     const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: digest };
     const slots = found?.slots ?? (await Checkpoints.startAnew(store));
-    const resuming = sitting.resume;
-    sitting.resume = true;
+    const resuming = attempt.resume;
+    attempt.resume = true;
     const stepper = (work: () => Promise<StepResult>, step: number) =>
       input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
     const trainer = new Trainer(run, data, session, report, slots, hashes, stepper);
     if (found && found.torn > 0) report({ kind: 'notice', message: 'A damaged checkpoint was left aside.' });
     if (found?.newest) await trainer.resume(found.newest);
-    else await trainer.start(sitting.adapter, resuming);
+    else await trainer.start(attempt.adapter, resuming);
     await markUnfinished(store);
     const asked = data.dataset.hasConversations ? model : NOT_ASKED;
     await writeTemplateFiles(store, modelFiles, asked);

@@ -22,3 +22,4 @@ export { openShape, weightStorage, type ShapedModel, type WeightStorage } from '
 export { readFinished } from './steps/outputs';
 export { promptNotices } from './steps/prompt-notices';
 export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';
+export { parseRunFile } from './steps/records';

@@ -17,7 +17,11 @@ export async function unseal(found: unknown): Promise<unknown> {
   if (typeof found !== 'object' || found === null) return undefined;
   const { value, sha256: written } = found as Partial<Record<keyof Sealed<unknown>, unknown>>;
   if (value === undefined || typeof written !== 'string') return undefined;
-  return written === (await digestOf(value)) ? value : undefined;
+  try {
+    return written === (await digestOf(value)) ? value : undefined;
+  } catch {
+    return undefined; // nested deeper than anything that is written here, or of a type that JSON has no word for
+  }
 }
 
 function digestOf(value: unknown): Promise<string> {

@@ -2,6 +2,20 @@
 import { describe, expect } from 'vitest';
 import { callIn, test, type Storage } from '../support/storage-page';
 
+const RECORD = {
+  id: 'r',
+  name: 'r',
+  createdAt: 1,
+  state: 'running' as const,
+  model: { kind: 'builtin' as const, name: 'starter' },
+  datasetName: 'd',
+  step: 0,
+  totalSteps: 0,
+  checkpointStep: 0,
+  summary: null,
+  error: null,
+};
+
 describe('a folder', () => {
   test('gives back files of any size, whole and by ranges, and survives a reload', async ({ call, page }) => {
     const write = async ({ openDatabase, BrowserFolder }: Storage, sizes: number[]) => {
@@ -91,20 +105,6 @@ describe('a folder', () => {
 });
 
 describe('the library', () => {
-  const RECORD = {
-    id: 'r',
-    name: 'r',
-    createdAt: 1,
-    state: 'running' as const,
-    model: { kind: 'builtin' as const, name: 'starter' },
-    datasetName: 'd',
-    step: 0,
-    totalSteps: 0,
-    checkpointStep: 0,
-    summary: null,
-    error: null,
-  };
-
   test('reads a run as running while a tab holds it, and as interrupted when that tab is gone', async ({
     call,
     page,
@@ -152,6 +152,80 @@ describe('the library', () => {
       };
     };
     expect(await call(run, RECORD)).toEqual({ ids: ['r0', 'rr'], files: 2, shards: 2, log: [] });
+  });
+});
+
+describe('two tabs', () => {
+  test('a run that trains keeps its database from a newer page, which is told to wait, and goes on', async ({
+    call,
+    page,
+    url,
+  }) => {
+    const trainer = await page.context().newPage();
+    await trainer.goto(`${url}blank`);
+    const train = async ({ openDatabase, RunLibrary }: Storage, record: object) => {
+      const library = new RunLibrary(await openDatabase());
+      await library.put(record as never);
+      await new Promise<void>((began) => {
+        const running = new Promise<void>((end) => {
+          Object.assign(globalThis, { end, library });
+          began();
+        });
+        void library.withWriter('r', 'busy', () => running);
+      });
+    };
+    await callIn(trainer)(train, RECORD);
+    // The newer version asks for a newer database; this one's module stands for it once it is there.
+    const upgrade = () => {
+      const request = indexedDB.open('graft', 99);
+      request.onsuccess = () => request.result.close();
+      return new Promise<string>((resolve) => {
+        request.onblocked = () => resolve('blocked');
+        request.addEventListener('success', () => resolve('open'));
+      });
+    };
+    expect(await page.evaluate(upgrade)).toBe('blocked');
+    const log = async () => {
+      const { library } = globalThis as unknown as { library: InstanceType<Storage['RunLibrary']> };
+      await library.addToLog('r', 0, [{ epoch: 1, step: 1 }], { step: 1 });
+      return (await library.log('r')).length;
+    };
+    expect(await trainer.evaluate(log)).toBe(1);
+    const open = async ({ openDatabase }: Storage) =>
+      openDatabase('graft', { blocked: 200, silent: 500 }).then(
+        () => 'open',
+        (error: Error) => `${error.name} ${error.message}`,
+      );
+    expect(await call(open, null)).toMatch(/^Graft:storage The browser's storage doesn't answer/);
+    await trainer.evaluate(() => (globalThis as unknown as { end: () => void }).end());
+    await expect.poll(() => call(open, null)).toMatch(/^Graft:storage .*newer version of Graft than this page/);
+  });
+
+  test('what one reads the other does not delete', async ({ call, page, url }) => {
+    const reader = await page.context().newPage();
+    await reader.goto(`${url}blank`);
+    const lease = async ({ openDatabase, RunLibrary, KeptModels }: Storage, record: object) => {
+      const database = await openDatabase();
+      const library = new RunLibrary(database);
+      await library.put({ ...record, state: 'finished' } as never);
+      await database.put('models', { id: 'm', name: 'm', bytes: 0, fingerprint: '', createdAt: 0 });
+      await library.lease('r');
+      await new KeptModels(database).lease('m');
+    };
+    await callIn(reader)(lease, RECORD);
+    const remove = async ({ openDatabase, RunLibrary, KeptModels }: Storage) => {
+      const database = await openDatabase();
+      const failed = (error: Error) => error.message;
+      const run = await new RunLibrary(database).delete('r').catch(failed);
+      const model = await new KeptModels(database).delete('m').catch(failed);
+      return [run, model, (await database.count('runs')) + (await database.count('models'))];
+    };
+    const [run, model, left] = await call(remove, null);
+    expect(run).toMatch(/answering or being read right now/);
+    expect(model).toMatch(/being read right now, here or in another tab/);
+    expect(left).toBe(2);
+    await reader.close();
+    await expect.poll(() => call(remove, null)).toEqual([undefined, undefined, 0]);
   });
 });
 

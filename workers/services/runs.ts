@@ -1,8 +1,5 @@
 /** Runs: training them, and the library of those that were trained. */
 import { formatRunConfig } from '../../src/core/config';
-import type { LogRow, TrainerState } from '../../src/core/events';
-import type { RunRecord } from '../../src/core/library';
-import { decodeUtf8 } from '../../src/core/store';
 import { unpackData, type DataFacts, type FinetuneInput } from '../../src/recipes';
 import type { RunLibrary } from '../../src/storage/indexeddb';
 import type { ReadRequest } from '../../src/protocol/data';
@@ -10,12 +7,10 @@ import type { JobEvent } from '../../src/protocol/jobs';
 import type { RunEvent, RunJobs, RunsService } from '../../src/protocol/runs';
 import { runName, type GpuModels } from '../gpu-models';
 import type { JobContext, JobHandlers } from '../job-host';
-import { INTERNAL_FILES, readRunConfig } from '../run-files';
+import { INTERNAL_FILES, readRunConfig, readRunLog } from '../run-files';
 import type { Sources } from '../sources';
 import type { TextLink } from '../text-link';
 import type { TrainInput, Training, TrainingEvent } from '../training';
-
-const STATE_FILE = 'trainer_state.json';
 
 export function runsService(library: RunLibrary, training: Training, models: GpuModels): RunsService {
   return {
@@ -26,7 +21,7 @@ export function runsService(library: RunLibrary, training: Training, models: Gpu
       const entries = await library.folder(runId, record.name).entries();
       const files = entries.filter(({ name }) => !INTERNAL_FILES.has(name)).map(({ name, size }) => ({ name, size }));
       const runFile = formatRunConfig(await readRunConfig(library, record));
-      return { record, files, log: await readLog(library, record), runFile };
+      return { record, files, log: await readRunLog(library, record), runFile };
     },
 
     async rename(runId, name) {
@@ -107,11 +102,4 @@ function jobEvent(event: TrainingEvent): JobEvent<RunEvent> {
   if (event.kind === 'loading')
     return { kind: 'progress', done: event.loadedBytes, total: event.totalBytes, unit: 'bytes' };
   return event;
-}
-
-/** The curve: from the finished run's own record, else from what was noted on the way. */
-async function readLog(library: RunLibrary, record: RunRecord): Promise<readonly LogRow[]> {
-  const bytes = await library.folder(record.id, record.name).read(STATE_FILE);
-  if (!bytes || record.state !== 'finished') return library.log(record.id);
-  return (JSON.parse(decodeUtf8(bytes)) as TrainerState).log_history;
 }

@@ -7,6 +7,7 @@ import { encodeUtf8, type FileSource, type RunStore } from '../../core/store';
 import { VERSION } from '../../core/version';
 import type { WeightTensor } from '../../core/weights';
 import type { DeviceInfo } from '../../engine';
+import { modelCard, type ModelCard } from '../../formats/model-card';
 import { adapterFiles, type AdapterFile } from '../../formats/peft';
 import { writeSafetensors } from '../../formats/safetensors';
 import type { AskedModel } from '../../formats/asked-model';
@@ -14,6 +15,7 @@ import { TEMPLATE_FILE } from '../../formats/saved-template';
 import { memorySource } from '../../formats/sources';
 import { sha256 } from '../../core/hash';
 import { isCommit } from '../../hub/names';
+import { baseModelOf } from './base-model';
 import { ADAPTER_TEXT_FILES, adapterTextFiles, isTied, modelFolderFiles } from './model-folder';
 import { loraOf, type ShapedModel } from './options';
 import { decodeText, FINITE, parseRecord, parseRunFile, WHOLE } from './records';
@@ -130,7 +132,7 @@ export async function markUnfinished(store: RunStore): Promise<void> {
 }
 
 async function adapterOutputs(options: OutputOptions): Promise<AdapterFile[]> {
-  const { run, model, tensors, datasetName } = options;
+  const { run, model, tensors } = options;
   const lora = loraOf(run, model.spec);
   if (!lora) return [];
   const adapter = adapterFiles({
@@ -138,7 +140,7 @@ async function adapterOutputs(options: OutputOptions): Promise<AdapterFile[]> {
     baseModel: run.model_name_or_path,
     ...(isCommit(run.revision) && { revision: run.revision }),
     tensors,
-    card: { dataset: datasetName, facts: facts(options), runYaml: formatRunConfig(run) },
+    card: cardOf(options),
   });
   return [...adapter, ...(await adapterTextFiles(options.modelFiles, options.asked))];
 }
@@ -147,41 +149,21 @@ async function modelOutputs(options: OutputOptions): Promise<AdapterFile[]> {
   const { tensors, modelFiles, asked } = options;
   return [
     { name: 'model.safetensors', bytes: writeSafetensors(tensors, { format: 'pt' }) },
-    { name: 'README.md', bytes: utf8(fullModelCard(options)) },
+    { name: 'README.md', bytes: utf8(modelCard(baseModelOf(options.run, modelFiles), undefined, cardOf(options))) },
     ...(await modelFolderFiles(modelFiles, { asked, tied: isTied(tensors), dtype: 'float32' })),
   ];
 }
 
-function fullModelCard(options: OutputOptions): string {
-  const { run } = options;
-  const rows = Object.entries({
-    'Base model': run.model_name_or_path,
-    ...(isCommit(run.revision) && { 'Base revision': run.revision }),
-    'Trained on': options.datasetName,
-    ...facts(options),
-  });
-  return [
-    `---\nbase_model: ${JSON.stringify(run.model_name_or_path)}\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- graft\n---`,
-    `# ${run.model_name_or_path}, fine-tuned`,
-    'Every parameter was trained, with Graft.',
-    [
-      '| | |',
-      '|---|---|',
-      ...rows.map(([name, value]) => `| ${name} | ${String(value).replaceAll('|', '\\|')} |`),
-    ].join('\n'),
-    `## Run file\n\n\`\`\`yaml\n${formatRunConfig(run)}\`\`\``,
-    '',
-  ].join('\n\n');
-}
-
-function facts({ examples, summary }: OutputOptions): Record<string, string | number> {
-  return {
+/** What a card tells of the run. */
+function cardOf({ run, modelFiles, datasetName, examples, summary }: OutputOptions): ModelCard {
+  const facts = {
     'Training examples': examples,
     Steps: summary.steps,
     Epochs: summary.epochs,
     'Mean training loss': Number(summary.trainLoss.toPrecision(6)),
     ...(summary.bestEvalLoss === null ? {} : { 'Best evaluation loss': Number(summary.bestEvalLoss.toPrecision(6)) }),
   };
+  return { base: baseModelOf(run, modelFiles), dataset: datasetName, facts, runYaml: formatRunConfig(run) };
 }
 
 /** Graft's own record: what went in, what came out, by hash, and what it ran on. */

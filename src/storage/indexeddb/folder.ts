@@ -50,6 +50,16 @@ export class BrowserFolder implements RunStore {
     return entry && this.readRange(entry, 0, entry.size);
   }
 
+  /** A file for a download, each shard checked: of a large one no more than a shard is in memory. */
+  async blob(file: string): Promise<Blob | undefined> {
+    const entry = await this.entry(file);
+    if (!entry) return undefined;
+    const parts: Blob[] = [];
+    for (const index of entry.shards.keys()) parts.push(new Blob([await this.readShard(entry, index)]));
+    this.held = undefined;
+    return new Blob(parts);
+  }
+
   /** Bytes `start` to `end` (exclusive) of a file, from the shards that hold them. */
   async readRange(entry: FileEntry, start: number, end: number): Promise<Bytes> {
     const bytes = new Uint8Array(Math.max(0, end - start));

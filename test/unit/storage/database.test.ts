@@ -2,7 +2,8 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { freshDatabase } from '../../support/browser-storage';
 import { expectError } from '../recipes/support';
-import { openDatabase, RunLibrary, whileOpen } from '../../../src/storage/indexeddb';
+import { RunLibrary } from '../../../src/storage/indexeddb';
+import { openDatabase, whileOpen } from '../../../src/storage/indexeddb/database';
 import { runRecord } from './support';
 
 const PATIENCE = { blocked: 50, silent: 100 };

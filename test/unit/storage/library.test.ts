@@ -90,6 +90,20 @@ describe('a file in shards', () => {
   });
 });
 
+describe('a file for a download', () => {
+  it('is a blob of its shards, and refused where one is damaged', async () => {
+    const folder = new BrowserFolder(database, 'runs/r', 'r', 100);
+    await folder.copy(countingSource(1000), 'w', nothing);
+    const bytes = new Uint8Array(await (await folder.blob('w'))!.arrayBuffer());
+    expect([...bytes]).toEqual(Array.from({ length: 1000 }, (_, i) => i % 251));
+    expect(await folder.blob('x')).toBeUndefined();
+    const key = (await database.getAllKeys('shards'))[3]!;
+    await database.put('shards', new Uint8Array(100), key);
+    const again = new BrowserFolder(database, 'runs/r', 'r', 100);
+    await expectError(() => again.blob('w'), 'storage', /w of r is damaged .*part 4 of 10/);
+  });
+});
+
 describe('what is remembered of the page', () => {
   it('comes back, or is forgotten with a sentence where it is damaged', async () => {
     const settings = new SettingsStore(database);
