@@ -5,7 +5,7 @@ import { errorCode } from '../../../src/core/errors';
 import { quote } from '../../../src/core/format';
 import type { Message } from '../../../src/core/text';
 import { parseDataset, type Dataset } from '../../../src/data/dataset';
-import { jsonErrorOffset } from '../../../src/core/json-error';
+import { jsonErrorOffset } from '../../../src/core/json';
 import { PromptReader } from '../../../src/data/examples/reader';
 import { hasReference, reference } from '../../support/reference';
 

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
-import { jsonFault } from '../../../src/core/json-error';
+import { jsonFault } from '../../../src/core/json';
 import { TEXT_LIMITS } from '../../../src/data/reading/bytes';
 import { readRows } from '../../../src/data/rows';
 
