@@ -1,6 +1,6 @@
 /** Other people's JSON, read field by field: own fields only, so that nothing in a file reaches a prototype. */
 import { GraftError } from '../core/errors';
-import { plural, quote } from '../core/format';
+import { formatCount, plural, quote } from '../core/format';
 import { jsonFault, parseJson } from '../core/json';
 import { decodeUtf8, type FileSource } from '../core/store';
 import { wrongFile } from './kind-of-file';
@@ -85,6 +85,20 @@ export class JsonObject {
     if (value === undefined) return undefined;
     if (!isPlainObject(value)) throw this.wrong(key, 'an object');
     return new JsonObject(`${this.where}: ${key}`, value);
+  }
+
+  /** A list of at most `limit` objects; absent is undefined. */
+  objects(key: string, limit: number): JsonObject[] | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value) || !value.every(isPlainObject)) throw this.wrong(key, 'a list of objects');
+    if (value.length > limit) {
+      throw new GraftError(
+        'bad-config',
+        `${this.where}: ${key} has ${formatCount(value.length)} entries, but at most ${formatCount(limit)} are read.`,
+      );
+    }
+    return value.map((item, i) => new JsonObject(`${this.where}: ${key}[${i}]`, item));
   }
 
   string(key: string): string | undefined {

@@ -129,6 +129,7 @@ export function chatTemplate(
     throw new GraftError('bad-config', `The chat template in ${source} is too long to be one.`);
   const template = attempt(`The chat template in ${source} can't be compiled`, () => new JinjaTemplate(text));
   const refused = `The chat template in ${source} refused the conversation`;
+  const stopped = `The chat template in ${source} was stopped while it rendered the conversation`;
   const knowsDevelopers = text.includes('developer');
   // What Transformers' apply_chat_template gives a template: its variables may replace the special tokens.
   const scope = (conversation: Conversation, addGenerationPrompt: boolean, asGiven = knowsDevelopers) => {
@@ -146,10 +147,10 @@ export function chatTemplate(
     source,
     text,
     render: (conversation, { addGenerationPrompt, asGiven }) =>
-      attempt(refused, () => template.render(scope(conversation, addGenerationPrompt, asGiven), now())),
+      attempt(refused, () => template.render(scope(conversation, addGenerationPrompt, asGiven), now()), stopped),
     ...(template.marksGeneration && {
       generationSpans: (conversation: Conversation) =>
-        attempt(refused, () => template.generationSpans(scope(conversation, false), now())),
+        attempt(refused, () => template.generationSpans(scope(conversation, false), now()), stopped),
     }),
     ...(template.readsClock && { onDay: (day: Day) => on(() => noon(day)) }),
   });
@@ -175,11 +176,15 @@ function noon(day: Day): Date {
   return new Date(year, month - 1, date, 12);
 }
 
-function attempt<T>(what: string, action: () => T): T {
+/** `stopped` begins the sentence where the template used up what a rendering may take. */
+function attempt<T>(what: string, action: () => T, stopped = what): T {
   try {
     return action();
   } catch (cause) {
     if (cause instanceof GraftError) throw cause;
+    if (cause instanceof JinjaError && cause.exhausted) {
+      throw new GraftError('bad-config', `${stopped}: ${cause.describe()}. Use another template.`, { cause });
+    }
     const reason =
       cause instanceof JinjaError ? cause.describe() : cause instanceof Error ? cause.message : String(cause);
     throw new GraftError('bad-config', `${what}: ${reason}`, { cause });

@@ -1,6 +1,7 @@
 /** Python's arithmetic on numbers, text and sequences. */
 import type { Operator } from './ast';
 import { JinjaError } from './errors';
+import { joinTexts, spendSteps, spendText } from './fuel';
 import { escapeMarkup } from './markup';
 import { formatPercent } from './percent-format';
 import {
@@ -19,22 +20,25 @@ import {
   type Value,
 } from './values';
 
-/** Longest text, in UTF-16 units, or list that an operator makes; a template that asks for more is at fault. */
-const MAX_LENGTH = 2 ** 27;
-
 /** Most bits of an int. */
 const MAX_BITS = 100_000;
 
 export function add(a: Value, b: Value): Value {
-  if (typeof a === 'string' && typeof b === 'string') return a + b;
+  if (typeof a === 'string' && typeof b === 'string') return joinTexts(a, b);
   if (typeof a === 'number' && typeof b === 'number') {
     const sum = a + b;
     if (Number.isSafeInteger(sum) && Number.isInteger(a) && Number.isInteger(b)) return sum;
   }
   const [left, right] = [textOf(a), textOf(b)];
-  if (left !== undefined && right !== undefined) return new Markup(escapeMarkup(a) + escapeMarkup(b));
-  if (isList(a) && isList(b)) return [...a, ...b];
-  if (a instanceof Tuple && b instanceof Tuple) return new Tuple([...a.items, ...b.items]);
+  if (left !== undefined && right !== undefined) return new Markup(joinTexts(escapeMarkup(a), escapeMarkup(b)));
+  if (isList(a) && isList(b)) {
+    spendSteps(a.length + b.length);
+    return [...a, ...b];
+  }
+  if (a instanceof Tuple && b instanceof Tuple) {
+    spendSteps(a.items.length + b.items.length);
+    return new Tuple([...a.items, ...b.items]);
+  }
   return arithmetic('+', a, b);
 }
 
@@ -66,7 +70,8 @@ function repeat(sequence: Value, count: Value): Value | undefined {
   const times = intOf(count);
   if ((text === undefined && items === undefined) || times === undefined) return undefined;
   const n = Math.max(0, Number(times));
-  if (n * (text ?? items!).length > MAX_LENGTH) throw new JinjaError('the result of a repetition is too long');
+  if (text !== undefined) spendText(n * text.length);
+  else spendSteps(n * items!.length);
   if (text !== undefined) return sequence instanceof Markup ? new Markup(text.repeat(n)) : text.repeat(n);
   const repeated = Array.from({ length: n }, () => items!).flat();
   return sequence instanceof Tuple ? new Tuple(repeated) : repeated;
@@ -178,6 +183,7 @@ function bigIntArithmetic(operator: Operator, x: bigint, y: bigint): bigint {
     case '-':
       return x - y;
     case '*':
+      if (bitsOf(x) + bitsOf(y) > MAX_BITS) throw new JinjaError('the product is too large');
       return x * y;
     default: {
       const rest = x % y;
@@ -186,6 +192,10 @@ function bigIntArithmetic(operator: Operator, x: bigint, y: bigint): bigint {
       return adjusted ? x / y - 1n : x / y;
     }
   }
+}
+
+function bitsOf(value: bigint): number {
+  return 4 * value.toString(16).length;
 }
 
 function intPower(x: number | bigint, y: number | bigint): Value {

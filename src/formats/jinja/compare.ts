@@ -1,5 +1,6 @@
 /** Python's `==`, `<` and `in`. */
 import { JinjaError } from './errors';
+import { COUNTING, spendReading, spendSteps } from './fuel';
 import { compareText } from './text';
 import {
   Dict,
@@ -25,8 +26,12 @@ import {
 import { toRepr } from './printing';
 
 export function equals(a: Value, b: Value): boolean {
+  if (typeof a === 'string' && typeof b === 'string') {
+    if (a.length !== b.length) return false;
+    spendReading(a.length);
+    return a === b;
+  }
   if (a === b) return !Number.isNaN(a);
-  if (typeof a === 'string' && typeof b === 'string') return false;
   const left = textOf(a);
   if (left !== undefined) return left === textOf(b);
   const number = numberOf(a);
@@ -38,6 +43,7 @@ export function equals(a: Value, b: Value): boolean {
   if (a instanceof Undefined) return b instanceof Undefined;
   if (a instanceof Range) return b instanceof Range && equalItems(a.toArray(), b.toArray());
   if (a instanceof View && b instanceof View && a.type === b.type && a.type !== 'dict_values') {
+    spendSteps(a.items.length * b.items.length);
     return a.items.length === b.items.length && a.items.every((item) => b.items.some((other) => equals(item, other)));
   }
   return false;
@@ -56,16 +62,18 @@ function exact(value: Value): unknown {
 }
 
 function equalItems(a: readonly Value[], b: readonly Value[]): boolean {
+  spendSteps(1 + Math.min(a.length, b.length));
   return a.length === b.length && a.every((item, i) => same(item, b[i]!));
 }
 
 /** Equality as containers mean it: the very same object counts. */
 function same(a: Value, b: Value): boolean {
-  return a === b || equals(a, b);
+  return (typeof a !== 'string' && a === b) || equals(a, b);
 }
 
 function equalDicts(a: Parameters<typeof dictPairs>[0], b: Parameters<typeof dictPairs>[0]): boolean {
   if (dictSize(a) !== dictSize(b)) return false;
+  spendSteps(1 + dictSize(a));
   return dictPairs(a).every(([key, value]) => {
     const other = dictGet(b, key);
     return other !== undefined && same(value, other);
@@ -93,7 +101,10 @@ export function isOrdered(a: Value, operator: Order, b: Value): boolean {
 export function compareValues(a: Value, b: Value, operator: Order = '<'): number {
   if (typeof a === 'number' && typeof b === 'number') return a - b || (a === b ? 0 : Math.sign(a - b));
   const [left, right] = [textOf(a), textOf(b)];
-  if (left !== undefined && right !== undefined) return compareText(left, right);
+  if (left !== undefined && right !== undefined) {
+    spendReading(COUNTING * Math.min(left.length, right.length));
+    return compareText(left, right);
+  }
   if (a instanceof Undefined) throw a.fail();
   if (b instanceof Undefined) throw b.fail();
   const [x, y] = [numberOf(a), numberOf(b)];
@@ -107,6 +118,7 @@ export function compareValues(a: Value, b: Value, operator: Order = '<'): number
 }
 
 function compareItems(a: readonly Value[], b: readonly Value[], operator: Order): number {
+  spendSteps(1 + Math.min(a.length, b.length));
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
     if (!same(a[i]!, b[i]!)) return compareValues(a[i]!, b[i]!, operator);
   }
@@ -136,6 +148,7 @@ export function contains(container: Value, item: Value): boolean {
   }
   const items = itemsOf(container);
   if (!items) throw new JinjaError(`argument of type '${typeName(container)}' is not iterable`);
+  spendSteps(items.length);
   return items.some((other) => same(item, other));
 }
 
@@ -151,6 +164,7 @@ export function isSame(a: Value, b: Value): boolean {
 
 /** Items in order, stable, by `key`; equal ones keep their order in reverse too. */
 export function sortValues<T>(items: readonly T[], key: (item: T) => Value, reverse: boolean): T[] {
+  spendSteps(items.length * Math.ceil(Math.log2(items.length + 2)));
   const keyed = items.map((item, index) => ({ item, key: key(item), index }));
   keyed.sort((a, b) => (reverse ? compareValues(b.key, a.key) : compareValues(a.key, b.key)) || a.index - b.index);
   return keyed.map(({ item }) => item);

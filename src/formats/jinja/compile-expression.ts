@@ -5,13 +5,16 @@ import type { Arguments, Call, Comparison, Expression, FilterOrTest } from './as
 import { contains, equals, isOrdered } from './compare';
 import { JinjaError } from './errors';
 import { findFilter, findTest } from './filters';
+import { COUNTING, joinTexts, spendReading, spendSteps } from './fuel';
 import { GLOBALS } from './globals';
 import { toText } from './printing';
 import { findName, type Scope } from './scope';
+import { isSimple } from './text';
 import {
   Dict,
   dictPairs,
   isDict,
+  isText,
   isTrue,
   listOf,
   makeFloat,
@@ -90,12 +93,18 @@ export function compileExpression(node: Expression, optional: boolean): Evaluate
     case 'binary': {
       const { operator } = node;
       const [left, right] = [compile(node.left), compile(node.right)];
-      if (operator === '+') return (scope) => add(left(scope), right(scope));
-      return (scope) => operate(operator, left(scope), right(scope));
+      return (scope) => {
+        spendSteps();
+        const [a, b] = [left(scope), right(scope)];
+        return operator === '+' ? add(a, b) : operate(operator, a, b);
+      };
     }
     case 'concat': {
       const parts = node.parts.map(compile);
-      return (scope) => parts.map((part) => toText(part(scope))).join('');
+      return (scope) => {
+        spendSteps();
+        return parts.reduce((text, part) => joinTexts(text, toText(part(scope))), '');
+      };
     }
     case 'compare':
       return compileCompare(compile(node.first), node.rest, compile);
@@ -132,10 +141,18 @@ function noElse(line: number): string {
 function compileItem(object: Evaluate, key: Expression, compile: (node: Expression) => Evaluate): Evaluate {
   if (key.kind === 'slice') {
     const [start, stop, step] = [key.start, key.stop, key.step].map((bound) => (bound ? compile(bound) : () => null));
-    return (scope) => slice(object(scope), start!(scope), stop!(scope), step!(scope));
+    return (scope) => {
+      const sliced = object(scope);
+      spendOnCounting(sliced);
+      return slice(sliced, start!(scope), stop!(scope), step!(scope));
+    };
   }
   const inner = compile(key);
-  return (scope) => getItem(object(scope), inner(scope));
+  return (scope) => {
+    const whole = object(scope);
+    if (isText(whole)) spendOnCounting(whole);
+    return getItem(whole, inner(scope));
+  };
 }
 
 type Compare = (a: Value, b: Value) => boolean;
@@ -147,9 +164,14 @@ const COMPARE: Readonly<Record<Comparison['operator'], Compare>> = {
   '<=': (a, b) => isOrdered(a, '<=', b),
   '>': (a, b) => isOrdered(a, '>', b),
   '>=': (a, b) => isOrdered(a, '>=', b),
-  in: (a, b) => contains(b, a),
-  'not in': (a, b) => !contains(b, a),
+  in: isIn,
+  'not in': (a, b) => !isIn(a, b),
 };
+
+function isIn(item: Value, container: Value): boolean {
+  spendOn(container);
+  return contains(container, item);
+}
 
 /** `a < b < c` holds where each pair does; what follows a pair that doesn't is left alone. */
 function compileCompare(
@@ -160,11 +182,15 @@ function compileCompare(
   const steps = rest.map(({ operator, operand }) => ({ holds: COMPARE[operator], operand: compile(operand) }));
   if (steps.length === 1) {
     const { holds, operand } = steps[0]!;
-    return (scope) => holds(first(scope), operand(scope));
+    return (scope) => {
+      spendSteps();
+      return holds(first(scope), operand(scope));
+    };
   }
   return (scope) => {
     let left = first(scope);
     return steps.every(({ holds, operand }) => {
+      spendSteps();
       const right = operand(scope);
       const result = holds(left, right);
       left = right;
@@ -184,6 +210,7 @@ export function compileCall(
     const { name } = callee;
     return (scope, extra) => {
       const self = object(scope);
+      spendOn(self);
       const method = getMethod(self, name);
       if (method) return method(evaluateArguments(scope, extra));
       const found = getAttribute(self, name);
@@ -195,6 +222,20 @@ export function compileCall(
     const found = evaluateCallee(scope);
     return callValue(found, evaluateArguments(scope, extra));
   };
+}
+
+/** What a filter, test or method takes of its object: it may look at all of a text. */
+function spendOn(value: Value): void {
+  spendSteps();
+  const text = textOf(value);
+  if (text !== undefined) spendReading(text.length);
+}
+
+/** What finding a place in a text takes: where some characters have two units, it is a matter of counting. */
+function spendOnCounting(value: Value): void {
+  spendOn(value);
+  const text = textOf(value);
+  if (text !== undefined && !isSimple(text)) spendReading(COUNTING * text.length);
 }
 
 const NO_ARGUMENTS: CallArguments = { positional: [], named: NO_NAMED };
@@ -216,7 +257,7 @@ function compileArguments(
   return (scope, extra) => {
     const values = positional.map((value) => value(scope));
     const byName = new Map<string, Value>(named.map(([name, value]) => [name, value(scope)]));
-    if (spread) values.push(...listOf(spread(scope)));
+    if (spread) for (const value of listOf(spread(scope))) values.push(value);
     if (namedSpread) addNamed(byName, namedSpread(scope));
     for (const [name, value] of extra ?? []) addOnce(byName, name, value);
     return { positional: values, named: byName };
@@ -248,5 +289,9 @@ export function compileFilterOrTest(node: FilterOrTest, operand: Evaluate, optio
     };
   }
   const evaluateArguments = compileArguments(node.args, optional);
-  return (scope) => found(operand(scope), evaluateArguments(scope));
+  return (scope) => {
+    const value = operand(scope);
+    spendOn(value);
+    return found(value, evaluateArguments(scope));
+  };
 }

@@ -2,6 +2,7 @@
 import type { For, Signature, Statement, Target } from './ast';
 import { compileCall, compileExpression, compileFilterOrTest, type Evaluate } from './compile-expression';
 import { JinjaError } from './errors';
+import { spendSteps } from './fuel';
 import { GLOBALS } from './globals';
 import { Names, targetNames } from './hidden-names';
 import { LoopContext } from './loop';
@@ -54,6 +55,7 @@ function compileStatements(statements: readonly Statement[], names: Names, optio
   if (steps.length === 1) return first;
   return (scope) => {
     for (const step of steps) {
+      spendSteps();
       const flow = step(scope);
       if (flow !== Flow.Next) return flow;
     }
@@ -69,7 +71,7 @@ function compileStatement(statement: Statement, names: Names, optional: boolean)
     case 'text': {
       const { text } = statement;
       return (scope) => {
-        scope.out.text += text;
+        scope.out.add(text);
         return Flow.Next;
       };
     }
@@ -77,7 +79,7 @@ function compileStatement(statement: Statement, names: Names, optional: boolean)
       const evaluate = compileExpression(statement.expression, optional);
       return (scope) => {
         scope.run.line = line;
-        scope.out.text += toText(evaluate(scope));
+        scope.out.add(toText(evaluate(scope)));
         return Flow.Next;
       };
     }
@@ -108,7 +110,7 @@ function compileStatement(statement: Statement, names: Names, optional: boolean)
         const flow = body(inner);
         if (flow !== Flow.Next) return flow;
         scope.run.line = line;
-        scope.out.text += toText(filter(inner));
+        scope.out.add(toText(filter(inner)));
         return Flow.Next;
       };
     }
@@ -135,7 +137,7 @@ function compileStatement(statement: Statement, names: Names, optional: boolean)
       );
       return (scope) => {
         scope.run.line = line;
-        scope.out.text += toText(call(scope, new Map([['caller', makeCaller(scope)]])));
+        scope.out.add(toText(call(scope, new Map([['caller', makeCaller(scope)]]))));
         return Flow.Next;
       };
     }
@@ -210,9 +212,9 @@ function compileGeneration(statements: readonly Statement[], body: Execute): Exe
     }
     const { generation } = scope.run;
     const start = out.text.length;
-    out.text += generation?.marks?.open ?? '';
+    out.add(generation?.marks?.open ?? '');
     body(inner);
-    out.text += generation?.marks?.close ?? '';
+    out.add(generation?.marks?.close ?? '');
     if (generation && out.isMain) generation.spans.push({ start, end: out.text.length });
     else if (generation) generation.isIncomplete = true;
     return Flow.Next;
@@ -278,6 +280,7 @@ function compileFor(node: For, names: Names, optional: boolean): Execute {
     // As Python's compiled template has it: an iteration that was cut short doesn't count for `else`.
     let completed = false;
     for (let item = loop.next(); item !== undefined; item = loop.next()) {
+      spendSteps();
       const inner = scope.inner();
       if (usesLoop) inner.names.set('loop', loop);
       scope.run.line = line;
@@ -295,7 +298,7 @@ function compileFor(node: For, names: Names, optional: boolean): Execute {
     if (!node.recursive) return runLoop(scope, items, 0);
     const captured = new Scope(scope, new Output(false), scope.run);
     runLoop(captured, items, 0);
-    scope.out.text += captured.out.text;
+    scope.out.add(captured.out.text);
     return Flow.Next;
   };
 }
@@ -304,6 +307,7 @@ function compileFor(node: For, names: Names, optional: boolean): Execute {
 function* select(scope: Scope, items: Value, target: Target, test: Evaluate): Generator<Value> {
   const assign = compileTarget(target);
   for (const item of items instanceof Stream ? { [Symbol.iterator]: () => items.iterator } : listOf(items)) {
+    spendSteps();
     const inner = scope.inner();
     assign(inner, item);
     if (isTrue(test(inner))) yield rebuild(target, inner);

@@ -5,12 +5,15 @@ export class JinjaError extends Error {
   line: number | undefined;
   /** Whether the template itself refused, with `raise_exception`: its words are kept as they are. */
   readonly raised: boolean;
+  /** Whether the template used up what one rendering may take: not the conversation is at fault, but the template. */
+  readonly exhausted: boolean;
 
-  constructor(message: string, options: { line?: number; raised?: boolean } = {}) {
+  constructor(message: string, options: { line?: number; raised?: boolean; exhausted?: boolean } = {}) {
     super(message);
     this.name = 'JinjaError';
     this.line = options.line;
     this.raised = options.raised ?? false;
+    this.exhausted = options.exhausted ?? false;
   }
 
   /** The message with its line. */

@@ -7,6 +7,7 @@ import type { TextSpan } from '../../core/text';
 import type { Statement } from './ast';
 import { compileTemplate } from './compile';
 import { JinjaError } from './errors';
+import { withFuel } from './fuel';
 import { strftimeNow } from './globals';
 import { parseTemplate } from './parser';
 import { Output, Scope, type GenerationNotes, type Run } from './scope';
@@ -30,6 +31,7 @@ export class JinjaTemplate {
   constructor(text: string) {
     this.readsClock = text.includes('strftime_now');
     const statements = explain(undefined, () => parseTemplate(text));
+    checkNesting(statements);
     this.marksGeneration = hasGeneration(statements);
     this.execute = explain(undefined, () => compileTemplate(statements));
   }
@@ -84,7 +86,7 @@ export class JinjaTemplate {
       const value = variables[name];
       if (value !== undefined) scope.names.set(name, value as Value);
     }
-    explain(run, () => this.execute(scope));
+    explain(run, () => withFuel(() => this.execute(scope)));
     return out.text;
   }
 }
@@ -101,6 +103,19 @@ function explain<T>(run: Run | undefined, action: () => T): T {
     }
     if (known instanceof JinjaError) known.line ??= run?.line;
     throw known;
+  }
+}
+
+/** Levels of a template's tree: chains as `a.b.c` and `a + b + c` grow it without brackets. Compiling goes into it by recursion. */
+const MAX_TREE_DEPTH = 1500;
+
+function checkNesting(statements: readonly Statement[]): void {
+  const open: [unknown, number][] = [[statements, 0]];
+  for (let entry = open.pop(); entry; entry = open.pop()) {
+    const [node, depth] = entry;
+    if (typeof node !== 'object' || node === null) continue;
+    if (depth > MAX_TREE_DEPTH) throw new JinjaError('it is nested too deep');
+    for (const value of Object.values(node)) open.push([value, depth + 1]);
   }
 }
 

@@ -1,6 +1,7 @@
 /** The `tojson` filter: Python's `json.dumps` with what Transformers lets a template set. */
 import { sortValues } from './compare';
 import { JinjaError } from './errors';
+import { joinTexts, spendReading, spendSteps, spendText } from './fuel';
 import { floatRepr, numberRepr } from './printing';
 import { dictPairs, Float, isDict, isList, Markup, Tuple, typeName, type Value } from './values';
 
@@ -21,6 +22,7 @@ class JsonWriter {
 
   /** `newline` begins a line at the depth of `value`. */
   write(value: Value, newline: string): string {
+    spendSteps();
     switch (typeof value) {
       case 'string':
         return this.quote(value);
@@ -64,15 +66,17 @@ class JsonWriter {
     if (items.length === 0) return open + close;
     const { indent, separators } = this.options;
     const inner = indent === undefined ? '' : newline + indent;
+    spendText(inner.length);
     let text = open + inner;
     for (let i = 0; i < items.length; i++) {
-      if (i > 0) text += separators.item + inner;
-      text += write(items[i]!, inner === '' ? newline : inner);
+      if (i > 0) text = joinTexts(text, separators.item + inner);
+      text = joinTexts(text, write(items[i]!, inner === '' ? newline : inner));
     }
-    return text + (indent === undefined ? '' : newline) + close;
+    return joinTexts(text, (indent === undefined ? '' : newline) + close);
   }
 
   private quote(text: string): string {
+    spendReading(text.length);
     const quoted = JSON.stringify(text);
     if (!this.options.ensureAscii) return quoted;
     return quoted.replace(/[^\0-\x7e]/g, (unit) =>

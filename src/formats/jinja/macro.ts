@@ -2,6 +2,7 @@
 import type { MacroBody } from './ast';
 import { compileExpression, type Evaluate } from './compile-expression';
 import { JinjaError } from './errors';
+import { spendSteps } from './fuel';
 import { readsName } from './names';
 import { Scope, Output } from './scope';
 import { Callable, Dict, Tuple, Undefined, type CallArguments } from './values';
@@ -35,6 +36,7 @@ export function compileMacro(
   });
 
   const call = (defined: Scope, args: CallArguments): string => {
+    spendSteps();
     const scope = new Scope(defined, new Output(false), defined.run);
     bindSpecial(scope, name, names, special, args);
     names.forEach((parameter, i) => {

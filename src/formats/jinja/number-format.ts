@@ -2,6 +2,9 @@
 import { JinjaError } from './errors';
 import { floatRepr } from './printing';
 
+/** Places of a number: a double has no more than 1,074 behind the point. */
+const MAX_DIGITS = 2000;
+
 /** The exact value of a finite double as `digits / 2^-power`: an integer and the power of two that it is divided by. */
 function exactFraction(value: number): { numerator: bigint; denominator: bigint } {
   let denominator = 1n;
@@ -15,6 +18,7 @@ function exactFraction(value: number): { numerator: bigint; denominator: bigint 
 
 /** A finite number of 0 or more rounded to `digits` places (half to even on its exact value), as digits without a point. */
 function roundedDigits(value: number, digits: number): string {
+  if (Math.abs(digits) > MAX_DIGITS) throw new JinjaError('precision too big');
   const { numerator, denominator } = exactFraction(value);
   const scaled = digits >= 0 ? numerator * 10n ** BigInt(digits) : numerator;
   const divisor = digits >= 0 ? denominator : denominator * 10n ** BigInt(-digits);

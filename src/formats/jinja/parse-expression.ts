@@ -97,7 +97,9 @@ export class ExpressionParser {
     const { line } = stream.current;
     if (stream.is('(')) {
       stream.next();
+      if (++this.depth > MAX_DEPTH) throw stream.error('The expression is nested too deep');
       const inner = stream.is(')') ? ({ kind: 'unpack', items: [], line } as const) : this.parseTarget();
+      this.depth--;
       stream.expect(')');
       return inner;
     }

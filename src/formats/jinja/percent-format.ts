@@ -1,5 +1,6 @@
 /** `'…%s…' % values`. */
 import { JinjaError } from './errors';
+import { spendText } from './fuel';
 import { formatFloatDigits, formatIntDigits } from './number-format';
 import { textRepr, toRepr, toText } from './printing';
 import { codePoints, textLength } from './text';
@@ -84,6 +85,7 @@ function lookUp(values: AnyDict, key: string): Value {
 function pad(text: string, width: number, left: boolean, zeros: boolean): string {
   const missing = width - textLength(text);
   if (missing <= 0) return text;
+  spendText(width);
   if (left) return text + ' '.repeat(missing);
   if (!zeros) return ' '.repeat(missing) + text;
   const [, sign = '', digits = ''] = /^([-+ ]?(?:0[xXo])?)(.*)$/s.exec(text) ?? [];
@@ -112,6 +114,7 @@ function formatOne(value: Value, type: string, flags: string, precision: number 
         precision: undefined,
         alternate: flags.includes('#'),
       });
+      spendText(precision ?? 0);
       return signOf(integer < 0n, flags) + digits.padStart(precision ?? 0, '0');
     }
     case 'e':

@@ -1,5 +1,6 @@
 /** `str()` and `repr()` as Python prints values. */
 import { JinjaError } from './errors';
+import { spendReading, spendSteps, spendText } from './fuel';
 import {
   Callable,
   dictPairs,
@@ -24,6 +25,7 @@ export function toText(value: Value): string {
 }
 
 export function toRepr(value: Value): string {
+  spendSteps();
   switch (typeof value) {
     case 'string':
       return textRepr(value);
@@ -35,21 +37,26 @@ export function toRepr(value: Value): string {
       return value.toString();
     default:
       if (value === null) return 'None';
-      if (isList(value)) return `[${value.map(toRepr).join(', ')}]`;
+      if (isList(value)) return spendOnText(`[${value.map(toRepr).join(', ')}]`);
       return value instanceof PyObject && value.type !== 'dict' ? objectRepr(value) : dictRepr(value);
   }
 }
 
+function spendOnText(text: string): string {
+  spendText(text.length);
+  return text;
+}
+
 function dictRepr(value: Parameters<typeof dictPairs>[0] | PyObject): string {
   const pairs = dictPairs(value as Parameters<typeof dictPairs>[0]);
-  return `{${pairs.map(([key, item]) => `${toRepr(key)}: ${toRepr(item)}`).join(', ')}}`;
+  return spendOnText(`{${pairs.map(([key, item]) => `${toRepr(key)}: ${toRepr(item)}`).join(', ')}}`);
 }
 
 function objectRepr(value: PyObject): string {
   if (value instanceof Float) return floatRepr(value.value);
   if (value instanceof Tuple) {
     const items = value.items.map(toRepr);
-    return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
+    return spendOnText(items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`);
   }
   if (value instanceof Undefined) return 'Undefined';
   if (value instanceof Markup) return `Markup(${textRepr(value.text)})`;
@@ -98,6 +105,7 @@ const NAMED_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\
 const UNPRINTABLE = /[\\\p{C}\p{Z}]/gu;
 
 export function textRepr(text: string): string {
+  spendReading(text.length);
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const escaped = text.replace(UNPRINTABLE, (character) => {
     if (character === ' ') return ' ';

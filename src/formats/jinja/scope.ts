@@ -1,10 +1,15 @@
 /** What a template runs in: its names, its output, and what is told of the run. */
 import type { TextSpan } from '../../core/text';
+import { joinTexts } from './fuel';
 import { Undefined, type Value } from './values';
 
 /** Where text goes: the rendering itself, or a block whose text is kept for something else. */
 export class Output {
   text = '';
+
+  add(text: string): void {
+    this.text = joinTexts(this.text, text);
+  }
 
   constructor(readonly isMain: boolean) {}
 }

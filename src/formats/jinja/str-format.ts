@@ -1,5 +1,6 @@
 /** `'{}'.format(…)`. */
 import { JinjaError } from './errors';
+import { spendText } from './fuel';
 import { formatFloatDigits, formatIntDigits, groupDigits } from './number-format';
 import { toAscii } from './percent-format';
 import { textRepr, toRepr, toText } from './printing';
@@ -124,6 +125,7 @@ export function formatValue(value: Value, specification: string): string {
   if (!isFloat(value) && 'bcdoxXn'.includes(type)) {
     if (precision !== undefined) throw new JinjaError('Precision not allowed in integer format specifier');
     const integer = BigInt(intOf(value)!);
+    if (type === 'c' && (integer < 0n || integer > 0x10ffffn)) throw new JinjaError('%c arg not in range(0x110000)');
     if (type === 'c') return place(String.fromCodePoint(Number(integer)), '', { ...box, align: align ?? '<' });
     digits = formatIntDigits(integer < 0n ? -integer : integer, style);
   } else {
@@ -149,6 +151,7 @@ function place(
   { fill, align, width }: { fill: string; align: string; width: number },
 ): string {
   const missing = Math.max(0, width - textLength(text) - sign.length);
+  spendText(missing);
   const left = align === '<' ? 0 : align === '^' ? Math.floor(missing / 2) : missing;
   if (align === '=') return sign + fill.repeat(missing) + text;
   return fill.repeat(left) + sign + text + fill.repeat(missing - left);

@@ -90,11 +90,11 @@ export function splitSpacesFromEnd(text: string, limit: number): string[] {
     let start = rest.length;
     while (start > 0 && !isSpace(rest[start - 1]!)) start--;
     if (start === 0) break;
-    words.unshift(rest.slice(start));
+    words.push(rest.slice(start));
     rest = stripEnd(rest.slice(0, start));
   }
-  if (rest !== '') words.unshift(rest);
-  return words;
+  if (rest !== '') words.push(rest);
+  return words.reverse();
 }
 
 const LINE_END_CHARACTERS = '\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029';

@@ -3,6 +3,7 @@
  * float. What JavaScript lacks (tuples, whole floats, dicts with keys of any kind, undefined values) is a class here.
  */
 import { JinjaError } from './errors';
+import { spendSteps, spendText } from './fuel';
 import { isSimple, textLength } from './text';
 
 /** Ints beyond 2^53 are bigints, all others numbers. */
@@ -205,7 +206,12 @@ export function hashKey(value: Value): unknown {
   if (value instanceof Float) return Number.isSafeInteger(value.value) ? value.value : hashInt(value.value);
   if (value instanceof Markup) return value.text;
   if (value instanceof Undefined) return UNDEFINED_KEY;
-  if (value instanceof Tuple) return `\0(${value.items.map((item) => describeKey(hashKey(item))).join(',')})`;
+  if (value instanceof Tuple) {
+    spendSteps(value.items.length);
+    const keys = value.items.map((item) => describeKey(hashKey(item))).join(',');
+    spendText(keys.length);
+    return `\0(${keys})`;
+  }
   if (isList(value) || isDict(value) || value instanceof View)
     throw new JinjaError(`unhashable type: '${typeName(value)}'`);
   return value;
@@ -330,7 +336,10 @@ export function lengthOf(value: Value): number {
 
 /** The items that a loop over `value` goes through, as an array that must not be changed; undefined where it can't. */
 export function itemsOf(value: Value): Value[] | undefined {
-  if (typeof value === 'string') return isSimple(value) ? value.split('') : Array.from(value);
+  if (typeof value === 'string') {
+    spendSteps(value.length);
+    return isSimple(value) ? value.split('') : Array.from(value);
+  }
   if (typeof value !== 'object' || value === null) return undefined;
   if (isList(value)) return value;
   if (!(value instanceof PyObject) || value instanceof Dict) return dictKeys(value);
@@ -344,10 +353,16 @@ export function itemsOf(value: Value): Value[] | undefined {
 /** All items at once; a stream is used up. */
 export function listOf(value: Value): Value[] {
   const items = itemsOf(value);
-  if (items) return items;
+  if (items) {
+    spendSteps(items.length);
+    return items;
+  }
   if (value instanceof Stream) {
     const list: Value[] = [];
-    for (let next = value.iterator.next(); !next.done; next = value.iterator.next()) list.push(next.value);
+    for (let next = value.iterator.next(); !next.done; next = value.iterator.next()) {
+      spendSteps();
+      list.push(next.value);
+    }
     return list;
   }
   throw new JinjaError(`'${typeName(value)}' object is not iterable`);

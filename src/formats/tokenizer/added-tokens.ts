@@ -1,6 +1,12 @@
 /** Added tokens: found in a text as a whole, before anything else looks at it, as the Rust library finds them. */
-import { isPlainObject, JsonObject } from '../json';
+import { GraftError } from '../../core/errors';
+import { formatCount } from '../../core/format';
+import type { JsonObject } from '../json';
 import { SPACE, WORD } from './patterns';
+import { MAX_VOCABULARY } from './types';
+
+/** Characters of all added tokens, each of which takes some hundred bytes; Gemma's 6,000 tokens have 70,000. */
+const MAX_CHARACTERS = 524_288;
 
 export interface AddedToken {
   readonly id: number;
@@ -17,10 +23,15 @@ export interface AddedToken {
 }
 
 export function readAddedTokens(tokenizer: JsonObject): AddedToken[] {
-  const list = tokenizer.get('added_tokens') ?? [];
-  if (!Array.isArray(list) || !list.every(isPlainObject)) throw tokenizer.wrong('added_tokens', 'a list of objects');
-  return list.map((value, i) => {
-    const token = new JsonObject(`${tokenizer.where}: added_tokens[${i}]`, value);
+  let characters = 0;
+  return (tokenizer.objects('added_tokens', MAX_VOCABULARY) ?? []).map((token) => {
+    characters += token.string('content')?.length ?? 0;
+    if (characters > MAX_CHARACTERS) {
+      throw new GraftError(
+        'bad-config',
+        `added_tokens have more than ${formatCount(MAX_CHARACTERS)} characters in all`,
+      );
+    }
     const flag = (name: string) => token.boolean(name) ?? false;
     return {
       id: token.required('id', token.count('id')),

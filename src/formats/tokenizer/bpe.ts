@@ -4,7 +4,7 @@ import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
 import { ALL_BYTES, isByteName, nameBytes } from './bytes';
 import { mergeSymbols, PairTable } from './merges';
-import type { Model, Vocabulary } from './model';
+import type { Model, Vocabulary } from './types';
 
 /** SentencePiece's mark for a space. */
 const MARK = '\u2581';

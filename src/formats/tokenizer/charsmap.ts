@@ -1,5 +1,6 @@
 /** SentencePiece's compiled normalization: a table of replacements for short byte strings, as a double-array trie. */
 import { GraftError } from '../../core/errors';
+import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
 
 const encoder = new TextEncoder();
@@ -7,10 +8,22 @@ const encoder = new TextEncoder();
 /** Graphemes of this many bytes or more are looked up character by character, as SentencePiece's port in Rust does. */
 const MAX_GRAPHEME_BYTES = 6;
 
+/** The longest replacement of Unicode's compatibility forms has 33 bytes (U+FDFA). */
+const MAX_REPLACEMENT_BYTES = 256;
+
+/** Undefined where the text is no base 64. */
+function decodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  } catch {
+    return undefined;
+  }
+}
+
 /** @throws `bad-config` where the table isn't one. */
 export function readCharsmap(component: JsonObject): (text: string) => string {
   const encoded = component.required('precompiled_charsmap', component.string('precompiled_charsmap'));
-  const bytes = Uint8Array.from(atob(encoded), (char) => char.charCodeAt(0));
+  const bytes = decodeBase64(encoded) ?? new Uint8Array(0);
   const view = new DataView(bytes.buffer);
   const size = bytes.length < 4 ? -1 : view.getUint32(0, true);
   if (size < 4 || size % 4 !== 0 || size + 4 > bytes.length) {
@@ -22,7 +35,12 @@ export function readCharsmap(component: JsonObject): (text: string) => string {
     const start = findShortest(units, encoder.encode(part));
     if (start === undefined) return undefined;
     const end = replacements.indexOf(0, start);
-    return new TextDecoder().decode(replacements.subarray(start, end < 0 ? undefined : end));
+    const replacement = replacements.subarray(start, end < 0 ? undefined : end);
+    if (replacement.length <= MAX_REPLACEMENT_BYTES) return new TextDecoder().decode(replacement);
+    throw new GraftError(
+      'bad-config',
+      `The tokenizer's precompiled_charsmap replaces ${quote(part)} by ${replacement.length} bytes: it is damaged.`,
+    );
   };
   const known = new Map<string, string>();
   const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });

@@ -1,9 +1,10 @@
 /** Decoders of tokenizer.json: tokens as text. */
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
-import { isPlainObject, JsonObject } from '../json';
+import type { JsonObject } from '../json';
 import { isByteName, readSpelledBytes } from './bytes';
 import { readPattern } from './patterns';
+import { MAX_STEPS } from './types';
 
 /** Rewrites a list of tokens; joined, they are the text. `isAdded` says of each token of the list that comes first. */
 export type Decoder = (tokens: readonly string[], isAdded: (place: number) => boolean) => string[];
@@ -47,9 +48,7 @@ export function readDecoder(config: JsonObject | undefined): Decoder {
 }
 
 function sequence(config: JsonObject): Decoder {
-  const list = config.get('decoders');
-  if (!Array.isArray(list) || !list.every(isPlainObject)) throw config.wrong('decoders', 'a list of objects');
-  const steps = list.map((value, i) => readDecoder(new JsonObject(`${config.where}[${i}]`, value)));
+  const steps = config.required('decoders', config.objects('decoders', MAX_STEPS)).map(readDecoder);
   return (tokens, isAdded) =>
     steps.reduce<string[]>((result, step, i) => step(result, i === 0 ? isAdded : () => false), [...tokens]);
 }

@@ -7,10 +7,11 @@ import type { JsonObject } from '../json';
 import { assignIds, readAddedTokens, TokenFinder, type AddedToken, type Segment } from './added-tokens';
 import { countBytes, isByteName, spellBytes } from './bytes';
 import { IdCache } from './cache';
-import { readModel, type Model, type Vocabulary } from './model';
+import { readModel } from './model';
 import { prependedLength, readNormalizer, stripsStart, type Normalizer } from './normalizers';
 import { SPACE } from './patterns';
 import { readPreTokenizer, type Place, type PreTokenizer } from './pre-tokenizers';
+import type { Model, Vocabulary } from './types';
 
 /** Characters and ids of each generation; a few dozen MB in all. */
 const WORD_CACHE = 2 ** 20;

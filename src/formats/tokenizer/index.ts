@@ -118,9 +118,13 @@ export class HubTokenizer implements Tokenizer {
 
   /** The model's pad token where no turn ends with it, else another that no text is trained to end with. */
   private choosePad(pad: number | undefined, unknown: number | undefined): number {
-    const free = (id: number | undefined) => id !== undefined && !this.stopTokenIds.includes(id);
-    const candidates = [pad, unknown, this.bosTokenId, ...[...this.addedTokenIds].reverse()];
-    return candidates.find(free) ?? Array.from({ length: this.vocabSize }, (_, id) => id).find(free) ?? 0;
+    const stops = new Set(this.stopTokenIds);
+    const isFree = (id: number | undefined) => id !== undefined && !stops.has(id);
+    const candidate = [pad, unknown, this.bosTokenId, ...[...this.addedTokenIds].reverse()].find(isFree);
+    if (candidate !== undefined) return candidate;
+    let id = 0;
+    while (id < this.vocabSize && stops.has(id)) id++;
+    return id < this.vocabSize ? id : 0;
   }
 }
 
@@ -142,9 +146,9 @@ export async function openTokenizer(source: FileSource, stopIds: readonly number
   try {
     return new HubTokenizer(source.name, readParts(tokenizer, config), special, stopIds, around);
   } catch (cause) {
-    const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\.$/, '');
-    const code = cause instanceof GraftError ? cause.code : 'unsupported';
-    throw new GraftError(code, `The tokenizer.json of ${source.name} can't be used: ${reason}.`, { cause });
+    if (!(cause instanceof GraftError)) throw cause;
+    const reason = cause.message.replace(/\.$/, '');
+    throw new GraftError(cause.code, `The tokenizer.json of ${source.name} can't be used: ${reason}.`, { cause });
   }
 }
 
@@ -153,13 +157,18 @@ function readParts(tokenizer: JsonObject, config: JsonObject | undefined): Parts
   const { addedTokens } = encoder;
   const tokens = new Map(Array.from(encoder.vocabulary, ([token, id]) => [id, token]));
   for (const { id, content } of addedTokens) tokens.set(id, content);
+  const postProcessor = readPostProcessor(tokenizer.object('post_processor'));
+  const stranger = [...postProcessor.before, ...postProcessor.after].find((id) => !tokens.has(id));
+  if (stranger !== undefined) {
+    throw new GraftError('bad-config', `its post-processor puts the id ${stranger} around a text, which no token has`);
+  }
   const additional = config?.get('additional_special_tokens');
   const isSpecial = ({ content, special }: AddedToken) =>
     special || (Array.isArray(additional) && additional.includes(content));
   return {
     encoder,
     addedTokens,
-    postProcessor: readPostProcessor(tokenizer.object('post_processor')),
+    postProcessor,
     decoder: readDecoder(tokenizer.object('decoder')),
     tokens,
     specialIds: new Set(addedTokens.filter(isSpecial).map(({ id }) => id)),

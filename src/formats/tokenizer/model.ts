@@ -3,22 +3,9 @@ import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { isPlainObject, type JsonObject } from '../json';
 import { readBpe } from './bpe';
+import { MAX_VOCABULARY, type Model, type Vocabulary } from './types';
 import { readUnigram } from './unigram';
 import { readWordPiece } from './word-piece';
-
-export interface Model {
-  readonly vocabulary: Vocabulary;
-  /** Appends the ids of a word, which is not empty, to `ids`. */
-  encode(word: string, ids: number[]): void;
-  /**
-   * Ascending places in a text where no token can begin before and end after, so that the parts encode to what the whole
-   * does. Absent in models that don't know any.
-   */
-  findSeams?(text: string): number[];
-}
-
-/** The ids of tokens by their text. */
-export type Vocabulary = ReadonlyMap<string, number>;
 
 /** @throws `unsupported` for a kind that Graft doesn't know, by its name; `bad-config` where lists don't fit. */
 export function readModel(config: JsonObject): Model {
@@ -48,8 +35,11 @@ function readVocabulary(config: JsonObject): Vocabulary {
   const vocabulary = new Map<string, number>();
   for (const token of Object.keys(table)) {
     const id = table[token];
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= 2 ** 31) {
-      throw new GraftError('bad-config', `${config.where}: the id of ${quote(token)} in vocab must be a whole number`);
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= MAX_VOCABULARY) {
+      throw new GraftError(
+        'bad-config',
+        `${config.where}: the id of ${quote(token)} in vocab must be a whole number below ${MAX_VOCABULARY}, but is ${quote(id)}`,
+      );
     }
     vocabulary.set(token, id);
   }

@@ -1,25 +1,44 @@
 /** Normalizers of tokenizer.json. */
 import { GraftError } from '../../core/errors';
-import { quote } from '../../core/format';
+import { formatCount, quote } from '../../core/format';
 import { isPlainObject, JsonObject } from '../json';
 import { spellBytes } from './bytes';
 import { readCharsmap } from './charsmap';
 import { readPattern, SPACE } from './patterns';
+import { MAX_STEPS } from './types';
 
 /** `inner` text is the rest of a longer one: nothing is put before it. */
 export type Normalizer = (text: string, inner: boolean) => string;
 
 /** Undefined where text stays as it is. @throws `unsupported` for a kind that Graft doesn't know, by its name. */
 export function readNormalizer(config: JsonObject | undefined): Normalizer | undefined {
-  if (!config) return undefined;
+  const normalizer = config && readStep(config);
+  if (!normalizer) return undefined;
+  return (text, inner) => checkGrowth(text, normalizer(text, inner));
+}
+
+/**
+ * Characters that normalizing makes of one: the longest that Unicode has is 18 (U+FDFA), and bytes are up to four. More
+ * comes of replacements by what they replace, again and again.
+ */
+const MAX_GROWTH = 32;
+
+function checkGrowth(text: string, normalized: string): string {
+  if (normalized.length <= MAX_GROWTH * (text.length + MAX_STEPS)) return normalized;
+  throw new GraftError(
+    'bad-config',
+    `The tokenizer's normalizer makes ${formatCount(normalized.length)} characters of a text of ${formatCount(text.length)}: it can't be used.`,
+  );
+}
+
+function readStep(config: JsonObject): Normalizer | undefined {
   if (config.string('type') !== 'Sequence') return readOne(config);
-  const list = config.get('normalizers');
-  if (!Array.isArray(list) || !list.every(isPlainObject)) throw config.wrong('normalizers', 'a list of objects');
-  const steps = list
-    .map((value, i) => readNormalizer(new JsonObject(`${config.where}[${i}]`, value)))
+  const steps = config
+    .required('normalizers', config.objects('normalizers', MAX_STEPS))
+    .map(readStep)
     .filter((step) => step !== undefined);
   if (steps.length === 0) return undefined;
-  return (text, inner) => steps.reduce((result, step) => step(result, inner), text);
+  return (text, inner) => steps.reduce((result, step) => checkGrowth(text, step(result, inner)), text);
 }
 
 /** Characters that the normalizer puts before a text, in UTF-16 units. */
@@ -42,7 +61,7 @@ function readOne(component: JsonObject): Normalizer {
   const type = component.string('type');
   switch (type) {
     case 'Prepend': {
-      const prefix = component.required('prepend', component.string('prepend'));
+      const prefix = shortText(component, 'prepend');
       return (text, inner) => (inner || text === '' ? text : prefix + text);
     }
     case 'Replace':
@@ -77,8 +96,15 @@ function readOne(component: JsonObject): Normalizer {
   }
 }
 
+/** What is put into a text, which is a mark in real files. */
+function shortText(component: JsonObject, key: string): string {
+  const text = component.required(key, component.string(key));
+  if (text.length > MAX_GROWTH) throw component.wrong(key, `a text of at most ${MAX_GROWTH} characters`);
+  return text;
+}
+
 function replace(component: JsonObject): Normalizer {
-  const content = component.required('content', component.string('content'));
+  const content = shortText(component, 'content');
   const literal = component.object('pattern')?.string('String');
   // A function, for `$` means nothing here.
   if (literal) return (text) => text.replaceAll(literal, () => content);

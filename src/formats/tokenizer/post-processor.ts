@@ -1,7 +1,8 @@
 /** Post-processors of tokenizer.json: the special tokens around a text. */
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
-import { isPlainObject, JsonObject } from '../json';
+import type { JsonObject } from '../json';
+import { MAX_STEPS, MAX_VOCABULARY } from './types';
 
 /** Ids that are put before a text and after it. */
 export interface Around {
@@ -21,16 +22,14 @@ export function readPostProcessor(config: JsonObject | undefined): Around {
       return { before: [pairId(config, 'cls')], after: [pairId(config, 'sep')] };
     case 'TemplateProcessing':
       return template(config);
-    case 'Sequence': {
-      const list = config.get('processors');
-      if (!Array.isArray(list) || !list.every(isPlainObject)) throw config.wrong('processors', 'a list of objects');
-      return list
-        .map((value, i) => readPostProcessor(new JsonObject(`${config.where}[${i}]`, value)))
+    case 'Sequence':
+      return config
+        .required('processors', config.objects('processors', MAX_STEPS))
+        .map(readPostProcessor)
         .reduce((inner, outer) => ({
           before: [...outer.before, ...inner.before],
           after: [...inner.after, ...outer.after],
         }));
-    }
     default:
       throw new GraftError('unsupported', `its post-processor ${quote(type)} is none that Graft knows`);
   }
@@ -40,20 +39,25 @@ export function readPostProcessor(config: JsonObject | undefined): Around {
 function pairId(config: JsonObject, key: string): number {
   const pair = config.get(key);
   const id: unknown = Array.isArray(pair) ? pair[1] : undefined;
-  if (typeof id !== 'number') throw config.wrong(key, 'a token and its id');
+  if (!isId(id)) throw config.wrong(key, 'a token and its id');
   return id;
 }
 
+function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < MAX_VOCABULARY;
+}
+
 function template(config: JsonObject): Around {
-  const list = config.get('single');
-  if (!Array.isArray(list) || !list.every(isPlainObject)) throw config.wrong('single', 'a list of objects');
-  const items = list.map((value, i) => new JsonObject(`${config.where}: single[${i}]`, value));
+  const items = config.required('single', config.objects('single', MAX_STEPS));
   const text = items.findIndex((item) => item.object('Sequence') !== undefined);
   const idsOf = (item: JsonObject): number[] => {
-    const name = item.object('SpecialToken')?.string('id');
-    if (name === undefined) return [];
-    const ids = config.object('special_tokens')?.object(name)?.ids('ids');
-    if (!ids) throw new GraftError('bad-config', `${config.where}: special_tokens lacks ${quote(name)}`);
+    if (item.object('Sequence')) return [];
+    const token = item.required('SpecialToken', item.object('SpecialToken'));
+    const name = token.required('id', token.string('id'));
+    const special = config.object('special_tokens')?.object(name);
+    if (!special) throw new GraftError('bad-config', `${config.where}: special_tokens lacks ${quote(name)}`);
+    const ids = special.ids('ids');
+    if (!ids.every(isId)) throw special.wrong('ids', 'a list of token ids');
     return ids;
   };
   const before = text < 0 ? items : items.slice(0, text);

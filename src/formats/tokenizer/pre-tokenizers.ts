@@ -3,6 +3,7 @@ import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { isPlainObject, JsonObject } from '../json';
 import { spellBytes } from './bytes';
+import { MAX_STEPS } from './types';
 import { compileRegex, readBehavior, readPattern, SPACE, splitAt, WORD, type Behavior, type Emit } from './patterns';
 
 /** Where a piece of text comes from. */
@@ -40,9 +41,10 @@ export function readPreTokenizer(config: JsonObject | undefined): PreTokenizer {
 
 function flatten(component: JsonObject): JsonObject[] {
   if (component.string('type') !== 'Sequence') return [component];
-  const list = component.get('pretokenizers');
-  if (!Array.isArray(list) || !list.every(isPlainObject)) throw component.wrong('pretokenizers', 'a list of objects');
-  return list.flatMap((value, i) => flatten(new JsonObject(`${component.where}[${i}]`, value)));
+  const parts = component.required('pretokenizers', component.objects('pretokenizers', MAX_STEPS)).flatMap(flatten);
+  if (parts.length > MAX_STEPS)
+    throw component.wrong('pretokenizers', `${MAX_STEPS} at most, those within others included`);
+  return parts;
 }
 
 const PUNCTUATION = '[\\p{P}!-\\/:-@\\[-`{-~]';
@@ -70,7 +72,7 @@ function readStage(component: JsonObject, isLast: boolean): Stage {
     case 'CharDelimiterSplit':
       return splitting(readPattern(delimiterOf(component)), 'Removed');
     case 'FixedLength':
-      return fixedLength(component.size('length', 2 ** 31) ?? 5);
+      return fixedLength(component.size('length', MAX_FIXED_LENGTH) ?? 5);
     default:
       throw new GraftError('unsupported', `its pre-tokenizer ${quote(type)} is none that Graft knows`);
   }
@@ -125,6 +127,9 @@ function metaspace(component: JsonObject): Stage {
     }
   };
 }
+
+/** Real ones have a handful of characters. */
+const MAX_FIXED_LENGTH = 65_536;
 
 /** Words of so many characters (code points). */
 function fixedLength(length: number): Stage {

@@ -1,8 +1,9 @@
 /** Unigram: the tokens whose scores (log probabilities) have the largest sum. Kudo 2018, as SentencePiece does it. */
 import { GraftError } from '../../core/errors';
+import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
 import { nameBytes } from './bytes';
-import type { Model } from './model';
+import { MAX_TOKEN_LENGTH, MAX_VOCABULARY, type Model } from './types';
 
 /** What an unknown character costs below the worst token: SentencePiece's kUnkPenalty. */
 const UNKNOWN_PENALTY = 10;
@@ -15,11 +16,19 @@ interface Node {
 export function readUnigram(config: JsonObject): Model {
   const list = config.get('vocab');
   const isEntry = (entry: unknown): entry is [string, number] =>
-    Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'number';
+    Array.isArray(entry) && typeof entry[0] === 'string' && Number.isFinite(entry[1]);
   if (!Array.isArray(list) || !list.every(isEntry)) throw config.wrong('vocab', 'a list of tokens and scores');
+  if (list.length > MAX_VOCABULARY) throw config.wrong('vocab', `a list of at most ${MAX_VOCABULARY} tokens`);
+  const long = list.find(([token]) => token.length > MAX_TOKEN_LENGTH);
+  if (long)
+    throw new GraftError(
+      'bad-config',
+      `${config.where}: vocab has a token of more than ${MAX_TOKEN_LENGTH} characters, ${quote(long[0])}`,
+    );
   const vocabulary = new Map(list.map(([token], id) => [token, id]));
   const scores = Float64Array.from(list, ([, score]) => score);
   const unknown = config.count('unk_id');
+  if (unknown !== undefined && unknown >= list.length) throw config.wrong('unk_id', 'the place of a token in vocab');
   const fallsBack = config.boolean('byte_fallback') ?? false;
   const unknownScore = scores.reduce((least, score) => Math.min(least, score), Infinity) - UNKNOWN_PENALTY;
   const root = buildTrie(vocabulary);
@@ -79,7 +88,9 @@ export function readUnigram(config: JsonObject): Model {
         }
         let start = starts[end]!;
         while (start > 0 && tokens[start] === unknown) start = starts[start]!;
-        reversed.push(...nameUnknown(word.slice(start, end)).reverse());
+        // A stretch may have more bytes than a call takes arguments.
+        const unknownIds = nameUnknown(word.slice(start, end));
+        for (let i = unknownIds.length - 1; i >= 0; i--) reversed.push(unknownIds[i]!);
         end = start;
       }
       for (let i = reversed.length - 1; i >= 0; i--) ids.push(reversed[i]!);

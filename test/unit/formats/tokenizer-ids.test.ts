@@ -286,15 +286,17 @@ describe('openTokenizer', () => {
       type: 'TemplateProcessing',
       single: [{ SpecialToken: { id: 'X', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
       pair: [],
-      special_tokens: { X: { id: 'X', ids: [1000, 1001], tokens: ['<s>', '</s>'] } },
+      special_tokens: { X: { id: 'X', ids: [NEXT, NEXT + 1], tokens: ['<s>', '</s>'] } },
     };
     const last = (await openBytes([])).encode('ab', { addSpecialTokens: true }).at(-1);
-    expect(await around(template)).toEqual([1000, last, 2]);
-    expect(await around({ type: 'RobertaProcessing', cls: ['<s>', 1000], sep: ['</s>', 1001] })).toEqual([
-      1000, 1001, 2,
+    expect(await around(template)).toEqual([NEXT, last, 2]);
+    expect(await around({ type: 'RobertaProcessing', cls: ['<s>', NEXT], sep: ['</s>', NEXT + 1] })).toEqual([
+      NEXT,
+      NEXT + 1,
+      2,
     ]);
     const both = { type: 'Sequence', processors: [{ type: 'ByteLevel', trim_offsets: true }, template] };
-    expect(await around(both)).toEqual([1000, last, 2]);
+    expect(await around(both)).toEqual([NEXT, last, 2]);
   });
 });
 

@@ -18,6 +18,9 @@ import {
 } from '../values';
 import { flag, integer } from './arguments';
 
+/** CPython turns no longer text into an int (`sys.set_int_max_str_digits`). */
+const MAX_NUMBER_LENGTH = 4300;
+
 const FLOAT = /^[-+]?(?:(?:\d(?:_?\d)*)?\.?(?:\d(?:_?\d)*)?(?:e[-+]?\d(?:_?\d)*)?|inf(?:inity)?|nan)$/i;
 
 /** Python's `float(value)`; undefined where it raises a TypeError or ValueError. */
@@ -26,6 +29,7 @@ function parseFloatLike(value: Value): number | undefined {
   const text = textOf(value);
   if (text === undefined) return numberOf(value);
   const trimmed = stripEnd(stripStart(text));
+  if (trimmed.length > MAX_NUMBER_LENGTH) return undefined;
   if (!FLOAT.test(trimmed) || !/\d|inf|nan/i.test(trimmed)) return undefined;
   if (/^[-+]?(?:e|\.e|\.$)/i.test(trimmed)) return undefined;
   if (/nan/i.test(trimmed)) return NaN;
@@ -38,6 +42,7 @@ const PREFIXES: Readonly<Record<string, number>> = { b: 2, o: 8, x: 16 };
 
 /** Python's `int(text, base)`; undefined where it raises a ValueError. */
 function parseIntText(text: string, base: number): bigint | undefined {
+  if (text.length > MAX_NUMBER_LENGTH) return undefined;
   if (base !== 0 && (base < 2 || base > 36)) return undefined;
   const [, sign = '', prefix, body = ''] =
     /^([-+]?)(?:0([box])_?)?([\da-z_]*)$/i.exec(stripEnd(stripStart(text)).toLowerCase()) ?? [];
@@ -90,7 +95,9 @@ function round(value: Value, precision: Value | undefined, method: Value | undef
   }
   if (isFloat(value)) return makeFloat(roundFloat(number, digits));
   if (digits >= 0) return makeInt(BigInt(intOf(value)!));
-  return roundInt(BigInt(intOf(value)!), 10n ** BigInt(-digits));
+  // Beyond its own digits nothing is left of an int.
+  const whole = BigInt(intOf(value)!);
+  return -digits > whole.toString().length ? 0 : roundInt(whole, 10n ** BigInt(-digits));
 }
 
 /** To a multiple of `unit`, halves to the even one. */

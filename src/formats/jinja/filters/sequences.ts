@@ -3,7 +3,9 @@ import { getOnlyAttribute } from '../access';
 import { add } from '../arithmetic';
 import { compareValues, equals, sortValues } from '../compare';
 import { JinjaError } from '../errors';
+import { spendSteps } from '../fuel';
 import { builtin, type Builtin } from '../functions';
+import { joinAll } from '../methods/strings';
 import { toText } from '../printing';
 import { codePoints } from '../text';
 import {
@@ -114,6 +116,7 @@ function* batch(value: Value, size: Value, fill: Argument): Generator<Value> {
   // A size of 0 or less is never reached: one batch of everything, as jinja2 has it.
   for (let start = 0; start < items.length; start += count > 0 ? count : items.length) {
     const part = count > 0 ? items.slice(start, start + count) : [...items];
+    if (fill !== undefined && fill !== null) spendSteps(Math.max(0, count - part.length));
     while (fill !== undefined && fill !== null && part.length < count) part.push(fill);
     yield part;
   }
@@ -126,6 +129,7 @@ function* slices(value: Value, count: Value, fill: Argument): Generator<Value> {
   const size = Math.floor(items.length / parts);
   const extra = items.length % parts;
   for (let i = 0, start = 0; i < parts; i++) {
+    spendSteps();
     const part = items.slice(start, start + size + (i < extra ? 1 : 0));
     start += part.length;
     if (fill !== undefined && fill !== null && i >= extra) part.push(fill);
@@ -171,9 +175,8 @@ export const SEQUENCE_FILTERS: readonly Builtin[] = [
   builtin('items(value)', (value: Value) => new Stream(items(value))),
   builtin('join(value, d?, attribute?)', (value: Value, separator?: Value, attribute?: Value) => {
     const get = attributeGetter(attribute);
-    return listOf(value)
-      .map((item) => toText(get(item)))
-      .join(separator === undefined ? '' : toText(separator));
+    const parts = listOf(value).map((item) => toText(get(item)));
+    return joinAll(parts, separator === undefined ? '' : toText(separator));
   }),
   builtin('min(value, case_sensitive?, attribute?)', (value: Value, sensitive?: Value, attribute?: Value) =>
     extreme(value, sensitive, attribute, -1),

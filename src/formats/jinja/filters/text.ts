@@ -2,10 +2,11 @@
 import { operate } from '../arithmetic';
 import { sortValues } from '../compare';
 import { JinjaError } from '../errors';
+import { spendReading, spendText } from '../fuel';
 import { builtin, type Builtin } from '../functions';
 import { toJson } from '../json';
 import { escapeMarkup, escapeText } from '../markup';
-import { padText, replaceText } from '../methods/strings';
+import { joinAll, padText, replaceText } from '../methods/strings';
 import { toRepr, toText } from '../printing';
 import { codePoints, capitalize, splitLines, stripEnd, stripStart, textLength, PYTHON_SPACE } from '../text';
 import {
@@ -40,11 +41,17 @@ function title(text: string): string {
     .join('');
 }
 
+function spaces(count: number): string {
+  spendText(Math.max(0, count));
+  return ' '.repeat(Math.max(0, count));
+}
+
 function indent(value: Value, width: Argument, first: Argument, blank: Argument): Value {
   const text = strictText(value, 'indent');
-  const by = textOf(width) ?? ' '.repeat(Math.max(0, integer(width, 4)));
+  const by = textOf(width) ?? spaces(integer(width, 4));
   // What jinja2 adds before it takes the text apart: a last line that is empty is one, too.
   const lines = splitLines(`${text}\n`);
+  spendText(text.length + lines.length * by.length);
   const indented = lines
     .map((line, i) => (flag(blank) ? (i === 0 ? line : by + line) : i > 0 && line !== '' ? by + line : line))
     .join('\n');
@@ -90,7 +97,7 @@ function tojson(
   sorted: Argument,
 ): string {
   const width = indentation === undefined || indentation === null ? undefined : indentation;
-  const step = width === undefined ? undefined : (textOf(width) ?? ' '.repeat(Math.max(0, integer(width, 0))));
+  const step = width === undefined ? undefined : (textOf(width) ?? spaces(integer(width, 0)));
   const pair = separators === undefined || separators === null ? undefined : listOf(separators);
   if (pair && pair.length !== 2) throw new JinjaError('separators must be two texts');
   return toJson(value, {
@@ -106,6 +113,7 @@ function tojson(
 
 /** Dicts by their keys, as `pprint` shows them. */
 function sortKeys(value: Value): Value {
+  spendReading(8);
   if (isList(value)) return value.map(sortKeys);
   if (value instanceof Tuple) return new Tuple(value.items.map(sortKeys));
   if (!isDict(value)) return value;
@@ -114,6 +122,7 @@ function sortKeys(value: Value): Value {
 }
 
 function quoteUrl(value: Value, forQuery: boolean): string {
+  spendReading(8 * toText(value).length);
   const unreserved = forQuery ? /[A-Za-z0-9_.~-]/ : /[A-Za-z0-9_.~/-]/;
   const quoted = Array.from(new TextEncoder().encode(toText(value)), (byte) => {
     const character = String.fromCharCode(byte);
@@ -153,14 +162,26 @@ const HTML_ENTITIES: Readonly<Record<string, string>> = {
   nbsp: '\xa0',
 };
 
+/** The text without what stands between `open` and the next `close`, and without them. */
+function removeBetween(text: string, open: string, close: string): string {
+  let kept = '';
+  let from = 0;
+  for (;;) {
+    const start = text.indexOf(open, from);
+    const end = start < 0 ? -1 : text.indexOf(close, start + open.length);
+    if (end < 0) return kept + text.slice(from);
+    kept += text.slice(from, start);
+    from = end + close.length;
+  }
+}
+
 function striptags(value: Value): string {
-  const text = toText(value)
-    .replace(/<!--[^]*?-->/g, '')
-    .replace(/<[^]*?>/g, '');
+  const text = removeBetween(removeBetween(toText(value), '<!--', '-->'), '<', '>');
   const words = text.split(new RegExp(`${PYTHON_SPACE}+`)).filter((word) => word !== '');
   return words.join(' ').replace(/&(?:#(\d+)|#[xX]([\da-fA-F]+)|([a-z]+));/g, (entity, decimal, hex, name) => {
     if (name !== undefined) return HTML_ENTITIES[String(name)] ?? entity;
-    return String.fromCodePoint(decimal !== undefined ? Number(decimal) : parseInt(String(hex), 16));
+    const code = decimal !== undefined ? Number(decimal) : parseInt(String(hex), 16);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
   });
 }
 
@@ -199,7 +220,10 @@ export const TEXT_FILTERS: readonly Builtin[] = [
         breakOnHyphens: breakHyphens === undefined || isTrue(breakHyphens),
       };
       const lines = splitLines(strictText(value, 'wordwrap'));
-      return lines.map((line) => wrapText(line, options).join(newline)).join(newline);
+      return joinAll(
+        lines.map((line) => joinAll(wrapText(line, options), newline)),
+        newline,
+      );
     },
   ),
   builtin('wordcount(value)', (value: Value) => toText(value).match(WORD)?.length ?? 0),

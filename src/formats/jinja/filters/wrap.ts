@@ -1,6 +1,7 @@
 /** Python's `textwrap.wrap` of one line, with tabs and other white space left as they are. */
 import { codePoints, isSpace, textLength } from '../text';
 import { JinjaError } from '../errors';
+import { COUNTING, spendReading } from '../fuel';
 
 export interface WrapOptions {
   readonly width: number;
@@ -24,6 +25,8 @@ const CHUNKS = new RegExp(
 
 export function wrapText(line: string, options: WrapOptions): string[] {
   const { width } = options;
+  // Where a dash may be broken is looked for from each of its hyphens on.
+  for (const [dashes] of line.matchAll(/-{2,}/g)) spendReading(dashes.length ** 2);
   if (width <= 0) throw new JinjaError(`invalid width ${width} (must be > 0)`);
   const chunks = line
     .split(options.breakOnHyphens ? CHUNKS : SPACES)
@@ -53,6 +56,7 @@ function isBlank(chunk: string): boolean {
 /** A word longer than a line: cut where that is allowed, else a line of its own. */
 function breakLongWord(chunks: string[], current: string[], length: number, options: WrapOptions): void {
   const space = Math.max(1, options.width - length);
+  spendReading(COUNTING * chunks.at(-1)!.length);
   const chunk = codePoints(chunks.at(-1)!);
   if (!options.breakLongWords) {
     if (current.length === 0) current.push(chunks.pop()!);

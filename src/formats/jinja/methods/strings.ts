@@ -1,5 +1,6 @@
 /** Methods of str. */
 import { JinjaError } from '../errors';
+import { spendReading, spendText } from '../fuel';
 import { builtin, table, type Builtin } from '../functions';
 import { toText } from '../printing';
 import {
@@ -114,9 +115,10 @@ function partition(self: Value, separator: Argument, last: boolean): Tuple {
 
 /** `str.replace`; an empty `old` stands between all characters. */
 export function replaceText(self: string, old: string, replacement: string, limit: number): string {
-  if (limit < 0)
-    return old === '' ? ['', ...codePoints(self), ''].join(replacement) : self.split(old).join(replacement);
+  spendReading(self.length);
   const parts = old === '' ? ['', ...codePoints(self), ''] : self.split(old);
+  spendText(self.length + (parts.length - 1) * replacement.length);
+  if (limit < 0) return parts.join(replacement);
   const head = parts.slice(0, limit + 1).join(replacement);
   return parts.length > limit + 1 ? head + old + parts.slice(limit + 1).join(old) : head;
 }
@@ -129,9 +131,9 @@ function pad(self: Value, width: Argument, fill: Argument, side: 'left' | 'right
 }
 
 export function padText(whole: string, width: number, character: string, side: 'left' | 'right' | 'both'): string {
-  if (width > 10_000_000) throw new JinjaError('the width is too large');
   const missing = width - textLength(whole);
   if (missing <= 0) return whole;
+  spendText(width);
   // Where the two sides can't be equal, CPython's rule.
   const left = side === 'left' ? missing : side === 'right' ? 0 : (missing >> 1) + (missing & width & 1);
   return character.repeat(left) + whole + character.repeat(missing - left);
@@ -141,7 +143,7 @@ function zeroFill(self: Value, width: Argument): string {
   const whole = text(self, 'zfill');
   const missing = integer(width, 0) - textLength(whole);
   if (missing <= 0) return whole;
-  if (missing > 10_000_000) throw new JinjaError('the width is too large');
+  spendText(whole.length + missing);
   const sign = /^[-+]/.exec(whole)?.[0] ?? '';
   return sign + '0'.repeat(missing) + whole.slice(sign.length);
 }
@@ -153,6 +155,7 @@ function expandTabs(self: Value, size: Argument): string {
     .map((character) => {
       if (character === '\t') {
         const spaces = width > 0 ? width - (column % width) : 0;
+        spendText(spaces);
         column += spaces;
         return ' '.repeat(spaces);
       }
@@ -169,7 +172,13 @@ function join(self: Value, items: Argument): string {
       throw new JinjaError(`sequence item ${index}: expected str instance, ${typeName(item)} found`);
     return part;
   });
-  return parts.join(text(self, 'join'));
+  return joinAll(parts, text(self, 'join'));
+}
+
+/** The parts with `separator` between them. */
+export function joinAll(parts: readonly string[], separator: string): string {
+  spendText(parts.reduce((sum, part) => sum + part.length + separator.length, 0));
+  return parts.join(separator);
 }
 
 function translate(self: Value, mapping: Argument): string {
@@ -178,9 +187,18 @@ function translate(self: Value, mapping: Argument): string {
     .map((character) => {
       const code = character.codePointAt(0)!;
       const found = pairs.has(code) ? pairs.get(code)! : character;
-      return found === null ? '' : typeof found === 'number' ? String.fromCodePoint(found) : toText(found);
+      const part = found === null ? '' : typeof found === 'number' ? toCharacter(found) : toText(found);
+      spendText(part.length);
+      return part;
     })
     .join('');
+}
+
+function toCharacter(code: number): string {
+  if (!Number.isInteger(code) || code < 0 || code > 0x10ffff) {
+    throw new JinjaError('character mapping must be in range(0x110000)');
+  }
+  return String.fromCodePoint(code);
 }
 
 const IDENTIFIER = /^[\p{ID_Start}_][\p{ID_Continue}]*$/u;
