@@ -135,6 +135,14 @@ test('a pause is told to the job that waits, by its signal, and else to whoever 
   expect(told).toEqual(['second', 'default', 'view']);
 });
 
+test('an answer that is not the gzip that it says it is ends as a stall', { timeout: 10_000 }, async () => {
+  const host = await startHost((_, response) => {
+    response.writeHead(200, { 'content-encoding': 'gzip' }).end('{"a": 1}');
+  });
+  const client = quickClient(host.url, { stallMs: 50, apiRetries: { attempts: 2 } });
+  await expectError(() => client.json('/x', client.subject('the answer')), 'network', /in the middle of|broke off/);
+});
+
 test('what a host says of a refusal, in one sentence each', async () => {
   const cases: [number, RegExp][] = [
     [401, /wants a token for the answer/],
