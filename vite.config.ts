@@ -1,4 +1,4 @@
-import { chmodSync } from 'node:fs';
+import { chmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
@@ -13,36 +13,78 @@ const fromRoot = (path: string) => join(projectFolder, path);
 const resolve = { preserveSymlinks: projectFolder !== ownFolder };
 
 /**
- * Where models come from: the Hub and the hosts that its downloads redirect to. A policy can't change while the page is
- * open, so a mirror is allowed by whoever serves the page: HF_ENDPOINT is its address, and what its downloads redirect to
- * is listed in GRAFT_HUB_HOSTS. The page takes the first one as its Hub (workers/policy.ts) and offers no other.
+ * Where the page may connect to: its own origin, the Hub, the hosts that the Hub's downloads redirect to, and what
+ * whoever builds or serves the page adds in GRAFT_CONNECT_HOSTS (also read as GRAFT_HUB_HOSTS). A policy can't change while
+ * the page is open. HF_ENDPOINT names the Hub that the page begins with, which is allowed with it.
  */
-const { HF_ENDPOINT: mirror, GRAFT_HUB_HOSTS: mirrorHosts = '' } = process.env;
-const hubHosts = [
-  ...(mirror ? [new URL(mirror).origin] : []),
-  ...['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'],
-  ...mirrorHosts.split(/[\s,]+/).filter(Boolean),
-];
+const { HF_ENDPOINT, GRAFT_CONNECT_HOSTS, GRAFT_HUB_HOSTS } = process.env;
+const hub = HF_ENDPOINT || 'https://huggingface.co';
 
-const contentSecurityPolicy = [
+/** A host as a policy names it (CSP Level 3, host-source): anything else could end the directive and begin another. */
+function checkHost(host: string): string {
+  if (/^https?:\/\/(\*\.)?[\w.-]+(:(\d+|\*))?$|^http:\/\/\[[\da-f:]+\](:\d+)?$/i.test(host)) return host;
+  throw new Error(`${host} is no host to connect to: write it as https://host, https://host:port or https://*.domain.`);
+}
+
+const connectHosts = [
+  new URL(hub).origin,
+  ...['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'],
+  ...`${GRAFT_CONNECT_HOSTS ?? ''} ${GRAFT_HUB_HOSTS ?? ''}`.split(/[\s,]+/).filter(Boolean),
+].map(checkHost);
+
+const policy = [
   "default-src 'self'",
   "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self'",
-  `connect-src 'self' ${hubHosts.join(' ')}`,
+  // A worker started from a blob has the policy of its page, see src/ui/client/start-worker.ts.
+  "worker-src 'self' blob:",
+  `connect-src 'self' ${[...new Set(connectHosts)].join(' ')}`,
   "img-src 'self' data: blob:",
   "object-src 'none'",
   "base-uri 'none'",
   "form-action 'none'",
-  "frame-ancestors 'none'",
 ].join('; ');
 
-/** Sent with every response, scripts of workers included: a worker takes its policy from its own script's headers. */
+/** `frame-ancestors` and what concerns other windows take effect as headers alone. */
 const headers: Record<string, string> = {
-  'Content-Security-Policy': contentSecurityPolicy,
+  'Content-Security-Policy': `${policy}; frame-ancestors 'none'`,
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
   'Referrer-Policy': 'no-referrer',
   'X-Content-Type-Options': 'nosniff',
+};
+
+/** The page's own copy of the policy, for hosts that send no headers of ours, and the Hub that it begins with. */
+const metas =
+  `<meta http-equiv="Content-Security-Policy" content="${policy}" />` +
+  '<meta name="referrer" content="no-referrer" />' +
+  `<meta name="graft-hub" content="${hub.replace(/[&"<>]/g, encodeURIComponent)}" />`;
+const BEFORE_METAS = '<meta charset="utf-8" />';
+const AFTER_METAS = '<meta name="viewport"';
+
+/** The page with these elements in its head, in place of those that an earlier build gave it. */
+function withMetas(html: string): string {
+  const [start, end] = [html.indexOf(BEFORE_METAS) + BEFORE_METAS.length, html.indexOf(AFTER_METAS)];
+  if (start < BEFORE_METAS.length || end < start) throw new Error('index.html has no place for the policy.');
+  return `${html.slice(0, start)}\n    ${metas}\n    ${html.slice(end)}`;
+}
+
+const policyInPage: Plugin = {
+  name: 'graft:policy-in-page',
+  apply: 'build', // while it is developed, the page takes what Vite injects
+  transformIndexHtml: { order: 'post', handler: withMetas },
+};
+
+/** `npm start` with other hosts than those of the build serves the built page with these. */
+const policyOfServer: Plugin = {
+  name: 'graft:policy-of-server',
+  configurePreviewServer(server) {
+    server.middlewares.use((request, response, next) => {
+      if (!/^\/(index\.html)?(\?|$)/.test(request.url ?? '')) return next();
+      const html = readFileSync(fromRoot('dist/web/index.html'), 'utf8');
+      response.writeHead(200, { ...headers, 'Content-Type': 'text/html', 'Cache-Control': 'no-cache' });
+      response.end(withMetas(html));
+    });
+  },
 };
 
 /** Writes the same headers where static hosts (Netlify, Cloudflare Pages) look for them. */
@@ -67,7 +109,7 @@ const page: UserConfig = {
   // Not a single-page app: a missing model file must be a 404, not index.html.
   appType: 'mpa',
   publicDir: fromRoot('public'),
-  plugins: [svelte({ configFile: false }), headersFile],
+  plugins: [svelte({ configFile: false }), policyInPage, policyOfServer, headersFile],
   worker: { format: 'es' },
   build: { outDir: fromRoot('dist/web'), emptyOutDir: true, target: 'es2023', assetsInlineLimit: 0 },
   server: { fs: { allow: [fromRoot('.')] } },

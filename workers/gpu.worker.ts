@@ -27,7 +27,7 @@ const BESIDE: ReadonlySet<keyof GpuJobs> = new Set(['models.keep']);
 async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): Promise<GpuWorker> {
   const database = await openDatabase();
   const kept = new KeptModels(database);
-  const desk = new HubDesk(baseUrl);
+  const desk = new HubDesk();
   const hub = new HubModels(desk, database);
   await Promise.all([kept.sweep(), hub.sweep()]);
   const library = new RunLibrary(database);
@@ -48,7 +48,7 @@ async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): 
       ...exportJobs(models, sources),
       ...modelJobs(models, sources),
     },
-    (kind) => !BESIDE.has(kind),
+    { isQueued: (kind) => !BESIDE.has(kind), onStart: (job) => desk.reportPauses(job) },
   );
   return {
     device: deviceService(engine),

@@ -1,10 +1,12 @@
 /** Models on the Hub as folders, each at one commit, and what this browser keeps of them. */
+import type { PauseListener } from '../src/connections/pauses';
 import { GraftError } from '../src/core/errors';
 import type { FileSource } from '../src/core/store';
 import { openModel, type HubModel } from '../src/formats/model';
+import { HUGGING_FACE, modelIdentity, parseModelIdentity } from '../src/hub/names';
 import { hubSource } from '../src/hub/source';
 import type { ModelCache } from '../src/recipes';
-import { BrowserOpenings, browserWeightCache, type Database } from '../src/storage/indexeddb';
+import { BrowserOpenings, browserWeightCache, Workspace, type Database } from '../src/storage/indexeddb';
 import { openKept, replayedSource, resolveKept } from '../src/storage/recording';
 import type { HubRef } from '../src/protocol/hub';
 import type { KeptWeights, ModelRef } from '../src/protocol/models';
@@ -18,34 +20,40 @@ export class HubModels {
 
   constructor(
     private readonly desk: HubDesk,
-    database: Database,
+    private readonly database: Database,
   ) {
     this.openings = new BrowserOpenings(database);
     this.weights = browserWeightCache(database);
   }
 
-  /** Deletes what tabs left that were closed while they kept something. */
-  sweep(): Promise<void> {
-    return this.weights.sweep();
+  /** Deletes what tabs left that were closed while they kept something, and what nobody knows the Hub of. */
+  async sweep(): Promise<void> {
+    await this.weights.sweep();
+    await this.dropUnplaced();
   }
 
   /** The model at the commit that its revision stands for now, or stood for when there last was a connection. */
   async resolve(ref: HubRef, signal?: AbortSignal): Promise<HubRef> {
     if (ref.commit !== null) return ref;
-    const client = await this.desk.client();
+    const client = this.desk.client(ref.endpoint);
+    const { endpoint } = client;
     let { name } = ref;
-    const ask = async () => {
+    const resolveRevision = async () => {
       const repo = await client.model(ref.name, ref.revision, signal);
       name = repo.id; // an old name leads to the new one
       return repo.commit;
     };
-    const { commit } = await resolveKept(this.openings, `${client.endpoint} ${ref.name}`, ref.revision, ask);
-    return { ...ref, name, commit };
+    const { commit } = await resolveKept(this.openings, `${endpoint} ${ref.name}`, ref.revision, resolveRevision);
+    return { ...ref, name, commit, ...(endpoint !== HUGGING_FACE && { endpoint }) };
   }
 
-  /** Configuration, tokenizer and headers, from what was kept of an earlier opening if there was one. */
-  open(ref: HubRef, onNotKept?: (message: string) => void): Promise<HubModel> {
-    return openKept(this.openings, cacheName(ref), this.live(ref), openModel, onNotKept);
+  /**
+   * Configuration, tokenizer and headers, from what was kept of an earlier opening if there was one.
+   * @param job hears of the pauses; aborting it leaves the opening to others who may wait for it
+   */
+  open(ref: HubRef, onNotKept?: (message: string) => void, job?: AbortSignal): Promise<HubModel> {
+    const live = this.live(ref, this.desk.pauses.of(job));
+    return openKept(this.openings, cacheName(ref), live, openModel, onNotKept);
   }
 
   async source(ref: HubRef): Promise<FileSource> {
@@ -88,13 +96,19 @@ export class HubModels {
     if (model !== undefined && isLast) await this.openings.forgetOpening(model);
   }
 
-  /** The files on the Hub; it is asked for the first of them, and for nothing before. */
-  private live({ name, commit, revision }: HubRef): FileSource {
+  /**
+   * The files on the Hub; it is asked for the first of them, and for nothing before. Streams are a job's, by their signal;
+   * `onPause` hears of the pauses of other reads.
+   */
+  private live({ name, commit, revision, endpoint = HUGGING_FACE }: HubRef, onPause?: PauseListener): FileSource {
     let opened: Promise<FileSource> | undefined;
-    const source = () => {
-      opened ??= this.desk
-        .client()
-        .then(async (client) => hubSource(client, await client.model(name, commit ?? revision)));
+    const openSource = async (signal?: AbortSignal) => {
+      const hub = this.desk.client(endpoint);
+      const client = onPause ? hub.with({ onPause }) : hub;
+      return hubSource(client, await client.model(name, commit ?? revision, signal));
+    };
+    const source = (signal?: AbortSignal) => {
+      opened ??= openSource(signal);
       opened.catch(() => (opened = undefined));
       return opened;
     };
@@ -106,19 +120,48 @@ export class HubModels {
       read: async (file, start, end) => (await source()).read(file, start, end),
       sha256: async (file) => (await source()).sha256?.(file),
       stream: async function* (file, start, signal) {
-        yield* (await source()).stream!(file, start, signal);
+        yield* (await source(signal)).stream!(file, start, signal);
       },
     };
   }
+
+  /**
+   * Earlier pages kept every Hub's files as if they were huggingface.co's. What that Hub alone was asked for, by the
+   * records of revisions, is its own and stays; the rest is deleted, once.
+   */
+  private async dropUnplaced(): Promise<void> {
+    const workspace = new Workspace(this.database);
+    if ((await workspace.get(PLACED_KEY)) === true) return;
+    const askers = new Map<string, Set<string>>();
+    for (const { repository, commit } of await this.openings.revisions()) {
+      const [endpoint = ''] = repository.split(' ');
+      askers.set(commit, (askers.get(commit) ?? new Set()).add(endpoint));
+    }
+    const isPlaced = (model: string) => {
+      const { commit, endpoint } = parseModelIdentity(model) ?? {};
+      if (commit === undefined || endpoint !== HUGGING_FACE) return true;
+      const endpoints = askers.get(commit);
+      return endpoints?.size === 1 && endpoints.has(HUGGING_FACE);
+    };
+    for (const model of await this.openings.models()) if (!isPlaced(model)) await this.openings.forgetOpening(model);
+    const unplaced = (await this.weights.list()).filter(({ model }) => !isPlaced(model));
+    const deleted = await Promise.allSettled(unplaced.map(({ id }) => this.weights.delete(id)));
+    // What another tab is loading stays for now: the next visit looks again.
+    if (deleted.every(({ status }) => status === 'fulfilled')) await workspace.set(PLACED_KEY, true);
+  }
 }
 
-/** `org/name@commit`. */
-function cacheName({ name, commit }: HubRef): string {
+const PLACED_KEY = 'kept-models-by-hub';
+
+/** The model's identity: repository, commit and Hub. */
+function cacheName({ name, commit, endpoint }: HubRef): string {
   if (commit === null) throw new GraftError('not-found', `${name} is at no commit yet: open it again.`);
-  return `${name}@${commit}`;
+  return modelIdentity(name, commit, endpoint);
 }
 
 function refOf(cacheName: string): HubRef | undefined {
-  const [, name, commit] = /^(.+)@([0-9a-f]{40})$/.exec(cacheName) ?? [];
-  return name && commit ? { kind: 'hub', name, revision: commit, commit } : undefined;
+  const { repo, commit, endpoint } = parseModelIdentity(cacheName) ?? {};
+  if (repo === undefined || commit === undefined || endpoint === undefined) return undefined;
+  const ref: HubRef = { kind: 'hub', name: repo, revision: commit, commit };
+  return endpoint === HUGGING_FACE ? ref : { ...ref, endpoint };
 }

@@ -1,6 +1,9 @@
 /** The Hub as the page uses it: settings that can change, searches, and what models would take. */
+import { checkSecret } from '../src/connections/endpoint';
+import { describePause, JobPauses } from '../src/connections/pauses';
+import { Secrets } from '../src/connections/secrets';
 import type { RunConfig } from '../src/core/config';
-import { errorCode, GraftError, plainError } from '../src/core/errors';
+import { errorCode, plainError } from '../src/core/errors';
 import { encodeUtf8 } from '../src/core/store';
 import { FAMILIES } from '../src/formats/families';
 import { memorySource } from '../src/formats/sources';
@@ -11,39 +14,60 @@ import { parseModelName } from '../src/hub/names';
 import { hubSource } from '../src/hub/source';
 import { openShape, planRun, type ShapedModel } from '../src/recipes';
 import type { FoundModel, HubFindings, HubRef, HubSettings, ModelSurvey } from '../src/protocol/hub';
-import { readPolicy } from './policy';
+import type { CommonEvent } from '../src/protocol/jobs';
+import type { JobContext } from './job-host';
 
 /** Models that are surveyed at once: a browser opens six connections to a host. */
 const AT_ONCE = 4;
+/** A Hub that is slower than this may be asked: a policy refuses at once. */
+const CHECK_MS = 5000;
 
 export class HubDesk {
-  private asked: Promise<HubClient> | undefined;
-  /** Told, in a sentence, before each pause that comes before another attempt. */
-  onPause: (reason: string) => void = () => undefined;
+  /** A job listens with its signal, and hears of the pauses of what it asks. */
+  readonly pauses = new JobPauses();
+  private readonly secrets = new Secrets();
+  private readonly clients = new Map<string, HubClient>();
+  /** The Hub that is asked where none is named, or why there is none. */
+  private chosen: HubClient | { readonly refusal: unknown } | undefined;
 
   /** Shapes that were read, by name. */
   private readonly shapes = new Map<string, Promise<ShapedModel>>();
 
-  constructor(
-    /** The page's own address: its answer carries the policy. */
-    private readonly baseUrl: string,
-  ) {}
-
-  /** @throws `bad-config` */
-  async use(settings: HubSettings): Promise<string> {
-    this.shapes.clear();
-    this.asked = this.open(settings);
-    return (await this.asked).endpoint;
+  /** Lets a job report the pauses of what it asks. */
+  reportPauses({ signal, report }: JobContext<CommonEvent>): void {
+    this.pauses.listen(signal, (pause) => report({ kind: 'pause', reason: describePause(pause) }));
   }
 
-  client(): Promise<HubClient> {
-    return (this.asked ??= this.open({ endpoint: null, token: null }));
+  /** Resolves with the Hub's base URL. @throws `bad-config`; another Hub that was in use then stays so */
+  async use({ endpoint, secrets, check }: HubSettings): Promise<string> {
+    try {
+      for (const { secret } of secrets) checkSecret(secret); // before those in use are replaced
+      this.secrets.clear();
+      for (const { origin, secret } of secrets) this.secrets.set(origin, secret);
+      const client = this.clientOf(endpoint ?? HUGGING_FACE);
+      if (check) await client.checkAllowed(AbortSignal.timeout(CHECK_MS));
+      this.shapes.clear();
+      this.chosen = client;
+      return client.endpoint;
+    } catch (refusal) {
+      // Not the Hub that was asked for, then: and no other in its place.
+      this.chosen ??= { refusal };
+      throw refusal;
+    }
+  }
+
+  /** Asks the Hub at `endpoint`, or the one in use. @throws `bad-config` */
+  client(endpoint?: string): HubClient {
+    if (endpoint !== undefined) return this.clientOf(endpoint);
+    this.chosen ??= this.clientOf(HUGGING_FACE);
+    if (this.chosen instanceof HubClient) return this.chosen;
+    throw this.chosen.refusal;
   }
 
   async find(query: string, signal: AbortSignal): Promise<HubFindings> {
     const text = query.trim();
     if (text === '') return { named: null, models: CATALOG.map(curatedModel) };
-    const client = await this.client();
+    const client = this.client();
     const named = parseModelName(withoutAddress(text, client.endpoint));
     if (named) return { named: hubRef(named.repo, named.revision), models: [] };
     const found = await client.search(text, undefined, signal);
@@ -91,23 +115,16 @@ export class HubDesk {
   }
 
   private async readShape(name: string, signal: AbortSignal): Promise<ShapedModel> {
-    const client = await this.client();
+    const client = this.client();
     return openShape(hubSource(client, await client.model(name, 'main', signal)));
   }
 
-  private async open({ endpoint, token }: HubSettings): Promise<HubClient> {
-    const policy = await readPolicy(this.baseUrl);
-    const client = new HubClient({
-      endpoint: endpoint ?? policy.first ?? HUGGING_FACE,
-      ...(token !== null && { token }),
-      onPause: ({ reason, ms }) => this.onPause(`${reason} Trying again in ${Math.ceil(ms / 1000)} s.`),
-    });
-    if (policy.allows(client.endpoint)) return client;
-    throw new GraftError(
-      'bad-config',
-      `This page's policy doesn't let it ask ${client.endpoint}: whoever serves the page allows a mirror by starting it ` +
-        `with HF_ENDPOINT=${client.endpoint}.`,
-    );
+  private clientOf(endpoint: string): HubClient {
+    const known = this.clients.get(endpoint);
+    if (known) return known;
+    const client = new HubClient({ endpoint, secrets: this.secrets, pauses: this.pauses });
+    this.clients.set(endpoint, client);
+    return client;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Runs a worker's jobs: those that need the GPU one at a time, all others side by side. */
-import type { EventOf, JobId, JobRunner, RequestOf, ResultOf } from '../src/protocol/jobs';
+import type { CommonEvent, EventOf, JobId, JobRunner, RequestOf, ResultOf } from '../src/protocol/jobs';
 import { JobQueue, JobSet } from './jobs';
 
 /** What a job has to do with while it runs. */
@@ -23,8 +23,12 @@ export class JobHost<Kinds> implements JobRunner<Kinds> {
 
   constructor(
     private readonly handlers: JobHandlers<Kinds>,
-    /** Whether jobs of this kind wait for each other. */
-    private readonly isQueued: (kind: keyof Kinds) => boolean = () => false,
+    private readonly options: {
+      /** Whether jobs of this kind wait for each other; by default none do. */
+      readonly isQueued?: (kind: keyof Kinds) => boolean;
+      /** Called when it is a job's turn. */
+      readonly onStart?: (job: JobContext<CommonEvent>) => void;
+    } = {},
   ) {}
 
   run<K extends keyof Kinds>(
@@ -33,7 +37,7 @@ export class JobHost<Kinds> implements JobRunner<Kinds> {
     request: RequestOf<Kinds, K>,
     onEvent: (event: EventOf<Kinds, K>) => void | Promise<void>,
   ): Promise<ResultOf<Kinds, K>> {
-    const isQueued = this.isQueued(kind);
+    const isQueued = this.options.isQueued?.(kind) ?? false;
     let heard: void | Promise<void>;
     // Events go another way than the result, which waits until the last of them has come.
     const report = (event: EventOf<Kinds, K>) => {
@@ -42,6 +46,7 @@ export class JobHost<Kinds> implements JobRunner<Kinds> {
     if (isQueued && this.queue.isBusy) report({ kind: 'queued' });
     return (isQueued ? this.queue : this.beside).run(id, async (signal) => {
       if (isQueued) report({ kind: 'started' });
+      this.options.onStart?.({ signal, report });
       try {
         return await this.handlers[kind](request, { signal, report });
       } finally {

@@ -24,9 +24,9 @@ export class OpenModels {
     return ref.kind === 'hub' ? this.hub.resolve(ref, signal) : ref;
   }
 
-  open(ref: ModelRef, onNotKept?: (message: string) => void): Promise<HubModel> {
+  open(ref: ModelRef, onNotKept?: (message: string) => void, job?: AbortSignal): Promise<HubModel> {
     return this.latest.get(modelKey(ref), async () =>
-      ref.kind === 'hub' ? this.hub.open(ref, onNotKept) : openModel(await this.sources.model(ref)),
+      ref.kind === 'hub' ? this.hub.open(ref, onNotKept, job) : openModel(await this.sources.model(ref)),
     );
   }
 

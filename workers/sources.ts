@@ -73,7 +73,7 @@ const MODEL_FILE = /\.(json|safetensors|jinja|model|txt|gguf)$/i;
 
 /** Tells one model from another; refs to the same files share it. */
 export function modelKey(ref: ModelRef): string {
-  if (ref.kind === 'hub') return `hub/${ref.name}@${ref.commit ?? ref.revision}`;
+  if (ref.kind === 'hub') return `hub/${ref.name}@${ref.commit ?? ref.revision}@${ref.endpoint ?? ''}`;
   return ref.kind === 'builtin' ? `builtin/${ref.name}` : `${ref.kind}/${ref.id}`;
 }
 

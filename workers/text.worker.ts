@@ -20,19 +20,22 @@ pulse.start();
 
 async function createTextWorker(baseUrl: string): Promise<TextWorker> {
   const database = await openDatabase();
-  const desk = new HubDesk(baseUrl);
+  const desk = new HubDesk();
   const hub = new HubModels(desk, database);
   const library = new RunLibrary(database);
   const sources = new Sources(baseUrl, new KeptModels(database), hub);
   const models = new OpenModels(sources, hub, library);
   const reader = new DatasetReader(models, sources, library, new Readings(), pulse);
-  const jobs = new JobHost<TextJobs>({
-    ...openingJobs(models),
-    ...hubJobs(desk),
-    ...dataJobs(reader),
-    ...planJobs(reader),
-    ...promptJobs(models, reader, library),
-  });
+  const jobs = new JobHost<TextJobs>(
+    {
+      ...openingJobs(models),
+      ...hubJobs(desk),
+      ...dataJobs(reader),
+      ...planJobs(reader),
+      ...promptJobs(models, reader, library),
+    },
+    { onStart: (job) => desk.reportPauses(job) },
+  );
   return { hub: hubService(desk), data: dataService(new Workspace(database)), jobs };
 }
 

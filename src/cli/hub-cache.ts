@@ -55,17 +55,35 @@ function damaged(path: string): GraftError {
   );
 }
 
-/** The same files at the same commit: from the disk where it has them whole, else from the Hub. */
-export function preferLocal(local: FileSource, remote: FileSource): FileSource {
-  const isLocal = async (file: string) => {
+/** Whether bytes are those that the Hub lists under a name. */
+type ContentCheck = (file: string, bytes: Uint8Array) => Promise<boolean>;
+
+/**
+ * The same files at the same commit: from the disk where it has what the Hub lists, else from the Hub. The cache is one for
+ * all Hubs that Hugging Face's tools were ever pointed at, so that its files are held against this one's list: large ones
+ * by the SHA-256 that names their blob, others by their bytes.
+ */
+export function preferLocal(local: FileSource, remote: FileSource, isListed: ContentCheck): FileSource {
+  const found = new Map<string, Promise<boolean>>();
+  const compare = async (file: string) => {
     const size = await local.size(file);
-    return size !== undefined && size === (await remote.size(file));
+    if (size === undefined || size !== (await remote.size(file))) return false;
+    const [named, listed] = [await local.sha256?.(file), await remote.sha256?.(file)];
+    if (listed !== undefined && named !== undefined) return named === listed;
+    return size <= LARGEST_COMPARED && isListed(file, await local.read(file));
   };
-  const from = async (file: string) => ((await isLocal(file)) ? local : remote);
+  const source = async (file: string) => {
+    const isLocal = found.get(file) ?? compare(file);
+    found.set(file, isLocal);
+    return (await isLocal) ? local : remote;
+  };
   return derivedSource(remote, {
-    read: async (file, start, end) => (await from(file)).read(file, start, end),
+    read: async (file, start, end) => (await source(file)).read(file, start, end),
     async *stream(file, start, signal) {
-      yield* (await from(file)).stream!(file, start, signal);
+      yield* (await source(file)).stream!(file, start, signal);
     },
   });
 }
+
+/** Bytes of a file that is read whole to be compared. What is longer has a blob named by its SHA-256, or comes anew. */
+const LARGEST_COMPARED = 256 * 2 ** 20;

@@ -2,20 +2,24 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { GraftError } from '../core/errors';
+import { describePause } from '../connections/pauses';
+import { errorCode, GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import type { OpeningCache } from '../core/weight-cache';
 import { HubClient } from '../hub/client';
-import { checkRevision, HUGGING_FACE, isCommit, modelIdentity } from '../hub/names';
-import { hubSource } from '../hub/source';
+import { checkHubEndpoint, checkRevision, HUGGING_FACE, isCommit, modelIdentity } from '../hub/names';
+import { hubSource, isListedContent } from '../hub/source';
 import { replayedSource } from '../storage/recording';
 import { cachedSnapshot, preferLocal } from './hub-cache';
 import { openingsFolder } from './opening-folder';
 
 /** Where this run finds the Hub, the token and the cache. */
-export interface HubSettings {
+export interface HubEnvironment {
   readonly endpoint: string | undefined;
+  /** For the endpoint. */
   readonly token: string | undefined;
+  /** There is a token in a file, which is for huggingface.co, while the endpoint is another. */
+  readonly withheldToken: boolean;
   /** No request is made: only what the cache has can be used. */
   readonly offline: boolean;
   /** Of Hugging Face's tools. */
@@ -27,8 +31,11 @@ export interface HubSettings {
 /**
  * The variables of huggingface_hub (its `constants.py`): `HF_ENDPOINT`; `HF_TOKEN` or the file that `hf auth login`
  * writes; `HF_HUB_OFFLINE`; `HF_HUB_CACHE`, or `hub` in `HF_HOME`, which is in `XDG_CACHE_HOME` or ~/.cache.
+ *
+ * `HF_TOKEN` is set along with `HF_ENDPOINT`, and goes there. The file says of no endpoint that it was written for, and
+ * whoever names a mirror once needn't mean that it gets the account's token: so the file's goes to huggingface.co alone.
  */
-export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise<HubSettings> {
+export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Promise<HubEnvironment> {
   const folder = (...names: string[]) =>
     names
       .map((name) => env[name])
@@ -36,10 +43,14 @@ export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise
       ?.replace(/^~(?=$|[/\\])/, homedir());
   const home = folder('HF_HOME') ?? join(folder('XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'huggingface');
   const tokenFile = folder('HF_TOKEN_PATH') ?? join(home, 'token');
+  const endpoint = env['HF_ENDPOINT'] || undefined;
+  const given = env['HF_TOKEN'] || env['HUGGING_FACE_HUB_TOKEN'] || undefined;
+  const ofFile = given === undefined ? await readFile(tokenFile, 'utf8').catch(() => '') : '';
+  const isHuggingFace = endpoint === undefined || checkHubEndpoint(endpoint) === HUGGING_FACE;
   return {
-    endpoint: env['HF_ENDPOINT'] || undefined,
-    token:
-      env['HF_TOKEN'] || env['HUGGING_FACE_HUB_TOKEN'] || (await readFile(tokenFile, 'utf8').catch(() => undefined)),
+    endpoint,
+    token: given ?? ((isHuggingFace && ofFile) || undefined),
+    withheldToken: !isHuggingFace && ofFile.trim() !== '',
     offline: /^(1|on|yes|true)$/i.test(env['HF_HUB_OFFLINE'] || env['TRANSFORMERS_OFFLINE'] || ''),
     cacheFolder: folder('HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub'),
     openings: openingsFolder(env),
@@ -56,11 +67,11 @@ export async function openHubModel(
   repo: string,
   revision: string,
   say: (line: string) => void,
-  settings?: HubSettings,
+  settings?: HubEnvironment,
   signal?: AbortSignal,
 ): Promise<FileSource> {
-  const found = settings ?? (await hubSettings());
-  const { endpoint, token, offline, cacheFolder, openings } = found;
+  const found = settings ?? (await hubEnvironment());
+  const { endpoint, token, withheldToken, offline, cacheFolder, openings } = found;
   checkRevision(revision);
   if (offline) {
     const missing = new GraftError(
@@ -75,7 +86,7 @@ export async function openHubModel(
   const client = new HubClient({
     endpoint,
     token,
-    onPause: ({ ms, reason }) => say(`${reason} Trying again in ${Math.max(1, Math.round(ms / 1000))} s.`),
+    onPause: (pause) => say(describePause(pause)),
   });
   try {
     const model = await client.model(repo, revision, signal);
@@ -84,8 +95,10 @@ export async function openHubModel(
     await openings.keepRevision(repositoryKey(repo, endpoint), revision, known).catch(() => undefined);
     const remote = hubSource(client, model, signal);
     const cached = await cachedSnapshot(cacheFolder, repo, model.commit);
-    return cached ? preferLocal(cached, remote) : remote;
+    return cached ? preferLocal(cached, remote, (file, bytes) => isListedContent(model, file, bytes)) : remote;
   } catch (error) {
+    if (withheldToken && ['no-access', 'not-found'].includes(errorCode(error) ?? ''))
+      throw withoutToken(error as Error);
     if (!(error instanceof GraftError) || error.code !== 'network') throw error;
     const kept = await keptModel(repo, revision, found, error);
     if (!kept) throw error;
@@ -93,6 +106,16 @@ export async function openHubModel(
     say(`${error.message} Using commit ${kept.source.commit} from ${kept.from}${without}.`);
     return kept.source;
   }
+}
+
+/** A refusal that the token of the file might have been the answer to. */
+function withoutToken(error: Error): GraftError {
+  return new GraftError(
+    errorCode(error) ?? 'no-access',
+    `${error.message} The token in the file of hf auth login was not sent, for it is huggingface.co's: set HF_TOKEN to send ` +
+      'one to HF_ENDPOINT.',
+    { cause: error },
+  );
 }
 
 interface KeptFiles {
@@ -106,7 +129,7 @@ interface KeptFiles {
 async function keptModel(
   repo: string,
   revision: string,
-  { endpoint, cacheFolder, openings }: HubSettings,
+  { endpoint, cacheFolder, openings }: HubEnvironment,
   missing: GraftError,
 ): Promise<KeptFiles | undefined> {
   const known = isCommit(revision) ? undefined : await openings.revision(repositoryKey(repo, endpoint), revision);
@@ -122,7 +145,7 @@ async function keptModel(
   return { source: snapshot, from: cacheFolder, hasWeights: files.some((file) => /\.(safetensors|gguf)$/.test(file)) };
 }
 
-const repositoryKey = (repo: string, endpoint: string | undefined) => `${endpoint ?? HUGGING_FACE} ${repo}`;
+const repositoryKey = (repo: string, endpoint = HUGGING_FACE) => `${checkHubEndpoint(endpoint)} ${repo}`;
 
 /** Files that are not here. */
 function absent(name: string, commit: string, error: GraftError): FileSource {

@@ -32,7 +32,7 @@ const MAX_MESSAGE = 1200;
 function asOneLine(message: string): string {
   const half = MAX_MESSAGE / 2;
   const short = message.length > MAX_MESSAGE ? `${message.slice(0, half)}…${message.slice(-half)}` : message;
-  return short.replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ').replace(/\p{Cc}/gu, '\ufffd');
+  return short.replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ');
 }
 
 /** Every failure that a user can act on. `name` is `Graft:<code>`, so that a structured clone keeps the code. */

@@ -13,8 +13,14 @@ export type StoredModel =
   | { readonly kind: 'builtin'; readonly name: string }
   /** A copy kept in this browser. */
   | { readonly kind: 'kept'; readonly id: string; readonly name: string }
-  /** A model on the Hub at one commit. */
-  | { readonly kind: 'hub'; readonly name: string; readonly revision: string; readonly commit: string | null }
+  /** A model on the Hub at one commit; `endpoint` is absent for huggingface.co. */
+  | {
+      readonly kind: 'hub';
+      readonly name: string;
+      readonly revision: string;
+      readonly commit: string | null;
+      readonly endpoint?: string;
+    }
   /** A folder of the user's disk, which only the user can open again. */
   | { readonly kind: 'folder'; readonly name: string };
 

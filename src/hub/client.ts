@@ -2,51 +2,52 @@
  * What Graft asks a Hugging Face Hub, or a mirror of one: which models there are, and what one consists of at which
  * commit. The files themselves are read through `hubSource`.
  */
-import type { Subject } from './errors';
-import { HubRequest, type Connection } from './http';
+import { Client, type ClientOptions } from '../connections/client';
+import type { Subject } from '../connections/errors';
+import type { PauseListener } from '../connections/pauses';
+import { Secrets } from '../connections/secrets';
+import { errorCode } from '../core/errors';
+import { explainRefusal, type HubSubject } from './errors';
 import { readRepo, readSearch, type HubRepo, type HubSummary } from './listing';
-import { checkEndpoint, checkRepoId, checkRevision, checkToken, HUGGING_FACE } from './names';
-import { API_RETRIES, Backoff, TRANSFER_RETRIES, withRetries, type Pause, type RetryPolicy } from './retry';
+import { checkHubEndpoint, checkRepoId, checkRevision, HUGGING_FACE } from './names';
 
 export { HUGGING_FACE } from './names';
 
-export interface HubClientOptions {
+export interface HubClientOptions extends ClientOptions {
   /** Base URL of the Hub or a mirror. */
   readonly endpoint?: string | undefined;
-  /** Sent to the endpoint and to no other host. */
+  /** Given for the endpoint's origin, in place of what `secrets` has for it. */
   readonly token?: string | undefined;
-  readonly fetch?: typeof fetch;
-  /** A transfer without a byte for so long is given up and asked for again; 30 seconds. */
-  readonly stallMs?: number;
-  readonly apiRetries?: Partial<RetryPolicy>;
-  readonly transferRetries?: Partial<RetryPolicy>;
-  /** Told before each pause that comes before another attempt. */
-  readonly onPause?: (pause: Pause) => void;
 }
 
 /** What a search result needs; the Hub sends no other field then. */
 const EXPANDED = ['downloads', 'likes', 'gated', 'private', 'config', 'safetensors', 'tags'];
 
+const IF_HUGGING_FACE_IS_UNREACHABLE =
+  'check the connection, and whether a firewall, proxy or blocker stops huggingface.co or hf.co';
+
 export class HubClient {
-  /** @internal What sources of this client use. */
-  readonly connection: Connection;
+  /** @internal What sources of this client read through. */
+  readonly connection: Client;
+  private readonly options: HubClientOptions;
 
   /** @throws `bad-config` for an endpoint or a token that can't be one */
   constructor(options: HubClientOptions = {}) {
-    this.connection = {
-      endpoint: checkEndpoint(options.endpoint ?? HUGGING_FACE),
-      token: checkToken(options.token),
-      // Called as a plain function: the browser's own refuses to be anyone's method.
-      fetch: options.fetch ?? ((input, init) => fetch(input, init)),
-      stallMs: options.stallMs ?? 30_000,
-      apiRetries: { ...API_RETRIES, ...options.apiRetries },
-      transferRetries: { ...TRANSFER_RETRIES, ...options.transferRetries },
-      onPause: options.onPause ?? (() => undefined),
-    };
+    const endpoint = checkHubEndpoint(options.endpoint ?? HUGGING_FACE);
+    const { token, ...rest } = options;
+    const secrets = options.secrets ?? new Secrets();
+    if (token !== undefined) secrets.set(endpoint, token);
+    this.options = { ...rest, endpoint, secrets };
+    this.connection = new Client(endpoint, this.options);
   }
 
   get endpoint(): string {
     return this.connection.endpoint;
+  }
+
+  /** The same Hub, whose pauses `onPause` hears of. */
+  with(changes: { readonly onPause: PauseListener }): HubClient {
+    return new HubClient({ ...this.options, ...changes });
   }
 
   /**
@@ -56,7 +57,7 @@ export class HubClient {
   async model(repo: string, revision = 'main', signal?: AbortSignal): Promise<HubRepo> {
     const path = `/api/models/${checkRepoId(repo)}/revision/${encodeURIComponent(checkRevision(revision))}?blobs=true`;
     const subject = this.subject(`the files of ${repo}`, { repo, revision });
-    return readRepo(await this.json(path, subject, signal), revision, subject);
+    return readRepo(await this.connection.json(path, subject, {}, signal), revision, subject);
   }
 
   /**
@@ -74,23 +75,33 @@ export class HubClient {
       ...EXPANDED.map((field) => ['expand[]', field]),
     ]);
     const subject = this.subject('the list of models');
-    return readSearch(await this.json(`/api/models?${parameters}`, subject, signal), subject);
+    return readSearch(await this.connection.json(`/api/models?${parameters}`, subject, {}, signal), subject);
+  }
+
+  /**
+   * Asks it for as little as can be, to learn whether this page may.
+   * @throws `bad-config` where the page's policy refuses; nothing where the Hub can't be reached or answers otherwise
+   */
+  async checkAllowed(signal?: AbortSignal): Promise<void> {
+    const request = this.connection.request(this.subject('the list of models'), signal);
+    try {
+      await request.send('/api/models?limit=1');
+    } catch (error) {
+      if (errorCode(error) === 'bad-config') throw error;
+    } finally {
+      request.close();
+    }
   }
 
   /** @internal What a request is for, as messages name it. */
-  subject(what: string, about: Pick<Subject, 'repo' | 'revision' | 'file'> = {}): Subject {
-    return { endpoint: this.endpoint, hasToken: this.connection.token !== undefined, what, ...about };
-  }
-
-  private json(path: string, subject: Subject, signal: AbortSignal | undefined): Promise<unknown> {
-    const { apiRetries, onPause } = this.connection;
-    return withRetries(new Backoff(apiRetries, onPause, signal), async () => {
-      const request = new HubRequest(this.connection, subject, signal);
-      try {
-        return await request.json(await request.send(path));
-      } finally {
-        request.close();
-      }
-    });
+  subject(what: string, about: HubSubject & { readonly wantsPage?: boolean } = {}): Subject {
+    const { wantsPage, ...named } = about;
+    const subject = this.connection.subject(what);
+    return {
+      ...subject,
+      ...(wantsPage !== undefined && { wantsPage }),
+      ...(this.endpoint === HUGGING_FACE && { ifUnreachable: IF_HUGGING_FACE_IS_UNREACHABLE }),
+      explain: (response) => explainRefusal(response, { ...subject, ...named }),
+    };
   }
 }

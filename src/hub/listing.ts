@@ -1,6 +1,6 @@
 /** What a Hub answers about models, checked field by field: a mirror may send anything. */
 import * as v from 'valibot';
-import { badAnswer, type Subject } from './errors';
+import { badAnswer, type Subject } from '../connections/errors';
 import { isRepoId } from './names';
 
 /** The owner's questions before a model may be read: none, answered at once, or approved by hand. */

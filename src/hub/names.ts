@@ -1,4 +1,5 @@
 /** Names of repositories and revisions, checked before they go into a URL. */
+import { checkEndpoint } from '../connections/endpoint';
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
 
@@ -21,13 +22,24 @@ export function isCommit(revision: string): boolean {
 export const HUGGING_FACE = 'https://huggingface.co';
 
 /**
- * What a model's files are kept under: `org/name@commit`, and `@host` behind it for another Hub, whose files are only as
- * good as its own list of them.
+ * What a model's files are kept under: `org/name@commit`, and behind it, for another Hub than huggingface.co, `@host` (or
+ * its whole address where that isn't https). Its files are only as good as its own list of them, so that they never stand
+ * in for another Hub's.
  * @throws `bad-config` for an endpoint that can't be one
  */
 export function modelIdentity(repo: string, commit: string, endpoint: string = HUGGING_FACE): string {
-  const place = checkEndpoint(endpoint);
-  return `${repo}@${commit}${place === HUGGING_FACE ? '' : `@${place.replace(/^https?:\/\//, '')}`}`;
+  const place = checkHubEndpoint(endpoint);
+  return `${repo}@${commit}${place === HUGGING_FACE ? '' : `@${place.replace(/^https:\/\//, '')}`}`;
+}
+
+/** The parts of a `modelIdentity`, or undefined for text of another form, as other models are kept under. */
+export function parseModelIdentity(
+  identity: string,
+): { readonly repo: string; readonly commit: string; readonly endpoint: string } | undefined {
+  const [, repo = '', commit = '', place] = /^([^@]+)@([0-9a-f]{40})(?:@(.+))?$/.exec(identity) ?? [];
+  if (!isRepoId(repo)) return undefined;
+  if (place === undefined) return { repo, commit, endpoint: HUGGING_FACE };
+  return { repo, commit, endpoint: /^http:\/\//.test(place) ? place : `https://${place}` };
 }
 
 /** The parts of `org/name` or `org/name@revision`, or undefined for text of another form. */
@@ -53,23 +65,6 @@ export function checkRevision(revision: string): string {
  * The base URL of a Hub, without a slash at its end.
  * @throws `bad-config` for what is no http(s) URL
  */
-export function checkEndpoint(endpoint: string): string {
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '' && url.hash === '')
-    return url.href.replace(/\/+$/, '');
-  throw new GraftError(
-    'bad-config',
-    `${quote(endpoint)} is no address of a Hub: give a URL such as https://huggingface.co.`,
-  );
-}
-
-/**
- * A token as a header can carry it, or undefined for an empty one. The message doesn't repeat it.
- * @throws `bad-config` for characters that no token has
- */
-export function checkToken(token: string | undefined): string | undefined {
-  const trimmed = token?.trim() ?? '';
-  if (trimmed === '') return undefined;
-  if (/^[\x21-\x7e]+$/.test(trimmed)) return trimmed;
-  throw new GraftError('bad-config', 'The token has a character in it that no token has: copy it again.');
+export function checkHubEndpoint(endpoint: string): string {
+  return checkEndpoint(endpoint, 'a Hub', HUGGING_FACE);
 }

@@ -1,11 +1,11 @@
 /** A model on a Hub as a folder: every file at one commit, read by ranges or as one stream. */
+import { damaged } from '../connections/file-errors';
+import { transfer, type RemoteFile } from '../connections/transfer';
 import { GraftError } from '../core/errors';
 import { sha1, sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { HubClient } from './client';
-import { damaged } from './errors';
 import type { HubFile, HubRepo } from './listing';
-import { transfer, type RemoteFile } from './transfer';
 
 /**
  * `repo` comes from `client.model`. Asking for names and sizes makes no request. An aborted `signal` ends every read with
@@ -51,7 +51,7 @@ class HubSource implements FileSource {
       bytes.set(piece, filled);
       filled += piece.byteLength;
     }
-    if (bytes.byteLength === entry.size && !(await isAsListed(bytes, entry))) throw damaged(remote.subject);
+    if (bytes.byteLength === entry.size && !(await hasListedHash(bytes, entry))) throw damaged(remote.subject);
     return bytes;
   }
 
@@ -71,12 +71,21 @@ class HubSource implements FileSource {
     return {
       path: `/${id}/resolve/${commit}/${encodeURIComponent(name)}`,
       size,
-      subject: this.client.subject(`${name} of ${id}`, { repo: id, revision: commit, file: name }),
+      subject: this.client.subject(`${name} of ${id}`, {
+        ...{ repo: id, revision: commit, file: name },
+        wantsPage: /\.html?$/.test(name),
+      }),
     };
   }
 }
 
-async function isAsListed(bytes: Uint8Array, listed: HubFile): Promise<boolean> {
+/** Whether `bytes` are the file of that name, by the size and the hash that the Hub lists of it. */
+export async function isListedContent(repo: HubRepo, file: string, bytes: Uint8Array): Promise<boolean> {
+  const listed = repo.files.get(file);
+  return listed !== undefined && listed.size === bytes.byteLength && hasListedHash(bytes, listed);
+}
+
+async function hasListedHash(bytes: Uint8Array, listed: HubFile): Promise<boolean> {
   if (listed.sha256 !== undefined) return (await sha256(bytes)) === listed.sha256;
   return listed.blobId === undefined || (await gitBlobId(bytes)) === listed.blobId;
 }

@@ -11,14 +11,18 @@ export interface HubRef {
   revision: string;
   /** What it stood for when it was first opened; null asks for what it stands for now. */
   commit: string | null;
+  /** Base URL of the Hub that has it; absent for huggingface.co, and without a commit for the Hub in use. */
+  endpoint?: string;
 }
 
 /** Which Hub to ask, and as whom. */
 export interface HubSettings {
-  /** Base URL; null is the page's own choice. */
+  /** Base URL; null is huggingface.co. */
   endpoint: string | null;
-  /** Sent to that Hub and to no other host. */
-  token: string | null;
+  /** All that the user gave; each is sent to its own origin and to no other. */
+  secrets: { origin: string; secret: string }[];
+  /** Ask the Hub now for as little as can be: does the page's policy allow it? */
+  check: boolean;
 }
 
 /** A model before any of its files is read. */

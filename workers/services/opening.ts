@@ -12,7 +12,7 @@ export function openingJobs(models: OpenModels): JobHandlers<OpeningJobs> {
     'models.open': async ({ ref: asked }, { signal, report }) => {
       const open = async () => {
         const ref = await models.resolve(asked, signal);
-        const model = await models.open(ref, (message) => report({ kind: 'notice', message }));
+        const model = await models.open(ref, (message) => report({ kind: 'notice', message }), signal);
         return modelReport(model, ref);
       };
       return orCancelled(open(), signal);

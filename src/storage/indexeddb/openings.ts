@@ -25,6 +25,27 @@ export class BrowserOpenings implements OpeningCache {
     await guard('delete the kept model', () => this.database.delete('openings', model));
   }
 
+  /** The identities of all models that something is kept of. */
+  models(): Promise<string[]> {
+    return guard('list the kept models', () => this.database.getAllKeys('openings'));
+  }
+
+  /** Which commit each repository that was ever asked for had; rows that aren't what was written count as none. */
+  async revisions(): Promise<{ readonly repository: string; readonly commit: string }[]> {
+    const rows = await guard('list the kept models', async () => {
+      const { store } = this.database.transaction('revisions');
+      const [keys, values] = await Promise.all([store.getAllKeys(), store.getAll()]);
+      return keys.map((key, i) => [...key, values[i]] as const);
+    });
+    const known = await Promise.all(
+      rows.map(async ([repository, revision, row]) => {
+        const found = await unsealRevision(repository, revision, row);
+        return found ? [{ repository, commit: found.commit }] : [];
+      }),
+    );
+    return known.flat();
+  }
+
   async revision(repository: string, revision: string): Promise<KnownRevision | undefined> {
     const found = await guard('read the kept model', () => this.database.get('revisions', [repository, revision]));
     return unsealRevision(repository, revision, found);

@@ -1,6 +1,6 @@
 /** Folders and files that the user hands to the page, and files that the page hands back. */
-import { downloadZip } from 'client-zip';
 import type { ExportedFile } from '../../protocol/exports';
+import { zipBlob } from './zip';
 
 export interface ChosenFolder {
   readonly name: string;
@@ -70,8 +70,7 @@ async function filesOf(folder: FileSystemDirectoryEntry): Promise<File[]> {
 }
 
 export async function downloadAsZip(files: readonly ExportedFile[], name: string): Promise<void> {
-  const entries = files.map((file) => ({ name: `${name}/${file.name}`, input: file.blob, lastModified: new Date() }));
-  download(await downloadZip(entries).blob(), `${name}.zip`);
+  download(await zipBlob(files, name), `${name}.zip`);
 }
 
 export function download(blob: Blob, name: string): void {

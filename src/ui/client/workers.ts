@@ -1,8 +1,11 @@
 /** The page's two workers, and its jobs on them. */
 import { proxy, transfer, wrap } from 'comlink';
+import gpuScript from '../../../workers/gpu.worker.ts?worker&url';
+import textScript from '../../../workers/text.worker.ts?worker&url';
 import { GraftError } from '../../core/errors';
 import type { EventOf, JobId, JobRunner, RequestOf, ResultOf } from '../../protocol/jobs';
 import type { GpuEntry, GpuJobs, GpuWorker, TextJobs } from '../../protocol/workers';
+import { startWorker } from './start-worker';
 import { TextJobRunner } from './text-jobs';
 import { WorkerClient } from './worker-client';
 
@@ -86,11 +89,11 @@ function orCancelled<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 function startGpuWorker(): Worker {
-  return new Worker(new URL('../../../workers/gpu.worker.ts', import.meta.url), { type: 'module' });
+  return startWorker(gpuScript);
 }
 
 function startTextWorker(): Worker {
-  return new Worker(new URL('../../../workers/text.worker.ts', import.meta.url), { type: 'module' });
+  return startWorker(textScript);
 }
 
 export type { JobId };

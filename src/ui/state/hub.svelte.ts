@@ -4,10 +4,25 @@ import { plainError, type PlainError } from '../../core/errors';
 import type { FoundModel, HubRef, HubService, HubSettings, ModelSurvey } from '../../protocol/hub';
 import { Job } from '../client/job.svelte';
 import type { Workers } from '../client/workers';
-import { isText, loadSetting, removeSetting, saveSetting } from '../persisted';
+import { isText, loadSetting, saveSetting } from '../persisted';
+import { bindOldToken, loadSecrets, originOf, saveSecrets, type OriginSecret } from './kept-secrets';
 
 const ENDPOINT = 'hub-endpoint';
-const TOKEN = 'hub-token';
+const HUGGING_FACE = 'https://huggingface.co';
+
+/** A token that the visitor gave, for one Hub. */
+interface HubToken extends OriginSecret {
+  /** In this browser, until it is forgotten; otherwise it lasts as long as the page is open. */
+  readonly kept: boolean;
+}
+
+/** What the worker has been told, or shall be. */
+interface Choice {
+  /** The visitor's own; null for the page's. */
+  readonly endpoint: string | null;
+  readonly tokens: readonly HubToken[];
+}
+
 /** Milliseconds without a change of the settings before models are planned anew. */
 const SETTLE = 300;
 
@@ -19,31 +34,38 @@ export class HubState {
   /** What each model would take, by name, as answers come. */
   surveys = $state.raw<Readonly<Record<string, ModelSurvey>>>({});
 
-  /** The Hub that is asked, once the worker has said so. */
-  host = $state('');
   /** Why the settings are refused. */
   settingsError = $state.raw<PlainError>();
-  hasToken = $state(false);
-  /** The token is kept in this browser, until it is forgotten; otherwise it lasts as long as the page is open. */
-  keepsToken = $state(false);
+  /** What the visitor should know of a token, in words. */
+  notice = $state.raw<string>();
 
-  private settings: HubSettings;
+  private choice = $state.raw<Choice>({ endpoint: null, tokens: [] });
   private readonly searchJob: Job<'hub.find'>;
   private readonly surveyJob: Job<'hub.survey'>;
 
-  constructor(private readonly workers: Workers) {
+  constructor(
+    private readonly workers: Workers,
+    /** The Hub that the page was built or served with. */
+    private readonly pageHub = readPageHub(),
+  ) {
+    const endpoint = loadSetting(ENDPOINT, '', isText) || null;
+    const { dropped } = bindOldToken(endpoint);
+    if (dropped) {
+      this.notice =
+        'An earlier version of this page kept a token without the Hub that it was for. It was deleted, lest another Hub ' +
+        'gets it: give it again where it is needed.';
+    }
+    this.choice = { endpoint, tokens: loadSecrets().map((secret) => ({ ...secret, kept: true })) };
     this.searchJob = new Job(workers, 'hub.find');
     this.surveyJob = new Job(workers, 'hub.survey', (event) => {
       if (event.kind !== 'survey') return;
       this.surveys = { ...this.surveys, [event.survey.name]: event.survey };
     });
-    const endpoint = loadSetting(ENDPOINT, '', isText) || null;
-    const token = loadSetting(TOKEN, '', isText) || null;
-    this.settings = { endpoint, token };
-    this.hasToken = this.keepsToken = token !== null;
-    // Each worker has its own connection; one of them says whether the settings are taken.
-    workers.gpu.onStart((worker) => void worker.hub.use(this.settings).catch(() => undefined));
-    workers.text.client.onStart((worker) => void this.ask(worker.hub).then((answer) => this.noteAnswer(answer)));
+    const tell = (hub: HubService) => {
+      void this.applyChoice(this.choice, false, async (settings) => void (await hub.use(settings)));
+    };
+    workers.gpu.onStart((worker) => tell(worker.hub));
+    workers.text.client.onStart((worker) => tell(worker.hub));
   }
 
   get searching(): boolean {
@@ -56,33 +78,63 @@ export class HubState {
 
   /** The mirror that was chosen; empty for the page's own choice. */
   get endpoint(): string {
-    return this.settings.endpoint ?? '';
+    return this.choice.endpoint ?? '';
   }
 
-  /** Asks another Hub from now on. A token is for the Hub that it was given for, and doesn't go to the next one. */
+  /** Base URL of the Hub that is asked. */
+  get address(): string {
+    return (this.choice.endpoint ?? this.pageHub).replace(/\/+$/, '');
+  }
+
+  get host(): string {
+    return originOf(this.address).replace(/^https?:\/\//, '');
+  }
+
+  /** What `HubRef.endpoint` is for models of the Hub that is asked. */
+  get refEndpoint(): string | undefined {
+    return this.address === HUGGING_FACE ? undefined : this.address;
+  }
+
+  /** The token for the Hub that is asked. */
+  get token(): { readonly kept: boolean } | undefined {
+    return this.choice.tokens.find(({ origin }) => origin === originOf(this.address));
+  }
+
+  /** Hosts of other Hubs that a token is held for. It goes to none but its own. */
+  get otherTokens(): { readonly origin: string; readonly kept: boolean }[] {
+    const others = this.choice.tokens.filter(({ origin }) => origin !== originOf(this.address));
+    return others.map(({ origin, kept }) => ({ origin, kept }));
+  }
+
+  /** Asks another Hub from now on; where that is refused, the one before stays. */
   async useEndpoint(endpoint: string): Promise<boolean> {
-    const chosen = endpoint.trim() || null;
-    if (chosen === this.settings.endpoint) return true;
-    this.forgetToken();
-    const accepted = await this.use({ endpoint: chosen, token: null });
+    const chosen = endpoint.trim().replace(/\/+$/, '') || null;
+    if (chosen === this.choice.endpoint) {
+      this.settingsError = undefined;
+      return true;
+    }
+    const accepted = await this.applyChoice({ ...this.choice, endpoint: chosen }, chosen !== null);
     if (accepted) saveSetting(ENDPOINT, chosen);
     return accepted;
   }
 
+  /** Gives the Hub that is asked a token, for this Hub alone. */
   async useToken(token: string, keep: boolean): Promise<boolean> {
-    const given = token.trim() || null;
-    if (!(await this.use({ ...this.settings, token: given }))) return false;
-    this.hasToken = given !== null;
-    this.keepsToken = keep && this.hasToken;
-    if (this.keepsToken) saveSetting(TOKEN, given);
-    else removeSetting(TOKEN);
+    const [origin, secret] = [originOf(this.address), token.trim()];
+    const others = this.choice.tokens.filter((other) => other.origin !== origin);
+    const given = secret === '' ? [] : [{ origin, secret, kept: keep }];
+    if (!(await this.applyChoice({ ...this.choice, tokens: [...others, ...given] }, false))) return false;
+    this.notice = undefined;
+    this.saveKeptTokens();
     return true;
   }
 
-  forgetToken(): void {
-    removeSetting(TOKEN);
-    this.hasToken = this.keepsToken = false;
-    void this.use({ ...this.settings, token: null });
+  /** Forgets the token for a Hub, here and wherever it is kept. */
+  async forgetToken(origin = originOf(this.address)): Promise<void> {
+    const tokens = this.choice.tokens.filter((token) => token.origin !== origin);
+    this.choice = { ...this.choice, tokens };
+    this.saveKeptTokens();
+    await this.applyChoice(this.choice, false);
   }
 
   /** The curated list; asks nobody. */
@@ -117,28 +169,38 @@ export class HubState {
     this.surveys = {};
   }
 
-  private async use(settings: HubSettings): Promise<boolean> {
-    this.settings = settings;
-    this.workers.gpu.call((worker) => worker.hub.use(settings)).catch(() => undefined);
-    return this.noteAnswer(await this.workers.text.client.call((worker) => this.ask(worker.hub)).catch(errorAnswer));
+  /** @param check ask the Hub now whether the page may ask it */
+  private async applyChoice(
+    choice: Choice,
+    check: boolean,
+    send = (settings: HubSettings) => this.tellWorkers(settings),
+  ): Promise<boolean> {
+    const secrets = choice.tokens.map(({ origin, secret }) => ({ origin, secret }));
+    const settings = { endpoint: choice.endpoint ?? this.pageHub, secrets, check };
+    try {
+      await send(settings);
+      this.choice = choice;
+      this.settingsError = undefined;
+      return true;
+    } catch (error) {
+      this.settingsError = plainError(error);
+      return false;
+    }
   }
 
-  private ask(hub: HubService): Promise<HubAnswer> {
-    return hub.use(this.settings).then(hostAnswer, errorAnswer);
+  /** Each worker has its own connection; the text worker asks whether the Hub may be asked. */
+  private async tellWorkers(settings: HubSettings): Promise<void> {
+    await this.workers.text.client.call((worker) => worker.hub.use(settings));
+    await this.workers.gpu.call((worker) => worker.hub.use({ ...settings, check: false }));
   }
 
-  private noteAnswer({ host, error }: HubAnswer): boolean {
-    if (host !== undefined) this.host = host;
-    this.settingsError = error;
-    return error === undefined;
+  private saveKeptTokens(): void {
+    const kept = this.choice.tokens.filter((token) => token.kept);
+    saveSecrets(kept.map(({ origin, secret }) => ({ origin, secret })));
   }
 }
 
-/** What a worker says of the settings. */
-interface HubAnswer {
-  host?: string;
-  error?: PlainError;
+/** Written into the page when it is built or served (vite.config.ts). */
+function readPageHub(): string {
+  return document.querySelector<HTMLMetaElement>('meta[name=graft-hub]')?.content || HUGGING_FACE;
 }
-
-const hostAnswer = (endpoint: string): HubAnswer => ({ host: new URL(endpoint).host });
-const errorAnswer = (error: unknown): HubAnswer => ({ error: plainError(error) });

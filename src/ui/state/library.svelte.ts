@@ -98,8 +98,9 @@ export class LibraryState {
   /** What is kept of a model as a run stores it. */
   weightsOf(model: HubRef, storage: string): KeptWeights | undefined {
     return this.weights.find((kept) => {
-      const { name, commit } = kept.model;
-      return name === model.name && commit === model.commit && kept.storage === storage;
+      const { name, commit, endpoint } = kept.model;
+      const isModel = name === model.name && commit === model.commit && endpoint === model.endpoint;
+      return isModel && kept.storage === storage;
     });
   }
 

@@ -115,7 +115,10 @@ function isReopenable(value: unknown): value is ModelRef {
   return (
     (ref?.['kind'] === 'builtin' ||
       (ref?.['kind'] === 'kept' && typeof ref['id'] === 'string') ||
-      (ref?.['kind'] === 'hub' && typeof ref['revision'] === 'string' && typeof ref['commit'] === 'string')) &&
+      (ref?.['kind'] === 'hub' &&
+        typeof ref['revision'] === 'string' &&
+        typeof ref['commit'] === 'string' &&
+        ['string', 'undefined'].includes(typeof ref['endpoint']))) &&
     typeof ref['name'] === 'string'
   );
 }

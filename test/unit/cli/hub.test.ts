@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { readArguments } from '../../../src/cli/arguments';
 import { cachedSnapshot } from '../../../src/cli/hub-cache';
-import { hubSettings, openHubModel, type HubSettings } from '../../../src/cli/hub';
+import { hubEnvironment, openHubModel, type HubEnvironment } from '../../../src/cli/hub';
 import { CACHE_FLAGS, folderCache } from '../../../src/cli/model-cache';
 import { FolderOpenings } from '../../../src/cli/opening-folder';
 import { modelSource } from '../../../src/cli/sources';
@@ -48,15 +48,16 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-const settings = (changes: Partial<HubSettings> = {}): HubSettings => ({
+const settings = (changes: Partial<HubEnvironment> = {}): HubEnvironment => ({
   endpoint: hub.url,
   token: undefined,
+  withheldToken: false,
   offline: false,
   cacheFolder: join(root, 'hub'),
   openings: new FolderOpenings(join(root, 'openings')),
   ...changes,
 });
-const open = (changes?: Partial<HubSettings>, revision = 'main'): Promise<FileSource> =>
+const open = (changes?: Partial<HubEnvironment>, revision = 'main'): Promise<FileSource> =>
   openHubModel(ID, revision, (line) => said.push(line), settings(changes));
 
 /** Lays out files as Hugging Face's tools do: blobs, links to them, and what a branch was. */
@@ -72,26 +73,40 @@ function fillCache(held: Record<string, Uint8Array>, at = commit): void {
 
 describe('the environment', () => {
   test('is read as Hugging Face’s own tools read it', async () => {
-    const { cacheFolder, ...rest } = await hubSettings({});
+    const { cacheFolder, ...rest } = await hubEnvironment({});
     expect(cacheFolder).toBe(join(homedir(), '.cache/huggingface/hub'));
     expect(rest).toMatchObject({ endpoint: undefined, offline: false });
-    const folder = async (env: NodeJS.ProcessEnv) => (await hubSettings(env)).cacheFolder;
+    const folder = async (env: NodeJS.ProcessEnv) => (await hubEnvironment(env)).cacheFolder;
     expect(await folder({ XDG_CACHE_HOME: '/x' })).toBe(join('/x/huggingface/hub'));
     expect(await folder({ XDG_CACHE_HOME: '/x', HF_HOME: '/h' })).toBe(join('/h/hub'));
     expect(await folder({ HF_HOME: '~/h', HF_HUB_CACHE: '/c' })).toBe('/c');
     expect(await folder({ HF_HOME: '~/h' })).toBe(join(homedir(), 'h/hub'));
-    for (const on of ['1', 'ON', 'yes', 'True']) expect((await hubSettings({ HF_HUB_OFFLINE: on })).offline).toBe(true);
-    expect((await hubSettings({ HF_HUB_OFFLINE: '0' })).offline).toBe(false);
-    expect((await hubSettings({ HF_ENDPOINT: 'https://mirror.example' })).endpoint).toBe('https://mirror.example');
+    for (const on of ['1', 'ON', 'yes', 'True'])
+      expect((await hubEnvironment({ HF_HUB_OFFLINE: on })).offline).toBe(true);
+    expect((await hubEnvironment({ HF_HUB_OFFLINE: '0' })).offline).toBe(false);
+    expect((await hubEnvironment({ HF_ENDPOINT: 'https://mirror.example' })).endpoint).toBe('https://mirror.example');
   });
 
   test('has a token, or a file with one', async () => {
     writeFileSync(join(root, 'token'), 'hf_file\n');
-    const token = async (env: NodeJS.ProcessEnv) => (await hubSettings(env)).token?.trim();
+    const token = async (env: NodeJS.ProcessEnv) => (await hubEnvironment(env)).token?.trim();
     expect(await token({ HF_HOME: root })).toBe('hf_file');
     expect(await token({ HF_HOME: root, HF_TOKEN: 'hf_env' })).toBe('hf_env');
     expect(await token({ HF_HOME: '/none', HF_TOKEN_PATH: join(root, 'token') })).toBe('hf_file');
     expect(await token({ HF_HOME: '/none' })).toBeUndefined();
+  });
+
+  test('has a file with a token that is for huggingface.co alone', async () => {
+    writeFileSync(join(root, 'token'), 'hf_file\n');
+    const read = (env: NodeJS.ProcessEnv) => hubEnvironment({ HF_HOME: root, ...env });
+    expect(await read({ HF_ENDPOINT: 'https://huggingface.co/' })).toMatchObject({ withheldToken: false });
+    const mirror = { HF_ENDPOINT: hub.url };
+    expect(await read(mirror)).toMatchObject({ token: undefined, withheldToken: true });
+    expect(await read({ ...mirror, HF_TOKEN: 'hf_env' })).toMatchObject({ token: 'hf_env', withheldToken: false });
+    hub.add('org/own', {}, { private: true });
+    const openOwn = async () => openHubModel('org/own', 'main', () => undefined, await read(mirror));
+    await expectError(openOwn, 'not-found', /has no public model org\/own.* was not sent.*: set HF_TOKEN/);
+    expect(hub.requests.map(({ authorization }) => authorization)).toEqual([undefined]);
   });
 });
 
@@ -119,6 +134,20 @@ describe('a model of the Hub', () => {
     const source = await open();
     expect(Buffer.compare(await source.read('model.safetensors'), files['model.safetensors']!)).toBe(0);
     expect(hub.weightRequests().length).toBe(1);
+  });
+
+  test('files of the same size that another Hub’s cache has under that commit don’t stand in for the Hub’s', async () => {
+    const [config, weights] = [files['config.json']!.slice(), files['model.safetensors']!.slice()];
+    config[config.byteLength - 3]! ^= 1;
+    weights[weights.byteLength - 3]! ^= 1;
+    const name = createHash('sha256').update(weights).digest('hex');
+    fillCache({ 'config.json': config });
+    const folder = join(root, 'hub/models--org--tiny');
+    writeFileSync(join(folder, 'blobs', name), weights);
+    symlinkSync(`../../blobs/${name}`, join(folder, `snapshots/${commit}/model.safetensors`));
+    const source = await open();
+    for (const file of ['config.json', 'model.safetensors'])
+      expect(Buffer.compare(await source.read(file), files[file]!), file).toBe(0);
   });
 
   test('an older commit in the cache is used only where the Hub can’t be reached, and that is said', async () => {
@@ -182,7 +211,7 @@ test('the weights of a model of the Hub are kept under its name and commit, what
   const model = { ...(await openModel(await open())), weightBytes: 1 };
   expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}`);
   vi.stubEnv('HF_ENDPOINT', hub.url);
-  expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}@${new URL(hub.url).host}`);
+  expect((await folderCache(args, model, false, terminal))?.model).toBe(`${ID}@${commit}@${hub.url}`);
   const without = readArguments(['--no-cache'], { flags: CACHE_FLAGS, positionals: 0, runKeys: false });
   expect(await folderCache(without, model, true, terminal)).toBeUndefined();
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HubClient, type HubClientOptions } from '../../../src/hub/client';
 import { isRepoId, parseModelName } from '../../../src/hub/names';
-import { retryAfterMs } from '../../../src/hub/retry-after';
+import { retryAfterMs } from '../../../src/connections/retry-after';
 import { LOGIN_PAGE } from '../../support/stand-in-hub';
 import { expectError, jsonBytes, quickClient, someBytes, useHub } from './support';
 

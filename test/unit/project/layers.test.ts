@@ -10,12 +10,13 @@ const ARROWS: Record<string, string[]> = {
   'src/data': ['src/core'],
   'src/eval': ['src/core'],
   'src/formats': ['src/core'],
-  'src/hub': ['src/core'],
+  'src/connections': ['src/core'],
+  'src/hub': ['src/core', 'src/connections'],
   'src/storage': ['src/core'],
   'src/recipes': ['src/core', 'src/engine/types.ts', 'src/data', 'src/eval', 'src/formats', 'src/hub', 'src/storage'],
-  'src/cli': ['src/core', 'src/formats', 'src/hub', 'src/storage', 'src/recipes'],
+  'src/cli': ['src/core', 'src/connections', 'src/formats', 'src/hub', 'src/storage', 'src/recipes'],
   'src/ui': ['src/core', 'src/protocol.ts'],
-  workers: ['src/core', 'src/formats', 'src/hub', 'src/storage', 'src/recipes', 'src/protocol.ts'],
+  workers: ['src/core', 'src/connections', 'src/formats', 'src/hub', 'src/storage', 'src/recipes', 'src/protocol.ts'],
   'src/scripts': [],
 };
 const TARGETS = [...Object.keys(ARROWS), 'src/engine/types.ts', 'src/protocol.ts', 'test/support'];

@@ -1,7 +1,7 @@
 /** Bytes of one file in order, over as many connections as it takes. */
-import { brokenOff, changed, gaveUp, HubError, withoutRanges, wrongSize, type Subject } from './errors';
-import { HubRequest, type Connection } from './http';
-import { Backoff } from './retry';
+import type { Client } from './client';
+import { brokenOff, ConnectionError, gaveUp, type Subject } from './errors';
+import { changed, withoutRanges, wrongSize } from './file-errors';
 
 export interface RemoteFile {
   /** Below the endpoint. */
@@ -20,20 +20,20 @@ const MOST_SKIPPED = 16 * 2 ** 20;
  * @throws `network` after several attempts without a byte; `bad-file` where the file isn't the listed one; `cancelled`
  */
 export async function* transfer(
-  connection: Connection,
+  client: Client,
   file: RemoteFile,
   start: number,
   end: number,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const backoff = new Backoff(connection.transferRetries, connection.onPause, signal);
+  const backoff = client.backoff('transfer', signal);
   const seen: ETags = new Map();
   let position = start;
   while (position < end) {
-    const request = new HubRequest(connection, file.subject, signal);
+    const request = client.request(file.subject, signal);
     try {
       const range = `bytes=${position}-${end === file.size ? '' : end - 1}`;
-      const response = await request.send(file.path, range);
+      const response = await request.send(file.path, { range });
       checkVersion(seen, response, file.subject);
       let at = firstByte(response, file, position);
       for await (const piece of request.body(response)) {
@@ -52,7 +52,9 @@ export async function* transfer(
     } catch (error) {
       request.close(); // not only after the pause
       await backoff.pause(error).catch((last: unknown) => {
-        throw last instanceof HubError && last.transient && backoff.isSpent ? gaveUp(last, position, file.size) : last;
+        throw last instanceof ConnectionError && last.transient && backoff.isSpent
+          ? gaveUp(last, position, file.size)
+          : last;
       });
     } finally {
       request.close();
@@ -78,7 +80,7 @@ function firstByte(response: Response, { size, subject }: RemoteFile, position: 
  * A whole file that ended as announced and yet too early is short for good. A range may be cut down by the server, and
  * a body without an announced length by anyone on the way: asking for the rest will tell.
  */
-function endedEarly(response: Response, { size, subject }: RemoteFile, at: number): HubError {
+function endedEarly(response: Response, { size, subject }: RemoteFile, at: number): ConnectionError {
   const isShort = response.status !== 206 && response.headers.has('content-length');
   return isShort ? wrongSize(subject, at, size) : brokenOff(subject);
 }

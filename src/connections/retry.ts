@@ -1,6 +1,7 @@
 /** Waiting before asking again: longer each time, never in step with others, and not for ever. */
 import { throwIfCancelled } from '../core/errors';
-import { HubError } from './errors';
+import { ConnectionError } from './errors';
+import type { PauseListener } from './pauses';
 
 export interface RetryPolicy {
   /** Requests without a single new byte before giving up. */
@@ -23,19 +24,12 @@ export const TRANSFER_RETRIES: RetryPolicy = {
 /** For questions that a person waits for: a few seconds. */
 export const API_RETRIES: RetryPolicy = { attempts: 3, firstDelayMs: 500, longestDelayMs: 2000, longestWaitMs: 30_000 };
 
-/** A pause before the next attempt, for those who show it. */
-export interface Pause {
-  readonly ms: number;
-  /** Why, as a sentence. */
-  readonly reason: string;
-}
-
 export class Backoff {
   private failures = 0;
 
   constructor(
     private readonly policy: RetryPolicy,
-    private readonly onPause: (pause: Pause) => void,
+    private readonly onPause: PauseListener,
     private readonly signal: AbortSignal | undefined,
     private readonly random: () => number = Math.random,
   ) {}
@@ -56,7 +50,7 @@ export class Backoff {
    */
   async pause(error: unknown): Promise<void> {
     const { attempts, firstDelayMs, longestDelayMs, longestWaitMs } = this.policy;
-    if (!(error instanceof HubError) || !error.transient || ++this.failures >= attempts) throw error;
+    if (!(error instanceof ConnectionError) || !error.transient || ++this.failures >= attempts) throw error;
     if ((error.waitMs ?? 0) > longestWaitMs) throw error;
     const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** (this.failures - 1));
     // Between half and all of it, and on top of what the host asked for, lest all who were refused come back at once.
@@ -66,12 +60,16 @@ export class Backoff {
   }
 }
 
-/** Runs `attempt` until it succeeds or trying again is of no use. */
-export async function withRetries<T>(backoff: Backoff, attempt: () => Promise<T>): Promise<T> {
+/**
+ * Runs `attempt` until it succeeds or trying again is of no use.
+ * @param repeatable doing it twice is doing it once; otherwise only what was refused is tried again
+ */
+export async function withRetries<T>(backoff: Backoff, repeatable: boolean, attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
+      if (!repeatable && error instanceof ConnectionError && error.mayHaveActed) throw error;
       await backoff.pause(error);
     }
   }

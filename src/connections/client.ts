@@ -1,0 +1,82 @@
+/**
+ * The one way to another host: a service at an endpoint, asked with retries, a watch for stalls, and the secret that was
+ * given for its origin. What the service is, its own client knows (`src/hub`).
+ */
+import type { Subject } from './errors';
+import { JobPauses, type PauseListener } from './pauses';
+import { HttpRequest, type Sending, type Transport } from './request';
+import { API_RETRIES, Backoff, TRANSFER_RETRIES, withRetries, type RetryPolicy } from './retry';
+import { Secrets } from './secrets';
+
+export interface ClientOptions {
+  /** Where the secret for the endpoint's origin is looked up, at each request. */
+  readonly secrets?: Secrets;
+  readonly fetch?: typeof fetch;
+  /** A transfer without a byte for so long is given up and asked for again; 30 seconds. */
+  readonly stallMs?: number;
+  readonly apiRetries?: Partial<RetryPolicy>;
+  readonly transferRetries?: Partial<RetryPolicy>;
+  /** Told before each pause that comes before another attempt. */
+  readonly onPause?: PauseListener;
+  /** Jobs that hear of their own pauses, told apart by their signals, in place of `onPause`. */
+  readonly pauses?: JobPauses;
+}
+
+export class Client {
+  private readonly transport: Transport;
+  private readonly secrets: Secrets;
+  private readonly policies: { readonly api: RetryPolicy; readonly transfer: RetryPolicy };
+
+  /** @param endpoint base URL of the service, checked by whoever knows what it is (`checkEndpoint`) */
+  constructor(
+    readonly endpoint: string,
+    private readonly options: ClientOptions = {},
+  ) {
+    this.secrets = options.secrets ?? new Secrets();
+    this.transport = {
+      // Called as a plain function: the browser's own refuses to be anyone's method.
+      fetch: options.fetch ?? ((input, init) => fetch(input, init)),
+      stallMs: options.stallMs ?? 30_000,
+    };
+    this.policies = {
+      api: { ...API_RETRIES, ...options.apiRetries },
+      transfer: { ...TRANSFER_RETRIES, ...options.transferRetries },
+    };
+  }
+
+  /** The same client, whose pauses `onPause` hears of where no job's listener does. */
+  with(changes: Pick<ClientOptions, 'onPause'>): Client {
+    return new Client(this.endpoint, { ...this.options, ...changes });
+  }
+
+  /** What a request is for. */
+  subject(what: string, details: Omit<Subject, 'endpoint' | 'what' | 'hasSecret'> = {}): Subject {
+    return { ...details, endpoint: this.endpoint, what, hasSecret: this.secrets.get(this.endpoint) !== undefined };
+  }
+
+  /** One attempt, to be closed by the caller. */
+  request(subject: Subject, signal?: AbortSignal): HttpRequest {
+    return new HttpRequest(this.transport, subject, this.secrets.get(this.endpoint), signal);
+  }
+
+  /** Waiting between attempts of one transfer or one question. */
+  backoff(kind: 'api' | 'transfer', signal?: AbortSignal): Backoff {
+    const listener = this.options.pauses?.of(signal) ?? this.options.onPause;
+    return new Backoff(this.policies[kind], listener ?? (() => undefined), signal);
+  }
+
+  /**
+   * Asks for JSON. A POST that may have been heard is not sent twice.
+   * @throws `ConnectionError` (`not-found`, `no-access`, `network`, `bad-file`), `cancelled`
+   */
+  json(path: string, subject: Subject, sending: Sending = {}, signal?: AbortSignal): Promise<unknown> {
+    return withRetries(this.backoff('api', signal), sending.method !== 'POST', async () => {
+      const request = this.request(subject, signal);
+      try {
+        return await request.json(await request.send(path, sending));
+      } finally {
+        request.close();
+      }
+    });
+  }
+}

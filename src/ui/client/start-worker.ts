@@ -1,0 +1,21 @@
+/** Starts a worker such that the page's Content-Security-Policy holds in it, whatever headers its script comes with. */
+
+/** A blob a script, for as long as the page is open. */
+const starters = new Map<string, string>();
+
+/**
+ * Starts the module at `script`, an address of the page's own origin.
+ *
+ * A worker that is started from an address takes its policy from the headers of its script, and has none where a static
+ * host sends none. One that is started from a blob inherits the policy of the page that made it, that of a `<meta>`
+ * included (HTML standard, "clone a policy container"): so a blob imports the script.
+ */
+export function startWorker(script: string | URL): Worker {
+  const address = new URL(script, document.baseURI).href;
+  let starter = starters.get(address);
+  if (starter === undefined) {
+    starter = URL.createObjectURL(new Blob([`import ${JSON.stringify(address)};`], { type: 'text/javascript' }));
+    starters.set(address, starter);
+  }
+  return new Worker(starter, { type: 'module' });
+}
