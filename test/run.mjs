@@ -1,8 +1,8 @@
 /**
  * `npm test`: installs what is missing and runs every check, cheap ones first; stops at the first that fails.
- * `npm test -- lint unit` runs the named stages only.
+ * `npm test -- lint unit` runs the named stages only. Checks that take one core each run two at a time.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureModules, projectFolder } from '../src/scripts/modules.mjs';
@@ -11,12 +11,36 @@ import { ensureChromium, ensureGpu } from './support/machine.mjs';
 const results = join(projectFolder, 'test/results');
 const total = { passed: 0, skipped: 0, failed: 0 };
 
-/** Runs an npm package's program. @param {string} program @param {string[]} args @param {NodeJS.ProcessEnv} [setting] */
-function run(program, args, setting = {}) {
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set();
+
+/**
+ * Runs an npm package's program, and shows what it says: at once, or where `shown` is a list, into that.
+ * @param {string} program @param {string[]} args
+ * @param {{ setting?: NodeJS.ProcessEnv, shown?: string[] | undefined }} [options] `setting` is added to the environment
+ * @returns {Promise<boolean>} whether it ended well
+ */
+function run(program, args, { setting = {}, shown } = {}) {
   const path = join(projectFolder, 'node_modules/.bin', program);
   const shell = process.platform === 'win32';
-  const env = { ...process.env, ...setting };
-  return spawnSync(shell ? `"${path}"` : path, args, { cwd: projectFolder, stdio: 'inherit', shell, env }).status === 0;
+  const child = spawn(shell ? `"${path}"` : path, args, {
+    cwd: projectFolder,
+    stdio: shown ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+    shell,
+    env: { ...process.env, ...setting },
+  });
+  running.add(child);
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => shown?.push(String(text)));
+  return new Promise((resolve) => {
+    child.on('error', (error) => {
+      shown?.push(error.message);
+      resolve(false);
+    });
+    child.on('close', (code) => {
+      running.delete(child);
+      resolve(code === 0);
+    });
+  });
 }
 
 /**
@@ -24,11 +48,11 @@ function run(program, args, setting = {}) {
  * @param {Record<string, string>} [setting] what its environment adds
  * @param {string[]} [files] the tests to run, where not all of the project are
  */
-function vitest(project, setting = {}, files = []) {
+async function vitest(project, setting = {}, files = []) {
   const report = join(results, `${[project, ...Object.values(setting)].join('-')}.json`);
   rmSync(report, { force: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const ok = run('vitest', ['run', '--project', project, ...reporters, ...files], setting);
+  const ok = await run('vitest', ['run', '--project', project, ...reporters, ...files], { setting });
   try {
     const { numPassedTests, numPendingTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
     total.passed += numPassedTests;
@@ -40,7 +64,18 @@ function vitest(project, setting = {}, files = []) {
   return ok;
 }
 
-/** @type {Record<string, () => boolean>} */
+/**
+ * What another adapter can change: kernels, and the recipes on them. Of the command line, which starts a process a test,
+ * two files see that it keeps to the limits that it is given.
+ */
+const ON_OTHER_ADAPTERS = [
+  ...['test/unit/engine', 'test/unit/recipes', 'test/unit/support'],
+  ...['test/unit/cli/answers.gpu', 'test/unit/cli/export.gpu'],
+];
+
+/** @typedef {(shown?: string[]) => boolean | Promise<boolean>} Stage */
+
+/** @type {Record<string, Stage>} */
 const STAGES = {
   machine: () => {
     console.log(`browser: ${ensureChromium()}`);
@@ -48,23 +83,29 @@ const STAGES = {
     console.log(`GPU: ${name}${software ? ' (software)' : ''}`);
     return true;
   },
-  format: () => run('prettier', ['--check', '.', '--log-level', 'warn']),
-  lint: () => run('eslint', ['.']),
-  types: () => run('tsc', []),
-  svelte: () => run('svelte-check', ['--tsconfig', './tsconfig.json', '--fail-on-warnings']),
-  build: () => run('vite', ['build']) && run('vite', ['build', '--mode', 'cli']),
+  format: (shown) => run('prettier', ['--check', '.', '--log-level', 'warn'], { shown }),
+  lint: (shown) => run('eslint', ['.'], { shown }),
+  types: (shown) => run('tsc', [], { shown }),
+  svelte: (shown) => run('svelte-check', ['--tsconfig', './tsconfig.json', '--fail-on-warnings'], { shown }),
+  build: async (shown) =>
+    (await run('vite', ['build'], { shown })) && (await run('vite', ['build', '--mode', 'cli'], { shown })),
   unit: () => vitest('unit'),
   gpu: () => vitest('gpu'),
   // The same on the least of adapters: every kernel has a plain variant within the default limits.
-  'gpu-plain': () => vitest('gpu', { GRAFT_LIMITS: 'default', GRAFT_WITHOUT: 'subgroups,shader-f16' }),
+  'gpu-plain': () =>
+    vitest('gpu', { GRAFT_LIMITS: 'default', GRAFT_WITHOUT: 'subgroups,shader-f16' }, ON_OTHER_ADAPTERS),
   e2e: () => vitest('e2e'),
 };
 
+/** Stages that take one core each, and nothing of one another; the longest comes first. */
+const SIDE_BY_SIDE = ['lint', 'format', 'types', 'svelte', 'build'];
+const AT_ONCE = 2;
+
 /** Stages that run only where they are named: what the plain adapter lacks, one thing at a time, and what takes minutes. */
 const BY_NAME = {
-  'gpu-default-limits': () => vitest('gpu', { GRAFT_LIMITS: 'default' }),
-  'gpu-without-subgroups': () => vitest('gpu', { GRAFT_WITHOUT: 'subgroups' }),
-  'gpu-without-f16': () => vitest('gpu', { GRAFT_WITHOUT: 'shader-f16' }),
+  'gpu-default-limits': () => vitest('gpu', { GRAFT_LIMITS: 'default' }, ON_OTHER_ADAPTERS),
+  'gpu-without-subgroups': () => vitest('gpu', { GRAFT_WITHOUT: 'subgroups' }, ON_OTHER_ADAPTERS),
+  'gpu-without-f16': () => vitest('gpu', { GRAFT_WITHOUT: 'shader-f16' }, ON_OTHER_ADAPTERS),
   'fuzz-rows': () => vitest('unit', { GRAFT_FUZZ_ROWS: '10000' }, ['test/unit/data/fuzz.test.ts']),
   fuzz: () => vitest('unit', { GRAFT_FUZZ_INPUTS: process.env.GRAFT_FUZZ_INPUTS ?? '10000' }, ['test/fuzz/']),
 };
@@ -80,21 +121,35 @@ if (unknown.length > 0) {
 ensureModules();
 ensureModules({ folder: join(projectFolder, 'test/bench') }); // its types are checked, too
 mkdirSync(results, { recursive: true });
-for (const [name, stage] of Object.entries(chosen.length > 0 ? stages : STAGES)) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue;
-  console.log(`\n── ${name}`);
+
+/** Runs a stage, says how it went, and ends the whole where it failed. @param {string} name @param {string[]} [shown] */
+async function runStage(name, shown) {
+  if (!shown) console.log(`\n── ${name}`);
   const start = performance.now();
   let ok = false;
   try {
-    ok = stage();
+    ok = (await /** @type {Record<string, Stage>} */ (stages)[name]?.(shown)) ?? false;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
   }
+  if (shown) console.log([`\n── ${name}`, ...shown.map((text) => text.trimEnd())].join('\n'));
   console.log(`── ${name}: ${ok ? 'ok' : 'FAILED'}, ${((performance.now() - start) / 1000).toFixed(1)} s`);
-  if (!ok) {
-    console.log(`\n${total.passed} passed, ${Math.max(1, total.failed)} failed`);
-    process.exit(1);
-  }
+  if (ok) return;
+  for (const child of running) child.kill();
+  console.log(`\n${total.passed} passed, ${Math.max(1, total.failed)} failed`);
+  process.exit(1);
+}
+
+const wanted = chosen.length > 0 ? Object.keys(stages).filter((name) => chosen.includes(name)) : Object.keys(STAGES);
+const beside = SIDE_BY_SIDE.filter((name) => wanted.includes(name));
+if (wanted.includes('machine')) await runStage('machine');
+await Promise.all(
+  Array.from({ length: AT_ONCE }, async () => {
+    for (let name = beside.shift(); name !== undefined; name = beside.shift()) await runStage(name, []);
+  }),
+);
+for (const name of wanted) {
+  if (name !== 'machine' && !SIDE_BY_SIDE.includes(name)) await runStage(name);
 }
 if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);
 console.log(`\n${total.passed} passed, ${total.failed} failed`);

@@ -17,6 +17,9 @@ const MAX_DEPTH = 24;
 /** Characters of a key or of the YAML library's own words that a message shows. */
 const MAX_SHOWN = 60;
 
+/** Unknown keys that a message names. */
+const MAX_NAMED = 10;
+
 // Each schema's message says what is expected; `<key> must be <message>` is the sentence a user reads.
 const text = v.pipe(v.string('text'), v.minLength(1, 'text'));
 const flag = v.boolean('true or false');
@@ -236,15 +239,13 @@ export function parseRunConfig(
   name = 'run.yaml',
 ): RunConfig {
   const given = new Map<RunConfigKey, unknown>();
-  for (const [found, value] of Object.entries(readYaml(yamlText, name))) {
-    const known = knownKey(found, name);
+  const inFile = Object.entries(readYaml(yamlText, name));
+  for (const [known, value] of withKnownKeys(inFile, name)) {
     if (value !== null) given.set(known, value);
   }
-  for (const [found, value] of Object.entries(overrides)) {
-    const known = knownKey(found.replaceAll('-', '_'), 'The command line');
-    given.set(known, readOverride(known, value));
-  }
-  const flags = new Set(Object.keys(overrides).map((found) => found.replaceAll('-', '_')));
+  const onLine = Object.entries(overrides).map(([found, value]) => [found.replaceAll('-', '_'), value] as const);
+  for (const [known, value] of withKnownKeys(onLine, 'The command line')) given.set(known, readOverride(known, value));
+  const flags = new Set(onLine.map(([found]) => found));
   const config = KEY_NAMES.map((known) => {
     const where = flags.has(known) ? 'The command line' : name;
     return [known, check(known, given.has(known) ? given.get(known) : KEYS[known].fallback, where)];
@@ -316,13 +317,20 @@ function nestsTooDeep(yamlText: string): boolean {
   return false;
 }
 
-function knownKey(found: string, where: string): RunConfigKey {
-  const known = KEY_NAMES.find((name) => name === found);
-  if (known) return known;
-  const shown = /^[\w-]+$/.test(found) ? shorten(found, MAX_SHOWN) : quote(found);
+/** Entries whose keys are a run file's. @throws `bad-config` that names every other one with the nearest valid one */
+function withKnownKeys<T>(entries: readonly (readonly [string, T])[], where: string): (readonly [RunConfigKey, T])[] {
+  const known = entries.filter((entry): entry is [RunConfigKey, T] => KEY_NAMES.some((name) => name === entry[0]));
+  const unknown = entries.map(([found]) => found).filter((found) => !KEY_NAMES.some((name) => name === found));
+  if (unknown.length === 0) return known;
+  const [first, ...more] = unknown.slice(0, MAX_NAMED).map((found) => {
+    const shown = /^[\w-]+$/.test(found) ? shorten(found, MAX_SHOWN) : quote(found);
+    return { shown, valid: nearest(found.slice(0, MAX_SHOWN), KEY_NAMES) };
+  });
+  const others = more.map(({ shown, valid }) => `, nor is ${shown} a key (nearest: ${valid})`).join('');
+  const rest = unknown.length > MAX_NAMED ? `, nor are ${unknown.length - MAX_NAMED} more` : '';
   throw new GraftError(
     'bad-config',
-    `${where} has the unknown key ${shown}; the nearest valid one is ${nearest(found.slice(0, MAX_SHOWN), KEY_NAMES)}.`,
+    `${where} has the unknown key ${first!.shown}; the nearest valid one is ${first!.valid}${others}${rest}.`,
   );
 }
 

@@ -21,6 +21,9 @@ import { folder } from '../formats/support';
 import { tinyModel, tokenRows } from '../recipes/support';
 import { runHere as graft } from './support';
 
+// Some tests train on a GPU, which may be a software one that other work keeps busy.
+vi.setConfig({ testTimeout: 300_000 });
+
 let root: string;
 let model: string;
 const path = (...names: string[]) => join(root, ...names);

@@ -63,6 +63,10 @@ describe('parseRunConfig', () => {
 
   it.each([
     ['learning_rte: 1', /unknown key learning_rte; the nearest valid one is learning_rate/],
+    [
+      'learning_rte: 1\nseed: 1\nlora_rr: 2',
+      /unknown key learning_rte; the nearest valid one is learning_rate, nor is lora_rr a key \(nearest: lora_r\)\./,
+    ],
     ['batch_size: 1', /nearest valid one is per_device_train_batch_size/],
     ['target_modules: all-linear', /nearest valid one is lora_target_modules/],
     ['max_seq_length: 5', /nearest valid one is max_length/],
