@@ -184,13 +184,23 @@ const connections = new WeakMap<Database, Connection>();
  * in another tab, which is told to wait.
  */
 export async function whileOpen<T>(database: Database, action: () => Promise<T>): Promise<T> {
-  const connection = connections.get(database);
-  connection?.hold();
+  const letGo = keepOpen(database);
   try {
     return await action();
   } finally {
-    connection?.letGo();
+    letGo();
   }
+}
+
+/** The same until what is returned is called. */
+export function keepOpen(database: Database): () => void {
+  const connection = connections.get(database);
+  connection?.hold();
+  let isHeld = true;
+  return () => {
+    if (isHeld) connection?.letGo();
+    isHeld = false;
+  };
 }
 
 /** Runs `action` in one transaction on some tables: a crash or a failure leaves all of what it does, or nothing. */

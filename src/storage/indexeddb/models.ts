@@ -3,7 +3,7 @@ import { GraftError } from '../../core/errors';
 import type { KeptModel } from '../../core/library';
 import type { FileSource } from '../../core/store';
 import { leaseOf, withLock, withoutLeases } from '../web-lock';
-import { guard, inTransaction, keysUnder, whileOpen, type Database } from './database';
+import { guard, inTransaction, keepOpen, keysUnder, whileOpen, type Database } from './database';
 import { BrowserFolder } from './folder';
 import { keptModelRow } from './rows';
 
@@ -32,8 +32,16 @@ export class KeptModels {
    * Keeps the copy from being deleted, in any tab, until what is returned is called: for whoever reads its weights.
    * @throws `storage` while it is being deleted
    */
-  lease(id: string): Promise<() => void> {
-    return leaseOf(lockName(id), 'The copy of this model is being deleted right now: open its folder again.');
+  async lease(id: string): Promise<() => void> {
+    const letGo = await leaseOf(
+      lockName(id),
+      'The copy of this model is being deleted right now: open its folder again.',
+    );
+    const close = keepOpen(this.database);
+    return () => {
+      letGo();
+      close();
+    };
   }
 
   /**

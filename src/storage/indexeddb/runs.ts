@@ -3,7 +3,7 @@ import { GraftError } from '../../core/errors';
 import type { LogRow } from '../../core/events';
 import type { RunRecord } from '../../core/library';
 import { heldLocks, leaseOf, withLock, withoutLeases } from '../web-lock';
-import { guard, inTransaction, keysUnder, whileOpen, type Database } from './database';
+import { guard, inTransaction, keepOpen, keysUnder, whileOpen, type Database } from './database';
 import { BrowserFolder } from './folder';
 import { logRowsOf, runRow } from './rows';
 
@@ -119,8 +119,13 @@ export class RunLibrary {
    * Keeps the run from being deleted, in any tab, until what is returned is called: for whoever reads its files.
    * @throws `storage` while it is being deleted
    */
-  lease(id: string): Promise<() => void> {
-    return leaseOf(lockName(id), 'This run is being deleted right now.');
+  async lease(id: string): Promise<() => void> {
+    const letGo = await leaseOf(lockName(id), 'This run is being deleted right now.');
+    const close = keepOpen(this.database);
+    return () => {
+      letGo();
+      close();
+    };
   }
 }
 

@@ -3,7 +3,7 @@ import type { IDBPTransaction } from 'idb';
 import { errorCode } from '../../core/errors';
 import { takeLock } from '../web-lock';
 import { ShardedWeightCache, type CacheBackend, type EntryRow, type EntryUse, type Shard } from '../weights';
-import { guard, inTransaction, keysUnder, type Database, type Schema } from './database';
+import { guard, inTransaction, keepOpen, keysUnder, type Database, type Schema } from './database';
 
 /** `shardBytes`: smaller in tests. */
 export function browserWeightCache(database: Database, shardBytes?: number): ShardedWeightCache {
@@ -66,9 +66,16 @@ class DatabaseBackend implements CacheBackend {
     return keys.map(([id, name]) => ({ id, name }));
   }
 
-  lock(id: string, use: EntryUse): Promise<(() => void) | undefined> {
+  /** Whoever holds one keeps the database: a newer page in another tab waits. */
+  async lock(id: string, use: EntryUse): Promise<(() => void) | undefined> {
     const name = `graft:weights:${id}.${use === 'write' ? 'write' : 'read'}`;
-    return takeLock(name, use === 'read' ? 'shared' : 'exclusive');
+    const letGo = await takeLock(name, use === 'read' ? 'shared' : 'exclusive');
+    if (!letGo) return undefined;
+    const close = keepOpen(this.database);
+    return () => {
+      letGo();
+      close();
+    };
   }
 
   isFull(error: unknown): boolean {

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { freshDatabase } from '../../support/browser-storage';
 import { expectError } from '../recipes/support';
-import { RunLibrary } from '../../../src/storage/indexeddb';
+import { browserWeightCache, RunLibrary } from '../../../src/storage/indexeddb';
 import { openDatabase, whileOpen } from '../../../src/storage/indexeddb/database';
 import { runRecord } from './support';
 
@@ -69,6 +69,20 @@ describe('a database', () => {
     await run;
     (await newer).close();
     await expectError(() => new RunLibrary(training).list(), 'storage', /Reload the page/);
+  });
+
+  it('stays open for weights that are being loaded and for what is being read', async () => {
+    const database = await reopen();
+    const kept = await browserWeightCache(database).open({ model: 'm', storage: 'f32' });
+    const library = new RunLibrary(database);
+    const letGo = await library.lease('r');
+    const newer = openVersion(99);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await kept.close();
+    expect(await library.list()).toEqual([]);
+    letGo();
+    (await newer).close();
+    await expectError(() => library.list(), 'storage', /Reload the page/);
   });
 
   it('of an earlier version keeps its runs and their logs', async () => {
