@@ -58,7 +58,11 @@ describe('a template that is no template for conversations', () => {
     ['100,000 filters', `{{ a${'|upper'.repeat(100_000)} }}`],
     ['a target of 100,000 brackets', `{% set ${'('.repeat(100_000)} = 1 %}`],
   ])('is not compiled: %s', async (_, text) => {
-    await expectError(() => chatTemplate('t', text, TOKENS), 'bad-config', /can't be compiled: (it is nested too deep|unexpected)/);
+    await expectError(
+      () => chatTemplate('t', text, TOKENS),
+      'bad-config',
+      /can't be compiled: (it is nested too deep|unexpected)/,
+    );
   });
 
   it.each([
