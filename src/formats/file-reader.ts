@@ -82,7 +82,7 @@ export class FileReader {
   }
 
   /** The next bytes. Throws `bad-file` where the file ends within `what` they are. */
-  async take(count: number, what: string): Promise<Uint8Array> {
+  async takeBytes(count: number, what: string): Promise<Uint8Array> {
     throwIfCancelled(this.signal);
     const bytes = this.streams ? await this.takeStreamed(count) : await this.takeRange(count);
     if (bytes.byteLength !== count) {
@@ -101,7 +101,7 @@ export class FileReader {
   /** Bytes that nobody wants are read for the hash only. */
   async skipTo(offset: number): Promise<void> {
     if (!this.verification && !this.pieces) this.at = offset;
-    while (this.at < offset) await this.take(Math.min(RANGE_BYTES, offset - this.at), 'what nobody asked for');
+    while (this.at < offset) await this.takeBytes(Math.min(RANGE_BYTES, offset - this.at), 'what nobody asked for');
   }
 
   /** Reads the rest and verifies the file. Throws `bad-file` where it is not the one that the source tells of. */
@@ -123,7 +123,7 @@ export class FileReader {
   }
 
   private async hashOfFirst(count: number): Promise<string> {
-    return sha256(await this.take(count, 'its header'));
+    return sha256(await this.takeBytes(count, 'its header'));
   }
 
   private takeRange(count: number): Promise<Uint8Array> {

@@ -60,18 +60,18 @@ export async function readGenerationHints(
 ): Promise<GenerationHints> {
   const notices: string[] = [];
   const file = await readHints(source, notices);
-  const take = <T>(key: string, rule: Rule<T>): T | undefined => {
+  const readHint = <T>(key: string, rule: Rule<T>): T | undefined => {
     const value = file?.get(key);
     if (value === undefined || rule.accepts(value)) return value;
     notices.push(notice(GENERATION_CONFIG, key, value, `it must be ${rule.expected}`));
     return undefined;
   };
   const read: { [key in keyof GenerationConfig]: GenerationConfig[key] | undefined } = {
-    doSample: take('do_sample', FLAG),
-    temperature: take('temperature', FROM_0),
-    topP: take('top_p', SHARE),
-    topK: take('top_k', COUNT),
-    maxNewTokens: take('max_new_tokens', ABOVE_0),
+    doSample: readHint('do_sample', FLAG),
+    temperature: readHint('temperature', FROM_0),
+    topP: readHint('top_p', SHARE),
+    topK: readHint('top_k', COUNT),
+    maxNewTokens: readHint('max_new_tokens', ABOVE_0),
   };
   const eosIds = [file, modelConfig].flatMap((config) => (config ? endIds(config, vocabSize, notices) : []));
   return {

@@ -6,6 +6,7 @@ import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
 import { pathEnds } from '../core/spec';
 import type { JsonObject } from './json';
+import { isSafeOnNames, SafeRegExp } from './regex';
 
 /** Unsloth's patterns, the longest in use, have some hundred characters. */
 const MAX_PATTERN_LENGTH = 10_000;
@@ -112,8 +113,12 @@ function compile(config: JsonObject, key: string, source: string, anchored: stri
     .replace(/\(\?P=(\w+)\)/g, '\\k<$1>')
     .replaceAll('\\A', '^')
     .replaceAll('\\Z', '$');
+  const ownFlags = flags.replace(/[am]/g, '');
   try {
-    return new RegExp(translated, flags.replace(/[am]/g, ''));
+    if (isSafeOnNames(translated)) return new RegExp(translated, ownFlags);
+    // The number of a layer is read out of what matched, which only the engine itself tells.
+    if (key === 'layers_pattern') throw refuse();
+    return new SafeRegExp(translated, ownFlags);
   } catch (cause) {
     throw refuse(cause);
   }

@@ -60,8 +60,8 @@ async function sameValues(source: FileSource, a: Stored, b: Stored): Promise<boo
   for (let done = 0; done < total; done += count, count = ELEMENTS) {
     count = Math.min(count, total - done);
     const [mine, others] = await Promise.all([
-      readers[0]!.take(count * BYTES_PER_ELEMENT[first], `tensor ${a.entry.name}`),
-      readers[1]!.take(count * BYTES_PER_ELEMENT[second], `tensor ${b.entry.name}`),
+      readers[0]!.takeBytes(count * BYTES_PER_ELEMENT[first], `tensor ${a.entry.name}`),
+      readers[1]!.takeBytes(count * BYTES_PER_ELEMENT[second], `tensor ${b.entry.name}`),
     ]);
     const alike =
       first === second ? equalBytes(mine, others) : equalValues(toFloat32(mine, first), toFloat32(others, second));

@@ -131,6 +131,16 @@ function tokenizerJson(random: Random): string {
   });
 }
 
+/** The tokenizer with one of its parts broken: its tables, which are the most of it, are left alone. */
+function mutatePart(json: string, random: Random): Uint8Array {
+  const tokenizer = JSON.parse(json) as Record<string, unknown>;
+  const part = random.pick(['normalizer', 'pre_tokenizer', 'decoder', 'post_processor', 'added_tokens']);
+  const decoder = new TextDecoder();
+  const broken = decoder.decode(mutateJson(JSON.stringify(tokenizer[part] ?? { type: 'Sequence' }), random, VALUES));
+  const text = JSON.stringify({ ...tokenizer, [part]: '\u0000' }).replace('"\\u0000"', () => broken);
+  return new TextEncoder().encode(text);
+}
+
 const CONFIG = JSON.stringify({
   add_bos_token: true,
   add_eos_token: false,
@@ -146,7 +156,9 @@ fuzz<Record<'tokenizer.json' | 'tokenizer_config.json', Uint8Array>>('tokenizer'
     const json = tokenizerJson(random);
     const bytes = random.chance(0.05)
       ? mutateBytes(new TextEncoder().encode(json), random)
-      : mutateJson(json, random, VALUES);
+      : random.chance(0.6)
+        ? mutatePart(json, random)
+        : mutateJson(json, random, VALUES);
     const config = random.chance(0.1) ? mutateJson(CONFIG, random) : new TextEncoder().encode(CONFIG);
     return { 'tokenizer.json': bytes, 'tokenizer_config.json': config };
   },

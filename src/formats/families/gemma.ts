@@ -3,7 +3,7 @@ import { GraftError } from '../../core/errors';
 import type { DecoderSpec } from '../../core/spec';
 import type { JsonObject } from '../json';
 import { LIMITS, readActivation, readSizes, type SizeDefaults } from './config';
-import type { Family } from './index';
+import type { Family } from './family';
 import { readLayerTypes, readWindow, windowOf } from './layers';
 import { readRope, ropeFrom } from './rope';
 

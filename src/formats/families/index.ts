@@ -3,23 +3,13 @@ import { GraftError } from '../../core/errors';
 import type { DecoderSpec } from '../../core/spec';
 import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
+import type { Family } from './family';
 import { gemma2, gemma3 } from './gemma';
 import { llama } from './llama';
 import { mistral } from './mistral';
 import { phi3 } from './phi3';
 import { qwen2, qwen3 } from './qwen';
 import { smollm3 } from './smollm3';
-
-export interface Family {
-  /** `model_type` of its configs. */
-  readonly modelType: string;
-  /** The entry of `architectures` that is the language model itself. */
-  readonly architecture: string;
-  /** PEFT's default `target_modules` for the model type; absent where it has none and asks for them. */
-  readonly loraTargets?: readonly string[];
-  /** Throws `bad-config` for impossible values, `unsupported` for options of the family that Graft doesn't compute. */
-  readSpec(config: JsonObject): DecoderSpec;
-}
 
 export const FAMILIES: readonly Family[] = [llama, mistral, qwen2, qwen3, phi3, smollm3, gemma2, gemma3];
 

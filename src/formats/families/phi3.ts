@@ -2,7 +2,7 @@
 import type { DecoderSpec } from '../../core/spec';
 import { JsonObject } from '../json';
 import { readActivation, readSizes } from './config';
-import type { Family } from './index';
+import type { Family } from './family';
 import { readWindow, windows } from './layers';
 import { readRope } from './rope';
 

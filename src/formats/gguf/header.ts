@@ -220,7 +220,7 @@ class HeaderParser {
       throw this.damaged(`claims a text of ${formatCount(length)} bytes`);
     }
     try {
-      return decodeUtf8(this.take(length));
+      return decodeUtf8(this.takeBytes(length));
     } catch (error) {
       if (error === SHORT) throw error;
       throw this.damaged('has text that is not valid UTF-8');
@@ -237,7 +237,7 @@ class HeaderParser {
     return Number(value);
   }
 
-  private take(length: number): Uint8Array {
+  private takeBytes(length: number): Uint8Array {
     const from = this.advance(length);
     return this.bytes.subarray(from, from + length);
   }

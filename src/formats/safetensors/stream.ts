@@ -66,7 +66,7 @@ async function* streamFile(
       if (entry.start < reader.offset) continue;
       await reader.skipTo(entry.start);
       for (const slice of slicesOf(file, entry)) {
-        const bytes = await reader.take(slice.end - slice.start, `tensor ${entry.name}`);
+        const bytes = await reader.takeBytes(slice.end - slice.start, `tensor ${entry.name}`);
         const isLast = slice.end === entry.end;
         yield { ...slice.head, bytes, ...(isLast && { progress: reader.progress() }) };
       }
@@ -88,7 +88,7 @@ async function* readEntries(
     const reader = FileReader.at(source, file, entry.start, signal);
     try {
       for (const { head, start, end } of slicesOf(file, entry)) {
-        yield { ...head, bytes: await reader.take(end - start, `tensor ${entry.name}`) };
+        yield { ...head, bytes: await reader.takeBytes(end - start, `tensor ${entry.name}`) };
       }
     } finally {
       await reader.close();

@@ -3,6 +3,7 @@ import { SplitPreTokenizer } from '@huggingface/tokenizers';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import type { JsonObject } from '../json';
+import { SafeRegExp } from '../regex';
 
 /** Gets each part of a text and where it starts, in UTF-16 units. Parts are never empty. */
 export type Emit = (part: string, start: number) => void;
@@ -26,7 +27,7 @@ export function compileRegex(source: string): RegExp {
     throw new GraftError('unsupported', `The regular expression ${quote(source)} can't be used.`, { cause });
   }
   if (!pattern) throw new GraftError('unsupported', `The regular expression ${quote(source)} can't be used.`);
-  return pattern;
+  return new SafeRegExp(pattern);
 }
 
 export function escapeRegex(text: string): string {
