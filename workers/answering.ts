@@ -42,11 +42,11 @@ export interface Speakers {
 export type ChatOptions = Pick<ChatRequest, 'voice' | 'maxNewTokens' | 'temperature' | 'topP' | 'seed' | 'stop'>;
 
 export class Answering {
-  private open: { key: string; engine: Engine; voices: Voices } | undefined;
+  private open: { key: string; runId: string | null; engine: Engine; voices: Voices } | undefined;
 
-  /** `key` names model and run: while it stays, the generators stay open. */
+  /** `key` names the model, and the run where there is one: while they stay, the generators stay open. */
   async answer(
-    key: string,
+    key: { readonly model: string; readonly runId: string | null },
     speakers: Speakers,
     prompt: Prompt,
     { voice, maxNewTokens, temperature, topP, seed, stop }: ChatOptions,
@@ -94,16 +94,23 @@ export class Answering {
     }
   }
 
-  /** Frees the GPU memory of the conversation; the next question loads the model again. */
-  release(): void {
+  /** Frees the GPU memory of the conversation, or of that with one run; the next question loads the model again. */
+  release(runId?: string): void {
+    if (runId !== undefined && this.open?.runId !== runId) return;
     if (this.open) dispose(this.open.voices);
     this.open = undefined;
   }
 
-  private async voices(key: string, speakers: Speakers, signal: AbortSignal): Promise<Voices> {
-    if (this.open?.key !== key || this.open.engine !== speakers.engine) {
+  private async voices(
+    { model, runId }: { readonly model: string; readonly runId: string | null },
+    speakers: Speakers,
+    signal: AbortSignal,
+  ): Promise<Voices> {
+    const key = JSON.stringify([model, runId ?? speakers.storage]);
+    const { engine } = speakers;
+    if (this.open?.key !== key || this.open.engine !== engine) {
       this.release();
-      this.open = { key, engine: speakers.engine, voices: await openVoices(speakers, { batchSize: 1 }, signal) };
+      this.open = { key, runId, engine, voices: await openVoices(speakers, { batchSize: 1 }, signal) };
     }
     return this.open.voices;
   }

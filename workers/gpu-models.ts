@@ -3,34 +3,45 @@ import type { Engine, ModelCache, WeightStorage } from '../src/recipes';
 import type { HubModel } from '../src/formats/model';
 import type { FileSource } from '../src/core/store';
 import type { ModelRef, StorageSettings } from '../src/protocol/models';
+import type { KeptModels, RunLibrary } from '../src/storage/indexeddb';
 import { Answering, type Speakers } from './answering';
 import type { EngineHolder } from './engine-holder';
 import type { HubModels } from './hub-models';
-import { InUse } from './in-use';
 import type { OpenModels } from './open-models';
-import { modelKey, type Sources } from './sources';
+import type { Sources } from './sources';
 
 export class GpuModels {
   readonly answering = new Answering();
-  readonly inUse = new InUse();
 
   constructor(
     private readonly models: OpenModels,
     private readonly sources: Sources,
     private readonly hub: HubModels,
     private readonly engine: EngineHolder,
+    private readonly library: RunLibrary,
+    private readonly kept: KeptModels,
   ) {}
 
-  /** Runs an action during which neither the model nor the run can be deleted. */
-  use<T>(what: { model: ModelRef; runId: string | null }, action: () => Promise<T>): Promise<T> {
+  /** Runs an action during which neither the model nor the run can be deleted, in this tab or another. */
+  async use<T>(what: { model: ModelRef; runId: string | null }, action: () => Promise<T>): Promise<T> {
     const { model, runId } = what;
-    return this.inUse.while([modelName(model), ...(runId === null ? [] : [runName(runId)])], action);
+    const endModel = model.kind === 'kept' ? await this.kept.lease(model.id) : undefined;
+    try {
+      const endRun = runId === null ? undefined : await this.library.lease(runId);
+      try {
+        return await action();
+      } finally {
+        endRun?.();
+      }
+    } finally {
+      endModel?.();
+    }
   }
 
   /** What a conversation with the model, or with a run, is made of. */
-  async speakers(ref: ModelRef, runId: string | null): Promise<Speakers> {
+  async speakers(ref: ModelRef, runId: string | null, onNotice?: (message: string) => void): Promise<Speakers> {
     const { model, run } = await this.models.openForRun(ref, runId);
-    return { engine: await this.engine.open(), model, cache: this.hub.cache(ref), run };
+    return { engine: await this.engine.open(), model, cache: this.hub.cache(ref, onNotice), run };
   }
 
   /** A model to train or to load. A conversation's memory is freed first: both need not fit together. */
@@ -57,13 +68,4 @@ export class GpuModels {
     const { use_peft, load_in_4bit, use_bnb_nested_quant, embedding_dtype } = settings;
     return { dtype: use_peft ? settings.dtype : 'float32', load_in_4bit, use_bnb_nested_quant, embedding_dtype };
   }
-}
-
-export function runName(runId: string): string {
-  return `run ${runId}`;
-}
-
-/** A model as what is kept of it is named. */
-export function modelName(ref: ModelRef): string {
-  return `model ${modelKey(ref)}`;
 }

@@ -1,6 +1,6 @@
 /** The worker that runs the engine. */
 import { expose, proxy } from 'comlink';
-import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
+import { KeptModels, openDatabase, RunLibrary, SettingsStore } from '../src/storage/indexeddb';
 import type { GpuEntry, GpuJobs, GpuWorker, TextJobs } from '../src/protocol/workers';
 import type { JobRunner } from '../src/protocol/jobs';
 import { EngineHolder } from './engine-holder';
@@ -20,7 +20,6 @@ import { Sources } from './sources';
 import { TextLink } from './text-link';
 import { Training } from './training';
 
-const KERNELS_KEY = 'kernels ';
 /** Jobs that need no GPU. */
 const BESIDE: ReadonlySet<keyof GpuJobs> = new Set(['models.keep']);
 
@@ -32,12 +31,8 @@ async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): 
   await Promise.all([kept.sweep(), hub.sweep()]);
   const library = new RunLibrary(database);
   const sources = new Sources(baseUrl, kept, hub);
-  const workspace = new Workspace(database);
-  const engine = new EngineHolder({
-    read: (adapter) => workspace.get(KERNELS_KEY + adapter),
-    write: (adapter, choices) => workspace.set(KERNELS_KEY + adapter, choices),
-  });
-  const models = new GpuModels(new OpenModels(sources, hub, library), sources, hub, engine);
+  const engine = new EngineHolder(new SettingsStore(database).kernelChoices());
+  const models = new GpuModels(new OpenModels(sources, hub, library), sources, hub, engine, library, kept);
   const training = new Training(library);
   const text = new TextLink(textJobs);
   const jobs = new JobHost<GpuJobs>(
@@ -53,7 +48,7 @@ async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): 
   return {
     device: deviceService(engine),
     hub: hubService(desk),
-    models: modelsService(models, kept, hub),
+    models: modelsService(kept, hub),
     runs: runsService(library, training, models),
     exports: exportsService(library, sources),
     jobs,

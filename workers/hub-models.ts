@@ -6,7 +6,7 @@ import { openModel, type HubModel } from '../src/formats/model';
 import { HUGGING_FACE, modelIdentity, parseModelIdentity } from '../src/hub/names';
 import { hubSource } from '../src/hub/source';
 import type { ModelCache } from '../src/recipes';
-import { BrowserOpenings, browserWeightCache, Workspace, type Database } from '../src/storage/indexeddb';
+import { BrowserOpenings, browserWeightCache, SettingsStore, type Database } from '../src/storage/indexeddb';
 import { openKept, replayedSource, resolveKept } from '../src/storage/recording';
 import type { HubRef } from '../src/protocol/hub';
 import type { KeptWeights, ModelRef } from '../src/protocol/models';
@@ -130,8 +130,8 @@ export class HubModels {
    * records of revisions, is its own and stays; the rest is deleted, once.
    */
   private async dropUnplaced(): Promise<void> {
-    const workspace = new Workspace(this.database);
-    if ((await workspace.get(PLACED_KEY)) === true) return;
+    const settings = new SettingsStore(this.database);
+    if ((await settings.get(PLACED_KEY)) === true) return;
     const askers = new Map<string, Set<string>>();
     for (const { repository, commit } of await this.openings.revisions()) {
       const [endpoint = ''] = repository.split(' ');
@@ -147,7 +147,7 @@ export class HubModels {
     const unplaced = (await this.weights.list()).filter(({ model }) => !isPlaced(model));
     const deleted = await Promise.allSettled(unplaced.map(({ id }) => this.weights.delete(id)));
     // What another tab is loading stays for now: the next visit looks again.
-    if (deleted.every(({ status }) => status === 'fulfilled')) await workspace.set(PLACED_KEY, true);
+    if (deleted.every(({ status }) => status === 'fulfilled')) await settings.set(PLACED_KEY, true);
   }
 }
 

@@ -1,6 +1,6 @@
 /** The worker that reads what others wrote: files, tokenizers, templates. The page may end it at any time. */
 import { expose, proxy } from 'comlink';
-import { KeptModels, openDatabase, RunLibrary, Workspace } from '../src/storage/indexeddb';
+import { KeptModels, openDatabase, RunLibrary, SettingsStore } from '../src/storage/indexeddb';
 import type { TextEntry, TextJobs, TextWorker } from '../src/protocol/workers';
 import { HubDesk } from './hub';
 import { HubModels } from './hub-models';
@@ -36,7 +36,7 @@ async function createTextWorker(baseUrl: string): Promise<TextWorker> {
     },
     { onStart: (job) => desk.reportPauses(job) },
   );
-  return { hub: hubService(desk), data: dataService(new Workspace(database)), jobs };
+  return { hub: hubService(desk), data: dataService(new SettingsStore(database)), jobs };
 }
 
 const entry: TextEntry = { open: async (baseUrl) => proxy(await createTextWorker(baseUrl)) };

@@ -12,9 +12,10 @@ export function chatJobs(models: GpuModels, text: TextLink): JobHandlers<ChatJob
       // The template of the model is somebody else's program: the text worker runs it.
       const ids = await text.run('prompts.chat', { model, runId, messages }, signal);
       return models.use({ model, runId }, async () => {
+        const onNotice = (message: string) => report({ kind: 'notice', message });
         const storage = models.storageOf(request.storage);
-        const speakers = { ...(await models.speakers(model, runId)), storage };
-        const key = JSON.stringify([modelKey(model), runId ?? storage]);
+        const speakers = { ...(await models.speakers(model, runId, onNotice)), storage };
+        const key = { model: modelKey(model), runId };
         const prompt = { kind: 'tokens', ids, opensTurn: true } as const;
         const onText = (piece: string) => report({ kind: 'text', piece });
         return models.answering.answer(key, speakers, prompt, request, onText, signal);

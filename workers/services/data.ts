@@ -16,7 +16,7 @@ import {
   type PreparedData,
   type ReadData,
 } from '../../src/recipes';
-import type { DataJobs, DataService, DatasetRef, ReadRequest, RunRequest } from '../../src/protocol/data';
+import type { DataJobs, DataService, ReadRequest, RunRequest } from '../../src/protocol/data';
 import type { JobEvent } from '../../src/protocol/jobs';
 import type { JobContext, JobHandlers } from '../job-host';
 import { Latest } from '../latest';
@@ -25,20 +25,12 @@ import type { Pulse } from '../pulse';
 import type { Readings } from '../readings';
 import { readRunDataset } from '../run-files';
 import { datasetId, modelKey, type Sources } from '../sources';
-import type { RunLibrary } from '../../src/storage/indexeddb';
+import type { RunLibrary, SettingsStore } from '../../src/storage/indexeddb';
 
-const DATASET_KEY = 'dataset';
-
-/** What was open, for after a reload. */
-interface Remembered {
-  get(name: string): Promise<unknown>;
-  set(name: string, value: unknown): Promise<void>;
-}
-
-export function dataService(remembered: Remembered): DataService {
+export function dataService(settings: SettingsStore): DataService {
   return {
-    remember: (ref) => remembered.set(DATASET_KEY, ref),
-    recall: async () => ((await remembered.get(DATASET_KEY)) as DatasetRef | null | undefined) ?? null,
+    remember: (ref) => settings.setDataset(ref ?? undefined),
+    recall: async () => (await settings.dataset()) ?? null,
   };
 }
 

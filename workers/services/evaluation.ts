@@ -13,7 +13,8 @@ export function evaluationJobs(models: GpuModels, text: TextLink): JobHandlers<E
         prompt: { kind: 'tokens', ids, opensTurn: true } as const,
       }));
       return models.use({ model, runId }, async () => {
-        const speakers = await models.speakers(model, runId);
+        const onNotice = (message: string) => report({ kind: 'notice', message });
+        const speakers = await models.speakers(model, runId, onNotice);
         return models.answering.compare(
           speakers,
           questions,

@@ -15,8 +15,8 @@ export function exportsService(library: RunLibrary, sources: Sources): ExportsSe
       const exported: ExportedFile[] = [];
       for (const { name } of await folder.entries()) {
         if (INTERNAL_FILES.has(name) || names?.includes(name) === false) continue;
-        const bytes = await folder.read(name);
-        if (bytes) exported.push({ name, blob: new Blob([bytes]) });
+        const blob = await folder.blob(name);
+        if (blob) exported.push({ name, blob });
       }
       return exported;
     },
@@ -34,7 +34,8 @@ export function exportJobs(models: GpuModels, sources: Sources): JobHandlers<Exp
   return {
     'exports.merge': ({ runId, model: ref }, { signal, report }) =>
       models.use({ model: ref, runId }, async () => {
-        const { engine, model, run: adapter } = await models.speakers(ref, runId);
+        const onNotice = (message: string) => report({ kind: 'notice', message });
+        const { engine, model, run: adapter } = await models.speakers(ref, runId, onNotice);
         const store = new CollectedFiles();
         const modelFiles = await sources.model(ref);
         const onProgress = (done: number, total: number) => report({ kind: 'progress', done, total, unit: 'bytes' });

@@ -2,7 +2,7 @@
 import { openGenerator } from '../../src/recipes';
 import type { KeptModels } from '../../src/storage/indexeddb';
 import type { ModelJobs, ModelsService } from '../../src/protocol/models';
-import { modelName, type GpuModels } from '../gpu-models';
+import type { GpuModels } from '../gpu-models';
 import type { HubModels } from '../hub-models';
 import type { JobHandlers } from '../job-host';
 import type { Sources } from '../sources';
@@ -10,22 +10,13 @@ import type { Sources } from '../sources';
 /** Tokens of a session that only loads weights. */
 const SHORTEST_CONTEXT = 64;
 
-export function modelsService(models: GpuModels, kept: KeptModels, hub: HubModels): ModelsService {
+export function modelsService(kept: KeptModels, hub: HubModels): ModelsService {
   return {
     list: () => kept.list(),
-    async delete(id) {
-      models.inUse.refuse(modelName({ kind: 'kept', id, name: '' }), 'This model');
-      models.answering.release();
-      await kept.delete(id);
-    },
+    delete: (id) => kept.delete(id),
     listWeights: () => hub.list(),
     pinWeights: (id, pinned) => hub.pin(id, pinned),
-    async deleteWeights(id) {
-      const weights = (await hub.list()).find((entry) => entry.id === id);
-      if (weights) models.inUse.refuse(modelName(weights.model), weights.model.name);
-      models.answering.release();
-      await hub.delete(id);
-    },
+    deleteWeights: (id) => hub.delete(id),
   };
 }
 

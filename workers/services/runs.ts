@@ -5,7 +5,7 @@ import type { RunLibrary } from '../../src/storage/indexeddb';
 import type { ReadRequest } from '../../src/protocol/data';
 import type { JobEvent } from '../../src/protocol/jobs';
 import type { RunEvent, RunJobs, RunsService } from '../../src/protocol/runs';
-import { runName, type GpuModels } from '../gpu-models';
+import type { GpuModels } from '../gpu-models';
 import type { JobContext, JobHandlers } from '../job-host';
 import { INTERNAL_FILES, readRunConfig, readRunLog } from '../run-files';
 import type { Sources } from '../sources';
@@ -29,9 +29,8 @@ export function runsService(library: RunLibrary, training: Training, models: Gpu
     },
 
     async delete(runId) {
-      models.inUse.refuse(runName(runId), (await library.get(runId)).name);
-      models.answering.release();
       await library.delete(runId);
+      models.answering.release(runId);
     },
 
     profileNextStep() {
@@ -63,7 +62,7 @@ export function runJobs(
       const config = await readRunConfig(library, record);
       const request = { model, dataset: { runId }, config };
       const open = () => openForTraining(models, text, request, job);
-      return models.use({ model, runId }, () =>
+      return models.use({ model, runId: null }, () =>
         training.resume(runId, open, (event) => job.report(jobEvent(event)), job.signal),
       );
     },

@@ -6,4 +6,4 @@ export { BrowserOpenings } from './openings';
 export { logRowsOf } from './rows';
 export { RunLibrary } from './runs';
 export { browserWeightCache } from './weights';
-export { SettingsStore, SettingsStore as Workspace, type RememberedDataset } from './settings';
+export { SettingsStore, type RememberedDataset } from './settings';
