@@ -2,7 +2,7 @@
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import type { DecoderSpec, RopeSpec } from '../../core/spec';
-import type { JsonObject } from '../json';
+import { isPositiveFloat32, type JsonObject } from '../json';
 import { LIMITS } from './config';
 
 const ORIGINAL = 'original_max_position_embeddings';
@@ -66,7 +66,11 @@ export function ropeFrom(
         originalMaxPositions,
         attentionFactor:
           parameters.positive('attention_factor') ??
-          attentionFactor(parameters.positive('factor') ?? maxPositions / originalMaxPositions, originalMaxPositions),
+          attentionFactor(
+            parameters,
+            parameters.positive('factor') ?? maxPositions / originalMaxPositions,
+            originalMaxPositions,
+          ),
       };
     }
     default:
@@ -105,7 +109,7 @@ function rotaryDim(
 /** A factor for each pair of channels. */
 function factors(parameters: JsonObject, key: string, pairs: number): number[] {
   const list = parameters.required(key, parameters.numbers(key));
-  if (list.length !== pairs || !list.every((factor) => factor > 0)) {
+  if (list.length !== pairs || !list.every(isPositiveFloat32)) {
     throw new GraftError(
       'bad-config',
       `${parameters.where}: ${key} has ${list.length} factors, but ${pairs} above 0 are needed.`,
@@ -115,6 +119,11 @@ function factors(parameters: JsonObject, key: string, pairs: number): number[] {
 }
 
 /** LongRoPE's (arXiv:2402.13753): √(1 + ln factor / ln original length). */
-function attentionFactor(factor: number, original: number): number {
-  return factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+function attentionFactor(parameters: JsonObject, factor: number, original: number): number {
+  if (factor <= 1) return 1;
+  if (original > 1) return Math.sqrt(1 + Math.log(factor) / Math.log(original));
+  throw new GraftError(
+    'bad-config',
+    `${parameters.where}: with an ${ORIGINAL} of ${original} longrope has no attention_factor; give one.`,
+  );
 }

@@ -125,6 +125,47 @@ describe('parseRunConfig', () => {
   });
 });
 
+describe('a hostile run file', () => {
+  it('is refused before its nesting takes time', () => {
+    for (const yaml of ['? '.repeat(400), '['.repeat(50_000), '- '.repeat(45_000), `seed: ${'[? '.repeat(200)}`]) {
+      expect(refusal(yaml)).toMatch(/more than 24 lists and mappings in one another/);
+    }
+  });
+
+  it('is told of misspelt keys whatever their values', () => {
+    expect(refusal('sede: null')).toMatch(/unknown key sede; the nearest valid one is seed/);
+    expect(refusal(`${'k'.repeat(50_000)}: 1`)).toMatch(/^.{50,200}$/);
+  });
+
+  it.each([
+    ['lora_alpha', '1e999'],
+    ['lora_alpha', '1e300'],
+    ['adam_epsilon', '1e-320'],
+    ['weight_decay', '1e40'],
+    ['template_date', '+012026-07-01'],
+    ['chat_template_kwargs', '{x: [.inf]}'],
+    ['seed', 'null'],
+    ['seed', ''],
+  ])('has no %s of %s', (key, value) => {
+    if (value !== '' && value !== 'null') expect(refusal(`${key}: ${value}`)).toMatch(new RegExp(`${key} must be`));
+    expect(refusal('', { [key]: value })).toMatch(new RegExp(`${key} must be`));
+  });
+
+  it.each(['*.jsonl', '&x', '*', '@data', '`x`', '%TAG', '[', '{', '!!x y', '? '])(
+    'takes %s on a command line for text or refuses it',
+    (value) => {
+      let dataset: string | undefined = value;
+      try {
+        dataset = parseRunConfig('', { dataset: value }).dataset;
+      } catch (error) {
+        expect(errorCode(error)).toBe('bad-config');
+      }
+      expect(dataset).toBeTypeOf('string');
+      if (value.endsWith('.jsonl')) expect(dataset).toBe(value);
+    },
+  );
+});
+
 describe('formatRunConfig', () => {
   it('reads back as it was', () => {
     const text = fc.string({ minLength: 1 });

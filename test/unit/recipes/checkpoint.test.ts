@@ -7,6 +7,10 @@ import {
   newestCheckpointStep,
   type Checkpoint,
 } from '../../../src/recipes/steps/checkpoint';
+import { sha256 } from '../../../src/core/hash';
+import { encodeUtf8 } from '../../../src/core/store';
+import { writeSafetensors } from '../../../src/formats/safetensors';
+import { readFinishedRun } from '../../../src/recipes/steps/outputs';
 import { startOfRun } from '../../../src/recipes/steps/trainer-state';
 import { MemoryStore, run, tensor } from './support';
 
@@ -49,6 +53,67 @@ describe('a checkpoint file', () => {
 
   test('holds nothing that depends on when it was written', async () => {
     expect(await encodeCheckpoint(checkpoint(5))).toEqual(await encodeCheckpoint(checkpoint(5)));
+  });
+});
+
+describe('a checkpoint file that is whole and no run of this version', () => {
+  /** The file with another text under `graft` in its header, and the hash that it then has. */
+  async function withMetadata(graft: string): Promise<Uint8Array> {
+    const body = writeSafetensors([tensor('a.lora_A.weight', [1, 2])], { graft });
+    return Uint8Array.from([...encodeUtf8(`graft checkpoint 1\n${await sha256(body)}\n`), ...body]);
+  }
+
+  test.each([
+    '{}',
+    'null',
+    '[1',
+    '{"run": 1, "progress": {}}',
+    '{"run": "seed: 1", "datasetHash": "d", "modelHash": "m", "progress": null}',
+    '{"run": "seed: x", "datasetHash": "d", "modelHash": "m", "progress": {"step": 1}}',
+    `{"run": ${'['.repeat(10_000)}${']'.repeat(10_000)}}`,
+  ])('is left aside: %.60s', async (graft) => {
+    expect(await decodeCheckpoint(await withMetadata(graft))).toBeUndefined();
+    const store = new MemoryStore();
+    store.files.set('checkpoint-0', await withMetadata(graft));
+    store.files.set('checkpoint-1', await encodeCheckpoint(checkpoint(3)));
+    const { newest, torn } = await Checkpoints.find(store);
+    expect([newest?.progress.step, torn]).toEqual([3, 1]);
+  });
+});
+
+describe("a finished run's record", () => {
+  const record = {
+    summary: { steps: 3, epochs: 1, trainLoss: 2.5, bestEvalLoss: null, stopped: 'finished', seconds: 1 },
+    dataset_sha256: 'd',
+    model_sha256: 'm',
+  };
+  const folder = (sidecar: Uint8Array, runFile?: Uint8Array) => {
+    const store = new MemoryStore();
+    store.files.set('graft.json', sidecar);
+    if (runFile) store.files.set('run.yaml', runFile);
+    return store;
+  };
+
+  test.each(['', 'null', '{', '{}', '[]', '{"summary": null}', JSON.stringify({ ...record, summary: { steps: '3' } })])(
+    'is refused by name where it is damaged: %s',
+    async (text) => {
+      const read = readFinishedRun(folder(encodeUtf8(text)));
+      await expect(read).rejects.toMatchObject({
+        code: 'bad-file',
+        message: expect.stringMatching(/^graft\.json in memory is damaged/) as string,
+      });
+    },
+  );
+
+  test('and its run file where that is not UTF-8', async () => {
+    const whole = encodeUtf8(JSON.stringify(record));
+    expect((await readFinishedRun(folder(whole)))?.summary.steps).toBe(3);
+    const read = readFinishedRun(folder(whole, Uint8Array.of(0x73, 0xff, 0xfe)));
+    await expect(read).rejects.toMatchObject({
+      code: 'bad-config',
+      message: 'run.yaml in memory is not UTF-8 text: save it as UTF-8.',
+    });
+    await expect(readFinishedRun(folder(Uint8Array.of(0xff)))).rejects.toMatchObject({ code: 'bad-file' });
   });
 });
 
