@@ -25,13 +25,13 @@ export interface WatchedRequest {
 export function watchPolicy(url: string, scope: typeof globalThis = globalThis): WatchedRequest {
   if (!('SecurityPolicyViolationEvent' in scope))
     return { wasRefused: () => Promise.resolve(false), end: () => undefined };
-  const asked = new URL(url).href;
+  const requested = new URL(url).href;
   let refused = false;
   let notice: () => void = () => undefined;
   const hear = (event: Event) => {
     const { blockedURI, effectiveDirective, disposition } = event as Violation;
     // The event names the address that was asked for, also where the host of a redirect is what was refused.
-    if (disposition !== 'enforce' || effectiveDirective !== 'connect-src' || blockedURI !== asked) return;
+    if (disposition !== 'enforce' || effectiveDirective !== 'connect-src' || blockedURI !== requested) return;
     refused = true;
     notice();
   };

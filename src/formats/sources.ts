@@ -22,7 +22,6 @@ export function memorySource(name: string, files: Readonly<Record<string, Uint8A
 export interface HttpSourceOptions {
   /** What to call it in messages; the URL by default. */
   readonly name?: string;
-  readonly headers?: Readonly<Record<string, string>>;
   /** What `list()` answers, since HTTP can't list a folder. */
   readonly files?: readonly string[];
 }
@@ -93,7 +92,7 @@ class HttpSource implements FileSource {
     const url = this.baseUrl + file.split('/').map(encodeURIComponent).join('/');
     let response: Response;
     try {
-      response = await fetch(url, { headers: { ...this.options.headers, ...(range ? { range } : {}) } });
+      response = await fetch(url, { headers: range ? { range } : {} });
     } catch (cause) {
       throw new GraftError(
         'storage',

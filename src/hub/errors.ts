@@ -8,20 +8,20 @@ export interface HubSubject {
   readonly file?: string;
 }
 
-interface Asked extends HubSubject {
+interface RefusedRequest extends HubSubject {
   readonly endpoint: string;
   readonly what: string;
   readonly hasSecret: boolean;
 }
 
 /** The error for an answer that stays the same however often one asks; undefined where its status says it all. */
-export function explainRefusal({ status, headers }: Response, asked: Asked): ConnectionError | undefined {
-  const { endpoint, what, repo, revision, file, hasSecret } = asked;
+export function explainRefusal({ status, headers }: Response, refused: RefusedRequest): ConnectionError | undefined {
+  const { endpoint, what, repo, revision, file, hasSecret } = refused;
   const code = headers.get('x-error-code') ?? '';
   const message = headers.get('x-error-message') ?? '';
   const { host } = new URL(endpoint);
   const named = repo ?? what;
-  if (code === 'GatedRepo') return gated(status, asked);
+  if (code === 'GatedRepo') return gated(status, refused);
   if (code === 'DisabledRepo' || message === 'Access to this resource is disabled.')
     return new ConnectionError('no-access', `${host} has disabled ${named}: choose another model.`);
   if (status === 401 && hasSecret && (code === '' || /credentials/i.test(message))) {
@@ -49,7 +49,7 @@ export function explainRefusal({ status, headers }: Response, asked: Asked): Con
   return undefined;
 }
 
-function gated(status: number, { endpoint, repo = '', hasSecret }: Asked): ConnectionError {
+function gated(status: number, { endpoint, repo = '', hasSecret }: RefusedRequest): ConnectionError {
   const page = `${endpoint}/${repo}`;
   return new ConnectionError(
     'no-access',

@@ -1,6 +1,7 @@
 /** What a Hub answers about models, checked field by field: a mirror may send anything. */
 import * as v from 'valibot';
 import { badAnswer, type Subject } from '../connections/errors';
+import { quote } from '../core/format';
 import { isRepoId } from './names';
 
 /** The owner's questions before a model may be read: none, answered at once, or approved by hand. */
@@ -85,12 +86,20 @@ export function readRepo(json: unknown, revision: string, subject: Subject): Hub
   const files = new Map<string, HubFile>();
   for (const { rfilename: name, lfs, size: listed, blobId } of repo.siblings) {
     if (name.includes('/')) continue;
+    if (!isFileName(name)) throw badAnswer(subject, `${quote(name)} is no name of a file`);
     const size = listed ?? lfs?.size;
     if (size === undefined) throw badAnswer(subject, `no size is given for ${name}`);
     if (lfs?.size !== undefined && lfs.size !== size) throw badAnswer(subject, `two sizes are given for ${name}`);
     files.set(name, { name, size, ...(lfs ? { sha256: lfs.sha256 } : blobId !== undefined && { blobId }) });
   }
   return { ...summary(repo), revision, commit: repo.sha, files };
+}
+
+/** A name that a URL's path can carry, and a message can show. */
+function isFileName(name: string): boolean {
+  return (
+    name !== '' && name !== '.' && name !== '..' && name.length <= 255 && !/[\p{Cc}\p{Cs}\u2028\u2029]/u.test(name)
+  );
 }
 
 function summary({ config, safetensors, tags, ...model }: v.InferOutput<typeof Summary>): HubSummary {

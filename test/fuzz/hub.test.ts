@@ -110,7 +110,6 @@ const HEADERS = [
   'link: <https://huggingface.co/api/models?cursor=x>; rel="next"',
   'content-type: application/json',
   'content-type: text/html; charset=utf-8',
-  'content-encoding: gzip',
   'transfer-encoding: chunked',
   'content-length: 23',
   'content-length: 7',

@@ -12,13 +12,14 @@ const FLAGS = [
 
 /**
  * Serves dist/web on a free port, with the headers of `npm start`. Build it first: `npm run build`.
- * @param {Record<string, string>} [environment] what `npm start` would find: HF_ENDPOINT, GRAFT_HUB_HOSTS
+ * @param {Record<string, string>} [environment] what `npm start` would find: HF_ENDPOINT, GRAFT_CONNECT_HOSTS
+ * @param {number} [port] for a page of the same origin as one before
  * @returns {Promise<{ url: string, close(): Promise<void> }>} `url` ends with a slash
  */
-export async function serveSite(environment = {}) {
+export async function serveSite(environment = {}, port = 0) {
   const before = { ...process.env };
   Object.assign(process.env, environment); // vite.config.ts reads it when the server starts
-  const server = await preview({ preview: { port: 0 }, logLevel: 'warn' });
+  const server = await preview({ preview: { port }, logLevel: 'warn' });
   process.env = before;
   const address = server.httpServer.address();
   if (!address || typeof address === 'string') throw new Error('The preview server has no port.');

@@ -34,20 +34,20 @@ export function describeHang<K extends keyof TextJobs>(
   const name = model?.name ?? 'this model';
   if (kind === 'models.open') {
     return (
-      `Opening ${name} did not come to an end and was stopped: most likely a regular expression in its tokenizer.json ` +
-      'goes on for ever. Take another copy of the model.'
+      `Opening ${name} did not come to an end in time and was stopped: something in its tokenizer.json or its chat ` +
+      'template goes on for too long. Take another copy of the model.'
     );
   }
   if (data) {
     const place = rowsRead > 0 ? `after row ${formatCount(rowsRead)}` : 'among its first rows';
     return (
-      `Reading ${data.name} with ${name} did not come to an end and was stopped, ${place}: most likely a regular ` +
-      `expression in the model's tokenizer.json goes on for ever over a text there. Shorten or remove that row, or take another model.`
+      `Reading ${data.name} with ${name} did not come to an end in time and was stopped, ${place}: a very long row, or ` +
+      "something in the model's tokenizer.json or chat template. Shorten or remove that row, or take another model."
     );
   }
   return (
-    `${name} did not come to an end over this text and was stopped: most likely a regular expression in its ` +
-    'tokenizer.json goes on for ever. Write it otherwise, or take another model.'
+    `${name} did not come to an end over this text in time and was stopped: it is very long, or something in the model's ` +
+    'tokenizer.json or chat template goes on for too long. Shorten it, or take another model.'
   );
 }
 

@@ -70,11 +70,8 @@ describe('httpSource', () => {
     await expectError(() => httpSource('http://127.0.0.1:1').size('f'), 'storage', /can't be reached/);
   });
 
-  it('sends its headers, and lists only what it was told', async () => {
-    const seen: (string | undefined)[] = [];
-    const url = await serve((request, response) => (seen.push(request.headers.authorization), void response.end(DATA)));
-    await httpSource(url, { headers: { authorization: 'Bearer x' } }).read('f');
-    expect(seen).toEqual(['Bearer x']);
+  it('lists only what it was told', async () => {
+    const url = await serve((_, response) => void response.end(DATA));
     expect(await httpSource(url, { files: ['f'] }).list()).toEqual(['f']);
     await expectError(() => httpSource(url).list(), 'unsupported', /can't be listed/);
   });

@@ -197,6 +197,9 @@ describe('an answer that no Hub gives is refused', () => {
     ['another name', { ...repo, id: '../../x' }, /id should be a name such as org\/name/],
     ['a size below 0', { ...repo, siblings: [{ rfilename: 'a', size: -1 }] }, /siblings\.0\.size should be/],
     ['an absurd size', { ...repo, siblings: [{ rfilename: 'a', size: 1e300 }] }, /siblings\.0\.size should be/],
+    ['a name that is none', { ...repo, siblings: [{ rfilename: '..', size: 1 }] }, /"\.\." is no name of a file/],
+    ['a name of two lines', { ...repo, siblings: [{ rfilename: 'a\nb', size: 1 }] }, /is no name of a file/],
+    ['half a character', { ...repo, siblings: [{ rfilename: 'a\ud800', size: 1 }] }, /is no name of a file/],
     ['no size', { ...repo, siblings: [{ rfilename: 'a' }] }, /no size is given for a/],
     [
       'two sizes',
