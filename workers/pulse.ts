@@ -29,6 +29,16 @@ export class Pulse {
     };
   }
 
+  /** Announces work that holds the thread until it is done. */
+  during<T>(milliseconds: number, work: () => T): T {
+    const stretch = this.expect(milliseconds);
+    try {
+      return work();
+    } finally {
+      stretch.end();
+    }
+  }
+
   private beat(): void {
     this.post({ pulse: { allowance: Math.max(0, ...[...this.stretches].map(({ milliseconds }) => milliseconds)) } });
   }

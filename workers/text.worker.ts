@@ -28,10 +28,10 @@ async function createTextWorker(baseUrl: string): Promise<TextWorker> {
   const reader = new DatasetReader(models, sources, library, new Readings(), pulse);
   const jobs = new JobHost<TextJobs>(
     {
-      ...openingJobs(models),
+      ...openingJobs(models, pulse),
       ...hubJobs(desk),
       ...dataJobs(reader),
-      ...planJobs(reader),
+      ...planJobs(reader, pulse),
       ...promptJobs(models, reader, library),
     },
     { onStart: (job) => desk.reportPauses(job) },

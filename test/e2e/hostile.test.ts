@@ -1,27 +1,32 @@
-/** What others wrote and never comes to an end: it costs its own job, and nothing else. */
+/** What others wrote and never comes to an end, or to none that anybody waits for: it costs its own job, and nothing else. */
 import { expect } from 'vitest';
 import { test } from '../support/browser';
 import { HANGING_TEXT, writeHangingModel } from '../support/hanging-model';
 import { GraftPage } from '../support/page';
 
+/** Words that no cache knows: a tokenizer takes many seconds for megabytes of them. */
+function randomWords(count: number): string {
+  let state = 1;
+  const draw = () => (state = (state * 48271) % 0x7fffffff);
+  return Array.from({ length: count }, () => draw().toString(36).padStart(7, 'x')).join(' ');
+}
+
 const row = (question: string) => `${JSON.stringify({ question, answer: 'A branch.' })}\n`;
 
-test('a tokenizer that never ends over a row is stopped and named, another run trains on, and a reload opens', async ({
+test('a row that takes too long is stopped and named, a run trains on meanwhile, and a reload opens', async ({
   page,
   site,
 }) => {
   const graft = await GraftPage.open(page, site);
   await graft.start();
   await graft.firstStep();
+  const stepBefore = Number(/\d+/.exec(await graft.at('step').innerText())?.[0]);
 
-  await graft.at('model-folder').setInputFiles(await writeHangingModel());
-  await graft.at('model-name').getByText('hanging', { exact: true }).waitFor();
-  const stepBefore = Number((await graft.at('step').innerText()).match(/\d+/)?.[0]);
-  await graft.useData('evil.jsonl', row('What is a graft?') + row(HANGING_TEXT));
-  const error = graft.at('data-error').filter({ hasText: /evil\.jsonl with hanging did not come to an end/ });
-  await error.waitFor({ timeout: 20_000 });
-  expect(await error.innerText()).toContain('tokenizer.json');
-  // The run on the other model is not held up.
+  await graft.useData('long.jsonl', row('What is a graft?') + row(randomWords(4_000_000)));
+  const error = graft.at('data-error').filter({ hasText: /long\.jsonl with starter did not come to an end in time/ });
+  await error.waitFor({ timeout: 60_000 });
+  expect(await error.innerText()).toContain('a very long row');
+  // The run is not held up.
   await page.waitForFunction(
     (before) =>
       Number(/\d+/.exec(document.querySelector('[data-testid=step]')?.textContent ?? '')?.[0]) > before ||
@@ -30,33 +35,26 @@ test('a tokenizer that never ends over a row is stopped and named, another run t
   );
   await graft.state('finished');
 
-  // Other data are read, in a worker that was started anew.
+  // Other data are read, in a worker that was started anew; the same are refused at once, after a reload too.
   await graft.useData('good.jsonl', row('What is a graft?').repeat(3));
   await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();
-
-  // The same is refused at once from now on, after a reload too, until somebody asks to try again.
-  await graft.useData('evil.jsonl', row('What is a graft?') + row(HANGING_TEXT));
-  await error.waitFor({ timeout: 20_000 });
+  await graft.useData('long.jsonl', row('What is a graft?') + row(randomWords(4_000_000)));
+  await error.waitFor({ timeout: 60_000 });
   await page.reload();
-  await graft.at('model-name').getByText('hanging', { exact: true }).waitFor();
-  await error.waitFor({ timeout: 2000 });
+  await error.waitFor({ timeout: 20_000 });
   await page.getByRole('button', { name: 'Use the policy pairs' }).click();
-  await graft.at('data-facts').getByText('32', { exact: true }).waitFor();
+  await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();
 });
 
-test('a model that never ends opening leaves the one before, and a page that a reload opens', async ({
+test('a tokenizer whose regular expression would never end opens, and reads what would hang it', async ({
   page,
   site,
 }) => {
   const graft = await GraftPage.open(page, site);
-  await graft.at('model-folder').setInputFiles(await writeHangingModel({ atOpening: true }));
-  await graft
-    .at('model-error')
-    .filter({ hasText: /Opening hanging did not come to an end/ })
-    .waitFor({ timeout: 20_000 });
-  await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();
-  await page.reload();
-  await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();
+  await graft.at('model-folder').setInputFiles(await writeHangingModel());
+  await graft.at('model-name').getByText('hanging', { exact: true }).waitFor();
+  await graft.useData('letters.jsonl', row(HANGING_TEXT).repeat(3));
+  await graft.at('data-facts').getByText('3', { exact: true }).waitFor();
 });
 
 test('a chat template that never ends, or builds too much, is stopped and says so', async ({ page, site }) => {
@@ -69,8 +67,8 @@ test('a chat template that never ends, or builds too much, is stopped and says s
     await graft.useRunFile(`max_steps: 1\nchat_template: ${JSON.stringify(template)}\n`);
     await graft
       .at('data-error')
-      .filter({ hasText: /chat_template of the run/ })
-      .waitFor({ timeout: 20_000 });
+      .filter({ hasText: /The chat template in chat_template of the run was stopped/ })
+      .waitFor({ timeout: 60_000 });
     await graft.useRunFile('max_steps: 1\n');
     await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();
   }

@@ -6,16 +6,21 @@ import type { ModelRef, ModelReport, OpeningJobs } from '../../src/protocol/mode
 import type { JobHandlers } from '../job-host';
 import { orCancelled } from '../jobs';
 import type { OpenModels } from '../open-models';
+import type { Pulse } from '../pulse';
 
-export function openingJobs(models: OpenModels): JobHandlers<OpeningJobs> {
+/** Milliseconds that a large tokenizer may take on a slow computer: it is parsed and laid out in one go. */
+const OPENING_MS = 6000;
+
+export function openingJobs(models: OpenModels, pulse: Pulse): JobHandlers<OpeningJobs> {
   return {
     'models.open': async ({ ref: asked }, { signal, report }) => {
+      const opening = pulse.expect(OPENING_MS);
       const open = async () => {
         const ref = await models.resolve(asked, signal);
         const model = await models.open(ref, (message) => report({ kind: 'notice', message }), signal);
         return modelReport(model, ref);
       };
-      return orCancelled(open(), signal);
+      return orCancelled(open(), signal).finally(() => opening.end());
     },
   };
 }

@@ -16,11 +16,15 @@ import {
 import type { TextEntry, TextJobs, TextWorker } from '../../protocol/workers';
 import { HungRequests } from './hung-requests';
 import { describeHang, identifyRequest } from './text-requests';
-import { Watch } from './watch';
+import { Watch, type Patience } from './watch';
 import { WorkerClient } from './worker-client';
 
+/** How long the worker may be silent, and a job alone that was under way when it was silent before. */
+const PATIENCE_WITH_ALL: Patience = { silence: 2500, lastChance: 500 };
+const PATIENCE_WITH_SUSPECT: Patience = { silence: 1500, lastChance: 300 };
+
 /** Milliseconds that a job is given to end by itself once it is cancelled. */
-const PATIENCE = 400;
+const CANCEL_PATIENCE = 400;
 
 /** One job that was asked for, for as long as nobody has its result. */
 interface Pending {
@@ -49,7 +53,10 @@ export class TextJobRunner implements JobRunner<TextJobs> {
       this.watch?.end();
       this.watch = new Watch(
         worker,
-        () => this.pending.size > 0,
+        () => {
+          if (this.pending.size === 0) return undefined;
+          return this.isolating > 0 ? PATIENCE_WITH_SUSPECT : PATIENCE_WITH_ALL;
+        },
         () => this.endHung(),
       );
       return worker;
@@ -106,7 +113,7 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     if (!job) return;
     job.cancelled = true;
     this.client.call((worker) => worker.jobs.cancel(id)).catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, PATIENCE));
+    await new Promise((resolve) => setTimeout(resolve, CANCEL_PATIENCE));
     if (this.pending.get(id) === job) this.client.stop(new Ended());
   }
 

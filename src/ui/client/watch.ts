@@ -4,11 +4,13 @@
  */
 import type { PulseMessage } from '../../protocol/workers';
 
-/** Milliseconds of silence after which a worker is looked at, and for which it is then given another chance. */
-export const SILENCE = 2800;
-const LAST_CHANCE = 700;
+/** Milliseconds of silence after which a worker is suspected to hang, and that it is then given to show that it doesn't. */
+export interface Patience {
+  readonly silence: number;
+  readonly lastChance: number;
+}
 
-const LOOK_INTERVAL = 250;
+const LOOK_INTERVAL = 100;
 
 export class Watch {
   private heard = performance.now();
@@ -18,8 +20,8 @@ export class Watch {
 
   constructor(
     worker: Worker,
-    /** Whether anything was asked of it; an idle worker owes no pulse. */
-    isBusy: () => boolean,
+    /** How long it may be silent now; undefined while nothing is asked of it. */
+    patience: () => Patience | undefined,
     onHang: () => void,
   ) {
     worker.addEventListener('message', ({ data }: MessageEvent<Partial<PulseMessage> | null>) => {
@@ -30,9 +32,10 @@ export class Watch {
     });
     this.timer = setInterval(() => {
       const now = performance.now();
-      if (!isBusy() || now - this.heard < SILENCE + this.allowance) this.suspectedAt = undefined;
+      const limits = patience();
+      if (!limits || now - this.heard < limits.silence + this.allowance) this.suspectedAt = undefined;
       else this.suspectedAt ??= now;
-      if (this.suspectedAt === undefined || now - this.suspectedAt < LAST_CHANCE) return;
+      if (!limits || this.suspectedAt === undefined || now - this.suspectedAt < limits.lastChance) return;
       this.end();
       onHang();
     }, LOOK_INTERVAL);
