@@ -9,7 +9,7 @@ import { hasRowField } from './examples/formats';
 import { listNames } from './left-out';
 import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
 import { textKind } from './reading/kinds';
-import { linesOf } from './reading/lines';
+import { linesOf } from '../core/lines';
 import { splitValues } from './reading/values';
 
 /** One row, still untrusted: read its own fields only. */

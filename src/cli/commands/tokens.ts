@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
+import { jsonFault, parseJson } from '../../core/json';
+import { linesOf } from '../../core/lines';
 import { openTextModel } from '../../formats/text-model';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
@@ -42,22 +44,21 @@ async function readTexts(args: Arguments): Promise<readonly string[]> {
   }
   if (input === undefined) return args.positionals;
   const name = basename(input);
-  const lines = (await readInputText(input, 'input file')).split(/\r\n|\n|\r/);
-  return lines.flatMap((line, i) => (line.trim() === '' ? [] : [textOf(line, `${name}, line ${i + 1}`)]));
+  const lines = [...linesOf(await readInputText(input, 'input file'))];
+  return lines.flatMap((line, i) => (line.trim() === '' ? [] : [textOf(line, name, i + 1)]));
 }
 
-function textOf(line: string, where: string): string {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    throw new GraftError('bad-data', `${where} is not valid JSON: ${quote(line)}.`);
+function textOf(line: string, name: string, row: number): string {
+  const value = parseJson(line);
+  if (value === undefined) {
+    const { column, what } = jsonFault(line);
+    throw new GraftError('bad-data', `${name} is not valid JSON at line ${row}, column ${column}: ${what}.`);
   }
   const isObject = typeof value === 'object' && value !== null && Object.hasOwn(value, 'text');
   const text = isObject ? (value as { text: unknown }).text : value;
   if (typeof text === 'string') return text;
   throw new GraftError(
     'bad-data',
-    `${where}: expected a text, or an object with a field text, but found ${quote(value)}.`,
+    `${name}, line ${row}: expected a text, or an object with a field text, but found ${quote(value)}.`,
   );
 }

@@ -71,17 +71,26 @@ export function isSafeOnNames(source: string): boolean {
 /** A regular expression, with the flags `g` and `u` or `y` at most, that takes time linear in the text. */
 export class SafeRegExp extends RegExp {
   private readonly plan: Plan;
+  private readonly engine: RegExp;
   private last: { readonly text: string; readonly matcher: LinearMatcher | undefined } | undefined;
 
   constructor(pattern: RegExp | string, flags?: string) {
     super(pattern, flags);
     this.plan = planOf(this.source, this.flags.replace(/[gy]/g, ''));
+    this.engine = new RegExp(this.source, this.flags);
+  }
+
+  /** What to match this text with: the engine alone where it is safe, for going through `exec` takes it several times as long. */
+  forText(text: string): RegExp {
+    if (!this.plan.program) return this.engine;
+    this.choose(text);
+    return this.last?.matcher ? this : this.engine;
   }
 
   /** @throws `unsupported` for a text that is too long to be matched in linear time */
   override exec(text: string): RegExpExecArray | null {
-    if (this.last?.text !== text) this.last = { text, matcher: this.matcherFor(text) };
-    const { matcher } = this.last;
+    this.choose(text);
+    const matcher = this.last?.matcher;
     if (!matcher) return super.exec(text);
     const isKept = this.global || this.sticky;
     const found = matcher.find(isKept ? this.lastIndex : 0);
@@ -94,6 +103,10 @@ export class SafeRegExp extends RegExp {
     match.index = found.start;
     match.input = text;
     return match;
+  }
+
+  private choose(text: string): void {
+    if (this.last?.text !== text) this.last = { text, matcher: this.matcherFor(text) };
   }
 
   private matcherFor(text: string): LinearMatcher | undefined {

@@ -48,8 +48,9 @@ export function readBehavior(component: JsonObject, fallback?: Behavior): Behavi
   throw component.wrong('behavior', `one of ${BEHAVIORS.join(', ')}`);
 }
 
-/** Splits `text` as the Rust library's `NormalizedString::split` does. `pattern` has the flag `g`. */
-export function splitAt(text: string, pattern: RegExp, behavior: Behavior, invert: boolean, emit: Emit): void {
+/** Splits `text` as the Rust library's `NormalizedString::split` does. `regex` has the flag `g`. */
+export function splitAt(text: string, regex: RegExp, behavior: Behavior, invert: boolean, emit: Emit): void {
+  const pattern = regex instanceof SafeRegExp ? regex.forText(text) : regex;
   if (behavior === 'Isolated') return isolate(text, pattern, emit);
   const parts = findParts(text, pattern, invert);
   switch (behavior) {
