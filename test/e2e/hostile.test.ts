@@ -18,6 +18,7 @@ test('a row that takes too long is stopped and named, a run trains on meanwhile,
   site,
 }) => {
   const graft = await GraftPage.open(page, site);
+  await graft.useRunFile('max_steps: 24\nmax_train_samples: 16\n');
   await graft.start();
   await graft.firstStep();
   const stepBefore = Number(/\d+/.exec(await graft.at('step').innerText())?.[0]);
