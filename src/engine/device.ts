@@ -3,7 +3,7 @@ import { GraftError } from '../core/errors';
 import { VERSION } from '../core/version';
 import { KernelChoices } from './choices';
 import type { KernelCapabilities } from './kernel';
-import type { Profiler } from './profile';
+import type { DispatchTimer } from './dispatch';
 import { BINDING_BYTES } from './parts';
 import { emptyBytes, memoryPlan } from './plan';
 import type { DeviceInfo, DeviceOptions, MemoryBytes, MemoryPlan } from './types';
@@ -73,7 +73,7 @@ export class Device {
   /** Resolves with the reason when the device goes away. */
   readonly lost: Promise<string>;
   /** Programs run through it while it is set. */
-  profiler: Profiler | undefined;
+  profiler: DispatchTimer | undefined;
 
   private constructor(
     readonly gpu: GPUDevice,

@@ -6,7 +6,7 @@
 import type { KernelTime, Profile } from '../core/profile';
 import type { Device } from './device';
 import type { Kernel } from './kernel';
-import type { Dispatch } from './program';
+import type { Dispatch, DispatchTimer } from './dispatch';
 import { byteSize, type Operand } from './tensor';
 
 /** WebGPU's limit on the queries of a set (spec, section 20.1). */
@@ -22,7 +22,7 @@ const MAP_MODE_READ = 0x1;
 const EMPTY_SUBMITS = 5;
 
 /** Runs dispatches and remembers what each took. */
-export class Profiler {
+export class Profiler implements DispatchTimer {
   /** Every dispatch in the order of its run. */
   readonly samples: { readonly kernel: Kernel; readonly milliseconds: number }[] = [];
   private readonly timestamps: boolean;

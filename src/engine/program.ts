@@ -4,6 +4,7 @@
  */
 import { GraftError } from '../core/errors';
 import type { Device } from './device';
+import { Dispatch, DISPATCH_FLOPS } from './dispatch';
 import { kernelSource, pipelineKey, type Kernel } from './kernel';
 import { UNIFORM_ALIGNMENT, type PlannedProgram } from './plan';
 import type { Operand } from './tensor';
@@ -13,9 +14,6 @@ const SUBMIT_BUDGET_MS = 200;
 
 /** Where the speed estimate starts: a slow software adapter, in flops per millisecond. */
 const INITIAL_RATE = 5e5;
-
-/** What a dispatch costs beside its arithmetic, in flops. */
-const DISPATCH_FLOPS = 2e4;
 
 /** Pipelines by kernel specialisation, shared by all programs of a device. */
 export class PipelineCache {
@@ -36,26 +34,6 @@ export class PipelineCache {
       this.pipelines.set(key, pipeline);
     }
     return pipeline;
-  }
-}
-
-/** A kernel with its buffers, ready to run. */
-export class Dispatch {
-  /** What the submit budget weighs it by. */
-  readonly cost: number;
-
-  constructor(
-    readonly kernel: Kernel,
-    private readonly pipeline: GPUComputePipeline,
-    private readonly bindGroup: GPUBindGroup,
-  ) {
-    this.cost = kernel.flops + DISPATCH_FLOPS;
-  }
-
-  encode(pass: GPUComputePassEncoder): void {
-    pass.setPipeline(this.pipeline);
-    pass.setBindGroup(0, this.bindGroup);
-    pass.dispatchWorkgroups(...this.kernel.workgroups);
   }
 }
 

@@ -1,5 +1,5 @@
 /** The workspace, for every component below App. */
 import { createContext } from 'svelte';
-import type { Workspace } from './state/workspace.svelte';
+import type { Workspace } from './shell/workspace.svelte';
 
 export const [useWorkspace, provideWorkspace] = createContext<Workspace>();

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test, vi } from 'vitest';
-import { bindOldToken, loadSecrets, saveSecrets } from '../../../src/ui/state/kept-secrets';
+import { bindOldToken, loadSecrets, saveSecrets } from '../../../src/ui/features/hub/kept-secrets';
 
 let stored: Map<string, string>;
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { PLAIN } from '../../../src/engine/kernel';
 import { planTrainSession } from '../../../src/engine/train';
-import { kernelWords } from '../../../src/ui/kernels';
+import { kernelWords } from '../../../src/ui/features/runs/kernels';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 
 test.each([

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { chartData } from '../../../src/ui/components/train/loss-chart';
+import { chartData } from '../../../src/ui/features/runs/loss-chart';
 
 const row = (step: number, values: { loss?: number; eval_loss?: number }) => ({ epoch: 0, step, ...values });
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseRunConfig } from '../../../src/core/config';
-import { DEFAULTS, RecipeState } from '../../../src/ui/state/recipe.svelte';
-import { ADVANCED, BASIC } from '../../../src/ui/settings';
+import { DEFAULTS, RecipeState } from '../../../src/ui/features/runs/recipe.svelte';
+import { ADVANCED, BASIC } from '../../../src/ui/features/runs/settings';
 
 describe('RecipeState', () => {
   test('takes a setting, and refuses an impossible one with its reason beside the old value', () => {
@@ -61,7 +61,7 @@ test('the form has no setting twice, and leaves out only what the page chooses o
 });
 
 test('the quick-start recipe is a run file for the starter on the policy pairs', () => {
-  const config = parseRunConfig(readFileSync('src/ui/quickstart.yaml', 'utf8'), {}, 'quickstart.yaml');
+  const config = parseRunConfig(readFileSync('src/ui/features/runs/quickstart.yaml', 'utf8'), {}, 'quickstart.yaml');
   expect(config.model_name_or_path).toBe('starter');
   expect(config.dataset).toBe('title-fees');
 });

@@ -1,0 +1,103 @@
+/** A conversation with the base and the tuned model side by side; each remembers its own answers. */
+import type { PlainError } from '../../../core/errors';
+import type { Message } from '../../../core/text';
+import type { ChatReply, Voice } from '../../../protocol/chat';
+import type { ModelRef, StorageSettings } from '../../../protocol/models';
+import { Job } from '../../client/job.svelte';
+import type { Workers } from '../../client/workers';
+import type { SamplingState } from './sampling.svelte';
+
+export interface Answer {
+  text: string;
+  state: 'waiting' | 'writing' | 'done' | 'stopped' | 'failed';
+  reply?: ChatReply;
+}
+
+export interface Turn {
+  question: string;
+  base?: Answer;
+  tuned?: Answer;
+}
+
+export interface Partner {
+  readonly model: ModelRef;
+  /** The run whose adapter answers; null for the base model alone. */
+  readonly runId: string | null;
+  /** How the base model is kept where no run says so. */
+  readonly storage: StorageSettings;
+}
+
+export class ChatState {
+  turns = $state<Turn[]>([]);
+  busy = $state(false);
+  error = $state.raw<PlainError>();
+  /** Which models answer; the tuned one needs a run. */
+  asks = $state<Record<Voice, boolean>>({ base: true, tuned: true });
+
+  /** The answer that is being written. */
+  private writing: Answer | undefined;
+  private readonly answering: Job<'chat.answer'>;
+
+  constructor(
+    workers: Workers,
+    private readonly sampling: SamplingState,
+  ) {
+    this.answering = new Job(workers, 'chat.answer', (event) => {
+      if (event.kind !== 'text' || !this.writing) return;
+      this.writing.state = 'writing';
+      this.writing.text += event.piece;
+    });
+  }
+
+  async send(question: string, partner: Partner): Promise<void> {
+    if (this.busy || question.trim() === '') return;
+    const voices: Voice[] = [];
+    if (this.asks.base || partner.runId === null) voices.push('base');
+    if (this.asks.tuned && partner.runId !== null) voices.push('tuned');
+    const added: Turn = { question };
+    for (const voice of voices) added[voice] = { text: '', state: 'waiting' };
+    this.turns.push(added);
+    const turn = this.turns.at(-1)!; // the reactive one
+    this.busy = true;
+    this.error = undefined;
+    for (const voice of voices) if (!(await this.answer(turn, voice, partner))) break;
+    const state = this.answering.error ? 'failed' : 'stopped';
+    for (const voice of voices) if (turn[voice]!.state !== 'done') turn[voice]!.state = state;
+    if (this.turns.includes(turn)) this.error = this.answering.error;
+    this.busy = false;
+  }
+
+  stop(): void {
+    this.answering.cancel();
+  }
+
+  clear(): void {
+    this.stop();
+    this.turns = [];
+    this.error = undefined;
+  }
+
+  /** Returns whether there is an answer; otherwise the job says why not. */
+  private async answer(turn: Turn, voice: Voice, partner: Partner): Promise<boolean> {
+    const answer = turn[voice]!;
+    const messages = this.history(turn, voice);
+    this.writing = answer;
+    // With a run, the base model is the same model with its adapter left out: one request says which.
+    const reply = await this.answering.run({ ...partner, ...this.sampling.resolved, messages, voice });
+    if (!reply) return false;
+    answer.reply = reply;
+    answer.text = reply.text;
+    answer.state = 'done';
+    return true;
+  }
+
+  private history(last: Turn, voice: Voice): Message[] {
+    const messages: Message[] = [];
+    for (const turn of this.turns) {
+      if (turn !== last && turn[voice]?.state !== 'done') continue;
+      messages.push({ role: 'user', content: turn.question });
+      if (turn !== last) messages.push({ role: 'assistant', content: turn[voice]!.text });
+    }
+    return messages;
+  }
+}

@@ -1,0 +1,144 @@
+/** What a run would train on and what it would need, before it is started. Follows model, dataset and settings. */
+import type { PlainError } from '../../../core/errors';
+import type { DataReport, ExampleView } from '../../../core/events';
+import type { RunRequest } from '../../../protocol/data';
+import type { PlanReport } from '../../../protocol/plan';
+import { Job } from '../../client/job.svelte';
+import type { Workers } from '../../client/workers';
+
+/** Milliseconds without a further change before the worker is asked. */
+const SETTLE = 150;
+
+/** Milliseconds of reading before anything is said of it. */
+const UNSEEN = 250;
+
+export class PreviewState {
+  /** On the whole dataset, or on its first rows while the rest is read. */
+  report = $state.raw<DataReport>();
+  /** Rows of the whole by its size, while the report is on the first ones. */
+  estimatedRows = $state<number>();
+  plan = $state.raw<PlanReport>();
+  /** What is wrong with the data, or with what the settings ask of the model. */
+  dataError = $state.raw<PlainError>();
+  planError = $state.raw<PlainError>();
+  example = $state.raw<ExampleView>();
+  /** Which example is shown, counted from 0. */
+  index = $state(0);
+  busy = $state(false);
+  /** The dataset is being read, and that takes time to speak of. */
+  reading = $state(false);
+  /** The report is on what was chosen before. */
+  outdated = $state(false);
+  /** The user stopped the reading. */
+  stopped = $state(false);
+
+  private readonly inspecting: Job<'data.inspect'>;
+  private readonly planning: Job<'plan.run'>;
+  private readonly showing: Job<'data.examples'>;
+  private request: RunRequest | undefined;
+  /** What the report is on. */
+  private reported: RunRequest | undefined;
+
+  constructor(private readonly workers: Workers) {
+    this.inspecting = new Job(workers, 'data.inspect', (event) => {
+      if (event.kind !== 'first') return;
+      this.showReport(event.report, event.estimatedRows);
+      this.showFirst();
+    });
+    this.planning = new Job(workers, 'plan.run');
+    this.showing = new Job(workers, 'data.examples');
+  }
+
+  /** Rows that are read, of how many, and how many a second; undefined before the first. */
+  get progress() {
+    return this.inspecting.progress;
+  }
+
+  /** Asks for a new preview soon; the answer to an older request is dropped. */
+  follow(request: RunRequest): () => void {
+    if (this.request?.model !== request.model) {
+      // What another model needs would be read as this one's.
+      this.plan = undefined;
+      this.planError = undefined;
+    }
+    this.request = request;
+    this.busy = true;
+    this.stopped = false;
+    const timer = setTimeout(() => void this.refresh(request), SETTLE);
+    return () => clearTimeout(timer);
+  }
+
+  async show(index: number): Promise<void> {
+    const rows = this.report?.kept ?? 0;
+    if (!this.request || rows === 0) return;
+    this.index = Math.min(Math.max(0, index), rows - 1);
+    if (this.inspecting.isRunning) return this.showFirst(); // the rest is shown when the reading is over
+    const { request } = this;
+    const examples = await this.showing.run({ ...request, from: this.index, count: 1 });
+    if (examples && this.request === request) this.example = examples[0];
+  }
+
+  /** Stops the reading under way; the next change starts another. */
+  stop(): void {
+    this.inspecting.cancel();
+  }
+
+  /** Reads once more what was stopped, by the user or because it held the worker up. */
+  readAgain(): void {
+    if (!this.request) return;
+    this.workers.text.forgetHung();
+    this.reading = true;
+    this.follow(this.request);
+  }
+
+  private async refresh(request: RunRequest): Promise<void> {
+    const isStale = () => this.request !== request;
+    const { reported } = this;
+    const slow = setTimeout(() => {
+      this.reading = true;
+      this.outdated = reported !== undefined && !readsAlike(reported, request) && this.reported === reported;
+    }, UNSEEN);
+    const report = await this.inspecting.run(request).finally(() => clearTimeout(slow));
+    if (isStale()) return;
+    this.reading = false;
+    this.outdated = false;
+    this.stopped = this.inspecting.stopped;
+    this.dataError = this.inspecting.error;
+    if (!report) {
+      this.report = undefined;
+      this.estimatedRows = undefined;
+      this.example = undefined;
+      this.plan = undefined;
+      this.planError = undefined;
+      this.busy = false;
+      return;
+    }
+    this.showReport(report, undefined);
+    void this.show(Math.min(this.index, report.kept - 1));
+    const plan = await this.planning.run(request);
+    if (isStale()) return;
+    this.plan = plan;
+    this.planError = this.planning.error;
+    this.busy = false;
+  }
+
+  /** Shows a row of those that are read first. */
+  private showFirst(): void {
+    if (this.estimatedRows === undefined) return;
+    const { examples } = this.report ?? { examples: [] };
+    this.index = Math.min(this.index, examples.length - 1);
+    this.example = examples[this.index];
+  }
+
+  private showReport(report: DataReport, estimatedRows: number | undefined): void {
+    this.report = report;
+    this.estimatedRows = estimatedRows;
+    this.reported = this.request;
+    this.outdated = false;
+    this.dataError = undefined;
+  }
+}
+
+function readsAlike(a: RunRequest, b: RunRequest): boolean {
+  return a.model === b.model && a.dataset === b.dataset;
+}

@@ -1,0 +1,43 @@
+/** What the page knows of this computer: its GPU, and whether the browser promises to keep what is stored. */
+import { plainError, type PlainError } from '../../../core/errors';
+import type { DeviceReport } from '../../../protocol/device';
+import type { Workers } from '../../client/workers';
+
+export class DeviceState {
+  report = $state.raw<DeviceReport>();
+  error = $state.raw<PlainError>();
+  /** Undefined until the browser was asked. */
+  persisted = $state<boolean>();
+
+  constructor(private readonly workers: Workers) {}
+
+  async detect(): Promise<void> {
+    this.error = undefined;
+    try {
+      this.report = await this.workers.gpu.call((worker) => worker.device.report());
+      this.watch();
+    } catch (error) {
+      this.report = undefined;
+      this.error = plainError(error);
+    }
+  }
+
+  /** Reads the browser's promise without asking for it. */
+  async readPersistence(): Promise<void> {
+    this.persisted = await navigator.storage?.persisted?.();
+  }
+
+  /** Asks the browser to keep what is stored; it answers by its own rules, and may ask the user. */
+  async askToPersist(): Promise<void> {
+    this.persisted = await navigator.storage?.persist?.();
+  }
+
+  private watch(): void {
+    this.workers.gpu
+      .call((worker) => worker.device.lost())
+      .then(
+        () => void this.detect(),
+        () => undefined, // the worker ended; whoever ended it says so
+      );
+  }
+}
