@@ -4,6 +4,7 @@ import boundaries from 'eslint-plugin-boundaries';
 import svelte from 'eslint-plugin-svelte';
 import globals from 'globals';
 import ts from 'typescript-eslint';
+import { noImportCircle } from './src/scripts/no-import-circle.mjs';
 
 /**
  * ARCHITECTURE.md as data: what each layer may import beside itself. Tests may import anything.
@@ -123,5 +124,10 @@ export default defineConfig(
   { files: ['**/*.{js,mjs}'], extends: [ts.configs.disableTypeChecked] }, // tsc checks them
   { files: ['src/**', 'workers/**'], rules: { 'max-lines': ['error', 500] } },
   { files: ['src/**', 'workers/**'], ignores: ['src/cli/**', 'src/scripts/**'], rules: { 'no-console': 'error' } },
+  {
+    files: ['src/**', 'workers/**'],
+    plugins: { graft: { rules: { 'no-import-circle': noImportCircle } } },
+    rules: { 'graft/no-import-circle': 'error' },
+  },
   layerRules,
 );

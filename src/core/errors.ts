@@ -54,6 +54,13 @@ export class VerificationError extends GraftError {
   }
 }
 
+/** Somebody else's program was stopped (`bad-config`): it used up what it may take, and will do so again. */
+export class ExhaustedError extends GraftError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('bad-config', message, options);
+  }
+}
+
 /** The code of an error that may have crossed a worker boundary, or undefined for a programming error. */
 export function errorCode(error: unknown): ErrorCode | undefined {
   if (error instanceof GraftError) return error.code;

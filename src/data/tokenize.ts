@@ -1,5 +1,5 @@
 /** A dataset to token ids and labels, in slices of time: what can't be used is left out and named. */
-import { GraftError } from '../core/errors';
+import { ExhaustedError, GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
 import { Pauses } from '../core/pauses';
 import { adviseOn } from './advice';
@@ -49,6 +49,7 @@ export async function tokenizeDataset(
   const refused: SkippedRow[] = [];
   const lost: SkippedRow[] = [];
   const examples: TokenizedExample[] = [];
+  let stopped = 0;
   const totals = { truncated: 0, trainedTokens: 0, totalTokens: 0, longest: 0 };
   for (const [i, example] of dataset.examples.entries()) {
     if (pauses.isDue) {
@@ -61,6 +62,11 @@ export async function tokenizeDataset(
     } catch (error) {
       const reason = refusalOf(error, example);
       if (reason === undefined) throw error;
+      // One conversation may be too much for a template. One that is stopped again and again takes seconds a row.
+      if (error instanceof GraftError && error.cause instanceof ExhaustedError) {
+        if (stopped > 0 || examples.length === 0) throw error;
+        stopped++;
+      }
       refused.push({ row: example.row, reason });
       continue;
     }

@@ -1,5 +1,5 @@
 /** Chat templates: the model's own, or an Alpaca-style one where it has none. */
-import { GraftError } from '../core/errors';
+import { ExhaustedError, GraftError } from '../core/errors';
 import type { FileSource } from '../core/store';
 import type { ChatTemplate, Conversation, Day, Message } from '../core/text';
 import { JinjaError, JinjaTemplate } from './jinja';
@@ -183,7 +183,7 @@ function attempt<T>(what: string, action: () => T, stopped = what): T {
   } catch (cause) {
     if (cause instanceof GraftError) throw cause;
     if (cause instanceof JinjaError && cause.exhausted) {
-      throw new GraftError('bad-config', `${stopped}: ${cause.describe()}. Use another template.`, { cause });
+      throw new ExhaustedError(`${stopped}: ${cause.describe()}. Use another template.`, { cause });
     }
     const reason =
       cause instanceof JinjaError ? cause.describe() : cause instanceof Error ? cause.message : String(cause);

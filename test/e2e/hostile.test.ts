@@ -34,7 +34,8 @@ test('a row that takes too long is stopped and named, a run trains on meanwhile,
       document.querySelector('[data-testid=status]')?.getAttribute('data-state') === 'finished',
     stepBefore,
   );
-  await graft.state('finished');
+  await page.getByRole('button', { name: 'Cancel' }).first().click();
+  await page.locator('[data-testid=status]:not([data-state=running])').waitFor({ timeout: 120_000 });
 
   // Other data are read, in a worker that was started anew; the same are refused at once, after a reload too.
   await graft.useData('good.jsonl', row('What is a graft?').repeat(3));

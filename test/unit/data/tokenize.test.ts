@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { errorCode } from '../../../src/core/errors';
+import { errorCode, ExhaustedError } from '../../../src/core/errors';
 import { contentOf, type ChatTemplate, type Message, type Tokenizer } from '../../../src/core/text';
 import { IGNORED, parseDataset } from '../../../src/data/dataset';
 import { dataReport, tokenTexts } from '../../../src/data/report';
@@ -206,6 +206,32 @@ describe('tokenizeDataset', () => {
     await expect(tokenizeDataset(dataset, options({ maxLength: 10 }))).rejects.toThrow(
       /Nothing in d\.json would be trained on.*max_length 10/,
     );
+  });
+
+  it('leaves out a conversation that is too much for the template, and goes through no second one', async () => {
+    let stopped = 0;
+    const limited = template((messages, generate) => {
+      if (contentOf(messages[0]).startsWith('long')) {
+        stopped++;
+        throw new ExhaustedError('The template was stopped.');
+      }
+      return chatml.render({ messages }, { addGenerationPrompt: generate });
+    });
+    const [short, long] = [
+      { question: 'q', answer: 'a' },
+      { question: 'long', answer: 'a' },
+    ];
+    const tokenize = async (...list: object[]) =>
+      tokenizeDataset(await rows(...list), options({ template: limited, maxBadRows: 0.9 }));
+    expect((await tokenize(short, long, short)).skipped).toHaveLength(1);
+    for (const list of [
+      [short, long, long, long, short],
+      [long, short],
+    ]) {
+      stopped = 0;
+      await expect(tokenize(...list)).rejects.toThrow(/row \d can't be rendered: The template was stopped/);
+      expect(stopped).toBe(list[0] === long ? 1 : 2);
+    }
   });
 });
 

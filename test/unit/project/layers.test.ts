@@ -15,11 +15,11 @@ const ARROWS: Record<string, string[]> = {
   'src/storage': ['src/core'],
   'src/recipes': ['src/core', 'src/engine/types.ts', 'src/data', 'src/eval', 'src/formats', 'src/hub', 'src/storage'],
   'src/cli': ['src/core', 'src/connections', 'src/formats', 'src/hub', 'src/storage', 'src/recipes'],
-  'src/ui': ['src/core', 'src/protocol.ts'],
-  workers: ['src/core', 'src/connections', 'src/formats', 'src/hub', 'src/storage', 'src/recipes', 'src/protocol.ts'],
+  'src/ui': ['src/core', 'src/protocol'],
+  workers: ['src/core', 'src/connections', 'src/formats', 'src/hub', 'src/storage', 'src/recipes', 'src/protocol'],
   'src/scripts': [],
 };
-const TARGETS = [...Object.keys(ARROWS), 'src/engine/types.ts', 'src/protocol.ts', 'test/support'];
+const TARGETS = [...Object.keys(ARROWS), 'src/engine/types.ts', 'src/protocol', 'test/support'];
 
 // Type information is off: the files linted here exist only in this test.
 const eslint = new ESLint({ overrideConfig: [ts.configs.disableTypeChecked] });
@@ -99,4 +99,19 @@ test('a file of more than 500 lines is refused', async () => {
   const lines = (count: number) => `${'export {};\n'.repeat(count)}`;
   expect(await objections('src/core', lines(500))).toEqual([]);
   expect(await objections('src/core', lines(501))).toEqual(['max-lines']);
+});
+
+test('no file imports itself by way of others, imports of types included', async () => {
+  const closing = `import type { Watch } from './text-jobs';\nexport type Circle = Watch;\n`;
+  expect(await objections('src/ui/client', closing, 'watch.ts')).toEqual(['graft/no-import-circle']);
+  expect(await objections('src/ui/client', importing('./worker-client'), 'watch.ts')).toEqual([]);
+});
+
+test("each feature's room is told from its name: a service in a worker, a folder of the page", () => {
+  const names = (folder: string) => readdirSync(folder).map((name) => name.replace(/\.ts$/, ''));
+  // How jobs and workers speak; and opening a model and asking a question as tokens, which other features show.
+  const inside = ['jobs', 'workers', 'opening', 'prompts'];
+  const features = names('src/protocol').filter((name) => !inside.includes(name));
+  expect(names('workers/services').filter((name) => !inside.includes(name))).toEqual(features);
+  expect(names('src/ui/features')).toEqual(features);
 });
