@@ -1,7 +1,7 @@
 /** Scripts put before the engine worker's own, through the network: what the page runs is the built product otherwise. */
 import type { Page } from 'playwright-core';
 
-const WORKER = /\/engine\.worker-[\w-]+\.js$/;
+const WORKER = /\/gpu\.worker-[\w-]+\.js$/;
 
 /** Runs `hook` first in every worker that the page starts from now on. It must not use anything around it. */
 export async function hookWorker<T>(page: Page, hook: (argument: T) => void, argument: T): Promise<void> {

@@ -30,20 +30,19 @@ export class BrowserOpenings implements OpeningCache {
     return guard('list the kept models', () => this.database.getAllKeys('openings'));
   }
 
-  /** Which commit each repository that was ever asked for had; rows that aren't what was written count as none. */
+  /**
+   * Which commit each repository that was ever asked for had, from the rows of earlier pages too, which carry no hash:
+   * good enough to tell which Hub was asked, and for nothing else.
+   */
   async revisions(): Promise<{ readonly repository: string; readonly commit: string }[]> {
-    const rows = await guard('list the kept models', async () => {
+    return guard('list the kept models', async () => {
       const { store } = this.database.transaction('revisions');
       const [keys, values] = await Promise.all([store.getAllKeys(), store.getAll()]);
-      return keys.map((key, i) => [...key, values[i]] as const);
+      return keys.flatMap(([repository], i) => {
+        const { commit } = (values[i] ?? {}) as { commit?: unknown };
+        return typeof commit === 'string' ? [{ repository, commit }] : [];
+      });
     });
-    const known = await Promise.all(
-      rows.map(async ([repository, revision, row]) => {
-        const found = await unsealRevision(repository, revision, row);
-        return found ? [{ repository, commit: found.commit }] : [];
-      }),
-    );
-    return known.flat();
   }
 
   async revision(repository: string, revision: string): Promise<KnownRevision | undefined> {
