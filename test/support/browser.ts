@@ -37,6 +37,8 @@ export const test = base.extend<Fixtures>({
   contextOptions: {},
   page: async ({ browser, contextOptions }, use) => {
     const context = await browser.newContext(contextOptions);
+    // Nobody is there to answer the browser's own dialog: files are downloads, as where it has none.
+    await context.addInitScript(() => Reflect.deleteProperty(globalThis, 'showSaveFilePicker'));
     await use(await context.newPage());
     await context.close();
   },
