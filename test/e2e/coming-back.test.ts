@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { test } from '../support/browser';
-import { GraftPage } from '../support/page';
+import { GraftPage, type Site } from '../support/page';
 import { watchForProblems } from '../support/site.mjs';
 import { tinyRows, writeTinyModel } from '../support/tiny-model';
 
@@ -146,6 +146,35 @@ describe('what the browser kept badly is said, and the starter trains', () => {
     await graft.at('kept-models').waitFor({ state: 'detached' });
     await expect.poll(() => graft.at('library-row').count()).toBe(1);
   });
+});
+
+describe("the browser's storage that can't be opened is said within 15 s, and not taken for a missing GPU", () => {
+  const CASES: [string, { version: number; isHeld: boolean }, RegExp][] = [
+    ['of a newer version', { version: 99, isHeld: false }, /newer version of Graft/],
+    ['of an older one that another tab holds', { version: 1, isHeld: true }, /Another tab has Graft open/],
+    ['without its tables', { version: 3, isHeld: false }, /damaged: it lacks/],
+  ];
+
+  for (const [what, database, message] of CASES) {
+    test(what, async ({ page, site }) => {
+      const beside = await page.context().newPage();
+      await openBeforehand(beside, site, database);
+      await page.goto(site.url);
+      await page.getByRole('alert').filter({ hasText: message }).first().waitFor({ timeout: 15_000 });
+      const graft = new GraftPage(page);
+      await graft.at('device-error').waitFor(PATIENCE);
+      expect(await graft.at('device-error').getAttribute('data-code')).toBe('storage');
+      for (const waiting of ['Opening the model…', 'Reading the data…', 'Reading the library…']) {
+        await expect.poll(() => page.getByText(waiting).filter({ visible: true }).count(), PATIENCE).toBe(0);
+      }
+      expect(await graft.at('no-webgpu').count()).toBe(0);
+      expect(await page.locator('body').innerText()).not.toMatch(
+        /No WebGPU|WebGPU is missing|needs a browser with WebGPU/,
+      );
+      expect(await graft.at('start').isDisabled()).toBe(true);
+      await beside.close();
+    });
+  }
 });
 
 test('a run whose answer is being written is not deleted, and the answer goes on', async ({ page, site }) => {
@@ -297,6 +326,28 @@ async function put(page: Page, table: string, row: unknown, key?: string): Promi
         };
       }),
     [table, row, key] as const,
+  );
+}
+
+/** Makes an empty database in the page's place; one that is held stays open until its tab closes. */
+async function openBeforehand(
+  page: Page,
+  site: Site,
+  database: { readonly version: number; readonly isHeld: boolean },
+): Promise<void> {
+  await page.goto(`${site.url}favicon.svg`);
+  await page.evaluate(
+    ({ version, isHeld }) =>
+      new Promise<void>((resolve, reject) => {
+        const opening = indexedDB.open('graft', version);
+        opening.onerror = () => reject(opening.error!);
+        opening.onsuccess = () => {
+          if (isHeld) Object.assign(globalThis, { held: opening.result });
+          else opening.result.close();
+          resolve();
+        };
+      }),
+    database,
   );
 }
 
