@@ -1,4 +1,5 @@
 /** Folders and files that the user hands to the page, and files that the page hands back. */
+import { GraftError } from '../../core/errors';
 import type { ExportedFile } from '../../protocol/exports';
 import { zipBlob } from './zip';
 
@@ -18,7 +19,10 @@ const { showDirectoryPicker } = globalThis as { showDirectoryPicker?: () => Prom
 /** Whether the browser opens folders by itself; elsewhere `<input webkitdirectory>` hands over all that is in one. */
 export const canPickFolder = showDirectoryPicker !== undefined;
 
-/** A folder that the user picks; undefined where they don't. */
+/**
+ * A folder that the user picks; undefined where they don't.
+ * @throws `storage` where it can't be read
+ */
 export async function pickFolder(): Promise<ChosenFolder | undefined> {
   const handle = await showDirectoryPicker!().catch((error: unknown) => {
     if ((error as { name?: unknown }).name === 'AbortError') return undefined;
@@ -26,7 +30,11 @@ export async function pickFolder(): Promise<ChosenFolder | undefined> {
   });
   if (!handle) return undefined;
   const files: File[] = [];
-  for await (const entry of handle.values()) if (entry.kind === 'file') files.push(await entry.getFile());
+  try {
+    for await (const entry of handle.values()) if (entry.kind === 'file') files.push(await entry.getFile());
+  } catch (cause) {
+    refuse(handle.name, cause);
+  }
   return { name: handle.name, files };
 }
 
@@ -45,13 +53,22 @@ export function chosenFiles(files: readonly File[]): ChosenFolder | undefined {
   return files.length > 0 ? { name, files: [...files] } : undefined;
 }
 
-/** What was dropped: a folder (its own files, without sub-folders), or loose files. */
+/**
+ * What was dropped: a folder (its own files, without sub-folders), or loose files.
+ * @throws `storage` where the folder can't be read
+ */
 export async function droppedFolder(transfer: DataTransfer): Promise<ChosenFolder | undefined> {
   const loose = [...transfer.files];
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry());
   const folder = entries.find((entry): entry is FileSystemDirectoryEntry => entry?.isDirectory === true);
-  if (folder) return { name: folder.name, files: await filesOf(folder) };
+  if (folder)
+    return { name: folder.name, files: await filesOf(folder).catch((cause: unknown) => refuse(folder.name, cause)) };
   return chosenFiles(loose);
+}
+
+function refuse(folder: string, cause: unknown): never {
+  const message = `${folder} can't be read: it was changed or moved, or the browser may not read it. Choose it again.`;
+  throw new GraftError('storage', message, { cause });
 }
 
 async function filesOf(folder: FileSystemDirectoryEntry): Promise<File[]> {

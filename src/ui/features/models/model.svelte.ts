@@ -34,16 +34,15 @@ export class ModelState {
     this.keeping = new Job(workers, 'models.keep');
   }
 
-  /** Opens what was open before the reload; a folder that was not kept is gone, and the starter comes instead. */
+  /** Opens what was open before the reload; what can't be opened any more is said, and the starter comes instead. */
   async restore(): Promise<void> {
     if (this.isAsked) return;
     const ref = loadSetting(SETTING, STARTER, isReopenable);
     await this.open(ref);
-    // What can't be opened any more is said, and leaves a page that works.
     if (this.asked !== ref || !this.error || this.report) return;
     const { error } = this;
     await this.open(STARTER);
-    if (this.asked === STARTER && error.code !== 'not-found') this.error ??= error;
+    if (this.asked === STARTER) this.error ??= error;
   }
 
   openFolder({ name, files }: ChosenFolder): Promise<void> {
