@@ -11,7 +11,13 @@ const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 const Model = v.variant('kind', [
   v.object({ kind: v.literal('builtin'), name: v.string() }),
   v.object({ kind: v.literal('kept'), id: v.string(), name: v.string() }),
-  v.object({ kind: v.literal('hub'), name: v.string(), revision: v.string(), commit: v.nullable(v.string()) }),
+  v.object({
+    kind: v.literal('hub'),
+    name: v.string(),
+    revision: v.string(),
+    commit: v.nullable(v.string()),
+    endpoint: v.optional(v.string()),
+  }),
   v.object({ kind: v.literal('folder'), name: v.string() }),
 ]);
 

@@ -1,6 +1,7 @@
 /** Runs and models that the browser keeps: what reads and deletes them at once, and what comes back damaged. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { freshDatabase } from '../../support/browser-storage';
+import type { StoredModel } from '../../../src/core/library';
 import { expectError } from '../recipes/support';
 import { BrowserFolder, KeptModels, RunLibrary, SettingsStore, type Database } from '../../../src/storage/indexeddb';
 import { countingSource, runRecord } from './support';
@@ -173,5 +174,20 @@ describe('a damaged row', () => {
     await folder.write('f', new Uint8Array(5));
     expect((await folder.read('f'))!.byteLength).toBe(5);
     expect(await database.count('shards')).toBe(1);
+  });
+});
+
+describe('a run record', () => {
+  const models: StoredModel[] = [
+    { kind: 'builtin', name: 'starter' },
+    { kind: 'kept', id: 'k', name: 'own' },
+    { kind: 'hub', name: 'org/name', revision: 'main', commit: 'c'.repeat(40) },
+    { kind: 'hub', name: 'org/name', revision: 'main', commit: null, endpoint: 'http://mirror.example' },
+    { kind: 'folder', name: 'disk' },
+  ];
+  it.each(models)('comes back with its model as it was: %o', async (model) => {
+    const library = new RunLibrary(await freshDatabase());
+    await library.put({ ...runRecord('r'), model });
+    expect((await library.get('r')).model).toEqual(model);
   });
 });
