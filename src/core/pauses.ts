@@ -16,7 +16,7 @@ export class Pauses {
   }
 
   /** Lets everything else run that waits. @throws `cancelled` where the signal is aborted */
-  async take(): Promise<void> {
+  async letOthersRun(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 0));
     throwIfCancelled(this.signal);
     this.last = performance.now();

@@ -54,7 +54,7 @@ export async function tokenizeDataset(
   for (const [i, example] of dataset.examples.entries()) {
     if (pauses.isDue) {
       report(i, dataset.examples.length);
-      await pauses.take();
+      await pauses.letOthersRun();
     }
     let whole: CheckedExample;
     try {

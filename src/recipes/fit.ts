@@ -155,7 +155,7 @@ class Fit {
         const asked = this.run[choice.key];
         this.run = withChoice(this.run, choice.key, choice.value);
         total = this.total();
-        this.take(choice, asked, before - total);
+        this.adopt(choice, asked, before - total);
       }
       if (total > this.budgetBytes) continue;
       this.undoNeedless(total);
@@ -179,7 +179,7 @@ class Fit {
     this.run = atLength(fits);
     const why = `Rows are cut to ${this.run.max_length} tokens: with ${given}, nothing fits.`;
     const choice: Choice = { key: 'max_length', value: this.run.max_length, why };
-    this.take(choice, given, 0);
+    this.adopt(choice, given, 0);
     return this.withLargestMicroBatch();
   }
 
@@ -199,7 +199,7 @@ class Fit {
   }
 
   /** Adds a choice; one of the same key has made way for it. */
-  private take(choice: Choice, before: Taken['before'], saved: number): void {
+  private adopt(choice: Choice, before: Taken['before'], saved: number): void {
     const earlier = this.taken.find((other) => other.choice.key === choice.key);
     this.taken = this.taken.filter((other) => other !== earlier);
     this.taken.push({ choice, before: earlier?.before ?? before, saved: saved + (earlier?.saved ?? 0) });

@@ -229,7 +229,7 @@ export class TextGenerator {
         slots.forEach((sequence, i) => {
           const { vocabSize } = this.model.spec;
           if (!sequence.finish)
-            sequence.take(sample(logits.subarray(i * vocabSize, (i + 1) * vocabSize), options, sequence.random));
+            sequence.append(sample(logits.subarray(i * vocabSize, (i + 1) * vocabSize), options, sequence.random));
         });
         running = slots.filter((sequence) => !sequence.finish);
         if (running.length === 0) break;
@@ -277,8 +277,8 @@ class Sequence {
     if (most <= 0) this.finish = 'length';
   }
 
-  /** Takes the token that was drawn. */
-  take(id: number): void {
+  /** Appends the token that was drawn, or ends where it is a stop token. */
+  append(id: number): void {
     if (this.stops.has(id)) return this.end('end-of-turn');
     this.all.push(id);
     this.say(this.stream?.push(id));

@@ -49,6 +49,11 @@ export class ChatState {
     });
   }
 
+  /** What was found out about the model while it was opened for the last answer, a sentence each. */
+  get notices(): readonly string[] {
+    return this.answering.notices;
+  }
+
   async send(question: string, partner: Partner): Promise<void> {
     if (this.busy || question.trim() === '') return;
     const voices: Voice[] = [];

@@ -44,6 +44,11 @@ export class CompareState {
     return this.comparing.error;
   }
 
+  /** What was found out about the model while it was opened, a sentence each. */
+  get notices(): readonly string[] {
+    return this.comparing.notices;
+  }
+
   async start(model: ModelRef, runId: string, limit: number, maxNewTokens: number): Promise<void> {
     if (this.running) return;
     this.clear();
