@@ -40,9 +40,9 @@ describe('a value in a message', () => {
     expect(quote(value)).toBe(text);
   });
 
-  it('leaves the message one line, without what drives a terminal, and with its end', () => {
-    const { message } = new GraftError('bad-data', `a\nb\r\n  c \u001b[31m${'x'.repeat(5000)} do this.`);
-    expect(message).toMatch(/^a b c \ufffd\[31mx+…x+ do this\.$/);
+  it('leaves the message one line, with its end', () => {
+    const { message } = new GraftError('bad-data', `a\nb\r\n   c ${'x'.repeat(5000)} do this.`);
+    expect(message).toMatch(/^a b c x+…x+ do this\.$/);
     expect(message.length).toBeLessThan(1300);
   });
 });
