@@ -6,8 +6,6 @@ import type { TextJobs } from '../src/protocol/workers';
 import { orCancelled } from './jobs';
 
 export class TextLink {
-  private count = 0;
-
   constructor(private readonly text: JobRunner<TextJobs>) {}
 
   /** @throws `cancelled` when the signal is aborted, and what the job throws */
@@ -18,7 +16,8 @@ export class TextLink {
     onEvent: (event: EventOf<TextJobs, K>) => void = () => undefined,
   ): Promise<ResultOf<TextJobs, K>> {
     throwIfCancelled(signal);
-    const id = `gpu-${++this.count}`;
+    // A worker that was ended may have left jobs behind under the ids that it gave.
+    const id = `gpu-${crypto.randomUUID()}`;
     const cancel = () => void this.text.cancel(id);
     signal.addEventListener('abort', cancel, { once: true });
     try {

@@ -12,7 +12,15 @@ export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { planRun, type RunPlan } from './plan';
-export { arrangeData, readData, readFirstRows, readingKey, type DatasetHead, type ReadData } from './steps/data';
+export {
+  arrangeData,
+  arrangementKey,
+  readData,
+  readFirstRows,
+  readingKey,
+  type DatasetHead,
+  type ReadData,
+} from './steps/data';
 export { packData, unpackData, type DataFacts, type PackedExamples } from './steps/packed-data';
 export { unreadVariables, withRunTemplate, withTemplateOfRun, type TemplateKeys } from './steps/run-template';
 export { renderRows, type RenderedRow } from './render';

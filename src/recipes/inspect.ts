@@ -1,7 +1,7 @@
 /** What will be trained on, before training: each example rendered, its tokens and mask, and the lengths of all. */
 import type { DataReport, ExampleView } from '../core/events';
 import { dataReport, exampleView } from '../data/report';
-import type { PreparedData, ReadData, TextModel } from './steps/data';
+import type { ReadData, TextModel } from './steps/data';
 
 export { exampleView };
 export { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
@@ -12,6 +12,6 @@ export function inspectPrepared(data: ReadData, model: TextModel, maxExamples?: 
 }
 
 /** Examples `from` … `from + count - 1` of the kept rows, counted from 0. */
-export function exampleViews(data: PreparedData, model: TextModel, from: number, count: number): ExampleView[] {
+export function exampleViews(data: ReadData, model: TextModel, from: number, count: number): ExampleView[] {
   return data.tokenized.examples.slice(from, from + count).map((example) => exampleView(example, model.tokenizer));
 }

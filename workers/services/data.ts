@@ -5,6 +5,7 @@ import { GraftError } from '../../src/core/errors';
 import type { HubModel } from '../../src/formats/model';
 import {
   arrangeData,
+  arrangementKey,
   exampleViews,
   inspectPrepared,
   packData,
@@ -37,6 +38,7 @@ export function dataService(settings: SettingsStore): DataService {
 /** Reads datasets for the jobs of the text worker, each once for all who ask with the same settings. */
 export class DatasetReader {
   private readonly files = new Latest<DatasetFile>();
+  private readonly arranged = new Latest<PreparedData>();
 
   constructor(
     private readonly models: OpenModels,
@@ -50,7 +52,7 @@ export class DatasetReader {
   async read(request: ReadRequest, job: JobContext<JobEvent>): Promise<{ model: HubModel; data: ReadData }> {
     const { dataset, config } = request;
     const model = withRunTemplate(config, await this.models.open(request.model));
-    const key = JSON.stringify([modelKey(request.model), datasetId(dataset), readingKey(config, model)]);
+    const key = this.keyOf(request, model);
     const report = (done: number, total: number) => job.report({ kind: 'progress', done, total, unit: 'rows' });
     const make = async (tell: typeof report, signal: AbortSignal) => {
       const file = await this.file(dataset);
@@ -70,14 +72,16 @@ export class DatasetReader {
     job: JobContext<JobEvent>,
   ): Promise<{ model: HubModel; data: PreparedData; config: RunConfig }> {
     const { model, data } = await this.read(request, job);
-    return { model, data: arrangeData(request.config, model, data), config: request.config };
+    const { config } = request;
+    // Another learning rate splits and batches nothing anew.
+    const key = JSON.stringify([this.keyOf(request, model), arrangementKey(config)]);
+    return { model, data: await this.arranged.get(key, async () => arrangeData(config, model, data)), config };
   }
 
   /** Whether the whole is read already, and nothing has to be said of its first rows. */
   async isRead(request: RunRequest): Promise<boolean> {
     const model = withRunTemplate(request.config, await this.models.open(request.model));
-    const { dataset, config } = request;
-    return this.readings.has(JSON.stringify([modelKey(request.model), datasetId(dataset), readingKey(config, model)]));
+    return this.readings.has(this.keyOf(request, model));
   }
 
   /** The first rows of a large file. Undefined where the whole is as quick, or where they can't be told by themselves. */
@@ -86,6 +90,11 @@ export class DatasetReader {
     const head = await this.sources.datasetHead(request.dataset, HEAD_BYTES);
     const first = head && (await readFirstRows(request.config, model, head).catch(ignoreRefusal));
     return first && { model, first };
+  }
+
+  /** Names what is read, and how. */
+  private keyOf({ model: ref, dataset, config }: ReadRequest, model: HubModel): string {
+    return JSON.stringify([modelKey(ref), datasetId(dataset), readingKey(config, model)]);
   }
 
   async file(dataset: ReadRequest['dataset']): Promise<DatasetFile> {
@@ -118,7 +127,7 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
       return inspectPrepared(data, model, 1);
     },
     'data.examples': async (request, job) => {
-      const { model, data } = await reader.prepare(request, job);
+      const { model, data } = await reader.read(request, job);
       return exampleViews(data, model, request.from, request.count);
     },
     'data.read': async (request, job) => {

@@ -145,6 +145,15 @@ export function readingKey(run: RunConfig, model: TextModel): string {
   ]);
 }
 
+/** Names how `arrangeData` arranges what was read: two runs with one key arrange the same reading alike. */
+export function arrangementKey(run: RunConfig): string {
+  const { per_device_train_batch_size, gradient_accumulation_steps, shuffle, seed, packing, val_set_size } = run;
+  return JSON.stringify([
+    ...[per_device_train_batch_size, gradient_accumulation_steps, shuffle, seed, packing, val_set_size],
+    ...[run.max_steps, run.num_train_epochs],
+  ]);
+}
+
 /** Splits, packs and batches what was read, as the run says. @throws `bad-config` where no row is left to train on */
 export function arrangeData(run: RunConfig, model: TextModel, data: ReadData): PreparedData {
   const maxLength = effectiveMaxLength(run, model.spec);

@@ -28,6 +28,8 @@ const CANCEL_PATIENCE = 400;
 
 /** One job that was asked for, for as long as nobody has its result. */
 interface Pending {
+  /** The worker has it; otherwise it waits for its turn. */
+  isRunning: boolean;
   /** Where it stood when it was last heard of: rows that are read. */
   rows: number;
   cancelled: boolean;
@@ -54,7 +56,7 @@ export class TextJobRunner implements JobRunner<TextJobs> {
       this.watch = new Watch(
         worker,
         () => {
-          if (this.pending.size === 0) return undefined;
+          if (this.running().length === 0) return undefined;
           return this.isolating > 0 ? PATIENCE_WITH_SUSPECT : PATIENCE_WITH_ALL;
         },
         () => this.endHung(),
@@ -81,30 +83,34 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     const key = identifyRequest(kind, request);
     const before = this.hung.reasonFor(key);
     if (before !== undefined) throw new GraftError('bad-data', before);
-    const job: Pending = { rows: 0, cancelled: false, hung: false };
+    const job: Pending = { isRunning: false, rows: 0, cancelled: false, hung: false };
+    this.pending.set(id, job);
     const hear = (event: EventOf<TextJobs, K>) => {
       if (isCommonEvent(event) && event.kind === 'progress' && event.unit === 'rows') job.rows = event.done;
       return job.cancelled ? undefined : onEvent(event);
     };
-    for (let attempt = 1; ; attempt++) {
-      const release = attempt > 1 || this.isolating > 0 ? await this.waitForTurn() : undefined;
-      try {
-        if (job.cancelled) throw new GraftError('cancelled', 'Stopped because you asked for it.');
-        this.pending.set(id, job);
-        return await this.client.call((worker) => worker.jobs.run(id, kind, request, proxy(hear)));
-      } catch (error) {
-        if (job.hung) {
-          const reason = describeHang(kind, request, job.rows);
-          this.hung.add(key, reason);
-          throw new GraftError('bad-data', reason);
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const release = attempt > 1 || this.isolating > 0 ? await this.waitForTurn() : undefined;
+        try {
+          if (job.cancelled) throw cancelled();
+          job.isRunning = true;
+          return await this.client.call((worker) => worker.jobs.run(id, kind, request, proxy(hear)));
+        } catch (error) {
+          if (job.hung) {
+            const reason = describeHang(kind, request, job.rows);
+            this.hung.add(key, reason);
+            throw new GraftError('bad-data', reason);
+          }
+          if (job.cancelled) throw cancelled();
+          if (!(error instanceof Ended)) throw error;
+        } finally {
+          job.isRunning = false;
+          release?.();
         }
-        if (!(error instanceof Ended) || job.cancelled) {
-          throw job.cancelled ? new GraftError('cancelled', 'Stopped because you asked for it.') : error;
-        }
-      } finally {
-        this.pending.delete(id);
-        release?.();
       }
+    } finally {
+      this.pending.delete(id);
     }
   }
 
@@ -112,9 +118,11 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     const job = this.pending.get(id);
     if (!job) return;
     job.cancelled = true;
+    if (!job.isRunning) return; // it ends when it is its turn
     this.client.call((worker) => worker.jobs.cancel(id)).catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, CANCEL_PATIENCE));
-    if (this.pending.get(id) === job) this.client.stop(new Ended());
+    // What takes long in one go and said so comes to its end: others may want the same.
+    if (job.isRunning && !this.watch?.isExpected) this.client.stop(new Ended());
   }
 
   private async waitForTurn(): Promise<() => void> {
@@ -130,10 +138,18 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     };
   }
 
+  private running(): Pending[] {
+    return [...this.pending.values()].filter((job) => job.isRunning);
+  }
+
   private endHung(): void {
-    const jobs = [...this.pending.values()];
+    const jobs = this.running();
     const [only] = jobs;
     if (only && jobs.length === 1) only.hung = true;
     this.client.stop(new Ended());
   }
+}
+
+function cancelled(): GraftError {
+  return new GraftError('cancelled', 'Stopped because you asked for it.');
 }

@@ -41,6 +41,11 @@ export class Watch {
     }, LOOK_INTERVAL);
   }
 
+  /** Whether the worker has announced a long stretch of work that is not over. */
+  get isExpected(): boolean {
+    return this.allowance > 0;
+  }
+
   end(): void {
     clearInterval(this.timer);
   }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../../src/core/errors';
 import { encodeUtf8 } from '../../../src/core/store';
 import type { CacheEntry } from '../../../src/storage/weights';
+import type { Sealed } from '../../../src/storage/sealed';
 import { CACHE_SHARD, HubBench, type LoadedModel } from '../../support/hub-loading';
 import { INDEX, shardedStarter, shardName, withIndex, type Index, type ModelFiles } from '../../support/sharded-model';
 import { LOGIN_PAGE, type Fault } from '../../support/stand-in-hub';
@@ -259,7 +260,7 @@ describe('a cache', () => {
   beforeEach(async () => {
     await bench.load(ID);
     bench.hub.requests.length = 0;
-    before = JSON.parse(readFileSync(find('entry.json')[0]!, 'utf8')) as CacheEntry;
+    before = (JSON.parse(readFileSync(find('entry.json')[0]!, 'utf8')) as Sealed<CacheEntry>).value;
   });
 
   test.each<[string, (shard: string) => void]>([
