@@ -106,6 +106,10 @@ const BY_NAME = {
   'gpu-default-limits': () => vitest('gpu', { GRAFT_LIMITS: 'default' }, ON_OTHER_ADAPTERS),
   'gpu-without-subgroups': () => vitest('gpu', { GRAFT_WITHOUT: 'subgroups' }, ON_OTHER_ADAPTERS),
   'gpu-without-f16': () => vitest('gpu', { GRAFT_WITHOUT: 'shader-f16' }, ON_OTHER_ADAPTERS),
+  // A run that is killed twenty times, on the command line and on the page.
+  kills: async () =>
+    (await vitest('gpu', { GRAFT_KILLS: '20' }, ['test/unit/cli/train.gpu.test.ts'])) &&
+    (await vitest('e2e', { GRAFT_KILLS: '20' }, ['test/e2e/runs.test.ts'])),
   'fuzz-rows': () => vitest('unit', { GRAFT_FUZZ_ROWS: '10000' }, ['test/unit/data/fuzz.test.ts']),
   fuzz: () => vitest('unit', { GRAFT_FUZZ_INPUTS: process.env.GRAFT_FUZZ_INPUTS ?? '10000' }, ['test/fuzz/']),
 };
