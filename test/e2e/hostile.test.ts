@@ -1,14 +1,25 @@
 /** What others wrote and never comes to an end, or to none that anybody waits for: it costs its own job, and nothing else. */
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { test } from '../support/browser';
 import { HANGING_TEXT, writeHangingModel } from '../support/hanging-model';
 import { GraftPage } from '../support/page';
 
-/** Words that no cache knows: a tokenizer takes many seconds for megabytes of them. */
-function randomWords(count: number): string {
+/** A file of two rows, the second of which has 100 MB of words that no cache knows: many seconds for a tokenizer. */
+async function writeLongRow(): Promise<string> {
   let state = 1;
-  const draw = () => (state = (state * 48271) % 0x7fffffff);
-  return Array.from({ length: count }, () => draw().toString(36).padStart(7, 'x')).join(' ');
+  const draw = () => (state = (state * 48271) % 0x7fffffff).toString(36).padStart(7, 'x');
+  const words = () => Array.from({ length: 250_000 }, draw).join(' ');
+  const path = join(await mkdtemp(join(tmpdir(), 'graft-')), 'long.jsonl');
+  await writeFile(
+    path,
+    [{ text: 'Once.' }, { text: Array.from({ length: 50 }, words).join(' ') }]
+      .map((one) => JSON.stringify(one))
+      .join('\n'),
+  );
+  return path;
 }
 
 const row = (question: string) => `${JSON.stringify({ question, answer: 'A branch.' })}\n`;
@@ -17,13 +28,14 @@ test('a row that takes too long is stopped and named, a run trains on meanwhile,
   page,
   site,
 }) => {
+  const long = await writeLongRow();
   const graft = await GraftPage.open(page, site);
   await graft.useRunFile('max_steps: 24\nmax_train_samples: 16\n');
   await graft.start();
   await graft.firstStep();
   const stepBefore = Number(/\d+/.exec(await graft.at('step').innerText())?.[0]);
 
-  await graft.useData('long.jsonl', row('What is a graft?') + row(randomWords(4_000_000)));
+  await graft.at('dataset-file').setInputFiles(long);
   const error = graft.at('data-error').filter({ hasText: /long\.jsonl with starter did not come to an end in time/ });
   await error.waitFor({ timeout: 60_000 });
   expect(await error.innerText()).toContain('a very long row');
@@ -40,7 +52,7 @@ test('a row that takes too long is stopped and named, a run trains on meanwhile,
   // Other data are read, in a worker that was started anew; the same are refused at once, after a reload too.
   await graft.useData('good.jsonl', row('What is a graft?').repeat(3));
   await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();
-  await graft.useData('long.jsonl', row('What is a graft?') + row(randomWords(4_000_000)));
+  await graft.at('dataset-file').setInputFiles(long);
   await error.waitFor({ timeout: 60_000 });
   await page.reload();
   await error.waitFor({ timeout: 20_000 });

@@ -85,6 +85,7 @@ export async function readData(
 ): Promise<ReadData> {
   const parsed = await parseDataset(file.name, file.bytes, { maxBadRows: run.max_bad_rows });
   const dataset = firstRows(parsed, run.max_train_samples);
+  report?.(0, dataset.examples.length);
   const options = {
     tokenizer: model.tokenizer,
     template: datedTemplate(run, model.template),
