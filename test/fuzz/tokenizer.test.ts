@@ -172,5 +172,5 @@ fuzz<Record<'tokenizer.json' | 'tokenizer_config.json', Uint8Array>>('tokenizer'
     }
   },
   bytes: (files) => files['tokenizer.json'],
-  readable: 0.1,
+  readable: 0.08,
 });
