@@ -2,11 +2,9 @@
  * A store that keeps what is written to it as blobs, for download: the browser puts large ones on disk, so that a model of
  * many gigabytes never lies in memory.
  */
+import { BlobParts } from '../src/core/blob-parts';
 import type { RunStore } from '../src/core/store';
 import type { ExportedFile } from '../src/protocol/exports';
-
-/** Pieces are handed to the browser from this many bytes on: fewer, larger blobs. */
-const PART_BYTES = 16 * 2 ** 20;
 
 export class CollectedFiles implements RunStore {
   readonly name = 'the download';
@@ -27,20 +25,9 @@ export class CollectedFiles implements RunStore {
   }
 
   async writePieces(file: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-    const parts: Blob[] = [];
-    let held: Uint8Array<ArrayBuffer>[] = [];
-    let bytes = 0;
-    const handOver = () => {
-      parts.push(new Blob(held));
-      [held, bytes] = [[], 0];
-    };
-    for await (const piece of pieces) {
-      held.push(piece as Uint8Array<ArrayBuffer>);
-      bytes += piece.byteLength;
-      if (bytes >= PART_BYTES) handOver();
-    }
-    handOver();
-    this.blobs.set(file, new Blob(parts));
+    const parts = new BlobParts();
+    for await (const piece of pieces) parts.add(piece as Uint8Array<ArrayBuffer>);
+    this.blobs.set(file, parts.blob());
   }
 
   remove(file: string): Promise<void> {

@@ -42,7 +42,7 @@ class Ended extends Error {}
 
 export class TextJobRunner implements JobRunner<TextJobs> {
   readonly client: WorkerClient<TextWorker>;
-  readonly hung = new HungRequests();
+  private readonly hung = new HungRequests();
   private readonly pending = new Map<JobId, Pending>();
   /** After a hang with several jobs under way they run one after another, so that it is known which one hangs. */
   private turn: Promise<void> = Promise.resolve();

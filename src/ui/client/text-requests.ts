@@ -72,5 +72,7 @@ function subjectOf(request: unknown): Subject {
 /** A folder is another one each time that it is opened; its files' sizes and dates tell it again. */
 function modelId(ref: ModelRef): unknown {
   if (ref.kind === 'files') return ref.files.map(({ name, size, lastModified }) => [name, size, lastModified]);
-  return ref.kind === 'kept' ? ref.id : [ref.kind, ref.name, ref.kind === 'hub' && (ref.commit ?? ref.revision)];
+  return ref.kind === 'kept'
+    ? ref.id
+    : [ref.kind, ref.name, ref.kind === 'hub' && [ref.commit ?? ref.revision, ref.endpoint]];
 }

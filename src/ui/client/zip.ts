@@ -1,14 +1,12 @@
 /** Zips of files that may be larger than memory: written as they are made, never held whole. */
 import { downloadZip } from 'client-zip';
+import { BlobParts } from '../../core/blob-parts';
 import type { ExportedFile } from '../../protocol/exports';
 
 /** The part of the File System Access API that is used here; TypeScript's own types lack the picker. */
 export interface ZipTarget {
   createWritable(): Promise<WritableStream<Uint8Array>>;
 }
-
-/** Bytes of a zip that are handed to the browser at once, which puts large blobs on disk. */
-const PART_BYTES = 16 * 2 ** 20;
 
 type Picker = (options: { suggestedName: string }) => Promise<ZipTarget>;
 
@@ -32,21 +30,10 @@ export async function writeZip(files: readonly ExportedFile[], name: string, tar
 
 /** The same as a blob for a download, made of blobs: of the zip no more than a part is in this page's memory. */
 export async function zipBlob(files: readonly ExportedFile[], name: string): Promise<Blob> {
-  const parts: Blob[] = [];
-  let held: Uint8Array<ArrayBuffer>[] = [];
-  let bytes = 0;
-  const handOver = () => {
-    parts.push(new Blob(held));
-    [held, bytes] = [[], 0];
-  };
+  const parts = new BlobParts();
   const reader = zipStream(files, name).getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    held.push(next.value);
-    bytes += next.value.byteLength;
-    if (bytes >= PART_BYTES) handOver();
-  }
-  handOver();
-  return new Blob(parts, { type: 'application/zip' });
+  for (let next = await reader.read(); !next.done; next = await reader.read()) parts.add(next.value);
+  return parts.blob('application/zip');
 }
 
 function zipStream(files: readonly ExportedFile[], name: string): ReadableStream<Uint8Array<ArrayBuffer>> {
