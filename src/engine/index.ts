@@ -1,12 +1,12 @@
 /** The engine's door: devices, plans and sessions. Everything else in this folder is inside. */
 import type { Profile } from '../core/profile';
-import { Device } from './device';
-import { GpuInferenceSession, planInferenceSession } from './infer';
-import { PLAIN } from './kernel';
-import { mergeAdapter } from './merge';
-import { Profiler } from './profile';
-import { PipelineCache, SubmitPacer } from './program';
-import { GpuTrainSession, planTrainSession } from './train';
+import { Device } from './runtime/device';
+import { GpuInferenceSession, planInferenceSession } from './session/infer';
+import { PLAIN } from './graph/kernel';
+import { mergeAdapter } from './session/merge';
+import { Profiler } from './runtime/profile';
+import { PipelineCache, SubmitPacer } from './runtime/program';
+import { GpuTrainSession, planTrainSession } from './session/train';
 import type { DeviceOptions, Engine, InferenceOptions, MemoryPlan, TrainOptions } from './types';
 
 export type * from './types';

@@ -1,6 +1,6 @@
 /** What all benches stand on: the device, its clock, its ceilings, and how a graph is timed. */
-import { byteSize, Graph, type Tensor } from '../../src/engine/graph';
-import { Profiler } from '../../src/engine/profile';
+import { byteSize, Graph, type Tensor } from '../../src/engine/graph/graph';
+import { Profiler } from '../../src/engine/runtime/profile';
 import { declareLeaves, placeGraph, type LeafInput, type Runner } from '../support/graph-runner';
 import type { Row } from './report';
 

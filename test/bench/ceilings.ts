@@ -1,7 +1,7 @@
 /** What the device reaches at best: multiply-adds, our own plain product, a copy. Every other row is held against these. */
-import type { Graph, Op } from '../../src/engine/graph';
+import type { Graph, Op } from '../../src/engine/graph/graph';
 import { linear } from '../../src/engine/ops/matmul';
-import { u32 } from '../../src/engine/kernel';
+import { u32 } from '../../src/engine/graph/kernel';
 import { timed, timeGraph, type Bench, type Ceilings } from './bench';
 import { sampledError } from './kernels/matmul';
 import { affordable } from './kernels/types';

@@ -2,7 +2,7 @@
 import { elementCount, fromFloat32, toFloat32, type WeightDType } from '../../src/core/dtypes';
 import { dequantized, nestScales, quantizedLayout } from '../../src/core/quantization';
 import { Random } from '../../src/core/rng';
-import { isQuantized } from '../../src/engine/tensor';
+import { isQuantized } from '../../src/engine/graph/tensor';
 import { quantize } from '../reference/quantization';
 import type { LeafInput } from '../support/graph-runner';
 

@@ -90,7 +90,7 @@ describe('a run', () => {
     await graft.at('cancel').click();
     await graft.state('cancelled');
     const names = await rows.locator('code').allInnerTexts();
-    expect(names).toEqual(expect.arrayContaining(['rope', 'glu']));
+    expect(names).toEqual(expect.arrayContaining(['pointwise/rope', 'glu/forward']));
     const percents = (await rows.locator('td:last-child').allInnerTexts()).map(parseFloat);
     expect(percents).toEqual(percents.toSorted((a, b) => b - a));
     expect(Math.abs(percents.reduce((sum, share) => sum + share, 0) - 100)).toBeLessThan(1);

@@ -1,13 +1,13 @@
 /** Runs one graph on a device as sessions do: planned, allocated, built into a program, read back. */
 import { fromFloat32, type DType } from '../../src/core/dtypes';
-import { Device } from '../../src/engine/device';
-import { byteSize, Graph, type Tensor } from '../../src/engine/graph';
-import type { Kernel, KernelCapabilities } from '../../src/engine/kernel';
-import { layoutBytes, leafBuffers, Memory } from '../../src/engine/memory';
-import { memoryPlan, planPrograms, type ProgramsPlan } from '../../src/engine/plan';
-import { PipelineCache, SubmitPacer } from '../../src/engine/program';
-import { isQuantized } from '../../src/engine/tensor';
-import { tune } from '../../src/engine/tuner';
+import { Device } from '../../src/engine/runtime/device';
+import { byteSize, Graph, type Tensor } from '../../src/engine/graph/graph';
+import type { Kernel, KernelCapabilities } from '../../src/engine/graph/kernel';
+import { layoutBytes, leafBuffers, Memory } from '../../src/engine/runtime/memory';
+import { memoryPlan, planPrograms, type ProgramsPlan } from '../../src/engine/compile/plan';
+import { PipelineCache, SubmitPacer } from '../../src/engine/runtime/program';
+import { isQuantized } from '../../src/engine/graph/tensor';
+import { tune } from '../../src/engine/runtime/tuner';
 import type { MemoryPlan } from '../../src/engine/types';
 
 /** A leaf of a test graph with its values, which `dtype` must represent exactly. */

@@ -1,7 +1,7 @@
 /** Random graphs for property tests: chains and fan-outs of the decoder's ops on a few shapes. */
 import fc from 'fast-check';
 import { Random } from '../../src/core/rng';
-import type { Graph, Tensor } from '../../src/engine/graph';
+import type { Graph, Tensor } from '../../src/engine/graph/graph';
 import { add } from '../../src/engine/ops/add';
 import { addBias } from '../../src/engine/ops/bias';
 import { dropout } from '../../src/engine/ops/dropout';

@@ -3,7 +3,7 @@
  * spec. B batch, T tokens a sequence, C hidden size, H heads, D head size, V vocabulary; activations are [B·T, ·].
  */
 import { EMBEDDING, HEAD, layerLinears, moduleName, type DecoderSpec, type LinearSpec } from '../../core/spec';
-import type { Graph, Tensor } from '../graph';
+import type { Graph, Tensor } from '../graph/graph';
 import type { Checkpointing } from '../types';
 import { add } from '../ops/add';
 import { concatColumns, splitColumns } from '../ops/columns';

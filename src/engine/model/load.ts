@@ -4,13 +4,13 @@ import { GraftError, VerificationError } from '../../core/errors';
 import { nestScales, quantizedLayout, storedBytes } from '../../core/quantization';
 import { parameters, type ParameterSpec } from '../../core/spec';
 import type { KeepParameter, LoadStream, StoredSlice, WeightSlice } from '../../core/weights';
-import type { Device } from '../device';
-import type { Memory } from '../memory';
+import type { Device } from '../runtime/device';
+import type { Memory } from '../runtime/memory';
 import { QUANTIZE_UNIT } from '../ops/quantize';
-import { rowsByPart, type PartRows } from '../parts';
-import { isQuantized } from '../tensor';
-import { Arrivals, converted } from '../upload';
-import type { ModelOptions } from './graphs';
+import { rowsByPart, type PartRows } from '../compile/parts';
+import { isQuantized } from '../graph/tensor';
+import { Arrivals, converted } from '../runtime/upload';
+import type { ModelOptions } from '../session/graphs';
 import { chunkElements, quantizeProgram, QUANTIZE_LEAF, storedDTypes, storedParts } from './weights';
 
 /** Bytes that may be on their way to the GPU at once: until it has them, they take memory a second time. */

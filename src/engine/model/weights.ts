@@ -2,10 +2,10 @@
 import { elementCount, type FloatDType, type WeightDType } from '../../core/dtypes';
 import { canQuantize, quantizedLayout } from '../../core/quantization';
 import { allLinears, EMBEDDING, HEAD, parameters, type DecoderSpec, type ParameterSpec } from '../../core/spec';
-import { Graph } from '../graph';
+import { Graph } from '../graph/graph';
 import { quantize, QUANTIZE_UNIT } from '../ops/quantize';
-import { partsOf } from '../parts';
-import { isQuantized } from '../tensor';
+import { partsOf } from '../compile/parts';
+import { isQuantized } from '../graph/tensor';
 import type { Quantization } from '../types';
 
 /** What decides how a parameter is stored. */

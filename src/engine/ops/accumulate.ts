@@ -1,10 +1,10 @@
-import code from '../../../shaders/accumulate.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, vectors, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32, vectors } from '../graph/kernel';
 import { sameShape } from './shape';
+import { shader } from '../graph/shaders';
 
-const shader: Shader = { name: 'accumulate', code };
+const accumulateShader = shader('pointwise/accumulate');
 
 const accumulateOp: Op = {
   name: 'accumulate',
@@ -15,7 +15,15 @@ const accumulateOp: Op = {
   },
   kernels({ inputs }) {
     const count = elementCount(inputs[0]!.shape);
-    return [{ shader, params: [u32(count)], bindings: inputs, workgroups: gridFor(vectors(count)), flops: count }];
+    return [
+      {
+        shader: accumulateShader,
+        params: [u32(count)],
+        bindings: inputs,
+        workgroups: gridFor(vectors(count)),
+        flops: count,
+      },
+    ];
   },
 };
 

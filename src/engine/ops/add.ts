@@ -1,11 +1,11 @@
-import code from '../../../shaders/add.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, vectors, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, gridFor, u32, vectors } from '../graph/kernel';
 import { lanesModule, placeModule } from './modules';
 import { sameShape } from './shape';
+import { shader } from '../graph/shaders';
 
-const shader: Shader = { name: 'add', code };
+const addShader = shader('pointwise/add');
 
 const addOp: Op<{ scale: number }> = {
   name: 'add',
@@ -18,7 +18,7 @@ const addOp: Op<{ scale: number }> = {
     const count = elementCount(y!.shape);
     return [
       {
-        shader,
+        shader: addShader,
         modules: [lanesModule(4), placeModule(inPlace)],
         params: [u32(vectors(count)), f32(attrs.scale)],
         bindings: [inPlace ? undefined : b, a, y],

@@ -1,13 +1,13 @@
 /** Attention: its shapes, its backward rule, and which kernels compute it. */
-import deltaCode from '../../../shaders/attention_delta.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type KernelCapabilities, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32, type KernelCapabilities } from '../graph/kernel';
 import { quadDkv, quadDq, quadForward } from './attention_quads';
 import { expectSizes, type AttentionKernel, type AttentionSizes } from './attention_sizes';
 import { DECODE_MAX_HEAD_DIM, decodeForward, tileDkv, tileDq, tileForward } from './attention_tiles';
 import { positionInputs, type Positions } from './positions';
+import { shader } from '../graph/shaders';
 
-const deltaShader: Shader = { name: 'attention_delta', code: deltaCode };
+const deltaShader = shader('attention/delta');
 
 /** CPU adapters pay for barriers: there quads of a subgroup share their loads instead. */
 const inQuads = (capabilities: KernelCapabilities) => capabilities.software && capabilities.subgroups;

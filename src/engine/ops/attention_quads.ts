@@ -1,16 +1,13 @@
-/** Attention on CPU adapters with subgroups: see shaders/quad_blocks.wgsl. */
-import dkvCode from '../../../shaders/attention_dkv_quad.wgsl?raw';
-import dqCode from '../../../shaders/attention_dq_quad.wgsl?raw';
-import forwardCode from '../../../shaders/attention_quad.wgsl?raw';
-import blocksCode from '../../../shaders/quad_blocks.wgsl?raw';
-import type { Tensor } from '../graph';
-import { u32, type Param, type Shader } from '../kernel';
+/** Attention on CPU adapters with subgroups: see shaders/cpu/quad_blocks.wgsl. */
+import type { Tensor } from '../graph/graph';
+import { u32, type Param, type Shader } from '../graph/kernel';
 import { inParts, scoreParams, scoring, type AttentionKernel, type AttentionSizes } from './attention_sizes';
+import { shader } from '../graph/shaders';
 
-const blocksModule: Shader = { name: 'quad_blocks', code: blocksCode };
-const forwardShader: Shader = { name: 'attention_quad', code: forwardCode };
-const dqShader: Shader = { name: 'attention_dq_quad', code: dqCode };
-const dkvShader: Shader = { name: 'attention_dkv_quad', code: dkvCode };
+const blocksModule = shader('cpu/quad_blocks');
+const forwardShader = shader('cpu/attention_quad');
+const dqShader = shader('cpu/attention_dq_quad');
+const dkvShader = shader('cpu/attention_dkv_quad');
 
 /** Rows of the block that a quad works on, and quads of a workgroup. */
 const BLOCK_ROWS = 16;

@@ -1,9 +1,9 @@
 /** What attention's kernels go by. */
-import windowCode from '../../../shaders/documents/window.wgsl?raw';
-import type { Node, Tensor } from '../graph';
-import { f32, u32, type Kernel, type KernelCapabilities, type Param, type Shader } from '../kernel';
+import type { Node, Tensor } from '../graph/graph';
+import { f32, u32, type Kernel, type KernelCapabilities, type Param } from '../graph/kernel';
 import { documents } from './positions';
 import { capModules, capParam, expectCap } from './softcap';
+import { shader } from '../graph/shaders';
 
 export interface AttentionSizes {
   readonly batch: number;
@@ -24,7 +24,7 @@ export interface AttentionSizes {
 
 export type AttentionKernel = (node: Node<AttentionSizes>, capabilities: KernelCapabilities) => Kernel[];
 
-const windowModule: Shader = { name: 'window', code: windowCode };
+const windowModule = shader('documents/window');
 
 /** The window where there is none. */
 const EVERYTHING = 2 ** 32 - 1;

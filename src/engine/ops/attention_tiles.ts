@@ -1,11 +1,6 @@
-/** Attention in tiles of workgroup memory (shaders/attention_tiles.wgsl), and of few rows over a cache. */
-import forwardCode from '../../../shaders/attention.wgsl?raw';
-import decodeCode from '../../../shaders/attention_decode.wgsl?raw';
-import dkvCode from '../../../shaders/attention_dkv.wgsl?raw';
-import dqCode from '../../../shaders/attention_dq.wgsl?raw';
-import tilesCode from '../../../shaders/attention_tiles.wgsl?raw';
-import type { Tensor } from '../graph';
-import { u32, type Param, type Shader } from '../kernel';
+/** Attention in tiles of workgroup memory (shaders/attention/tiles.wgsl), and of few rows over a cache. */
+import type { Tensor } from '../graph/graph';
+import { u32, type Param, type Shader } from '../graph/kernel';
 import {
   attentionFlops,
   inParts,
@@ -15,12 +10,13 @@ import {
   type AttentionSizes,
 } from './attention_sizes';
 import { reduceModule } from './modules';
+import { shader } from '../graph/shaders';
 
-const tilesModule: Shader = { name: 'attention_tiles', code: tilesCode };
-const forwardShader: Shader = { name: 'attention', code: forwardCode };
-const decodeShader: Shader = { name: 'attention_decode', code: decodeCode };
-const dqShader: Shader = { name: 'attention_dq', code: dqCode };
-const dkvShader: Shader = { name: 'attention_dkv', code: dkvCode };
+const tilesModule = shader('attention/tiles');
+const forwardShader = shader('attention/forward');
+const decodeShader = shader('attention/decode');
+const dqShader = shader('attention/dq');
+const dkvShader = shader('attention/dkv');
 
 /** Rows a workgroup of tiles works on. */
 const ROWS = 32;

@@ -1,11 +1,10 @@
-import addCode from '../../../shaders/add_bias.wgsl?raw';
-import sumCode from '../../../shaders/column_sum.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32 } from '../graph/kernel';
 import { expectShape, matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const addShader: Shader = { name: 'add_bias', code: addCode };
-const sumShader: Shader = { name: 'column_sum', code: sumCode };
+const addShader = shader('pointwise/add_bias');
+const sumShader = shader('sums/column_sum');
 
 const addBiasOp: Op = {
   name: 'addBias',

@@ -1,11 +1,10 @@
-import gatherCode from '../../../shaders/gather_rows.wgsl?raw';
-import appendCode from '../../../shaders/kv_append.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32 } from '../graph/kernel';
 import { matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const gatherShader: Shader = { name: 'gather_rows', code: gatherCode };
-const appendShader: Shader = { name: 'kv_append', code: appendCode };
+const gatherShader = shader('rows/gather_rows');
+const appendShader = shader('rows/kv_append');
 
 const gatherRowsOp: Op = {
   name: 'gatherRows',

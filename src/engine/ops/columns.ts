@@ -1,10 +1,10 @@
-import code from '../../../shaders/copy_columns.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Kernel, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32, type Kernel } from '../graph/kernel';
 import { lanesModule } from './modules';
 import { matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const shader: Shader = { name: 'copy_columns', code };
+const copyShader = shader('rows/copy_columns');
 
 /** Copies the columns of x from `source` on, as many as the narrower has, to those of y from `destination` on. */
 function copyKernel(x: Tensor, source: number, y: Tensor, destination: number): Kernel {
@@ -14,7 +14,7 @@ function copyKernel(x: Tensor, source: number, y: Tensor, destination: number): 
   const width = extents.every((extent) => extent % 4 === 0) ? 4 : 1;
   const count = (rows * extents[0]!) / width;
   return {
-    shader,
+    shader: copyShader,
     modules: [lanesModule(width)],
     params: [rows, ...extents.map((extent) => extent / width)].map(u32),
     bindings: [x, y],

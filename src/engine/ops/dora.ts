@@ -1,14 +1,12 @@
-import normCode from '../../../shaders/dora_norm.wgsl?raw';
-import scaleCode from '../../../shaders/dora_scale.wgsl?raw';
-import dmagnitudeCode from '../../../shaders/dora_dmagnitude.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, grid, gridFor, u32, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, grid, gridFor, u32 } from '../graph/kernel';
 import { reduceModule, weightBlocks, weightModules } from './modules';
 import { expectShape, matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const normShader: Shader = { name: 'dora_norm', code: normCode };
-const scaleShader: Shader = { name: 'dora_scale', code: scaleCode };
-const dmagnitudeShader: Shader = { name: 'dora_dmagnitude', code: dmagnitudeCode };
+const normShader = shader('dora/norm');
+const scaleShader = shader('dora/scale');
+const dmagnitudeShader = shader('dora/dmagnitude');
 
 /** No backward rule is needed: PEFT detaches the norm (arXiv:2402.09353, section 4.3), so nothing flows through it. */
 const doraNormOp: Op<{ scaling: number }> = {

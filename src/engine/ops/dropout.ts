@@ -1,10 +1,10 @@
-import code from '../../../shaders/dropout.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, vectors, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, gridFor, u32, vectors } from '../graph/kernel';
 import { epilogueLanesModule, lanesModule, placeModule } from './modules';
+import { shader } from '../graph/shaders';
 
-const shader: Shader = { name: 'dropout', code };
+const dropoutShader = shader('pointwise/dropout');
 
 export interface DropoutAttrs {
   readonly probability: number;
@@ -24,7 +24,7 @@ const dropoutOp: Op<DropoutAttrs> = {
     const count = elementCount(y!.shape);
     return [
       {
-        shader,
+        shader: dropoutShader,
         modules: [lanesModule(4), placeModule(inPlace), epilogueLanesModule(addend)],
         params: [u32(vectors(count)), u32(attrs.offset ?? 0), u32(attrs.stream), f32(attrs.probability)],
         bindings: [inPlace ? undefined : x, seed, y, addend],

@@ -1,13 +1,12 @@
-import forwardCode from '../../../shaders/embedding.wgsl?raw';
-import backwardCode from '../../../shaders/embedding_backward.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, grid, gridFor, u32, type Kernel, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, grid, gridFor, u32, type Kernel } from '../graph/kernel';
 import { weightBlocks, weightModules } from './modules';
 import { matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const forwardShader: Shader = { name: 'embedding', code: forwardCode };
-const backwardShader: Shader = { name: 'embedding_backward', code: backwardCode };
+const forwardShader = shader('rows/embedding');
+const backwardShader = shader('rows/embedding_backward');
 
 /** Rows of the table that come before each of its parts. */
 function firstRows(parts: readonly Tensor[]): number[] {

@@ -1,30 +1,24 @@
 /** Gated linear units (Shazeer 2020, arXiv:2002.05202): an activated gate times what it gates. */
-import forwardCode from '../../../shaders/glu.wgsl?raw';
-import backwardCode from '../../../shaders/glu_backward.wgsl?raw';
-import fusedCode from '../../../shaders/glu_fused.wgsl?raw';
-import fusedBackwardCode from '../../../shaders/glu_fused_backward.wgsl?raw';
-import inPlaceCode from '../../../shaders/glu_backward_in_place.wgsl?raw';
-import geluTanhCode from '../../../shaders/activation/gelu_tanh.wgsl?raw';
-import siluCode from '../../../shaders/activation/silu.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, vectors, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32, vectors, type Shader } from '../graph/kernel';
 import { lanesModule, placeModule } from './modules';
 import { matrix, sameShape } from './shape';
+import { shader } from '../graph/shaders';
 
-const forwardShader: Shader = { name: 'glu', code: forwardCode };
-const backwardShader: Shader = { name: 'glu_backward', code: backwardCode };
-const inPlaceShader: Shader = { name: 'glu_backward_in_place', code: inPlaceCode };
+const forwardShader = shader('glu/forward');
+const backwardShader = shader('glu/backward');
+const inPlaceShader = shader('glu/backward_in_place');
 
-const fusedShader: Shader = { name: 'glu_fused', code: fusedCode };
-const fusedBackwardShader: Shader = { name: 'glu_fused_backward', code: fusedBackwardCode };
+const fusedShader = shader('glu/fused');
+const fusedBackwardShader = shader('glu/fused_backward');
 
 export type Activation = 'silu' | 'gelu_tanh';
 
 /** `activation` and its slope, of `Elements`. */
 const ACTIVATIONS: Readonly<Record<Activation, Shader>> = {
-  silu: { name: 'silu', code: siluCode },
-  gelu_tanh: { name: 'gelu_tanh', code: geluTanhCode },
+  silu: shader('activation/silu'),
+  gelu_tanh: shader('activation/gelu_tanh'),
 };
 
 function gatedUnit(name: string, activation: Shader): Op {

@@ -1,19 +1,16 @@
-import gradientCode from '../../../shaders/head_loss_gradient.wgsl?raw';
-import rowsCode from '../../../shaders/head_loss_rows.wgsl?raw';
-import slicesCode from '../../../shaders/head_loss_slices.wgsl?raw';
-import sumCode from '../../../shaders/sum.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
-import { isQuantized, rowsOf, type Operand, type TensorType } from '../tensor';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { grid, gridFor, u32, type Kernel, type KernelCapabilities } from '../graph/kernel';
+import { isQuantized, rowsOf, type Operand, type TensorType } from '../graph/tensor';
 import { matmulKernel } from './matmul';
 import { reduceModule } from './modules';
 import { expectShape, matrix } from './shape';
 import { capModules, capParam, expectCap } from './softcap';
+import { shader } from '../graph/shaders';
 
-const slicesShader: Shader = { name: 'head_loss_slices', code: slicesCode };
-const rowsShader: Shader = { name: 'head_loss_rows', code: rowsCode };
-const gradientShader: Shader = { name: 'head_loss_gradient', code: gradientCode };
-const sumShader: Shader = { name: 'sum', code: sumCode };
+const slicesShader = shader('head/slices');
+const rowsShader = shader('head/rows');
+const gradientShader = shader('head/gradient');
+const sumShader = shader('sums/sum');
 
 /** Logits that exist at once stay below this, or are those of `ROW_STEP` rows where the vocabulary is larger yet. */
 const LOGITS_BYTES = 32 * 1024 * 1024;

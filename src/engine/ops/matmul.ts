@@ -1,4 +1,4 @@
-import type { Graph, Op, Tensor } from '../graph';
+import type { Graph, Op, Tensor } from '../graph/graph';
 import { extents, matmulKernel, type MatmulAttrs } from './matmul_kernels';
 import { expectShape } from './shape';
 

@@ -1,17 +1,6 @@
 /** The kernels of a product, and which of them come into question. */
-import matmulCode from '../../../shaders/matmul.wgsl?raw';
-import directCode from '../../../shaders/matmul_direct.wgsl?raw';
-import blocksCode from '../../../shaders/matmul_blocks.wgsl?raw';
-import quadCode from '../../../shaders/matmul_quad.wgsl?raw';
-import columnsCode from '../../../shaders/matmul_columns.wgsl?raw';
-import narrowCode from '../../../shaders/matmul_narrow.wgsl?raw';
-import subgroupCode from '../../../shaders/matmul_subgroup.wgsl?raw';
-import tileCode from '../../../shaders/matmul_tile.wgsl?raw';
-import matvecCode from '../../../shaders/matvec.wgsl?raw';
-import stageF16Code from '../../../shaders/stage/f16.wgsl?raw';
-import stageF32Code from '../../../shaders/stage/f32.wgsl?raw';
-import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
-import type { Operand, TensorType } from '../tensor';
+import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../graph/kernel';
+import type { Operand, TensorType } from '../graph/tensor';
 import {
   epilogueModule,
   epilogueVec4Module,
@@ -22,43 +11,44 @@ import {
   weightModules,
 } from './modules';
 import { matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const matmulShader: Shader = { name: 'matmul', code: matmulCode };
-const blocksModule: Shader = { name: 'matmul_blocks', code: blocksCode };
-const columnsModule: Shader = { name: 'matmul_columns', code: columnsCode };
-const directShader: Shader = { name: 'matmul_direct', code: directCode };
-const quadShader: Shader = { name: 'matmul_quad', code: quadCode };
-const narrowShader: Shader = { name: 'matmul_narrow', code: narrowCode };
-const subgroupShader: Shader = { name: 'matmul_subgroup', code: subgroupCode };
-const tileShader: Shader = { name: 'matmul_tile', code: tileCode };
-const matvecShader: Shader = { name: 'matvec', code: matvecCode };
-const STAGE_F32: Shader = { name: 'stage_f32', code: stageF32Code };
-const STAGE_F16: Shader = { name: 'stage_f16', code: stageF16Code };
+const matmulShader = shader('matmul/small');
+const blocksModule = shader('matmul/blocks');
+const columnsModule = shader('matmul/columns');
+const directShader = shader('cpu/matmul_direct');
+const quadShader = shader('cpu/matmul_quad');
+const narrowShader = shader('matmul/narrow');
+const subgroupShader = shader('matmul/subgroup');
+const tileShader = shader('matmul/tile');
+const matvecShader = shader('matvec/matvec');
+const STAGE_F32 = shader('matmul/stage_f32');
+const STAGE_F16 = shader('matmul/stage_f16');
 
-/** Side of the tile of C that a workgroup of matmul.wgsl computes. */
+/** Side of the tile of C that a workgroup of matmul/small.wgsl computes. */
 const TILE = 32;
 const SMALL = `${TILE} × ${TILE}`;
 
-/** Side of the tile of C that a thread of matmul_direct.wgsl computes, and the threads of its workgroups. */
+/** Side of the tile of C that a thread of cpu/matmul_direct.wgsl computes, and the threads of its workgroups. */
 const DIRECT_TILE = 8;
 const DIRECT_THREADS = 16;
 
-/** Rows and columns of C that a workgroup of matmul_quad.wgsl computes, and the least sizes that it pays for. */
+/** Rows and columns of C that a workgroup of cpu/matmul_quad.wgsl computes, and the least sizes that it pays for. */
 const QUAD_ROWS = 32;
 const QUAD_COLUMNS = 64;
 const QUAD_LEAST = { m: 16, n: 32, k: 64 };
 
-/** Rows and columns of C that a workgroup of matmul_subgroup.wgsl computes. */
+/** Rows and columns of C that a workgroup of matmul/subgroup.wgsl computes. */
 const SUBGROUP_TILE = 64;
 
-/** Side of the tile of C that a workgroup of matmul_narrow.wgsl computes. */
+/** Side of the tile of C that a workgroup of matmul/narrow.wgsl computes. */
 const NARROW = 16;
 
-/** Rows and columns of C for a block each way of a thread of matmul_tile.wgsl. */
+/** Rows and columns of C for a block each way of a thread of matmul/tile.wgsl. */
 const TILE_BLOCK = 64;
 
 /**
- * Sizes of matmul_tile.wgsl, wide ones first: the tiles are at most 16 KiB, WebGPU's default limit on workgroup memory,
+ * Sizes of matmul/tile.wgsl, wide ones first: the tiles are at most 16 KiB, WebGPU's default limit on workgroup memory,
  * and no more blocks than the 256 threads.
  */
 const TILE_SIZES = [
@@ -205,7 +195,7 @@ function common({ inputs: [a, b, addend], outputs: [c], attrs }: Product) {
   };
 }
 
-/** Modules of the kernels that stand on matmul_blocks.wgsl. */
+/** Modules of the kernels that stand on matmul/blocks.wgsl. */
 function blockModules({ inputs, attrs }: Product, capabilities: KernelCapabilities): Shader[] {
   return [...weightModules(inputs[1]!, capabilities), epilogueVec4Module(inputs[2], attrs.accumulate), blocksModule];
 }

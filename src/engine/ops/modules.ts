@@ -1,67 +1,39 @@
 /** Prelude modules that kernels are specialised with: how weights are read, how a workgroup reduces, what a store does. */
 import type { WeightDType } from '../../core/dtypes';
 import { BLOCK_SIZE, quantizedLayout } from '../../core/quantization';
-import { u32, type KernelCapabilities, type Param, type Shader } from '../kernel';
-import { isQuantized, type Operand, type TensorType } from '../tensor';
-import f32Code from '../../../shaders/types/f32.wgsl?raw';
-import f16Code from '../../../shaders/types/f16.wgsl?raw';
-import f16WordsCode from '../../../shaders/types/f16_words.wgsl?raw';
-import bf16WordsCode from '../../../shaders/types/bf16_words.wgsl?raw';
-import nf4Code from '../../../shaders/types/nf4.wgsl?raw';
-import nf4TableCode from '../../../shaders/types/nf4_table.wgsl?raw';
-import nf4TreeCode from '../../../shaders/types/nf4_tree.wgsl?raw';
-import matvecElementsCode from '../../../shaders/matvec/elements.wgsl?raw';
-import matvecNf4Code from '../../../shaders/matvec/nf4.wgsl?raw';
-import matvecVectorsCode from '../../../shaders/matvec/vectors.wgsl?raw';
-import quadProductsCode from '../../../shaders/quad_products.wgsl?raw';
-import quadProductsNf4Code from '../../../shaders/quad_products_nf4.wgsl?raw';
-import q8Code from '../../../shaders/types/q8.wgsl?raw';
-import scaleF32Code from '../../../shaders/types/scale_f32.wgsl?raw';
-import scaleNestedCode from '../../../shaders/types/scale_nested.wgsl?raw';
-import apartCode from '../../../shaders/place/apart.wgsl?raw';
-import sameCode from '../../../shaders/place/same.wgsl?raw';
-import sharedCode from '../../../shaders/reduce/shared.wgsl?raw';
-import subgroupCode from '../../../shaders/reduce/subgroup.wgsl?raw';
-import storeCode from '../../../shaders/epilogue/store.wgsl?raw';
-import addendCode from '../../../shaders/epilogue/addend.wgsl?raw';
-import lanesAddendCode from '../../../shaders/epilogue/lanes_addend.wgsl?raw';
-import lanesStoreCode from '../../../shaders/epilogue/lanes_store.wgsl?raw';
-import oneLaneCode from '../../../shaders/lanes/one.wgsl?raw';
-import fourLanesCode from '../../../shaders/lanes/four.wgsl?raw';
-import storeVec4Code from '../../../shaders/epilogue/store_vec4.wgsl?raw';
-import addendVec4Code from '../../../shaders/epilogue/addend_vec4.wgsl?raw';
-import addToCode from '../../../shaders/epilogue/add_to.wgsl?raw';
-import addToVec4Code from '../../../shaders/epilogue/add_to_vec4.wgsl?raw';
+import { u32, type KernelCapabilities, type Param, type Shader } from '../graph/kernel';
+import { isQuantized, type Operand, type TensorType } from '../graph/tensor';
+import { shader } from '../graph/shaders';
 
-const F32: Shader = { name: 'f32', code: f32Code };
-const F16: Shader = { name: 'f16', code: f16Code };
-const F16_WORDS: Shader = { name: 'f16_words', code: f16WordsCode };
-const BF16_WORDS: Shader = { name: 'bf16_words', code: bf16WordsCode };
-const NF4: Shader = { name: 'nf4', code: nf4Code };
-const NF4_TABLE: Shader = { name: 'nf4_table', code: nf4TableCode };
-const NF4_TREE: Shader = { name: 'nf4_tree', code: nf4TreeCode };
-const MATVEC_ELEMENTS: Shader = { name: 'matvec_elements', code: matvecElementsCode };
-const MATVEC_NF4: Shader = { name: 'matvec_nf4', code: matvecNf4Code };
-const MATVEC_VECTORS: Shader = { name: 'matvec_vectors', code: matvecVectorsCode };
-const QUAD_PRODUCTS: Shader = { name: 'quad_products', code: quadProductsCode };
-const QUAD_PRODUCTS_NF4: Shader = { name: 'quad_products_nf4', code: quadProductsNf4Code };
-const Q8: Shader = { name: 'q8', code: q8Code };
-const SCALE_F32: Shader = { name: 'scale_f32', code: scaleF32Code };
-const SCALE_NESTED: Shader = { name: 'scale_nested', code: scaleNestedCode };
-const APART: Shader = { name: 'apart', code: apartCode };
-const SAME: Shader = { name: 'same', code: sameCode };
-const SHARED: Shader = { name: 'shared', code: sharedCode };
-const SUBGROUP: Shader = { name: 'subgroup', code: subgroupCode };
-const STORE: Shader = { name: 'store', code: storeCode };
-const ADDEND: Shader = { name: 'addend', code: addendCode };
-const STORE_VEC4: Shader = { name: 'store_vec4', code: storeVec4Code };
-const ADDEND_VEC4: Shader = { name: 'addend_vec4', code: addendVec4Code };
-const LANES_STORE: Shader = { name: 'lanes_store', code: lanesStoreCode };
-const LANES_ADDEND: Shader = { name: 'lanes_addend', code: lanesAddendCode };
-const ONE: Shader = { name: 'one', code: oneLaneCode };
-const FOUR: Shader = { name: 'four', code: fourLanesCode };
-const ADD_TO: Shader = { name: 'add_to', code: addToCode };
-const ADD_TO_VEC4: Shader = { name: 'add_to_vec4', code: addToVec4Code };
+const F32 = shader('types/f32');
+const F16 = shader('types/f16');
+const F16_WORDS = shader('types/f16_words');
+const BF16_WORDS = shader('types/bf16_words');
+const NF4 = shader('types/nf4');
+const NF4_TABLE = shader('types/nf4_table');
+const NF4_TREE = shader('types/nf4_tree');
+const MATVEC_ELEMENTS = shader('matvec/elements');
+const MATVEC_NF4 = shader('matvec/nf4');
+const MATVEC_VECTORS = shader('matvec/vectors');
+const QUAD_PRODUCTS = shader('cpu/quad_products');
+const QUAD_PRODUCTS_NF4 = shader('cpu/quad_products_nf4');
+const Q8 = shader('types/q8');
+const SCALE_F32 = shader('types/scale_f32');
+const SCALE_NESTED = shader('types/scale_nested');
+const APART = shader('place/apart');
+const SAME = shader('place/same');
+const SHARED = shader('reduce/shared');
+const SUBGROUP = shader('reduce/subgroup');
+const STORE = shader('epilogue/store');
+const ADDEND = shader('epilogue/addend');
+const STORE_VEC4 = shader('epilogue/store_vec4');
+const ADDEND_VEC4 = shader('epilogue/addend_vec4');
+const LANES_STORE = shader('epilogue/lanes_store');
+const LANES_ADDEND = shader('epilogue/lanes_addend');
+const ONE = shader('lanes/one');
+const FOUR = shader('lanes/four');
+const ADD_TO = shader('epilogue/add_to');
+const ADD_TO_VEC4 = shader('epilogue/add_to_vec4');
 
 /**
  * `weight_vec4(i)`: four elements of the tensor bound as `weights`, as f32. The shader's Params have `weight_blocks`,
@@ -89,12 +61,12 @@ export function weightBlocks({ dtype, shape }: TensorType): Param {
   return u32(isQuantized(dtype) ? quantizedLayout(dtype, shape).blocks : 0);
 }
 
-/** `quad_products`: how matmul_quad.wgsl goes through a weight. */
+/** `quad_products`: how cpu/matmul_quad.wgsl goes through a weight. */
 export function quadProductsModule(weight: TensorType): Shader {
   return isNf4(weight) && wholeBlocks(weight) ? QUAD_PRODUCTS_NF4 : QUAD_PRODUCTS;
 }
 
-/** `lane_sums`: how a lane of matvec.wgsl goes along the rows of a weight. */
+/** `lane_sums`: how a lane of matvec/matvec.wgsl goes along the rows of a weight. */
 export function laneSumsModule(weight: TensorType): Shader {
   if (isNf4(weight) && wholeBlocks(weight)) return MATVEC_NF4;
   return weight.shape.at(-1)! % 4 === 0 ? MATVEC_VECTORS : MATVEC_ELEMENTS;

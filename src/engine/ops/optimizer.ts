@@ -1,17 +1,14 @@
-import adamwCode from '../../../shaders/adamw.wgsl?raw';
-import adamw8bitCode from '../../../shaders/adamw_8bit.wgsl?raw';
-import normCode from '../../../shaders/global_norm.wgsl?raw';
-import squaresCode from '../../../shaders/sum_squares.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
 import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, grid, gridFor, u32, type Kernel, type Param, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, grid, gridFor, u32, type Kernel, type Param } from '../graph/kernel';
 import { reduceModule } from './modules';
+import { shader } from '../graph/shaders';
 
-const adamwShader: Shader = { name: 'adamw', code: adamwCode };
-const adamw8bitShader: Shader = { name: 'adamw_8bit', code: adamw8bitCode };
-const normShader: Shader = { name: 'global_norm', code: normCode };
-const squaresShader: Shader = { name: 'sum_squares', code: squaresCode };
+const adamwShader = shader('optimizer/adamw');
+const adamw8bitShader = shader('optimizer/adamw_8bit');
+const normShader = shader('optimizer/global_norm');
+const squaresShader = shader('optimizer/sum_squares');
 
 /** Partial sums a gradient buffer gets: enough workgroups to fill a card, few enough to add up in one. */
 const PARTIALS = 256;

@@ -1,11 +1,10 @@
 /** Which row of which document the rows of an activation are: what rotation and attention go by. */
-import packedCode from '../../../shaders/documents/packed.wgsl?raw';
-import wholeCode from '../../../shaders/documents/whole.wgsl?raw';
-import type { Tensor } from '../graph';
-import type { Kernel, Shader } from '../kernel';
+import type { Tensor } from '../graph/graph';
+import type { Kernel, Shader } from '../graph/kernel';
+import { shader } from '../graph/shaders';
 
-const WHOLE: Shader = { name: 'whole', code: wholeCode };
-const PACKED: Shader = { name: 'packed', code: packedCode };
+const WHOLE = shader('documents/whole');
+const PACKED = shader('documents/packed');
 
 /** The binding at which documents/packed.wgsl expects `first`. */
 const FIRST_BINDING = 8;

@@ -1,17 +1,14 @@
-import nf4Code from '../../../shaders/quantize_nf4.wgsl?raw';
-import q8Code from '../../../shaders/quantize_q8.wgsl?raw';
-import scaleF32Code from '../../../shaders/quantize/scale_f32.wgsl?raw';
-import scaleNestedCode from '../../../shaders/quantize/scale_nested.wgsl?raw';
 import { elementCount, type QuantizedDType } from '../../core/dtypes';
 import { quantizedLayout } from '../../core/quantization';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32 } from '../graph/kernel';
 import { weightBlocks, weightModules } from './modules';
+import { shader } from '../graph/shaders';
 
-const nf4Shader: Shader = { name: 'quantize_nf4', code: nf4Code };
-const q8Shader: Shader = { name: 'quantize_q8', code: q8Code };
-const SCALE_F32: Shader = { name: 'quantize_scale_f32', code: scaleF32Code };
-const SCALE_NESTED: Shader = { name: 'quantize_scale_nested', code: scaleNestedCode };
+const nf4Shader = shader('quantize/nf4');
+const q8Shader = shader('quantize/q8');
+const SCALE_F32 = shader('quantize/scale_f32');
+const SCALE_NESTED = shader('quantize/scale_nested');
 
 /** Elements that a thread quantises: a block of NF4, two of Q8_0. */
 export const QUANTIZE_UNIT = 64;

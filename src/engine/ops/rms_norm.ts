@@ -1,18 +1,14 @@
-import forwardCode from '../../../shaders/rms_norm.wgsl?raw';
-import dxCode from '../../../shaders/rms_norm_dx.wgsl?raw';
-import rowsCode from '../../../shaders/rms_norm_rows.wgsl?raw';
-import dxRowsCode from '../../../shaders/rms_norm_dx_rows.wgsl?raw';
-import dweightCode from '../../../shaders/rms_norm_dweight.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../graph/kernel';
 import { epilogueLanesModule, lanesModule, reduceModule } from './modules';
 import { matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const forwardShader: Shader = { name: 'rms_norm', code: forwardCode };
-const rowsShader: Shader = { name: 'rms_norm_rows', code: rowsCode };
-const dxRowsShader: Shader = { name: 'rms_norm_dx_rows', code: dxRowsCode };
-const dxShader: Shader = { name: 'rms_norm_dx', code: dxCode };
-const dweightShader: Shader = { name: 'rms_norm_dweight', code: dweightCode };
+const forwardShader = shader('norm/rms_norm');
+const rowsShader = shader('cpu/rms_norm_rows');
+const dxRowsShader = shader('cpu/rms_norm_dx_rows');
+const dxShader = shader('norm/rms_norm_dx');
+const dweightShader = shader('norm/rms_norm_dweight');
 
 /** Threads of a workgroup where a thread has a row. */
 const ROW_THREADS = 16;

@@ -1,11 +1,11 @@
-import code from '../../../shaders/rope.wgsl?raw';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, gridFor, u32 } from '../graph/kernel';
 import { lanesModule, placeModule } from './modules';
 import { documents, positionInputs, type Positions } from './positions';
 import { matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const shader: Shader = { name: 'rope', code };
+const ropeShader = shader('pointwise/rope');
 
 /** Positions of the rows, `length` a sequence, and tables cos, sin [positions, R/2]. */
 export interface Rotary extends Positions {
@@ -33,7 +33,7 @@ const ropeOp: Op<RopeAttrs> = {
     const packed = documents(first, [inPlace ? undefined : x, start, cos, sin, ...outputs]);
     return [
       {
-        shader,
+        shader: ropeShader,
         ...packed,
         modules: [lanesModule(width), placeModule(inPlace), ...packed.modules],
         params: [

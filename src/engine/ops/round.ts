@@ -1,12 +1,11 @@
-import expandCode from '../../../shaders/expand.wgsl?raw';
-import roundCode from '../../../shaders/round_bf16.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32 } from '../graph/kernel';
 import { weightBlocks, weightModules } from './modules';
+import { shader } from '../graph/shaders';
 
-const roundShader: Shader = { name: 'round_bf16', code: roundCode };
-const expandShader: Shader = { name: 'expand', code: expandCode };
+const roundShader = shader('pointwise/round_bf16');
+const expandShader = shader('pointwise/expand');
 
 /** Rounding's gradient passes straight through (Bengio et al. 2013, arXiv:1308.3432): it is 0 almost everywhere. */
 const roundOp: Op = {

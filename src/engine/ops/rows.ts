@@ -1,15 +1,15 @@
-import code from '../../../shaders/copy.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { gridFor, u32, type Kernel, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { gridFor, u32, type Kernel } from '../graph/kernel';
 import { matrix } from './shape';
+import { shader } from '../graph/shaders';
 
-const shader: Shader = { name: 'copy', code };
+const copyShader = shader('rows/copy');
 
 /** Copies `count` elements of x from `source` to y at `destination`. */
 function copyKernel(x: Tensor, source: number, y: Tensor, destination: number, count: number): Kernel {
   const params = [u32(count), u32(source), u32(destination)];
-  return { shader, params, bindings: [x, y], workgroups: gridFor(count), flops: count };
+  return { shader: copyShader, params, bindings: [x, y], workgroups: gridFor(count), flops: count };
 }
 
 /** Parts and where they start in the whole, in elements. */

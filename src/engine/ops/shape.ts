@@ -1,5 +1,5 @@
 /** Shape checks: a wrong shape is a programming error and says which op saw it. */
-import type { TensorType } from '../tensor';
+import type { TensorType } from '../graph/tensor';
 
 /** The two extents of a matrix. */
 export function matrix(op: string, tensor: TensorType): [number, number] {

@@ -1,15 +1,13 @@
 /** Soft caps, cap · tanh(x / cap), of Gemma 2 (arXiv:2408.00118): within other kernels, and of logits as a whole. */
-import noCapCode from '../../../shaders/cap/none.wgsl?raw';
-import softCapCode from '../../../shaders/cap/soft.wgsl?raw';
-import code from '../../../shaders/softcap.wgsl?raw';
 import { elementCount } from '../../core/dtypes';
-import type { Graph, Op, Tensor } from '../graph';
-import { f32, gridFor, u32, vectors, type Param, type Shader } from '../kernel';
+import type { Graph, Op, Tensor } from '../graph/graph';
+import { f32, gridFor, u32, vectors, type Param, type Shader } from '../graph/kernel';
 import { lanesModule, placeModule } from './modules';
+import { shader } from '../graph/shaders';
 
-const NO_CAP: Shader = { name: 'no_cap', code: noCapCode };
-const SOFT_CAP: Shader = { name: 'soft_cap', code: softCapCode };
-const shader: Shader = { name: 'softcap', code };
+const NO_CAP = shader('cap/none');
+const SOFT_CAP = shader('cap/soft');
+const softcapShader = shader('pointwise/softcap');
 
 /** `capped(x)` and `cap_gradient(gradient, x)` for `width` elements at once. The shader's Params have `softcap`. */
 export function capModules(softcap: number | undefined, width: 1 | 4): Shader[] {
@@ -37,7 +35,7 @@ const softcapOp: Op<{ readonly softcap: number }> = {
     const count = vectors(elementCount(y!.shape));
     return [
       {
-        shader,
+        shader: softcapShader,
         modules: [...capModules(attrs.softcap, 4), placeModule(inPlace)],
         params: [u32(count), capParam(attrs.softcap)],
         bindings: [inPlace ? undefined : x!, y!],

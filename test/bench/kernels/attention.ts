@@ -1,6 +1,6 @@
 /** Attention as in training, forward and backward: every sequence from position 0, causal. */
 import type { DecoderSpec } from '../../../src/core/spec';
-import { backward } from '../../../src/engine/autodiff';
+import { backward } from '../../../src/engine/graph/autodiff';
 import { attention } from '../../../src/engine/ops/attention';
 import * as reference from '../../reference/attention';
 import type { LeafInput } from '../../support/graph-runner';

@@ -3,7 +3,7 @@ import type { WeightDType } from '../../../src/core/dtypes';
 import { canQuantize } from '../../../src/core/quantization';
 import { layerLinears } from '../../../src/core/spec';
 import { linear, matmul } from '../../../src/engine/ops/matmul';
-import { isQuantized } from '../../../src/engine/tensor';
+import { isQuantized } from '../../../src/engine/graph/tensor';
 import type { Ceilings } from '../bench';
 import type { BenchModel } from '../models';
 import { normal, weight } from '../values';

@@ -1,7 +1,7 @@
 /** What is bound by memory: norms, rotary embedding, activations, sums, the loss, the optimiser. */
 import { adapterParameters } from '../../../src/core/spec';
 import { elementCount } from '../../../src/core/dtypes';
-import { backward } from '../../../src/engine/autodiff';
+import { backward } from '../../../src/engine/graph/autodiff';
 import { add } from '../../../src/engine/ops/add';
 import { headLossGradients } from '../../../src/engine/ops/head_loss';
 import { adamwOp, globalNorm } from '../../../src/engine/ops/optimizer';

@@ -1,5 +1,5 @@
 /** A bench of kernels: a graph, the reference that its first run is held against, and what its ops are worth. */
-import type { Graph, Tensor } from '../../../src/engine/graph';
+import type { Graph, Tensor } from '../../../src/engine/graph/graph';
 import type { LeafInput } from '../../support/graph-runner';
 import { timeGraph, type Bench, type Ceilings } from '../bench';
 import type { Row } from '../report';

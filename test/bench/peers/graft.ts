@@ -1,6 +1,6 @@
 /** Graft as its sessions run it: one planned program, replayed. */
-import { backward } from '../../../src/engine/autodiff';
-import { Graph, type Tensor } from '../../../src/engine/graph';
+import { backward } from '../../../src/engine/graph/autodiff';
+import { Graph, type Tensor } from '../../../src/engine/graph/graph';
 import { linear } from '../../../src/engine/ops/matmul';
 import { adamwOp } from '../../../src/engine/ops/optimizer';
 import { swiglu } from '../../../src/engine/ops/glu';

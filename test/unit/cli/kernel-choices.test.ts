@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { kernelChoicesIn } from '../../../src/cli/kernel-choices';
-import { KernelChoices } from '../../../src/engine/choices';
+import { KernelChoices } from '../../../src/engine/runtime/choices';
 
 let root: string;
 beforeEach(() => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { WeightSlice } from '../../../src/core/weights';
-import { rowsByPart } from '../../../src/engine/parts';
-import { Arrivals } from '../../../src/engine/upload';
+import { rowsByPart } from '../../../src/engine/compile/parts';
+import { Arrivals } from '../../../src/engine/runtime/upload';
 import { expectError } from '../recipes/support';
 
 const EXPECTED = [

@@ -1,11 +1,11 @@
 /** Attention over 4,096 rows: right at both ends of the sequence, and in memory that grows with its length alone. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../src/core/rng';
-import { backward } from '../../../src/engine/autodiff';
-import { Graph, type Tensor } from '../../../src/engine/graph';
-import { PLAIN } from '../../../src/engine/kernel';
+import { backward } from '../../../src/engine/graph/autodiff';
+import { Graph, type Tensor } from '../../../src/engine/graph/graph';
+import { PLAIN } from '../../../src/engine/graph/kernel';
 import { attention } from '../../../src/engine/ops/attention';
-import { planPrograms } from '../../../src/engine/plan';
+import { planPrograms } from '../../../src/engine/compile/plan';
 import * as reference from '../../reference/attention';
 import { relativeError } from '../../support/compare';
 import { testGpu } from '../../support/gpu';

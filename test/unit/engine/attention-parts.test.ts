@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { backward } from '../../../src/engine/autodiff';
-import { Graph } from '../../../src/engine/graph';
-import { PLAIN, type Kernel, type KernelCapabilities } from '../../../src/engine/kernel';
+import { backward } from '../../../src/engine/graph/autodiff';
+import { Graph } from '../../../src/engine/graph/graph';
+import { PLAIN, type Kernel, type KernelCapabilities } from '../../../src/engine/graph/kernel';
 import { attention } from '../../../src/engine/ops/attention';
 
 const SOFTWARE: KernelCapabilities = { subgroups: true, f16: true, software: true };
@@ -25,7 +25,7 @@ describe('attention over long sequences', () => {
   it('takes many dispatches, none of which holds the GPU for long', () => {
     const all = kernels(22_000, PLAIN);
     expect(Math.max(...all.map(({ flops }) => flops))).toBeLessThanOrEqual(2.5e10);
-    for (const name of ['attention', 'attention_dq', 'attention_dkv']) {
+    for (const name of ['attention/forward', 'attention/dq', 'attention/dkv']) {
       expect(tilesOf(all.filter(({ shader }) => shader.name === name)), name).toBe(Math.ceil(22_000 / 32));
     }
   });

@@ -3,7 +3,7 @@
  * masked but read makes NaN of the sum that it is added to with a weight of 0.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { backward } from '../../../src/engine/autodiff';
+import { backward } from '../../../src/engine/graph/autodiff';
 import { attention } from '../../../src/engine/ops/attention';
 import * as reference from '../../reference/attention';
 import { relativeError } from '../../support/compare';

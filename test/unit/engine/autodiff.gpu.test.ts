@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEngine, type Checkpointing, type TrainOptions } from '../../../src/engine';
-import { backward } from '../../../src/engine/autodiff';
-import type { Graph, Tensor } from '../../../src/engine/graph';
+import { backward } from '../../../src/engine/graph/autodiff';
+import type { Graph, Tensor } from '../../../src/engine/graph/graph';
 import { add } from '../../../src/engine/ops/add';
 import { linear } from '../../../src/engine/ops/matmul';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm';

@@ -1,8 +1,8 @@
 /** What the backward pass emits: no work for frozen leaves, sums folded where a kernel can take them. */
 import { describe, expect, it } from 'vitest';
-import { backward } from '../../../src/engine/autodiff';
-import { Graph, type Tensor } from '../../../src/engine/graph';
-import { lossGraph } from '../../../src/engine/model/graphs';
+import { backward } from '../../../src/engine/graph/autodiff';
+import { Graph, type Tensor } from '../../../src/engine/graph/graph';
+import { lossGraph } from '../../../src/engine/session/graphs';
 import { add } from '../../../src/engine/ops/add';
 import { gatherRows } from '../../../src/engine/ops/cache';
 import { linear } from '../../../src/engine/ops/matmul';

@@ -1,7 +1,7 @@
 /** What a device is asked for, and what it says it got. */
 import { describe, expect, it } from 'vitest';
 import { deviceOptions } from '../../../src/cli/device-options';
-import { Device } from '../../../src/engine/device';
+import { Device } from '../../../src/engine/runtime/device';
 import { refusesLargestBuffer } from '../../support/faulty-gpu';
 import { testGpu } from '../../support/gpu';
 import { expectError } from '../recipes/support';

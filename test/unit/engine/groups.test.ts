@@ -1,7 +1,7 @@
 /** Flat groups: what shares a buffer, and where in it. */
 import { describe, expect, it } from 'vitest';
 import { elementCount } from '../../../src/core/dtypes';
-import { flatGroups, groupBuffers } from '../../../src/engine/groups';
+import { flatGroups, groupBuffers } from '../../../src/engine/compile/groups';
 
 const parameters = [
   { name: 'a.weight', shape: [64, 70] },

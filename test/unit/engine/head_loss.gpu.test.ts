@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fromFloat32, toFloat32 } from '../../../src/core/dtypes';
 import { Random } from '../../../src/core/rng';
-import { Graph } from '../../../src/engine/graph';
+import { Graph } from '../../../src/engine/graph/graph';
 import { headLossGradients } from '../../../src/engine/ops/head_loss';
 import * as reference from '../../reference/head_loss';
 import { relativeError } from '../../support/compare';

@@ -1,6 +1,6 @@
 /** Every op's kernels, forward and backward, against plain loops; with and without subgroups and `shader-f16`. */
 import { afterAll, describe, expect, it } from 'vitest';
-import { pipelineKey } from '../../../src/engine/kernel';
+import { pipelineKey } from '../../../src/engine/graph/kernel';
 import { relativeError } from '../../support/compare';
 import { openRunner, runGraph, type RunnerOptions } from '../../support/graph-runner';
 import { testGpu } from '../../support/gpu';

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DType } from '../../../src/core/dtypes';
-import { BINDING_BYTES, byWhole, joinParts, partsOf, splitParts, wholeShape } from '../../../src/engine/parts';
-import { byteSize } from '../../../src/engine/tensor';
+import { BINDING_BYTES, byWhole, joinParts, partsOf, splitParts, wholeShape } from '../../../src/engine/compile/parts';
+import { byteSize } from '../../../src/engine/graph/tensor';
 
 const table = fc.record({
   rows: fc.integer({ min: 1, max: 5000 }),

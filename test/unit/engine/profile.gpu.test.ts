@@ -1,9 +1,9 @@
 /** Profiling: what is counted, by whichever clock, and that it changes no result. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { Graph, type Tensor } from '../../../src/engine/graph';
+import { Graph, type Tensor } from '../../../src/engine/graph/graph';
 import { add } from '../../../src/engine/ops/add';
 import { linear } from '../../../src/engine/ops/matmul';
-import { Profiler } from '../../../src/engine/profile';
+import { Profiler } from '../../../src/engine/runtime/profile';
 import { openRunner, placeGraph, type Runner } from '../../support/graph-runner';
 import { testGpu } from '../../support/gpu';
 import { normal } from './cases/types';

@@ -1,13 +1,13 @@
 /** Programs: split over submits, folded grids, several on shared buffers. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { backward } from '../../../src/engine/autodiff';
-import { byteSize, Graph, type Tensor } from '../../../src/engine/graph';
-import { leafBuffers, Memory } from '../../../src/engine/memory';
+import { backward } from '../../../src/engine/graph/autodiff';
+import { byteSize, Graph, type Tensor } from '../../../src/engine/graph/graph';
+import { leafBuffers, Memory } from '../../../src/engine/runtime/memory';
 import { add } from '../../../src/engine/ops/add';
 import { linear } from '../../../src/engine/ops/matmul';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm';
-import { planPrograms } from '../../../src/engine/plan';
-import { SubmitPacer } from '../../../src/engine/program';
+import { planPrograms } from '../../../src/engine/compile/plan';
+import { SubmitPacer } from '../../../src/engine/runtime/program';
 import { matmul as matmulReference } from '../../reference/matmul';
 import { rmsNorm as normReference } from '../../reference/rms_norm';
 import { relativeError } from '../../support/compare';

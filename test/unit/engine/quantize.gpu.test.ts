@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromFloat32, toFloat32, type FloatDType, type QuantizedDType } from '../../../src/core/dtypes';
 import { nestScales, quantizedLayout } from '../../../src/core/quantization';
 import { Random } from '../../../src/core/rng';
-import { Graph } from '../../../src/engine/graph';
+import { Graph } from '../../../src/engine/graph/graph';
 import { quantize, QUANTIZE_UNIT } from '../../../src/engine/ops/quantize';
 import * as plain from '../../reference/quantization';
 import { bitsandbytes } from '../../support/bitsandbytes';

@@ -4,8 +4,8 @@ import { openEngine, type Batch, type Engine, type TrainOptions } from '../../..
 import { toFloat32, type FloatDType } from '../../../src/core/dtypes';
 import type { DecoderSpec } from '../../../src/core/spec';
 import type { StateTensor } from '../../../src/core/weights';
-import { planTrainSession } from '../../../src/engine/train';
-import { PLAIN } from '../../../src/engine/kernel';
+import { planTrainSession } from '../../../src/engine/session/train';
+import { PLAIN } from '../../../src/engine/graph/kernel';
 import { relativeError } from '../../support/compare';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { testGpu } from '../../support/gpu';

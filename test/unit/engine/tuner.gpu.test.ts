@@ -1,11 +1,11 @@
 /** Variants of kernels are measured on first use, on buffers of their own, and never again where the choice is kept. */
 import { expect, it } from 'vitest';
-import { Device } from '../../../src/engine/device';
-import { Graph } from '../../../src/engine/graph';
+import { Device } from '../../../src/engine/runtime/device';
+import { Graph } from '../../../src/engine/graph/graph';
 import { linear } from '../../../src/engine/ops/matmul';
-import { planPrograms } from '../../../src/engine/plan';
-import { PipelineCache, SubmitPacer } from '../../../src/engine/program';
-import { tune } from '../../../src/engine/tuner';
+import { planPrograms } from '../../../src/engine/compile/plan';
+import { PipelineCache, SubmitPacer } from '../../../src/engine/runtime/program';
+import { tune } from '../../../src/engine/runtime/tuner';
 import { countingGpu } from '../../support/counting-gpu';
 import { testGpu } from '../../support/gpu';
 

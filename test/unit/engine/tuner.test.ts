@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { KernelChoices } from '../../../src/engine/choices';
-import { PLAIN, type Kernel } from '../../../src/engine/kernel';
-import { Graph } from '../../../src/engine/graph';
+import { KernelChoices } from '../../../src/engine/runtime/choices';
+import { PLAIN, type Kernel } from '../../../src/engine/graph/kernel';
+import { Graph } from '../../../src/engine/graph/graph';
 import { matmul } from '../../../src/engine/ops/matmul';
-import { fastest } from '../../../src/engine/tuner';
+import { fastest } from '../../../src/engine/runtime/tuner';
 
 /** A clock by which each name takes its own time, and how many runs each had. */
 function fakeClock(milliseconds: Readonly<Record<string, number | Error>>) {

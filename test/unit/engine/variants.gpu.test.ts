@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WeightDType } from '../../../src/core/dtypes';
-import { Graph } from '../../../src/engine/graph';
-import type { KernelCapabilities } from '../../../src/engine/kernel';
+import { Graph } from '../../../src/engine/graph/graph';
+import type { KernelCapabilities } from '../../../src/engine/graph/kernel';
 import { matmul } from '../../../src/engine/ops/matmul';
 import * as reference from '../../reference/matmul';
 import { relativeError } from '../../support/compare';

@@ -5,8 +5,8 @@ import { memorySource } from '../../../src/formats/sources';
 import { formatRunConfig, parseRunConfig } from '../../../src/core/config';
 import { formatBytes, parseBytes } from '../../../src/core/bytes';
 import { fitToBudget, openShape, planRun, readPrompts } from '../../../src/recipes';
-import { PLAIN } from '../../../src/engine/kernel';
-import { planTrainSession } from '../../../src/engine/train';
+import { PLAIN } from '../../../src/engine/graph/kernel';
+import { planTrainSession } from '../../../src/engine/session/train';
 import { trainOptions } from '../../../src/recipes/steps/options';
 import { expectError, run } from './support';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { PLAIN } from '../../../src/engine/kernel';
-import { planTrainSession } from '../../../src/engine/train';
+import { PLAIN } from '../../../src/engine/graph/kernel';
+import { planTrainSession } from '../../../src/engine/session/train';
 import { kernelWords } from '../../../src/ui/features/runs/kernels';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 
@@ -26,5 +26,5 @@ test.each([
 });
 
 test('sums of the update are not taken for others', () => {
-  expect([kernelWords('sum_squares'), kernelWords('sum')]).toEqual(['The update', 'Sums']);
+  expect([kernelWords('optimizer/sum_squares'), kernelWords('sums/sum')]).toEqual(['The update', 'Sums']);
 });

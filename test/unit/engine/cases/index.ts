@@ -1,6 +1,6 @@
-import { backward } from '../../../../src/engine/autodiff';
-import { Graph, type Tensor } from '../../../../src/engine/graph';
-import type { Kernel, KernelCapabilities } from '../../../../src/engine/kernel';
+import { backward } from '../../../../src/engine/graph/autodiff';
+import { Graph, type Tensor } from '../../../../src/engine/graph/graph';
+import type { Kernel, KernelCapabilities } from '../../../../src/engine/graph/kernel';
 import type { Values } from '../../../reference/values';
 import { declareLeaves, type LeafInput } from '../../../support/graph-runner';
 import { attentionCases } from './attention';

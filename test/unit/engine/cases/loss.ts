@@ -1,7 +1,7 @@
 /** The loss, the gradient norm and the optimiser. */
 import { dynamicMap } from '../../../../src/core/dynamic-map';
 import type { WeightDType } from '../../../../src/core/dtypes';
-import type { Tensor } from '../../../../src/engine/graph';
+import type { Tensor } from '../../../../src/engine/graph/graph';
 import { headLoss, headLossGradients } from '../../../../src/engine/ops/head_loss';
 import { adamw8bitOp, adamwOp, globalNorm } from '../../../../src/engine/ops/optimizer';
 import { softcap } from '../../../../src/engine/ops/softcap';

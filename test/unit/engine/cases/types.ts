@@ -2,8 +2,8 @@
 import { elementCount, fromFloat32, toFloat32, type WeightDType } from '../../../../src/core/dtypes';
 import { dequantized } from '../../../../src/core/quantization';
 import { Random } from '../../../../src/core/rng';
-import type { Graph, Tensor } from '../../../../src/engine/graph';
-import { isQuantized } from '../../../../src/engine/tensor';
+import type { Graph, Tensor } from '../../../../src/engine/graph/graph';
+import { isQuantized } from '../../../../src/engine/graph/tensor';
 import { quantize } from '../../../reference/quantization';
 import type { Values } from '../../../reference/values';
 import type { LeafInput } from '../../../support/graph-runner';

@@ -1,0 +1,51 @@
+// Products for adapters that run on a CPU: no workgroup memory and no barrier, which cost them dear. A thread computes
+// 8 × 8 of C from the blocks of matmul/blocks.wgsl.
+
+// Rows past the end are read from the last one; what is computed from them is not stored.
+fn block_a(row: u32, k: u32) -> mat4x4f {
+  if (TRANSPOSE_A) {
+    let stride = params.m / 4u;
+    let i = k * stride + min(row / 4u, stride - 1u);
+    return transpose(mat4x4f(a[i], a[i + stride], a[i + 2u * stride], a[i + 3u * stride]));
+  }
+  let stride = params.k / 4u;
+  let last = params.m - 1u;
+  let column = k / 4u;
+  return mat4x4f(
+    a[min(row, last) * stride + column],
+    a[min(row + 1u, last) * stride + column],
+    a[min(row + 2u, last) * stride + column],
+    a[min(row + 3u, last) * stride + column],
+  );
+}
+
+@compute @workgroup_size(16)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let tile = id.x + id.y * groups.x * 16u;
+  let tile_columns = (params.n + 7u) / 8u;
+  let row = tile / tile_columns * 8u;
+  let column = tile % tile_columns * 8u;
+  if (row >= params.m) {
+    return;
+  }
+  var sum00 = mat4x4f();
+  var sum01 = mat4x4f();
+  var sum10 = mat4x4f();
+  var sum11 = mat4x4f();
+  for (var k = 0u; k < params.k; k += 4u) {
+    let b0 = block_b(k, column);
+    let b1 = block_b(k, column + 4u);
+    let a0 = block_a(row, k);
+    sum00 = multiply_add(sum00, b0, a0);
+    sum01 = multiply_add(sum01, b1, a0);
+    let a1 = block_a(row + 4u, k);
+    sum10 = multiply_add(sum10, b0, a1);
+    sum11 = multiply_add(sum11, b1, a1);
+  }
+  for (var i = 0u; i < 4u; i++) {
+    store(row + i, column, sum00[i]);
+    store(row + i, column + 4u, sum01[i]);
+    store(row + 4u + i, column, sum10[i]);
+    store(row + 4u + i, column + 4u, sum11[i]);
+  }
+}

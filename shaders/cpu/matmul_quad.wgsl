@@ -1,0 +1,74 @@
+enable subgroups;
+// Products for adapters that run on a CPU and have subgroups, from the blocks of matmul/blocks.wgsl. The four lanes of
+// a quad share 16 rows of A: each loads a quarter of them and broadcasts it, and each computes 8 columns. Loads are what
+// a CPU adapter pays most for. How blocks of B come is a module: `quad_products`.
+
+// Rows past the end are read from the last one; what is computed from them is not stored.
+fn block_a(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
+  var index: u32;
+  if (TRANSPOSE_A) {
+    index = (k + quad_lane) * (params.m / 4u) + min(row, params.m - 4u) / 4u;
+  } else {
+    index = (min(row + quad_lane, params.m - 1u) * params.k + k) / 4u;
+  }
+  let share = a[index];
+  let block = mat4x4f(
+    quadBroadcast(share, 0u),
+    quadBroadcast(share, 1u),
+    quadBroadcast(share, 2u),
+    quadBroadcast(share, 3u),
+  );
+  if (TRANSPOSE_A) {
+    return transpose(block);
+  }
+  return block;
+}
+
+// Sums of the lane's 16 rows by its 8 columns: the first digit is of four rows, the second of four columns.
+struct Sums {
+  s00: mat4x4f,
+  s01: mat4x4f,
+  s10: mat4x4f,
+  s11: mat4x4f,
+  s20: mat4x4f,
+  s21: mat4x4f,
+  s30: mat4x4f,
+  s31: mat4x4f,
+}
+
+// Adds the products of four of K, from k on, with the blocks of B that are the lane's.
+fn add_products(sums: Sums, b0: mat4x4f, b1: mat4x4f, row: u32, k: u32, quad_lane: u32) -> Sums {
+  let a0 = block_a(row, k, quad_lane);
+  let a1 = block_a(row + 4u, k, quad_lane);
+  let a2 = block_a(row + 8u, k, quad_lane);
+  let a3 = block_a(row + 12u, k, quad_lane);
+  return Sums(
+    multiply_add(sums.s00, b0, a0),
+    multiply_add(sums.s01, b1, a0),
+    multiply_add(sums.s10, b0, a1),
+    multiply_add(sums.s11, b1, a1),
+    multiply_add(sums.s20, b0, a2),
+    multiply_add(sums.s21, b1, a2),
+    multiply_add(sums.s30, b0, a3),
+    multiply_add(sums.s31, b1, a3),
+  );
+}
+
+// A workgroup of 2 × 2 quads computes 32 rows and 64 columns.
+@compute @workgroup_size(16)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = (group.y * 2u + lane / 8u) * 16u;
+  let column = group.x * 64u + lane % 8u * 8u;
+  let sums = quad_products(row, column, lane % 4u);
+  store_rows(row, column, sums.s00, sums.s01);
+  store_rows(row + 4u, column, sums.s10, sums.s11);
+  store_rows(row + 8u, column, sums.s20, sums.s21);
+  store_rows(row + 12u, column, sums.s30, sums.s31);
+}
+
+fn store_rows(row: u32, column: u32, low: mat4x4f, high: mat4x4f) {
+  for (var i = 0u; i < 4u; i++) {
+    store(row + i, column, low[i]);
+    store(row + i, column + 4u, high[i]);
+  }
+}

@@ -1,0 +1,31 @@
+/** One kernel with its buffers, and who may run many of them instead of their program. */
+import type { Kernel } from '../graph/kernel';
+
+/** What a dispatch costs beside its arithmetic, in flops. */
+export const DISPATCH_FLOPS = 2e4;
+
+/** A kernel with its buffers, ready to run. */
+export class Dispatch {
+  /** What the submit budget weighs it by. */
+  readonly cost: number;
+
+  constructor(
+    readonly kernel: Kernel,
+    private readonly pipeline: GPUComputePipeline,
+    private readonly bindGroup: GPUBindGroup,
+  ) {
+    this.cost = kernel.flops + DISPATCH_FLOPS;
+  }
+
+  encode(pass: GPUComputePassEncoder): void {
+    pass.setPipeline(this.pipeline);
+    pass.setBindGroup(0, this.bindGroup);
+    pass.dispatchWorkgroups(...this.kernel.workgroups);
+  }
+}
+
+/** Runs a program's dispatches in its place, to time them. */
+export interface DispatchTimer {
+  /** In submits of at most `budget` (in the unit of `Dispatch.cost`); `finish` may add copies to the last. */
+  run(dispatches: readonly Dispatch[], budget: number, finish?: (encoder: GPUCommandEncoder) => void): Promise<void>;
+}

@@ -1,0 +1,240 @@
+/**
+ * Where a session's tensors live: one buffer a leaf, trainable leaves side by side in flat groups, one buffer a slot,
+ * one for all uniforms. The same layout gives the planned bytes and makes the buffers, so the two can't disagree.
+ */
+import { elementCount } from '../../core/dtypes';
+import { GraftError } from '../../core/errors';
+import type { Device } from './device';
+import { Ledger } from './device';
+import { byteSize, type Operand, type Tensor } from '../graph/tensor';
+import { addBytes, emptyBytes, programBytes, UNIFORM_ALIGNMENT, type ProgramsPlan } from '../compile/plan';
+import { allocating, Program, type PipelineCache, type SubmitPacer } from './program';
+import type { MemoryBytes } from '../types';
+
+/** A persistent buffer, and the leaves that are ranges of it. */
+export interface LeafBuffer {
+  readonly label: string;
+  readonly kind: keyof MemoryBytes;
+  readonly bytes: number;
+  readonly ranges: ReadonlyMap<string, number>;
+}
+
+/** One buffer for each leaf of the plan, but for those that a flat buffer holds already. */
+export function leafBuffers(plan: ProgramsPlan, flat: readonly LeafBuffer[]): LeafBuffer[] {
+  const held = new Set(flat.flatMap((buffer) => [...buffer.ranges.keys()]));
+  const single = [...plan.leaves.values()]
+    .filter((tensor) => !held.has(tensor.leaf!.name))
+    .map((tensor): LeafBuffer => {
+      const { name, kind } = tensor.leaf!;
+      return { label: name, kind, bytes: byteSize(tensor), ranges: new Map([[name, 0]]) };
+    });
+  return [...flat, ...single];
+}
+
+/** What a session will allocate, by kind. `readbackBytes` is its staging buffer. */
+export function layoutBytes(plan: ProgramsPlan, buffers: readonly LeafBuffer[], readbackBytes: number): MemoryBytes {
+  const bytes = emptyBytes();
+  for (const buffer of buffers) bytes[buffer.kind] += buffer.bytes;
+  bytes.workspace += readbackBytes;
+  return addBytes(bytes, programBytes(plan));
+}
+
+/** WebGPU's usage bits (spec, section 5.1); Node has no global of them. */
+const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
+const MAP_MODE_READ = 0x1;
+
+const STORAGE = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
+
+/** The buffers of a session and the programs bound to them. */
+export class Memory {
+  readonly ledger: Ledger;
+  private readonly leaves = new Map<string, { buffer: GPUBuffer; offset: number }>();
+  private readonly programs = new Map<string, Promise<Program>>();
+  private slots: GPUBuffer[] = [];
+  private uniforms!: GPUBuffer;
+  private readback!: GPUBuffer;
+
+  private constructor(
+    private readonly device: Device,
+    private readonly pipelines: PipelineCache,
+    private readonly pacer: SubmitPacer,
+    private readonly plan: ProgramsPlan,
+    shared?: Memory,
+  ) {
+    this.ledger = new Ledger(device.gpu);
+    if (shared) this.leaves = new Map(shared.leaves);
+  }
+
+  /**
+   * Allocates everything or throws `out-of-memory` with nothing left behind. Leaves that `shared` holds are used, not
+   * made again, and stay its own.
+   */
+  static async allocate(
+    device: Device,
+    pipelines: PipelineCache,
+    pacer: SubmitPacer,
+    plan: ProgramsPlan,
+    buffers: readonly LeafBuffer[],
+    readbackBytes: number,
+    shared?: Memory,
+  ): Promise<Memory> {
+    refuseOversized(device, plan, buffers);
+    const memory = new Memory(device, pipelines, pacer, plan, shared);
+    try {
+      await allocating(device, () => memory.createBuffers(buffers, readbackBytes));
+    } catch (error) {
+      memory.ledger.destroyAll();
+      throw error;
+    }
+    return memory;
+  }
+
+  private createBuffers(buffers: readonly LeafBuffer[], readbackBytes: number): void {
+    for (const { label, kind, bytes, ranges } of buffers) {
+      const buffer = this.ledger.create(kind, bytes, STORAGE, label);
+      for (const [name, offset] of ranges) this.leaves.set(name, { buffer, offset });
+    }
+    this.slots = this.plan.slots.map((slot, i) => this.ledger.create(slot.kind, slot.bytes, STORAGE, `slot ${i}`));
+    const uniformUsage = USAGE.UNIFORM | USAGE.COPY_DST;
+    this.uniforms = this.ledger.create(
+      'workspace',
+      Math.max(UNIFORM_ALIGNMENT, this.plan.uniformBytes),
+      uniformUsage,
+      'uniforms',
+    );
+    const readbackUsage = USAGE.MAP_READ | USAGE.COPY_DST;
+    this.readback = this.ledger.create('workspace', readbackBytes, readbackUsage, 'read-back');
+  }
+
+  binding(operand: Operand): Required<GPUBufferBinding> {
+    if ('tensor' in operand) {
+      const { buffer, offset, size } = this.binding(operand.tensor);
+      const { offset: start } = operand;
+      return { buffer, offset: offset + start, size: Math.min(byteSize(operand), size - start) };
+    }
+    const size = byteSize(operand);
+    if (!operand.leaf) return { buffer: this.slots[this.plan.slotOf.get(operand)!]!, offset: 0, size };
+    return { ...this.leaf(operand.leaf.name), size };
+  }
+
+  private leaf(name: string): { buffer: GPUBuffer; offset: number } {
+    const place = this.leaves.get(name);
+    if (!place) throw new Error(`no buffer holds the leaf ${name}`);
+    return place;
+  }
+
+  /** Writes a leaf from `start` (bytes, whole words); `data` is padded to whole words. */
+  write(name: string, data: Uint8Array | Uint32Array | Int32Array | Float32Array, start = 0): void {
+    const { buffer, offset } = this.leaf(name);
+    let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    if (bytes.byteLength % 4 !== 0) {
+      const padded = new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
+      padded.set(bytes);
+      bytes = padded;
+    }
+    this.device.gpu.queue.writeBuffer(buffer, offset + start, bytes as Uint8Array<ArrayBuffer>);
+  }
+
+  /** Sets whole leaf buffers to zero. */
+  clear(names: readonly string[]): void {
+    const encoder = this.device.gpu.createCommandEncoder();
+    for (const name of names) encoder.clearBuffer(this.leaf(name).buffer);
+    this.device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  /** The program of that name, built on first use. */
+  program(name: string): Promise<Program> {
+    let program = this.programs.get(name);
+    if (!program) {
+      const planned = this.plan.programs.find((candidate) => candidate.name === name);
+      if (!planned) throw new Error(`no program ${name}`);
+      const bindingOf = (operand: Operand) => this.binding(operand);
+      program = Program.build(this.device, this.pipelines, this.pacer, planned, this.uniforms, bindingOf);
+      this.programs.set(name, program);
+    }
+    return program;
+  }
+
+  /** Runs a program and reads tensors back through the session's staging buffer, one after the other, as f32. */
+  async runAndRead(name: string, tensors: readonly Tensor[]): Promise<Float32Array[]> {
+    const program = await this.program(name);
+    const offsets: number[] = [];
+    let bytes = 0;
+    for (const tensor of tensors) {
+      offsets.push(bytes);
+      bytes += byteSize(tensor);
+    }
+    await program.run((encoder) => {
+      tensors.forEach((tensor, i) => {
+        const { buffer, offset, size } = this.binding(tensor);
+        encoder.copyBufferToBuffer(buffer, offset, this.readback, offsets[i]!, size);
+      });
+    });
+    await this.device.wait(this.readback.mapAsync(MAP_MODE_READ, 0, bytes));
+    const values = new Float32Array(this.readback.getMappedRange(0, bytes).slice(0));
+    this.readback.unmap();
+    return tensors.map((tensor, i) => values.subarray(offsets[i]! / 4, offsets[i]! / 4 + elementCount(tensor.shape)));
+  }
+
+  async run(name: string): Promise<void> {
+    await (await this.program(name)).run();
+  }
+
+  /** Reads `count` f32 from the start of a leaf. */
+  async read(name: string, count: number): Promise<Float32Array> {
+    return new Float32Array((await this.readBytes(name, 4 * count)).buffer);
+  }
+
+  /** Reads `bytes` from the start of a leaf. */
+  async readBytes(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const values = new Uint8Array(bytes);
+    let done = 0;
+    for await (const piece of this.readPieces(name, bytes)) {
+      values.set(piece, done);
+      done += piece.byteLength;
+    }
+    return values;
+  }
+
+  /** The same piece by piece, as the session's staging buffer holds them. */
+  async *readPieces(name: string, bytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const { buffer, offset } = this.leaf(name);
+    for (let done = 0; done < bytes; done += this.readback.size) {
+      const piece = Math.min(this.readback.size, bytes - done);
+      const words = Math.ceil(piece / 4) * 4;
+      const encoder = this.device.gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, offset + done, this.readback, 0, words);
+      this.device.gpu.queue.submit([encoder.finish()]);
+      await this.device.wait(this.readback.mapAsync(MAP_MODE_READ, 0, words));
+      const values = new Uint8Array(this.readback.getMappedRange(0, words).slice(0, piece));
+      this.readback.unmap();
+      yield values;
+    }
+  }
+
+  /** Waits until everything written has reached the GPU: what is on its way there takes memory too. */
+  async settle(): Promise<void> {
+    await this.device.wait(this.device.gpu.queue.onSubmittedWorkDone());
+  }
+
+  destroy(): void {
+    this.ledger.destroyAll();
+  }
+}
+
+/** What can't be cut into parts must fit a binding. */
+function refuseOversized(device: Device, plan: ProgramsPlan, buffers: readonly LeafBuffer[]): void {
+  const limit = Math.min(device.info.maxBufferBytes, device.info.maxBindingBytes);
+  const refuse = (what: string, bytes: number, instead: string) => {
+    if (bytes <= limit) return;
+    const sizes = `${bytes.toLocaleString('en')} bytes in one buffer, and this device allows ${limit.toLocaleString('en')}`;
+    throw new GraftError('out-of-memory', `${what} takes ${sizes}: ${instead}.`);
+  };
+  for (const { label, kind, bytes } of buffers) {
+    if (kind === 'workspace') refuse(`The context (${label})`, bytes, 'allow a shorter one, or fewer at once');
+    else refuse(label, bytes, 'keep the weights in 16 or 4 bits (dtype, load_in_4bit), or take a smaller model');
+  }
+  const largest = Math.max(0, ...plan.slots.map(({ bytes }) => bytes));
+  const fewer = 'take fewer or shorter rows at once (per_device_train_batch_size, max_length), or set mlp_chunk_size';
+  refuse('The largest activation of this run', largest, fewer);
+}

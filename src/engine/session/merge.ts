@@ -1,0 +1,108 @@
+/** Merging an adapter into the weights that it was trained on, tensor by tensor: PEFT's `merge_and_unload`. */
+import { elementCount, fromFloat32, toFloat32 } from '../../core/dtypes';
+import {
+  adapterParameters,
+  loraAt,
+  loraScaling,
+  targetedLinears,
+  type DecoderSpec,
+  type LinearSpec,
+  type LoraSpec,
+} from '../../core/spec';
+import { wholeTensors, type WeightStream, type WeightTensor } from '../../core/weights';
+import type { Device } from '../runtime/device';
+import { Graph, type Tensor } from '../graph/graph';
+import { leafBuffers, Memory } from '../runtime/memory';
+import { matmul } from '../ops/matmul';
+import { planPrograms } from '../compile/plan';
+import type { PipelineCache, SubmitPacer } from '../runtime/program';
+import { tune } from '../runtime/tuner';
+import { checkTensors, converted } from '../runtime/upload';
+
+const LEAF = { weight: 'weight', a: 'lora_A', b: 'lora_B' } as const;
+
+/**
+ * Yields every weight of the stream, whole and in its own dtype: W + s·B·A for a targeted linear, scaled by row to the learned
+ * magnitude with DoRA, and the others as they came. The sum is taken in f32 and rounded once.
+ */
+export async function* mergeAdapter(
+  device: Device,
+  pipelines: PipelineCache,
+  pacer: SubmitPacer,
+  spec: DecoderSpec,
+  lora: LoraSpec,
+  adapter: readonly WeightTensor[],
+  weights: WeightStream,
+): AsyncGenerator<WeightTensor> {
+  checkTensors(adapter, adapterParameters(spec, lora));
+  const tensors = new Map(adapter.map((tensor) => [tensor.name, tensor]));
+  const targets = new Map(targetedLinears(spec, lora).map((linear) => [`${linear.name}.weight`, linear]));
+  const mergers = new Map<string, Merger>();
+  try {
+    for await (const weight of wholeTensors(weights)) {
+      const target = targets.get(weight.name);
+      if (!target) {
+        yield weight;
+        continue;
+      }
+      const own = loraAt(lora, target.name);
+      const kind = `${target.outFeatures}×${target.inFeatures} ${own.r} ${own.alpha}`;
+      const merger = mergers.get(kind) ?? (await Merger.create(device, pipelines, pacer, target, own));
+      mergers.set(kind, merger);
+      const part = (name: string) => tensors.get(`base_model.model.${target.name}.${name}`);
+      const merged = await merger.merge(weight, part('lora_A.weight')!, part('lora_B.weight')!);
+      if (lora.useDora) scaleRows(merged, toFloat32(part('lora_magnitude_vector')!.bytes, 'f32'), target.inFeatures);
+      yield { ...weight, bytes: fromFloat32(merged, weight.dtype) };
+    }
+  } finally {
+    for (const merger of mergers.values()) merger.dispose();
+  }
+}
+
+/** W + s·B·A for linears of one shape, rank and scaling. */
+class Merger {
+  private constructor(
+    private readonly memory: Memory,
+    private readonly sum: Tensor,
+  ) {}
+
+  static async create(
+    device: Device,
+    pipelines: PipelineCache,
+    pacer: SubmitPacer,
+    { outFeatures, inFeatures }: LinearSpec,
+    lora: LoraSpec,
+  ): Promise<Merger> {
+    const graph = new Graph();
+    const weight = graph.leaf(LEAF.weight, { shape: [outFeatures, inFeatures], dtype: 'f32' }, 'weights');
+    const a = graph.leaf(LEAF.a, { shape: [lora.r, inFeatures], dtype: 'f32' }, 'adapter');
+    const b = graph.leaf(LEAF.b, { shape: [outFeatures, lora.r], dtype: 'f32' }, 'adapter');
+    const sum = graph.keep(matmul(graph, b, a, { alpha: loraScaling(lora), addend: weight }));
+    const plan = planPrograms(new Map([['merge', graph]]), device.capabilities);
+    await tune(device, pipelines, pacer, plan);
+    const bytes = 4 * elementCount(sum.shape);
+    const memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), bytes);
+    return new Merger(memory, sum);
+  }
+
+  async merge(weight: WeightTensor, a: WeightTensor, b: WeightTensor): Promise<Float32Array> {
+    this.memory.write(LEAF.weight, converted(weight, 'f32'));
+    this.memory.write(LEAF.a, converted(a, 'f32'));
+    this.memory.write(LEAF.b, converted(b, 'f32'));
+    const [sum] = await this.memory.runAndRead('merge', [this.sum]);
+    return sum!;
+  }
+
+  dispose(): void {
+    this.memory.destroy();
+  }
+}
+
+/** Gives each row the length in `magnitude` (arXiv:2402.09353, equation 5). */
+function scaleRows(matrix: Float32Array, magnitude: Float32Array, columns: number): void {
+  magnitude.forEach((length, row) => {
+    const values = matrix.subarray(row * columns, (row + 1) * columns);
+    const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+    values.forEach((value, i) => (values[i] = (value * length) / norm));
+  });
+}
