@@ -1,11 +1,10 @@
 /** The engine's door: devices, plans and sessions. Everything else in this folder is inside. */
 import type { Profile } from '../core/profile';
-import { Device } from './runtime/device';
 import { GpuInferenceSession, planInferenceSession } from './session/infer';
 import { PLAIN } from './graph/kernel';
 import { mergeAdapter } from './session/merge';
 import { Profiler } from './runtime/profile';
-import { PipelineCache, SubmitPacer } from './runtime/program';
+import { Runtime } from './runtime/runtime';
 import { GpuTrainSession, planTrainSession } from './session/train';
 import type { DeviceOptions, Engine, InferenceOptions, MemoryPlan, TrainOptions } from './types';
 
@@ -13,34 +12,31 @@ export type * from './types';
 
 /** Opens a device of the given WebGPU implementation. Throws `no-webgpu` where it offers none. */
 export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions): Promise<Engine> {
-  const device = await Device.open(gpu, options);
-  const pipelines = new PipelineCache(device);
-  const pacer = new SubmitPacer();
+  const runtime = await Runtime.open(gpu, options);
+  const { device } = runtime;
   return {
     info: device.info,
     lost: device.lost,
-    createTrainSession: (train, ...loading) => GpuTrainSession.create(device, pipelines, pacer, train, ...loading),
-    createInferenceSession: (infer, ...loading) =>
-      GpuInferenceSession.create(device, pipelines, pacer, infer, ...loading),
-    mergeAdapter: (spec, lora, adapter, weights) =>
-      mergeAdapter(device, pipelines, pacer, spec, lora, adapter, weights),
-    profile: (work, clock) => profiled(device, work, clock),
+    createTrainSession: (train, ...loading) => GpuTrainSession.create(runtime, train, ...loading),
+    createInferenceSession: (infer, ...loading) => GpuInferenceSession.create(runtime, infer, ...loading),
+    mergeAdapter: (spec, lora, adapter, weights) => mergeAdapter(runtime, spec, lora, adapter, weights),
+    profile: (work, clock) => profiled(runtime, work, clock),
     destroy: () => device.destroy(),
   };
 }
 
 async function profiled<T>(
-  device: Device,
+  runtime: Runtime,
   work: () => Promise<T>,
   clock?: () => number,
 ): Promise<{ value: T; profile: Profile }> {
-  const profiler = new Profiler(device, clock);
-  device.profiler = profiler;
+  const profiler = new Profiler(runtime.device, clock);
+  runtime.timer = profiler;
   try {
     const value = await work();
     return { value, profile: profiler.report() };
   } finally {
-    device.profiler = undefined;
+    runtime.timer = undefined;
     profiler.destroy();
   }
 }

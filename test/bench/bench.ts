@@ -72,7 +72,7 @@ export async function timeGraph<K extends string>(
   build: (graph: Graph, leaves: Record<K, Tensor>) => readonly Tensor[],
   check: (results: Float32Array[]) => void,
 ): Promise<Map<string, OpTime>> {
-  const { device, capabilities } = bench.runner;
+  const { device, capabilities, runtime } = bench.runner;
   const graph = new Graph();
   const outputs = build(graph, declareLeaves(graph, inputs));
   outputs.forEach((output) => graph.keep(output));
@@ -87,11 +87,11 @@ export async function timeGraph<K extends string>(
     const runs: number[][] = [];
     await medianOf(async () => {
       const profiler = new Profiler(device, bench.kernelClock);
-      device.profiler = profiler;
+      runtime.timer = profiler;
       try {
         await memory.run('main');
       } finally {
-        device.profiler = undefined;
+        runtime.timer = undefined;
         profiler.destroy();
       }
       runs.push(profiler.samples.map(({ milliseconds }) => milliseconds));

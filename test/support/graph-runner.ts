@@ -3,9 +3,12 @@ import { fromFloat32, type DType } from '../../src/core/dtypes';
 import { Device } from '../../src/engine/runtime/device';
 import { byteSize, Graph, type Tensor } from '../../src/engine/graph/graph';
 import type { Kernel, KernelCapabilities } from '../../src/engine/graph/kernel';
-import { layoutBytes, leafBuffers, Memory } from '../../src/engine/runtime/memory';
+import { layoutBytes, leafBuffers } from '../../src/engine/compile/layout';
+import { Memory } from '../../src/engine/runtime/memory';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../../src/engine/compile/plan';
-import { PipelineCache, SubmitPacer } from '../../src/engine/runtime/program';
+import type { SubmitPacer } from '../../src/engine/runtime/pacer';
+import { KernelChoices } from '../../src/engine/runtime/choices';
+import { Runtime } from '../../src/engine/runtime/runtime';
 import { isQuantized } from '../../src/engine/graph/tensor';
 import { tune } from '../../src/engine/runtime/tuner';
 import type { MemoryPlan } from '../../src/engine/types';
@@ -24,8 +27,7 @@ export interface LeafInput {
 export interface Runner {
   readonly device: Device;
   readonly capabilities: KernelCapabilities;
-  readonly pipelines: PipelineCache;
-  readonly pacer: SubmitPacer;
+  readonly runtime: Runtime;
   readonly variant?: string | undefined;
 }
 
@@ -41,8 +43,8 @@ export interface RunnerOptions {
 export async function openRunner(gpu: GPU, options: RunnerOptions = {}): Promise<Runner> {
   const device = await Device.open(gpu, { withoutFeatures: options.withoutFeatures ?? [] });
   const capabilities = { ...device.capabilities, software: options.software ?? device.capabilities.software };
-  const { pacer = new SubmitPacer(), variant } = options;
-  return { device, capabilities, pipelines: new PipelineCache(device), pacer, variant };
+  const runtime = new Runtime(device, new KernelChoices(device.identity), options.pacer);
+  return { device, capabilities, runtime, variant: options.variant };
 }
 
 /** A kernel's variant of that name, or the kernel itself, in either case without a choice left. */
@@ -101,9 +103,8 @@ export async function placeGraph(
     4,
     outputs.reduce((sum, output) => sum + byteSize(output), 0),
   );
-  const { device, pipelines, pacer } = runner;
-  await tune(device, pipelines, pacer, programs);
-  const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readback);
+  await tune(runner.runtime, programs);
+  const memory = await Memory.allocate(runner.runtime, programs, buffers, readback);
   for (const [name, input] of Object.entries(inputs)) {
     if (programs.leaves.has(name)) memory.write(name, littleEndian(input));
   }

@@ -6,7 +6,7 @@ import { elementCount } from '../../core/dtypes';
 import { DYNAMIC_BLOCK } from '../../core/dynamic-map';
 import type { ParameterSpec } from '../../core/spec';
 import type { StateTensor } from '../../core/weights';
-import type { LeafBuffer } from '../runtime/memory';
+import type { LeafBuffer } from './layout';
 import { BINDING_BYTES } from './parts';
 import { STORAGE_ALIGNMENT } from '../graph/tensor';
 

@@ -1,6 +1,6 @@
 /** Which row of which document the rows of an activation are: what rotation and attention go by. */
 import type { Tensor } from '../graph/graph';
-import type { Kernel, Shader } from '../graph/kernel';
+import type { Kernel } from '../graph/kernel';
 import { shader } from '../graph/shaders';
 
 const WHOLE = shader('documents/whole');

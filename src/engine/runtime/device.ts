@@ -1,12 +1,9 @@
-/** The GPU device, what it can do, and a ledger of every buffer alive on it. */
+/** The GPU device: what it can do, and what becomes of work that fails. */
 import { GraftError } from '../../core/errors';
 import { VERSION } from '../../core/version';
-import { KernelChoices } from './choices';
 import type { KernelCapabilities } from '../graph/kernel';
-import type { DispatchTimer } from './dispatch';
 import { BINDING_BYTES } from '../compile/parts';
-import { emptyBytes, memoryPlan } from '../compile/plan';
-import type { DeviceInfo, DeviceOptions, MemoryBytes, MemoryPlan } from '../types';
+import type { DeviceInfo, DeviceOptions } from '../types';
 
 const WANTED_FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
 
@@ -39,48 +36,18 @@ async function findAdapter(gpu: GPU | undefined, patience: number): Promise<GPUA
   }
 }
 
-/** Every buffer of a session goes through its ledger, so that live bytes can be compared with the plan. */
-export class Ledger {
-  private readonly alive = new Map<GPUBuffer, { bytes: number; kind: keyof MemoryBytes }>();
-
-  constructor(private readonly device: GPUDevice) {}
-
-  create(kind: keyof MemoryBytes, bytes: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
-    const buffer = this.device.createBuffer({ size: bytes, usage, label });
-    this.alive.set(buffer, { bytes, kind });
-    return buffer;
-  }
-
-  destroy(buffer: GPUBuffer): void {
-    buffer.destroy();
-    this.alive.delete(buffer);
-  }
-
-  destroyAll(): void {
-    for (const buffer of [...this.alive.keys()]) this.destroy(buffer);
-  }
-
-  liveBytes(): MemoryPlan {
-    const bytes = emptyBytes();
-    for (const entry of this.alive.values()) bytes[entry.kind] += entry.bytes;
-    return memoryPlan(bytes);
-  }
-}
-
 export class Device {
   private lostReason: string | undefined;
   private failure: GPUError | undefined;
   /** Resolves with the reason when the device goes away. */
   readonly lost: Promise<string>;
-  /** Programs run through it while it is set. */
-  profiler: DispatchTimer | undefined;
 
   private constructor(
     readonly gpu: GPUDevice,
     readonly info: DeviceInfo,
     readonly capabilities: KernelCapabilities,
-    /** Which variants of kernels run. */
-    readonly choices: KernelChoices,
+    /** Tells adapters, their settings and versions of Graft apart. */
+    readonly identity: string,
   ) {
     this.lost = gpu.lost.then((loss) => {
       this.lostReason = loss.message || loss.reason || 'unknown reason';
@@ -126,7 +93,7 @@ export class Device {
         ...(software && options.softwareMemoryBytes !== undefined && { memoryBytes: options.softwareMemoryBytes }),
       },
       { subgroups: requiredFeatures.includes('subgroups'), f16: requiredFeatures.includes('shader-f16'), software },
-      new KernelChoices(identity.join('|'), options.kernelChoices),
+      identity.join('|'),
     );
   }
 

@@ -5,39 +5,13 @@
 import { elementCount } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import type { Device } from './device';
-import { Ledger } from './device';
+import { allocating } from './allocate';
+import { Ledger } from './ledger';
 import { byteSize, type Operand, type Tensor } from '../graph/tensor';
-import { addBytes, emptyBytes, programBytes, UNIFORM_ALIGNMENT, type ProgramsPlan } from '../compile/plan';
-import { allocating, Program, type PipelineCache, type SubmitPacer } from './program';
-import type { MemoryBytes } from '../types';
-
-/** A persistent buffer, and the leaves that are ranges of it. */
-export interface LeafBuffer {
-  readonly label: string;
-  readonly kind: keyof MemoryBytes;
-  readonly bytes: number;
-  readonly ranges: ReadonlyMap<string, number>;
-}
-
-/** One buffer for each leaf of the plan, but for those that a flat buffer holds already. */
-export function leafBuffers(plan: ProgramsPlan, flat: readonly LeafBuffer[]): LeafBuffer[] {
-  const held = new Set(flat.flatMap((buffer) => [...buffer.ranges.keys()]));
-  const single = [...plan.leaves.values()]
-    .filter((tensor) => !held.has(tensor.leaf!.name))
-    .map((tensor): LeafBuffer => {
-      const { name, kind } = tensor.leaf!;
-      return { label: name, kind, bytes: byteSize(tensor), ranges: new Map([[name, 0]]) };
-    });
-  return [...flat, ...single];
-}
-
-/** What a session will allocate, by kind. `readbackBytes` is its staging buffer. */
-export function layoutBytes(plan: ProgramsPlan, buffers: readonly LeafBuffer[], readbackBytes: number): MemoryBytes {
-  const bytes = emptyBytes();
-  for (const buffer of buffers) bytes[buffer.kind] += buffer.bytes;
-  bytes.workspace += readbackBytes;
-  return addBytes(bytes, programBytes(plan));
-}
+import type { LeafBuffer } from '../compile/layout';
+import { UNIFORM_ALIGNMENT, type ProgramsPlan } from '../compile/plan';
+import { Program } from './program';
+import type { Runtime } from './runtime';
 
 /** WebGPU's usage bits (spec, section 5.1); Node has no global of them. */
 const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
@@ -48,6 +22,7 @@ const STORAGE = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
 /** The buffers of a session and the programs bound to them. */
 export class Memory {
   readonly ledger: Ledger;
+  private readonly device: Device;
   private readonly leaves = new Map<string, { buffer: GPUBuffer; offset: number }>();
   private readonly programs = new Map<string, Promise<Program>>();
   private slots: GPUBuffer[] = [];
@@ -55,13 +30,12 @@ export class Memory {
   private readback!: GPUBuffer;
 
   private constructor(
-    private readonly device: Device,
-    private readonly pipelines: PipelineCache,
-    private readonly pacer: SubmitPacer,
+    private readonly runtime: Runtime,
     private readonly plan: ProgramsPlan,
     shared?: Memory,
   ) {
-    this.ledger = new Ledger(device.gpu);
+    this.device = runtime.device;
+    this.ledger = new Ledger(this.device.gpu);
     if (shared) this.leaves = new Map(shared.leaves);
   }
 
@@ -70,18 +44,16 @@ export class Memory {
    * made again, and stay its own.
    */
   static async allocate(
-    device: Device,
-    pipelines: PipelineCache,
-    pacer: SubmitPacer,
+    runtime: Runtime,
     plan: ProgramsPlan,
     buffers: readonly LeafBuffer[],
     readbackBytes: number,
     shared?: Memory,
   ): Promise<Memory> {
-    refuseOversized(device, plan, buffers);
-    const memory = new Memory(device, pipelines, pacer, plan, shared);
+    refuseOversized(runtime.device, plan, buffers);
+    const memory = new Memory(runtime, plan, shared);
     try {
-      await allocating(device, () => memory.createBuffers(buffers, readbackBytes));
+      await allocating(runtime.device, () => memory.createBuffers(buffers, readbackBytes));
     } catch (error) {
       memory.ledger.destroyAll();
       throw error;
@@ -149,7 +121,7 @@ export class Memory {
       const planned = this.plan.programs.find((candidate) => candidate.name === name);
       if (!planned) throw new Error(`no program ${name}`);
       const bindingOf = (operand: Operand) => this.binding(operand);
-      program = Program.build(this.device, this.pipelines, this.pacer, planned, this.uniforms, bindingOf);
+      program = Program.build(this.runtime, planned, this.uniforms, bindingOf);
       this.programs.set(name, program);
     }
     return program;

@@ -4,12 +4,12 @@
  * variants give the same bits, so that a choice that falls one way today and another tomorrow changes no run.
  */
 import { errorCode } from '../../core/errors';
-import type { Device } from './device';
 import type { Kernel, Variants } from '../graph/kernel';
-import { leafBuffers, Memory } from './memory';
+import { leafBuffers } from '../compile/layout';
+import { Memory } from './memory';
 import { UNIFORM_ALIGNMENT, type ProgramsPlan } from '../compile/plan';
 import { Profiler } from './profile';
-import type { PipelineCache, SubmitPacer } from './program';
+import type { Runtime } from './runtime';
 import type { Operand, Tensor } from '../graph/tensor';
 
 /** Work below this takes about as long as a dispatch does, whatever the kernel. */
@@ -38,45 +38,36 @@ const ENOUGH_MS = 150;
 const BATCH = 8;
 
 /** Measures what the programs need and the device has no choice for yet. */
-export async function tune(
-  device: Device,
-  pipelines: PipelineCache,
-  pacer: SubmitPacer,
-  { programs }: ProgramsPlan,
-): Promise<void> {
+export async function tune(runtime: Runtime, { programs }: ProgramsPlan): Promise<void> {
   const classes = new Map<string, Variants>();
   for (const { variants, flops } of programs.flatMap(({ kernels }) => kernels)) {
     if (variants && flops >= LEAST_FLOPS) classes.set(variants.shapeClass, variants);
   }
   if (classes.size === 0) return;
-  await device.choices.load();
+  const { choices } = runtime;
+  await choices.load();
   const measured = new Map<string, string>();
   for (const [shapeClass, variants] of classes) {
     const samples = variants.sample();
     // What another version or a lesser device has left may name kernels that there are none of here.
-    if (samples.has(device.choices.get(shapeClass) ?? '')) continue;
-    const name = await measure(device, pipelines, pacer, samples);
+    if (samples.has(choices.get(shapeClass) ?? '')) continue;
+    const name = await measure(runtime, samples);
     if (name !== undefined) measured.set(shapeClass, name);
   }
-  if (measured.size > 0) await device.choices.add(measured);
+  if (measured.size > 0) await choices.add(measured);
 }
 
 /** The fastest by its name, or undefined where there is no room to measure. */
-async function measure(
-  device: Device,
-  pipelines: PipelineCache,
-  pacer: SubmitPacer,
-  samples: ReadonlyMap<string, Kernel>,
-): Promise<string | undefined> {
+async function measure(runtime: Runtime, samples: ReadonlyMap<string, Kernel>): Promise<string | undefined> {
   const plan = samplePlan(samples);
   let memory: Memory;
   try {
-    memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), UNIFORM_ALIGNMENT);
+    memory = await Memory.allocate(runtime, plan, leafBuffers(plan, []), UNIFORM_ALIGNMENT);
   } catch (error) {
     if (errorCode(error) === 'out-of-memory') return undefined;
     throw error;
   }
-  const profiler = new Profiler(device);
+  const profiler = new Profiler(runtime.device);
   const time = async (name: string, repeats: number) => {
     const batch = repeats < BATCH ? 1 : BATCH;
     const program = await memory.program(programName(name, batch));
@@ -86,7 +77,7 @@ async function measure(
     return samples.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / samples.length;
   };
   try {
-    const margin = device.info.software ? SOFTWARE_MARGIN : CARD_MARGIN;
+    const margin = runtime.device.info.software ? SOFTWARE_MARGIN : CARD_MARGIN;
     return await fastest([...samples.keys()], time, margin);
   } finally {
     profiler.destroy();

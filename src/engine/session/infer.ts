@@ -2,17 +2,17 @@
 import { GraftError } from '../../core/errors';
 import { adapterParameters } from '../../core/spec';
 import type { KeepParameter, LoadStream, WeightTensor } from '../../core/weights';
-import type { Device } from '../runtime/device';
 import { byteSize, type Tensor } from '../graph/graph';
 import type { KernelCapabilities } from '../graph/kernel';
-import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from '../runtime/memory';
+import { layoutBytes, leafBuffers, type LeafBuffer } from '../compile/layout';
+import { Memory } from '../runtime/memory';
 import { decodeGraph, LEAF, type ModelOptions } from './graphs';
 import { loadModel } from '../model/load';
 import { RotaryLeaves } from '../model/rotary-leaves';
 import { isLong } from '../model/rotary';
 import { quantizeGraphs } from '../model/weights';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../compile/plan';
-import type { PipelineCache, SubmitPacer } from '../runtime/program';
+import type { Runtime } from '../runtime/runtime';
 import { tune } from '../runtime/tuner';
 import type { InferenceOptions, InferenceSession, MemoryPlan } from '../types';
 import { checkTensors, converted, refuseUnknownIds } from '../runtime/upload';
@@ -74,7 +74,7 @@ export class GpuInferenceSession implements InferenceSession {
   private readonly rotary: RotaryLeaves;
 
   private constructor(
-    private readonly device: Device,
+    private readonly runtime: Runtime,
     private readonly options: InferenceOptions,
     private readonly planned: InferencePlan,
     private readonly memory: Memory,
@@ -83,20 +83,18 @@ export class GpuInferenceSession implements InferenceSession {
   }
 
   static async create(
-    device: Device,
-    pipelines: PipelineCache,
-    pacer: SubmitPacer,
+    runtime: Runtime,
     options: InferenceOptions,
     weights: LoadStream,
     keep?: KeepParameter,
   ): Promise<GpuInferenceSession> {
-    const planned = planInferenceSession(options, device.capabilities, device.partBytes);
+    const planned = planInferenceSession(options, runtime.capabilities, runtime.device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
-    await tune(device, pipelines, pacer, programs);
-    const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
-    const session = new GpuInferenceSession(device, options, planned, memory);
+    await tune(runtime, programs);
+    const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
+    const session = new GpuInferenceSession(runtime, options, planned, memory);
     try {
-      await loadModel(device, memory, planned.model, weights, keep);
+      await loadModel(runtime.device, memory, planned.model, weights, keep);
     } catch (error) {
       session.dispose();
       throw error;

@@ -10,12 +10,12 @@ import {
   type LoraSpec,
 } from '../../core/spec';
 import { wholeTensors, type WeightStream, type WeightTensor } from '../../core/weights';
-import type { Device } from '../runtime/device';
 import { Graph, type Tensor } from '../graph/graph';
-import { leafBuffers, Memory } from '../runtime/memory';
+import { leafBuffers } from '../compile/layout';
+import { Memory } from '../runtime/memory';
 import { matmul } from '../ops/matmul';
 import { planPrograms } from '../compile/plan';
-import type { PipelineCache, SubmitPacer } from '../runtime/program';
+import type { Runtime } from '../runtime/runtime';
 import { tune } from '../runtime/tuner';
 import { checkTensors, converted } from '../runtime/upload';
 
@@ -26,9 +26,7 @@ const LEAF = { weight: 'weight', a: 'lora_A', b: 'lora_B' } as const;
  * magnitude with DoRA, and the others as they came. The sum is taken in f32 and rounded once.
  */
 export async function* mergeAdapter(
-  device: Device,
-  pipelines: PipelineCache,
-  pacer: SubmitPacer,
+  runtime: Runtime,
   spec: DecoderSpec,
   lora: LoraSpec,
   adapter: readonly WeightTensor[],
@@ -47,7 +45,7 @@ export async function* mergeAdapter(
       }
       const own = loraAt(lora, target.name);
       const kind = `${target.outFeatures}×${target.inFeatures} ${own.r} ${own.alpha}`;
-      const merger = mergers.get(kind) ?? (await Merger.create(device, pipelines, pacer, target, own));
+      const merger = mergers.get(kind) ?? (await Merger.create(runtime, target, own));
       mergers.set(kind, merger);
       const part = (name: string) => tensors.get(`base_model.model.${target.name}.${name}`);
       const merged = await merger.merge(weight, part('lora_A.weight')!, part('lora_B.weight')!);
@@ -66,22 +64,16 @@ class Merger {
     private readonly sum: Tensor,
   ) {}
 
-  static async create(
-    device: Device,
-    pipelines: PipelineCache,
-    pacer: SubmitPacer,
-    { outFeatures, inFeatures }: LinearSpec,
-    lora: LoraSpec,
-  ): Promise<Merger> {
+  static async create(runtime: Runtime, { outFeatures, inFeatures }: LinearSpec, lora: LoraSpec): Promise<Merger> {
     const graph = new Graph();
     const weight = graph.leaf(LEAF.weight, { shape: [outFeatures, inFeatures], dtype: 'f32' }, 'weights');
     const a = graph.leaf(LEAF.a, { shape: [lora.r, inFeatures], dtype: 'f32' }, 'adapter');
     const b = graph.leaf(LEAF.b, { shape: [outFeatures, lora.r], dtype: 'f32' }, 'adapter');
     const sum = graph.keep(matmul(graph, b, a, { alpha: loraScaling(lora), addend: weight }));
-    const plan = planPrograms(new Map([['merge', graph]]), device.capabilities);
-    await tune(device, pipelines, pacer, plan);
+    const plan = planPrograms(new Map([['merge', graph]]), runtime.capabilities);
+    await tune(runtime, plan);
     const bytes = 4 * elementCount(sum.shape);
-    const memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), bytes);
+    const memory = await Memory.allocate(runtime, plan, leafBuffers(plan, []), bytes);
     return new Merger(memory, sum);
   }
 

@@ -6,11 +6,11 @@ import { hash } from '../../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../../core/spec';
 import type { KeepParameter, LoadStream, StateTensor, WeightTensor } from '../../core/weights';
 import { batchLeaves, countLabels, longestDocument } from '../model/batch';
-import type { Device } from '../runtime/device';
 import { byteSize, type Tensor } from '../graph/graph';
 import type { KernelCapabilities } from '../graph/kernel';
 import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from '../compile/groups';
-import { layoutBytes, leafBuffers, Memory, type LeafBuffer } from '../runtime/memory';
+import { layoutBytes, leafBuffers, type LeafBuffer } from '../compile/layout';
+import { Memory } from '../runtime/memory';
 import { loadModel } from '../model/load';
 import { RotaryLeaves } from '../model/rotary-leaves';
 import { initialAdapter } from '../methods/lora';
@@ -18,7 +18,7 @@ import { initialMagnitudes, LEAF, lossGraph, updateGraph, type ModelOptions } fr
 import { quantizeGraphs, storedParts } from '../model/weights';
 import { byWhole, joinParts, splitParts, wholeShape } from '../compile/parts';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../compile/plan';
-import type { PipelineCache, SubmitPacer } from '../runtime/program';
+import type { Runtime } from '../runtime/runtime';
 import { tune } from '../runtime/tuner';
 import type { Batch, ForwardResult, MemoryPlan, StepResult, TrainOptions, TrainSession, TrainState } from '../types';
 import { checkTensors, converted } from '../runtime/upload';
@@ -95,9 +95,7 @@ export class GpuTrainSession implements TrainSession {
   private readonly rotary: RotaryLeaves;
 
   private constructor(
-    private readonly device: Device,
-    private readonly pipelines: PipelineCache,
-    private readonly pacer: SubmitPacer,
+    private readonly runtime: Runtime,
     private readonly options: TrainOptions,
     private readonly planned: TrainPlan,
     private readonly memory: Memory,
@@ -106,18 +104,16 @@ export class GpuTrainSession implements TrainSession {
   }
 
   static async create(
-    device: Device,
-    pipelines: PipelineCache,
-    pacer: SubmitPacer,
+    runtime: Runtime,
     options: TrainOptions,
     weights: LoadStream,
     keep?: KeepParameter,
   ): Promise<GpuTrainSession> {
-    const planned = planTrainSession(options, device.capabilities, device.partBytes);
+    const planned = planTrainSession(options, runtime.capabilities, runtime.device.partBytes);
     const { programs, buffers, readbackBytes } = planned;
-    await tune(device, pipelines, pacer, programs);
-    const memory = await Memory.allocate(device, pipelines, pacer, programs, buffers, readbackBytes);
-    const session = new GpuTrainSession(device, pipelines, pacer, options, planned, memory);
+    await tune(runtime, programs);
+    const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
+    const session = new GpuTrainSession(runtime, options, planned, memory);
     try {
       await session.load(weights, keep);
     } catch (error) {
@@ -129,7 +125,7 @@ export class GpuTrainSession implements TrainSession {
 
   private async load(weights: LoadStream, keep?: KeepParameter): Promise<void> {
     const { spec, lora } = this.options;
-    await loadModel(this.device, this.memory, this.planned.model, weights, keep);
+    await loadModel(this.runtime.device, this.memory, this.planned.model, weights, keep);
     if (this.planned.groups.some(({ moments }) => moments === '8bit')) {
       this.memory.write(LEAF.dynamicMaps, Float32Array.of(...dynamicMap(true), ...dynamicMap(false)));
     }
@@ -199,16 +195,8 @@ export class GpuTrainSession implements TrainSession {
       checkpointing: this.options.checkpointing,
       logits: true,
     });
-    const programs = planPrograms(new Map([['forward', graph]]), this.device.capabilities);
-    const memory = await Memory.allocate(
-      this.device,
-      this.pipelines,
-      this.pacer,
-      programs,
-      [],
-      byteSize(logits!),
-      this.memory,
-    );
+    const programs = planPrograms(new Map([['forward', graph]]), this.runtime.capabilities);
+    const memory = await Memory.allocate(this.runtime, programs, [], byteSize(logits!), this.memory);
     try {
       this.clearGradients();
       this.memory.write(LEAF.dLoss, Float32Array.of(1 / Math.max(1, tokens)));

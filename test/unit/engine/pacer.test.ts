@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SubmitPacer } from '../../../src/engine/runtime/program';
+import { SubmitPacer } from '../../../src/engine/runtime/pacer';
 
 /** Cost of a submit that is large enough to learn from. */
 const COST = 1e9;

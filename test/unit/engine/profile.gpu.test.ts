@@ -31,12 +31,12 @@ function chain(): { graph: Graph; y: Tensor } {
 async function run(profiler?: Profiler) {
   const { graph, y } = chain();
   const { memory } = await placeGraph(runner, graph, inputs, [y]);
-  runner.device.profiler = profiler;
+  runner.runtime.timer = profiler;
   try {
     const [values] = await memory.runAndRead('main', [y]);
     return { values, profile: profiler?.report() };
   } finally {
-    runner.device.profiler = undefined;
+    runner.runtime.timer = undefined;
     profiler?.destroy();
     memory.destroy();
   }
@@ -49,8 +49,8 @@ describe.each([
   it('counts every call, its work and its bytes, and gives the bits of a plain run', async () => {
     const { values, profile } = await run(new Profiler(runner.device, clock));
     expect(values).toEqual((await run()).values);
-    const adds = profile!.kernels.filter(({ kernel }) => kernel === 'add');
-    const products = profile!.kernels.filter(({ kernel }) => kernel !== 'add');
+    const adds = profile!.kernels.filter(({ kernel }) => kernel === 'pointwise/add');
+    const products = profile!.kernels.filter(({ kernel }) => kernel !== 'pointwise/add');
     expect(adds).toMatchObject([{ calls: LAYERS, shapes: '64×64', flops: LAYERS * 2 * SIZE ** 2 }]);
     expect(adds[0]!.bytes).toBe(LAYERS * 2 * 4 * SIZE ** 2); // bound bytes: the sum takes an operand's place
     expect(products).toMatchObject([{ calls: LAYERS, shapes: '64×64', flops: LAYERS * 2 * SIZE ** 3 }]);

@@ -2,12 +2,14 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { backward } from '../../../src/engine/graph/autodiff';
 import { byteSize, Graph, type Tensor } from '../../../src/engine/graph/graph';
-import { leafBuffers, Memory } from '../../../src/engine/runtime/memory';
+import { leafBuffers } from '../../../src/engine/compile/layout';
+import { Memory } from '../../../src/engine/runtime/memory';
 import { add } from '../../../src/engine/ops/add';
 import { linear } from '../../../src/engine/ops/matmul';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm';
 import { planPrograms } from '../../../src/engine/compile/plan';
-import { SubmitPacer } from '../../../src/engine/runtime/program';
+import { SubmitPacer } from '../../../src/engine/runtime/pacer';
+import { Runtime } from '../../../src/engine/runtime/runtime';
 import { matmul as matmulReference } from '../../reference/matmul';
 import { rmsNorm as normReference } from '../../reference/rms_norm';
 import { relativeError } from '../../support/compare';
@@ -49,7 +51,9 @@ describe('a run split over submits', () => {
 
     const whole = await runGraph(runner, recipeInputs(), recipeOutputs);
     const submit = vi.spyOn(runner.device.gpu.queue, 'submit');
-    const split = await runGraph({ ...runner, pacer: new OneAtATime() }, recipeInputs(), recipeOutputs);
+    const { device, choices } = runner.runtime;
+    const runtime = new Runtime(device, choices, new OneAtATime());
+    const split = await runGraph({ ...runner, runtime }, recipeInputs(), recipeOutputs);
     expect(submit).toHaveBeenCalledTimes(kernels.length);
     submit.mockRestore();
     expect(split).toEqual(whole);
@@ -103,8 +107,7 @@ describe('programs that share leaves and slots', () => {
       ]),
       runner.capabilities,
     );
-    const { device, pipelines, pacer } = runner;
-    const memory = await Memory.allocate(device, pipelines, pacer, plan, leafBuffers(plan, []), byteSize(long.y));
+    const memory = await Memory.allocate(runner.runtime, plan, leafBuffers(plan, []), byteSize(long.y));
     memory.write('w', Float32Array.from(w.values));
     memory.write('x', Float32Array.from(x.values));
     const expected = (rows: number) =>

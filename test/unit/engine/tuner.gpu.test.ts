@@ -1,10 +1,9 @@
 /** Variants of kernels are measured on first use, on buffers of their own, and never again where the choice is kept. */
 import { expect, it } from 'vitest';
-import { Device } from '../../../src/engine/runtime/device';
 import { Graph } from '../../../src/engine/graph/graph';
 import { linear } from '../../../src/engine/ops/matmul';
 import { planPrograms } from '../../../src/engine/compile/plan';
-import { PipelineCache, SubmitPacer } from '../../../src/engine/runtime/program';
+import { Runtime } from '../../../src/engine/runtime/runtime';
 import { tune } from '../../../src/engine/runtime/tuner';
 import { countingGpu } from '../../support/counting-gpu';
 import { testGpu } from '../../support/gpu';
@@ -31,19 +30,18 @@ function memoryStore(kept: Choices | undefined) {
 /** Tunes for y = x · Wᵀ on a device of its own, for a card's kernels, and says what was made for that. */
 async function tuned(rows: number, store: ReturnType<typeof memoryStore>, again = false) {
   const { gpu: counted, counts } = countingGpu(gpu);
-  const device = await Device.open(counted, { kernelChoices: store });
-  const capabilities = { ...device.capabilities, software: false };
-  const [pipelines, pacer] = [new PipelineCache(device), new SubmitPacer()];
+  const runtime = await Runtime.open(counted, { kernelChoices: store });
+  const capabilities = { ...runtime.capabilities, software: false };
   const graph = new Graph();
   const leaf = (name: string, shape: number[]) => graph.leaf(name, { shape, dtype: 'f32' }, 'workspace');
   graph.keep(linear(graph, leaf('x', [rows, 64]), leaf('w', [256, 64])));
   const plan = planPrograms(new Map([['main', graph]]), capabilities);
-  await tune(device, pipelines, pacer, plan);
+  await tune(runtime, plan);
   const first = { ...counts };
-  if (again) await tune(device, pipelines, pacer, plan);
+  if (again) await tune(runtime, plan);
   const { shapeClass, kernels } = plan.programs[0]!.kernels[0]!.variants!;
-  const chosen = device.choices.get(shapeClass);
-  device.destroy();
+  const chosen = runtime.choices.get(shapeClass);
+  runtime.device.destroy();
   return { counts: { ...counts }, first, shapeClass, chosen, names: [...kernels.keys()] };
 }
 
