@@ -1,12 +1,12 @@
 /** The engine's door: devices, plans and sessions. Everything else in this folder is inside. */
 import type { Profile } from '../core/profile';
-import { GpuInferenceSession, planInferenceSession } from './session/infer';
 import { PLAIN } from './graph/kernel';
 import { mergeAdapter } from './session/merge';
 import { Profiler } from './runtime/profile';
 import { Runtime } from './runtime/runtime';
-import { GpuTrainSession, planTrainSession } from './session/train';
-import type { DeviceOptions, Engine, InferenceOptions, MemoryPlan, TrainOptions } from './types';
+import { planSession as planned } from './session/plan-session';
+import { GpuSession } from './session/session';
+import type { DeviceOptions, Engine, MemoryPlan, ModelSetup, ViewOptions } from './types';
 
 export type * from './types';
 
@@ -17,8 +17,7 @@ export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions):
   return {
     info: device.info,
     lost: device.lost,
-    createTrainSession: (train, ...loading) => GpuTrainSession.create(runtime, train, ...loading),
-    createInferenceSession: (infer, ...loading) => GpuInferenceSession.create(runtime, infer, ...loading),
+    createSession: (model, views, ...loading) => GpuSession.create(runtime, model, views, ...loading),
     mergeAdapter: (spec, lora, adapter, weights) => mergeAdapter(runtime, spec, lora, adapter, weights),
     profile: (work, clock) => profiled(runtime, work, clock),
     destroy: () => device.destroy(),
@@ -41,12 +40,7 @@ async function profiled<T>(
   }
 }
 
-/** Bytes of a training run, exact, without a GPU. */
-export function planTraining(options: TrainOptions): MemoryPlan {
-  return planTrainSession(options, PLAIN).memory;
-}
-
-/** Bytes of an inference session, exact, without a GPU. */
-export function planInference(options: InferenceOptions): MemoryPlan {
-  return planInferenceSession(options, PLAIN).memory;
+/** Bytes of a session, exact, without a GPU. */
+export function planSession(model: ModelSetup, views: ViewOptions): MemoryPlan {
+  return planned(model, views, PLAIN).memory;
 }

@@ -59,26 +59,83 @@ export interface Checkpointing {
   readonly mlpRows?: number | undefined;
 }
 
-/** All that fixes the shapes of a training run, and so its memory, before a byte is allocated. */
-export interface TrainOptions {
+/** The model of a session: how its weights are kept, and the adapter in its graphs. */
+export interface ModelSetup {
   readonly spec: DecoderSpec;
-  /** How base weights are stored on the GPU, but for those that are quantised. */
+  /** How base weights are stored on the GPU, but for those that are quantised or trained. */
   readonly weightDType: FloatDType;
   readonly quantization?: Quantization | undefined;
-  /** The adapter to train, or undefined to train every parameter (weights are then f32). */
-  readonly lora?: LoraSpec;
-  /** Seed of the adapter's initial A matrices and of the dropout masks. */
-  readonly seed: number;
-  /** Rows of a micro-batch, and the padded lengths (tokens) that batches may have, ascending. */
+  /** The adapter, which decoding may switch off. Where there is none, training trains every parameter, kept in f32. */
+  readonly lora?: LoraSpec | undefined;
+}
+
+/** Rows of a micro-batch, the padded lengths (tokens) that batches may have, ascending, and how rows are filled. */
+export interface BatchShape {
   readonly batchSize: number;
   readonly lengths: readonly number[];
   /** Whether a row may hold several documents, end to end. */
   readonly packing?: boolean;
+}
+
+/** What a backward pass computes again. */
+interface Recomputation {
   /** Compute layers again in the backward pass rather than keep their activations. */
   readonly gradientCheckpointing: boolean;
   readonly checkpointing?: Checkpointing | undefined;
+}
+
+export interface TrainViewOptions extends BatchShape, Recomputation {
+  /** Seed of the adapter's initial A matrices and of the dropout masks. */
+  readonly seed: number;
   readonly adamw: AdamWOptions;
   readonly maxGradNorm: number;
+}
+
+/** One pass over rows, with every logit. */
+export interface ForwardViewOptions extends BatchShape, Partial<Recomputation> {
+  /** Of every parameter of the model, or of the adapter where there is one. */
+  readonly gradients: boolean;
+}
+
+export interface DecodeViewOptions {
+  /** Sequences decoded at once. */
+  readonly batchSize: number;
+  /** Positions of the KV cache: prompt and answer together. */
+  readonly maxLength: number;
+}
+
+/** What a session is to be able to do: all that fixes its shapes, and so its memory, before a byte is allocated. */
+export interface ViewOptions {
+  readonly train?: TrainViewOptions;
+  readonly forward?: ForwardViewOptions;
+  readonly decode?: DecodeViewOptions;
+}
+
+/** The views that were asked for. */
+export type Views<V extends ViewOptions> = {
+  readonly [K in keyof V & keyof ViewKinds]: ViewKinds[K];
+};
+
+interface ViewKinds {
+  readonly train: TrainView;
+  readonly forward: ForwardView;
+  readonly decode: DecodeView;
+}
+
+/** One owner of the weights on a device. Its views share weights, leaves and slots; what they do is done in turn. */
+export interface Session<V extends ViewOptions> {
+  readonly views: Views<V>;
+  readonly plan: MemoryPlan;
+  /** Bytes of every GPU buffer alive, by the ledger; equals `plan`. */
+  readonly liveBytes: MemoryPlan;
+  /**
+   * Builds the pipelines and bind groups of every program, so that no step has to: a step allocates and compiles
+   * nothing, and reads back its loss and norm alone.
+   */
+  compile(): Promise<void>;
+  /** Replaces the adapter's tensors, or those that are trained; every one must be there with its shape, else `bad-file`. */
+  importParameters(tensors: readonly WeightTensor[]): Promise<void>;
+  dispose(): void;
 }
 
 /** A micro-batch: `rows` sequences, right-padded to one length by the session. Labels are -100 where not trained. */
@@ -105,35 +162,26 @@ export interface StepResult {
  */
 export type TrainState = StateTensor[];
 
-export interface TrainSession {
-  readonly plan: MemoryPlan;
-  /** Bytes of every GPU buffer alive, by the ledger; equals `plan.totalBytes`. */
-  readonly liveBytes: MemoryPlan;
-  /**
-   * Builds the pipelines and bind groups of every length, so that no step has to: a step allocates and compiles
-   * nothing, and reads back its loss and norm alone.
-   */
-  compile(): Promise<void>;
+export interface TrainView {
   /**
    * One optimiser step over its micro-batches. `step` counts from 0 and seeds the dropout masks together with
-   * `TrainOptions.seed`; AdamW's bias correction uses `step + 1`.
+   * `TrainViewOptions.seed`; AdamW's bias correction uses `step + 1`.
    * Throws `diverged` for a loss or norm that is not finite (the weights then still hold the step before), `bad-data`
    * where no label is unmasked, `device-lost`.
    */
   step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult>;
   /** Sum of token losses and number of unmasked labels of one batch; no dropout, nothing changes. */
   evaluate(batch: Batch): Promise<{ lossSum: number; tokens: number }>;
-  /** Loss, logits (f32 [rows, length, vocab]) and the gradient of every trained parameter, for `graft forward`. */
-  forward(batch: Batch, gradients: boolean): Promise<ForwardResult>;
   /** Trained tensors under PEFT's names (adapter) or Hub names (full training). */
   exportParameters(): Promise<WeightTensor[]>;
-  /** Replaces trained tensors; every one must be there with its shape, else `bad-file`. */
-  importParameters(tensors: readonly WeightTensor[]): Promise<void>;
   /** Trained tensors and both moments. */
   exportState(): Promise<TrainState>;
   importState(state: TrainState): Promise<void>;
-  /** An inference view on the same weights: it sees every later step. Dispose it before the session. */
-  dispose(): void;
+}
+
+export interface ForwardView {
+  /** Loss where a label is unmasked, logits (f32 [rows, length, vocab]), and the gradients that were planned for. */
+  run(batch: Batch): Promise<ForwardResult>;
 }
 
 export interface ForwardResult {
@@ -142,22 +190,8 @@ export interface ForwardResult {
   readonly gradients?: WeightTensor[];
 }
 
-export interface InferenceOptions {
-  readonly spec: DecoderSpec;
-  readonly weightDType: FloatDType;
-  readonly quantization?: Quantization | undefined;
-  /** With an adapter, each request may switch it off to ask the base model. */
-  readonly lora?: LoraSpec;
-  /** Sequences decoded at once. */
-  readonly batchSize: number;
-  /** Positions of the KV cache: prompt and answer together. */
-  readonly maxLength: number;
-}
-
 /** A KV cache over `batchSize` independent sequences. */
-export interface InferenceSession {
-  readonly plan: MemoryPlan;
-  readonly liveBytes: MemoryPlan;
+export interface DecodeView {
   /**
    * Starts new sequences from prompts (at most `batchSize`, each at least one token) and returns the logits after each
    * prompt's last token: f32 [prompts, vocab]. `useAdapter` false asks the base model.
@@ -165,8 +199,6 @@ export interface InferenceSession {
   prefill(prompts: readonly (readonly number[])[], useAdapter?: boolean): Promise<Float32Array>;
   /** Appends one token to each sequence and returns the next logits, f32 [sequences, vocab]. */
   decode(tokens: readonly number[]): Promise<Float32Array>;
-  importParameters(tensors: readonly WeightTensor[]): Promise<void>;
-  dispose(): void;
 }
 
 /** What the adapter says of itself, for logs and for the model card. */
@@ -204,15 +236,15 @@ export interface Engine {
   /** Resolves with the reason when the device is lost. */
   readonly lost: Promise<string>;
   /**
-   * Sessions take weights as a file has them, and leaves that an earlier session of the same types gave to its `keep`.
-   * Throws `bad-file` where the stream is not this model's weights.
+   * A session of a model with the views that are asked for. It takes weights as a file has them, and leaves that an
+   * earlier session of the same types gave to its `keep`. Throws `bad-file` where the stream is not this model's weights.
    */
-  createTrainSession(options: TrainOptions, weights: LoadStream, keep?: KeepParameter): Promise<TrainSession>;
-  createInferenceSession(
-    options: InferenceOptions,
+  createSession<V extends ViewOptions>(
+    model: ModelSetup,
+    views: V,
     weights: LoadStream,
     keep?: KeepParameter,
-  ): Promise<InferenceSession>;
+  ): Promise<Session<V>>;
   /**
    * The stream with the adapter merged in: each targeted linear becomes W + s·B·A in its own dtype, summed in f32;
    * the rest passes through, all of them whole. Throws `bad-file` where the adapter's tensors don't fit the model.

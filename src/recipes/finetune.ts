@@ -15,7 +15,7 @@ import { arrangeData, readData, type DatasetFile, type PreparedData } from './st
 import { sha256 } from '../core/hash';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
-import { keptIn16Bits, refuseContradictions, trainOptions } from './steps/options';
+import { keptIn16Bits, refuseContradictions, trainSetup } from './steps/options';
 import { NOT_ASKED } from './steps/model-folder';
 import {
   markUnfinished,
@@ -135,11 +135,11 @@ async function trainOnDevice(
 
   report({ kind: 'phase', phase: 'loading', detail: `Loading ${model.name}` });
   const loading = (loadedBytes: number, totalBytes: number) => report({ kind: 'loading', loadedBytes, totalBytes });
-  const options = trainOptions(run, model, data.lengths);
+  const { setup, train } = trainSetup(run, model, data.lengths);
   const onNotKept = (message: string) => report({ kind: 'notice', message });
   const { session, digest } = await loadSession(
-    { model, storage: weightStorageKey(options), cache: input.cache && { ...input.cache, onNotKept } },
-    (weights, keep) => engine.createTrainSession(options, weights, keep),
+    { model, storage: weightStorageKey(setup), cache: input.cache && { ...input.cache, onNotKept } },
+    (weights, keep) => engine.createSession(setup, { train }, weights, keep),
     loading,
     signal,
   );

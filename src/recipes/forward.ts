@@ -1,10 +1,9 @@
 /** One pass over given token ids: logits, loss and gradients, to hold against another implementation. */
 import type { RunConfig } from '../core/config';
 import { GraftError, throwIfCancelled } from '../core/errors';
-import type { DecoderSpec, LoraSpec } from '../core/spec';
-import type { Engine, ForwardResult, TrainOptions } from '../engine';
+import type { Engine, ForwardResult, ForwardViewOptions, ModelSetup } from '../engine';
 import type { HubModel } from '../formats/model';
-import { checkAdapter, resolveTargetModules, type Adapter } from '../formats/peft';
+import { checkAdapter, type Adapter } from '../formats/peft';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import type { LoadingReport } from './steps/loading';
 import { chooseWeightDType } from './steps/options';
@@ -28,25 +27,19 @@ export interface ForwardOutput extends ForwardResult {
   readonly shape: readonly [number, number, number];
 }
 
-/** Adds nothing to the model: its B matrices are zero. A session without gradients needs far less memory with it. */
-function emptyAdapter(spec: DecoderSpec): LoraSpec {
-  const targetModules = resolveTargetModules('all-linear', spec).slice(0, 1);
-  return { r: 1, alpha: 1, dropout: 0, targetModules, useRslora: false, useDora: false };
-}
-
 /** @throws `bad-data` for rows that aren't of one length, ids outside the vocabulary, or gradients without labels. */
 export async function forward(
   input: ForwardInput,
   report: LoadingReport,
   signal?: AbortSignal,
 ): Promise<ForwardOutput> {
-  const { engine, model, adapter, inputIds, gradients } = input;
+  const { engine, model, adapter, inputIds } = input;
   const length = commonLength(input);
   if (adapter) checkAdapter(adapter.name, adapter.content, model.spec);
-  const options = forwardOptions(input, length);
+  const { setup, view } = forwardSetup(input, length);
   const { session } = await loadSession(
-    { model, storage: weightStorageKey(options), cache: input.cache },
-    (weights, keep) => engine.createTrainSession(options, weights, keep),
+    { model, storage: weightStorageKey(setup), cache: input.cache },
+    (weights, keep) => engine.createSession(setup, { forward: view }, weights, keep),
     report,
     signal,
   );
@@ -54,26 +47,25 @@ export async function forward(
     if (adapter) await session.importParameters(adapter.content.tensors);
     throwIfCancelled(signal);
     const labels = input.labels ?? inputIds.map((row) => row.map(() => -100));
-    const result = await session.forward({ inputIds, labels }, gradients);
+    const result = await session.views.forward.run({ inputIds, labels });
     return { ...result, shape: [inputIds.length, length, model.spec.vocabSize] };
   } finally {
     session.dispose();
   }
 }
 
-function forwardOptions({ model, adapter, inputIds, gradients, dtype }: ForwardInput, length: number): TrainOptions {
-  const lora = adapter?.content.lora ?? (gradients ? undefined : emptyAdapter(model.spec));
-  return {
+function forwardSetup(
+  { model, adapter, inputIds, gradients, dtype }: ForwardInput,
+  length: number,
+): { setup: ModelSetup; view: ForwardViewOptions } {
+  const lora = adapter?.content.lora;
+  const setup: ModelSetup = {
     spec: model.spec,
-    weightDType: lora ? chooseWeightDType(dtype, model.weightDType) : 'f32',
-    ...(lora && { lora }),
-    seed: 0,
-    batchSize: inputIds.length,
-    lengths: [length],
-    gradientCheckpointing: false,
-    adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
-    maxGradNorm: 0,
+    // Gradients of the model's own parameters are those of f32.
+    weightDType: gradients && !lora ? 'f32' : chooseWeightDType(dtype, model.weightDType),
+    lora,
   };
+  return { setup, view: { batchSize: inputIds.length, lengths: [length], gradients } };
 }
 
 function commonLength({ inputIds, labels, gradients }: ForwardInput): number {

@@ -2,7 +2,7 @@
 import { GraftError, throwIfCancelled } from '../core/errors';
 import { Random } from '../core/rng';
 import type { ChatTemplate, Conversation } from '../core/text';
-import type { Engine, InferenceSession } from '../engine';
+import type { DecodeViewOptions, Engine, Session } from '../engine';
 import type { HubModel } from '../formats/model';
 import { checkAdapter, type Adapter } from '../formats/peft';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
@@ -70,13 +70,11 @@ export async function openGenerator(
     spec: model.spec,
     weightDType: chooseWeightDType(storage.dtype ?? 'auto', model.weightDType),
     quantization: quantizationOf(storage),
-    ...(adapter && { lora: adapter.content.lora }),
-    batchSize,
-    maxLength,
+    lora: adapter?.content.lora,
   };
   const { session } = await loadSession(
     { model, storage: weightStorageKey(shape), cache: options.cache },
-    (weights, keep) => engine.createInferenceSession(shape, weights, keep),
+    (weights, keep) => engine.createSession(shape, { decode: { batchSize, maxLength } }, weights, keep),
     report,
     signal,
   );
@@ -138,7 +136,7 @@ function isAboutPrompt(error: unknown): error is GraftError {
 export class TextGenerator {
   constructor(
     private readonly model: HubModel,
-    private readonly session: InferenceSession,
+    private readonly session: Session<{ readonly decode: DecodeViewOptions }>,
     private readonly batchSize: number,
     /** Tokens of prompt and answer together. */
     readonly contextLength: number,
@@ -238,14 +236,14 @@ export class TextGenerator {
         if (full) slots = running;
         logits = full
           ? await this.prefill(slots, options.useAdapter)
-          : await this.session.decode(slots.map((sequence) => sequence.advance()));
+          : await this.session.views.decode.decode(slots.map((sequence) => sequence.advance()));
       }
     }
     return sequences.map((sequence) => sequence.generation());
   }
 
   private prefill(sequences: readonly Sequence[], useAdapter: boolean): Promise<Float32Array> {
-    return this.session.prefill(
+    return this.session.views.decode.prefill(
       sequences.map((sequence) => sequence.restart()),
       useAdapter,
     );

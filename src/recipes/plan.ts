@@ -2,10 +2,10 @@
 import type { RunConfig } from '../core/config';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import { elementCount } from '../core/dtypes';
-import { planTraining, type MemoryPlan } from '../engine';
+import { planSession, type MemoryPlan } from '../engine';
 import { weightStorageKey } from './steps/cached-weights';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
-import { trainOptions, type ShapedModel } from './steps/options';
+import { trainSetup, type ShapedModel } from './steps/options';
 
 export interface RunPlan {
   readonly memory: MemoryPlan;
@@ -26,16 +26,16 @@ export interface RunPlan {
 export function planRun(run: RunConfig, model: ShapedModel, data?: PreparedData): RunPlan {
   const longest = effectiveMaxLength(run, model.spec);
   const lengths = [...new Set((data?.lengths ?? [longest]).map((length) => Math.min(length, longest)))];
-  const options = trainOptions(run, model, lengths);
+  const { setup, train } = trainSetup(run, model, lengths);
   const base = countElements(parameters(model.spec));
-  const adapter = options.lora && countElements(adapterParameters(model.spec, options.lora));
+  const adapter = setup.lora && countElements(adapterParameters(model.spec, setup.lora));
   return {
-    memory: planTraining(options),
+    memory: planSession(setup, { train }),
     trainableParameters: adapter ?? base,
     totalParameters: base + (adapter ?? 0),
     lengths,
     totalSteps: data?.totalSteps ?? (run.max_steps > 0 ? run.max_steps : undefined),
-    storage: weightStorageKey(options),
+    storage: weightStorageKey(setup),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { InferenceSession } from '../../src/engine';
+import type { DecodeView } from '../../src/engine';
 
 function argmax(values: Float32Array): number {
   return values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
@@ -6,7 +6,7 @@ function argmax(values: Float32Array): number {
 
 /** Greedy continuations of prompts decoded side by side. */
 export async function greedy(
-  session: InferenceSession,
+  session: DecodeView,
   prompts: number[][],
   count: number,
   vocab: number,

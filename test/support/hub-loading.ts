@@ -12,7 +12,7 @@ import type { KeepParameter, LoadStream } from '../../src/core/weights';
 import { openEngine, type Engine, type MemoryPlan } from '../../src/engine';
 import { planRun, type RunPlan } from '../../src/recipes';
 import { loadSession, weightStorageKey } from '../../src/recipes/steps/cached-weights';
-import { trainOptions } from '../../src/recipes/steps/options';
+import { trainSetup } from '../../src/recipes/steps/options';
 import { ShardedWeightCache } from '../../src/storage/weights';
 import { testGpu } from './gpu';
 import { StandInHub } from './stand-in-hub';
@@ -29,7 +29,7 @@ export interface LoadOptions {
 
 export interface LoadedModel {
   readonly digest: string;
-  readonly logits: Float32Array;
+  readonly lossSum: number;
   readonly plan: MemoryPlan;
   readonly live: MemoryPlan;
 }
@@ -78,7 +78,7 @@ export class HubBench {
     const run = parseRunConfig('', { max_length: '32', lora_r: '2', ...options.run });
     const plan = planRun(run, model);
     options.onPlanned?.(plan);
-    const wanted = trainOptions(run, model, plan.lengths);
+    const { setup, train } = trainSetup(run, model, plan.lengths);
     const cache = {
       weights: new ShardedWeightCache(new FolderBackend(join(this.cache, 'weights')), CACHE_SHARD, CACHE_SHARD),
       openings: openingsFolder(process.env),
@@ -86,16 +86,16 @@ export class HubBench {
       onNotKept: say,
     };
     const { session, digest } = await loadSession(
-      { model, storage: weightStorageKey(wanted), cache: options.keep === false ? undefined : cache },
-      (weights: LoadStream, keep?: KeepParameter) => this.engine.createTrainSession(wanted, weights, keep),
+      { model, storage: weightStorageKey(setup), cache: options.keep === false ? undefined : cache },
+      (weights: LoadStream, keep?: KeepParameter) => this.engine.createSession(setup, { train }, weights, keep),
       options.onProgress ?? (() => undefined),
       options.signal,
     );
     try {
       const { plan: planned, liveBytes: live } = session;
       const ids = Array.from({ length: 16 }, (_, i) => (i * 37) % model.spec.vocabSize);
-      const { logits } = await session.forward({ inputIds: [ids], labels: [ids] }, false);
-      return { digest, logits, plan: planned, live };
+      const { lossSum } = await session.views.train.evaluate({ inputIds: [ids], labels: [ids] });
+      return { digest, lossSum, plan: planned, live };
     } finally {
       session.dispose();
     }

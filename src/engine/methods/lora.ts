@@ -16,7 +16,7 @@ import { doraNorm, doraScale } from '../ops/dora';
 import { dropout } from '../ops/dropout';
 import { linear } from '../ops/matmul';
 
-export interface AdapterParts {
+export interface AdapterContext {
   readonly graph: Graph;
   readonly lora: LoraSpec;
   /** The base weight of the linear. */
@@ -36,15 +36,15 @@ export interface AdapterParts {
  * learned magnitude, y = m / ‖W + s·B·A‖ · (…) (arXiv:2402.09353). With DoRA and dropout PEFT lets only the base path
  * see the input undropped. `residual` is added to y.
  */
-export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
-  const { graph, weight, dropoutSeed } = parts;
-  const lora = loraAt(parts.lora, target.name);
+export function adaptedLinear(context: AdapterContext, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
+  const { graph, weight, dropoutSeed } = context;
+  const lora = loraAt(context.lora, target.name);
   const prefix = `base_model.model.${target.name}`;
-  const a = parts.parameter(`${prefix}.lora_A.weight`, [lora.r, target.inFeatures]);
-  const b = parts.parameter(`${prefix}.lora_B.weight`, [target.outFeatures, lora.r]);
+  const a = context.parameter(`${prefix}.lora_A.weight`, [lora.r, target.inFeatures]);
+  const b = context.parameter(`${prefix}.lora_B.weight`, [target.outFeatures, lora.r]);
   const scaling = loraScaling(lora);
   const dropping = dropoutSeed !== undefined && lora.dropout > 0;
-  const mask = { probability: lora.dropout, stream: parts.stream, offset: parts.firstRow * target.inFeatures };
+  const mask = { probability: lora.dropout, stream: context.stream, offset: context.firstRow * target.inFeatures };
   const dropped = dropping ? dropout(graph, x, dropoutSeed, mask) : x;
 
   // The base product stands first, so that its gradient comes last and takes the adapter's as its addend.
@@ -53,7 +53,7 @@ export function adaptedLinear(parts: AdapterParts, x: Tensor, target: LinearSpec
     return linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
   }
 
-  const magnitude = parts.parameter(`${prefix}.lora_magnitude_vector`, [target.outFeatures]);
+  const magnitude = context.parameter(`${prefix}.lora_magnitude_vector`, [target.outFeatures]);
   const norm = doraNorm(graph, weight, a, b, scaling);
   const base = linear(graph, dropped, weight);
   const direction = linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });

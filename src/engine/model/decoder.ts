@@ -17,7 +17,7 @@ import { concatRows, splitRows } from '../ops/rows';
 import { softcap } from '../ops/softcap';
 
 /** What differs between training and decoding, with and without an adapter. */
-export interface DecoderParts {
+export interface DecoderContext {
   readonly graph: Graph;
   readonly spec: DecoderSpec;
   /** Tokens a sequence in this graph. */
@@ -43,28 +43,28 @@ export interface DecoderParts {
 }
 
 /** Hidden states after the last norm, [B·T, C], for ids[B·T] (u32). */
-export function decoder(parts: DecoderParts, ids: Tensor): Tensor {
-  const x = layers(parts, embedding(parts.graph, ids, parts.table(EMBEDDING), parts.embeddingScale));
-  return norm(parts, x, 'model.norm');
+export function decoder(context: DecoderContext, ids: Tensor): Tensor {
+  const x = layers(context, embedding(context.graph, ids, context.table(EMBEDDING), context.embeddingScale));
+  return norm(context, x, 'model.norm');
 }
 
-function norm({ graph, spec, parameter }: DecoderParts, x: Tensor, name: string): Tensor {
+function norm({ graph, spec, parameter }: DecoderContext, x: Tensor, name: string): Tensor {
   return rmsNorm(graph, x, parameter(`${name}.weight`), spec.rmsNormEps, spec.normOffset);
 }
 
 /** All blocks, as checkpoint segments where asked for. */
-function layers(parts: DecoderParts, input: Tensor): Tensor {
-  const { graph, spec, checkpoint, checkpointing } = parts;
+function layers(context: DecoderContext, input: Tensor): Tensor {
+  const { graph, spec, checkpoint, checkpointing } = context;
   if (!checkpoint) {
     let x = input;
-    for (let layer = 0; layer < spec.numLayers; layer++) x = block(parts, layer, x);
+    for (let layer = 0; layer < spec.numLayers; layer++) x = block(context, layer, x);
     return x;
   }
   const { layersPerSegment = 1, dtype = 'f32' } = checkpointing;
   const rounds = dtype === 'bf16';
   const kept = (x: Tensor) => (rounds ? round(graph, x) : x);
   const segment = (layer: number, from: Tensor) =>
-    graph.checkpoint(() => block(parts, layer, rounds ? expand(graph, from) : from));
+    graph.checkpoint(() => block(context, layer, rounds ? expand(graph, from) : from));
 
   let x = kept(input);
   for (let first = 0; first < spec.numLayers; first += layersPerSegment) {
@@ -82,14 +82,14 @@ function layers(parts: DecoderParts, input: Tensor): Tensor {
 }
 
 /** The head's weight; a tied head is the embedding table. */
-export function headTable({ spec, table }: Pick<DecoderParts, 'spec' | 'table'>): readonly Tensor[] {
+export function headTable({ spec, table }: Pick<DecoderContext, 'spec' | 'table'>): readonly Tensor[] {
   return table(spec.tieWordEmbeddings ? EMBEDDING : HEAD);
 }
 
 /** Logits [N, V] of hidden states [N, C]. */
-export function head(parts: Pick<DecoderParts, 'graph' | 'spec' | 'table'>, hidden: Tensor): Tensor {
-  const { graph, spec } = parts;
-  const products = headTable(parts).map((part) => linear(graph, hidden, part));
+export function head(context: Pick<DecoderContext, 'graph' | 'spec' | 'table'>, hidden: Tensor): Tensor {
+  const { graph, spec } = context;
+  const products = headTable(context).map((part) => linear(graph, hidden, part));
   const logits = products.length === 1 ? products[0]! : concatColumns(graph, products);
   return spec.logitSoftcap === undefined ? logits : softcap(graph, logits, spec.logitSoftcap);
 }
@@ -97,20 +97,20 @@ export function head(parts: Pick<DecoderParts, 'graph' | 'spec' | 'table'>, hidd
 /**
  * One block: x + attention(norm(x)), then x + mlp(norm(x)); with sandwich norms x + norm(attention(norm(x))), and so on.
  */
-function block(parts: DecoderParts, layer: number, input: Tensor): Tensor {
-  const { graph, spec } = parts;
+function block(context: DecoderContext, layer: number, input: Tensor): Tensor {
+  const { graph, spec } = context;
   const name = (part: string) => `model.layers.${layer}.${part}`;
   if (!spec.sandwichNorms) {
-    const x = attentionPart(parts, layer, norm(parts, input, name('input_layernorm')), input);
-    return inChunks(parts, x, (rows, firstRow) =>
-      mlpPart(parts, layer, norm(parts, rows, name('post_attention_layernorm')), { firstRow, residual: rows }),
+    const x = selfAttention(context, layer, norm(context, input, name('input_layernorm')), input);
+    return inChunks(context, x, (rows, firstRow) =>
+      mlp(context, layer, norm(context, rows, name('post_attention_layernorm')), { firstRow, residual: rows }),
     );
   }
-  const attended = attentionPart(parts, layer, norm(parts, input, name('input_layernorm')));
-  const x = add(graph, input, norm(parts, attended, name('post_attention_layernorm')));
-  return inChunks(parts, x, (rows, firstRow) => {
-    const y = mlpPart(parts, layer, norm(parts, rows, name('pre_feedforward_layernorm')), { firstRow });
-    return add(graph, rows, norm(parts, y, name('post_feedforward_layernorm')));
+  const attended = selfAttention(context, layer, norm(context, input, name('input_layernorm')));
+  const x = add(graph, input, norm(context, attended, name('post_attention_layernorm')));
+  return inChunks(context, x, (rows, firstRow) => {
+    const y = mlp(context, layer, norm(context, rows, name('pre_feedforward_layernorm')), { firstRow });
+    return add(graph, rows, norm(context, y, name('post_feedforward_layernorm')));
   });
 }
 
@@ -121,13 +121,13 @@ function linears(spec: DecoderSpec, layer: number): (module: string) => LinearSp
 }
 
 /** Attention of normed rows h[B·T, C], through its last linear, plus `residual`. */
-function attentionPart(parts: DecoderParts, layer: number, h: Tensor, residual?: Tensor): Tensor {
-  const { graph, spec, length } = parts;
+function selfAttention(context: DecoderContext, layer: number, h: Tensor, residual?: Tensor): Tensor {
+  const { graph, spec, length } = context;
   const { numHeads, numKeyValueHeads, headDim } = spec;
   const linear = linears(spec, layer);
-  const rotary = parts.rotary(layer);
+  const rotary = context.rotary(layer);
   const prepared = (x: Tensor, heads: number, headNorm: string) => {
-    const normed = spec.queryKeyNorms ? norm(parts, x, `model.layers.${layer}.self_attn.${headNorm}`) : x;
+    const normed = spec.queryKeyNorms ? norm(context, x, `model.layers.${layer}.self_attn.${headNorm}`) : x;
     return rotary ? rope(graph, normed, rotary, { length, heads }) : normed;
   };
 
@@ -135,36 +135,36 @@ function attentionPart(parts: DecoderParts, layer: number, h: Tensor, residual?:
     spec.fusedProjections
       ? splitColumns(
           graph,
-          parts.project(h, linear('qkv_proj')),
+          context.project(h, linear('qkv_proj')),
           [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim),
         )
-      : ['q_proj', 'k_proj', 'v_proj'].map((module) => parts.project(h, linear(module)))
+      : ['q_proj', 'k_proj', 'v_proj'].map((module) => context.project(h, linear(module)))
   ) as [Tensor, Tensor, Tensor];
-  const attended = parts.attend(layer, prepared(q, numHeads, 'q_norm'), prepared(k, numKeyValueHeads, 'k_norm'), v);
-  return parts.project(attended, linear('o_proj'), { residual });
+  const attended = context.attend(layer, prepared(q, numHeads, 'q_norm'), prepared(k, numKeyValueHeads, 'k_norm'), v);
+  return context.project(attended, linear('o_proj'), { residual });
 }
 
 /** The gated MLP of normed rows g, plus `residual`. */
-function mlpPart(
-  parts: DecoderParts,
+function mlp(
+  context: DecoderContext,
   layer: number,
   g: Tensor,
   place: { firstRow: number; residual?: Tensor },
 ): Tensor {
-  const { graph, spec } = parts;
+  const { graph, spec } = context;
   const { firstRow } = place;
   const linear = linears(spec, layer);
   const activation = spec.activation ?? 'silu';
-  const wide = (module: string) => parts.project(g, linear(module), { firstRow });
+  const wide = (module: string) => context.project(g, linear(module), { firstRow });
   const activated = spec.fusedProjections
     ? fusedGlu(graph, activation, wide('gate_up_proj'))
     : glu(graph, activation, wide('gate_proj'), wide('up_proj'));
-  return parts.project(activated, linear('down_proj'), place);
+  return context.project(activated, linear('down_proj'), place);
 }
 
 /** f of all rows of x, or of at most `mlpRows` at a time, so that what is wide in it is never whole. */
-function inChunks(parts: DecoderParts, x: Tensor, f: (rows: Tensor, first: number) => Tensor): Tensor {
-  const { graph, checkpointing } = parts;
+function inChunks(context: DecoderContext, x: Tensor, f: (rows: Tensor, first: number) => Tensor): Tensor {
+  const { graph, checkpointing } = context;
   const [total] = x.shape as [number];
   const { mlpRows = total } = checkpointing;
   if (mlpRows >= total) return f(x, 0);

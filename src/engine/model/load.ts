@@ -10,7 +10,7 @@ import { QUANTIZE_UNIT } from '../ops/quantize';
 import { rowsByPart, type PartRows } from '../compile/parts';
 import { isQuantized } from '../graph/tensor';
 import { Arrivals, converted } from '../runtime/upload';
-import type { ModelOptions } from '../session/graphs';
+import type { ModelOptions } from './leaves';
 import { chunkElements, quantizeProgram, QUANTIZE_LEAF, storedDTypes, storedParts } from './weights';
 
 /** Bytes that may be on their way to the GPU at once: until it has them, they take memory a second time. */

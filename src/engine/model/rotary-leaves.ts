@@ -1,5 +1,5 @@
 import type { Memory } from '../runtime/memory';
-import { rotaryLeaf, type ModelOptions } from '../session/graphs';
+import { rotaryLeaf, type ModelOptions } from './leaves';
 import { isLong, ropeKinds, rotaryTables } from './rotary';
 
 /** The rotary tables of a session, which differ for long sequences where the model has LongRoPE. */

@@ -1,7 +1,7 @@
 /** Attention on CPU adapters with subgroups: see shaders/cpu/quad_blocks.wgsl. */
 import type { Tensor } from '../graph/graph';
 import { u32, type Param, type Shader } from '../graph/kernel';
-import { inParts, scoreParams, scoring, type AttentionKernel, type AttentionSizes } from './attention_sizes';
+import { inDispatches, scoreParams, scoring, type AttentionKernel, type AttentionSizes } from './attention_sizes';
 import { shader } from '../graph/shaders';
 
 const blocksModule = shader('cpu/quad_blocks');
@@ -33,7 +33,7 @@ function params(sizes: AttentionSizes, firstTile: number, quadHeads: number): Pa
 
 export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
   const { quadHeads, workgroups } = quadGrid(attrs, attrs.heads);
-  return inParts(attrs, 2, workgroups, (firstTile) => ({
+  return inDispatches(attrs, 2, workgroups, (firstTile) => ({
     shader: forwardShader,
     ...withBlocks(attrs, first, [q!, k!, v!, start!, ...outputs]),
     params: [u32(attrs.length), u32(attrs.keys), ...params(attrs, firstTile, quadHeads)],
@@ -44,7 +44,7 @@ export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], 
 function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
   return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
     const { quadHeads, workgroups } = quadGrid(attrs, headsOf(attrs));
-    return inParts(attrs, products, workgroups, (firstTile) => ({
+    return inDispatches(attrs, products, workgroups, (firstTile) => ({
       shader,
       ...withBlocks(attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
       params: [u32(attrs.length), ...params(attrs, firstTile, quadHeads)],

@@ -63,7 +63,7 @@ export function scoring(
  * A kernel whose cost grows with the square of the length, in as many dispatches as it takes. How many there are follows
  * from the sizes alone, and so does the memory that they are planned to need. `workgroups` has the kernel's tiles first.
  */
-export function inParts(
+export function inDispatches(
   sizes: AttentionSizes,
   products: number,
   [tiles, ...rest]: Kernel['workgroups'],

@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/graph';
 import { u32, type Param, type Shader } from '../graph/kernel';
 import {
   attentionFlops,
-  inParts,
+  inDispatches,
   scoreParams,
   scoring,
   type AttentionKernel,
@@ -50,7 +50,7 @@ export const decodeForward: AttentionKernel = ({ inputs: [q, k, v, start, first]
 
 export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
   const { batch, length, keys, heads, kvHeads, headDim } = attrs;
-  return inParts(attrs, 2, [Math.ceil(length / ROWS), heads, batch], (firstTile) => ({
+  return inDispatches(attrs, 2, [Math.ceil(length / ROWS), heads, batch], (firstTile) => ({
     shader: forwardShader,
     ...withModule(tilesModule, attrs, first, [q!, k!, v!, start!, ...outputs]),
     sizes: { HEAD_VECS: headDim / 4 },
@@ -62,7 +62,7 @@ export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], 
 function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
   return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
     const { batch, length, heads, kvHeads, headDim } = attrs;
-    return inParts(attrs, products, [Math.ceil(length / ROWS), headsOf(attrs), batch], (firstTile) => ({
+    return inDispatches(attrs, products, [Math.ceil(length / ROWS), headsOf(attrs), batch], (firstTile) => ({
       shader,
       ...withModule(tilesModule, attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
       sizes: { HEAD_VECS: headDim / 4 },

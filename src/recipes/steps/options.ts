@@ -5,7 +5,7 @@ import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
 import { allLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
 import type { FileSource } from '../../core/store';
-import type { Quantization, TrainOptions } from '../../engine';
+import type { ModelSetup, Quantization, TrainViewOptions } from '../../engine';
 import { readObject } from '../../formats/json';
 import { readSpec } from '../../formats/model';
 import { resolveTargetModules } from '../../formats/peft';
@@ -101,15 +101,23 @@ export function loraSpec(run: RunConfig, targetModules: readonly string[]): Lora
   };
 }
 
+/** What a run asks of the engine: its model, and the view that trains it. */
+export interface TrainSetup {
+  readonly setup: ModelSetup;
+  readonly train: TrainViewOptions;
+}
+
 /** `lengths` are the padded lengths that batches may have, ascending. */
-export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readonly number[]): TrainOptions {
+export function trainSetup(run: RunConfig, model: ShapedModel, lengths: readonly number[]): TrainSetup {
   refuseContradictions(run);
   const lora = loraOf(run, model.spec);
-  return {
+  const setup = {
     spec: model.spec,
     weightDType: lora ? chooseWeightDType(run.dtype, model.weightDType) : 'f32',
     quantization: quantizationOf(run),
-    ...(lora && { lora }),
+    lora,
+  } as const;
+  const train = {
     seed: run.seed,
     batchSize: run.per_device_train_batch_size,
     lengths,
@@ -128,5 +136,6 @@ export function trainOptions(run: RunConfig, model: ShapedModel, lengths: readon
       moments: run.optim === 'adamw_8bit' ? '8bit' : '32bit',
     },
     maxGradNorm: run.max_grad_norm,
-  };
+  } as const;
+  return { setup, train };
 }

@@ -4,7 +4,7 @@ import type { LogRow, RunSummary, TrainEvent, TrainerState } from '../../core/ev
 import { GraftError, type ErrorCode } from '../../core/errors';
 import type { WeightTensor } from '../../core/weights';
 import { chunks, epochRows, epochSteps, type Row } from '../../data/batches';
-import type { Batch, StepResult, TrainSession } from '../../engine';
+import type { Batch, Session, StepResult, TrainViewOptions } from '../../engine';
 import type { Adapter } from '../../formats/peft';
 import { schedule, type Schedule } from '../schedules';
 import type { Checkpoint, Checkpoints } from './checkpoint';
@@ -44,7 +44,7 @@ export class Trainer {
   constructor(
     private readonly run: RunConfig,
     private readonly data: PreparedData,
-    private readonly session: TrainSession,
+    private readonly session: Session<{ readonly train: TrainViewOptions }>,
     private readonly report: TrainReport,
     private readonly slots: Checkpoints,
     private readonly hashes: InputHashes,
@@ -81,7 +81,7 @@ export class Trainer {
         `The ${changed} is not the one that the run to resume was started with: give it the same ${changed}, or start anew.`,
       );
     }
-    await this.session.importState([...checkpoint.state]);
+    await this.session.views.train.importState([...checkpoint.state]);
     this.progress = checkpoint.progress;
     this.best = checkpoint.best;
     this.report({ kind: 'resumed', step: checkpoint.progress.step });
@@ -111,7 +111,7 @@ export class Trainer {
     const { progress, run } = this;
     const microBatches = this.microBatches(progress.step);
     const learning_rate = this.learningRate(progress.step);
-    const work = () => this.session.step(microBatches, progress.step, learning_rate);
+    const work = () => this.session.views.train.step(microBatches, progress.step, learning_rate);
     const { loss, gradNorm } = await this.stepper(work, progress.step);
     const tokens = microBatches.flatMap(({ inputIds }) => inputIds).reduce((sum, ids) => sum + ids.length, 0);
     const seconds = (performance.now() - began) / 1000;
@@ -155,7 +155,7 @@ export class Trainer {
     let tokens = 0;
     for (const rows of chunks(this.data.eval, this.run.per_device_train_batch_size)) {
       if (signal?.aborted) return;
-      const result = await this.session.evaluate(toBatch(rows));
+      const result = await this.session.views.train.evaluate(toBatch(rows));
       lossSum += result.lossSum;
       tokens += result.tokens;
     }
@@ -182,7 +182,7 @@ export class Trainer {
     }
     progress.best = { loss, step: progress.step };
     progress.evaluationsWithoutBetter = 0;
-    if (this.keepsBest) this.best = await this.session.exportParameters();
+    if (this.keepsBest) this.best = await this.session.views.train.exportParameters();
   }
 
   private get keepsBest(): boolean {
@@ -198,14 +198,14 @@ export class Trainer {
 
   private async save(): Promise<void> {
     const { progress, run, best } = this;
-    const state = await this.session.exportState();
+    const state = await this.session.views.train.exportState();
     await this.slots.write({ run, ...this.hashes, progress, state, best });
     this.report({ kind: 'checkpoint', step: progress.step });
   }
 
   /** What the run is for: the best tensors where early stopping kept them, else the last. */
   async result(): Promise<readonly WeightTensor[]> {
-    return this.best ?? this.session.exportParameters();
+    return this.best ?? this.session.views.train.exportParameters();
   }
 
   state(): TrainerState {

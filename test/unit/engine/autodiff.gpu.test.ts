@@ -1,7 +1,7 @@
 /** Gradients of whole pieces of a model on the GPU, and of checkpointed ones. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openEngine, type Checkpointing, type TrainOptions } from '../../../src/engine';
+import { openEngine, type Checkpointing } from '../../../src/engine';
 import { backward } from '../../../src/engine/graph/autodiff';
 import type { Graph, Tensor } from '../../../src/engine/graph/graph';
 import { add } from '../../../src/engine/ops/add';
@@ -19,6 +19,7 @@ import { testGpu } from '../../support/gpu';
 import { applyRecipe, recipeInputs, recipes, type Segments, type Step } from '../../support/random-graph';
 import { randomWeights } from '../../support/random-weights';
 import { normal, trainable } from './cases/types';
+import { openTraining, type TrainOptions } from '../../support/sessions';
 
 const { gpu } = await testGpu();
 let runner: Runner;
@@ -138,7 +139,7 @@ describe('checkpointing', () => {
         adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
         maxGradNorm: 1,
       };
-      const session = await engine.createTrainSession(options, randomWeights(options.spec));
+      const session = await openTraining(engine, options, randomWeights(options.spec));
       const results = [await session.step([batch, batch], 0, 1e-2), await session.step([batch], 1, 1e-2)];
       const { lossSum } = await session.evaluate(batch);
       const state = await session.exportState();

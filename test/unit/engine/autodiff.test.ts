@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { backward } from '../../../src/engine/graph/autodiff';
 import { Graph, type Tensor } from '../../../src/engine/graph/graph';
-import { lossGraph } from '../../../src/engine/session/graphs';
+import { lossGraph } from '../../../src/engine/session/loss-graph';
 import { add } from '../../../src/engine/ops/add';
 import { gatherRows } from '../../../src/engine/ops/cache';
 import { linear } from '../../../src/engine/ops/matmul';

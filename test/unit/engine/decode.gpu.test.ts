@@ -7,6 +7,7 @@ import { testGpu } from '../../support/gpu';
 import { greedy } from '../../support/greedy';
 import { hasReference, reference } from '../../support/reference';
 import { relativeError } from '../../support/compare';
+import { openDecoding } from '../../support/sessions';
 
 const FAMILIES = ['llama2', 'llama3', 'tinyllama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'smollm3', 'gemma2', 'gemma3'];
 
@@ -28,14 +29,14 @@ describe.skipIf(!hasReference)('decoding with a KV cache', () => {
       const { spec } = model;
       const maxLength = prompt.length + answer.length;
       const options = { spec, weightDType: 'f32' as const, maxLength };
-      const alone = await engine.createInferenceSession({ ...options, batchSize: 1 }, model.weights());
+      const alone = await openDecoding(engine, { ...options, batchSize: 1 }, model.weights());
       expect(await greedy(alone, [prompt], answer.length, spec.vocabSize)).toEqual([answer]);
       expect(alone.liveBytes).toEqual(alone.plan);
       const short = prompt.slice(0, 3);
       const shortAlone = await greedy(alone, [short], 8, spec.vocabSize);
       alone.dispose();
 
-      const batched = await engine.createInferenceSession({ ...options, batchSize: 5 }, model.weights());
+      const batched = await openDecoding(engine, { ...options, batchSize: 5 }, model.weights());
       const answers = await greedy(batched, [prompt, short, prompt], answer.length, spec.vocabSize);
       expect(answers[0]).toEqual(answer);
       expect(answers[1]!.slice(0, 8)).toEqual(shortAlone[0]);
@@ -50,10 +51,7 @@ describe.skipIf(!hasReference)('decoding with a KV cache', () => {
     const prompt = [1, 403, 407, 261, 378];
     const logits = new Map<string, Float32Array>();
     for (const weightDType of ['f32', 'f16', 'bf16'] as const) {
-      const session = await engine.createInferenceSession(
-        { spec, weightDType, batchSize: 1, maxLength: 64 },
-        model.weights(),
-      );
+      const session = await openDecoding(engine, { spec, weightDType, batchSize: 1, maxLength: 64 }, model.weights());
       logits.set(weightDType, await session.prefill([prompt]));
       session.dispose();
     }

@@ -9,7 +9,7 @@ import { canQuantize, dequantized } from '../../../src/core/quantization';
 import { Random } from '../../../src/core/rng';
 import { adapterParameters, allLinears, loraScaling, type LoraSpec } from '../../../src/core/spec';
 import { wholeTensors, type WeightTensor } from '../../../src/core/weights';
-import { openEngine, type Engine, type TrainOptions } from '../../../src/engine';
+import { openEngine, type Engine } from '../../../src/engine';
 import { openModel } from '../../../src/formats/model';
 import { resolveTargetModules } from '../../../src/formats/peft';
 import { matmul } from '../../reference/matmul';
@@ -19,6 +19,7 @@ import { folder } from '../../support/folder';
 import { familyGolden } from '../../support/golden';
 import { testGpu } from '../../support/gpu';
 import { hasReference, reference } from '../../support/reference';
+import { openForward, type TrainOptions } from '../../support/sessions';
 
 const FAMILIES = ['llama2', 'llama3', 'tinyllama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'smollm3', 'gemma2', 'gemma3'];
 
@@ -82,14 +83,14 @@ describe.skipIf(!hasReference).each(FAMILIES)('%s', (name) => {
       adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
       maxGradNorm: 0,
     };
-    const full = await engine.createTrainSession(options, streamed(merged.values()));
-    const expected = await full.forward(batch, true);
+    const full = await openForward(engine, options, streamed(merged.values()));
+    const expected = await full.forward(batch);
     full.dispose();
     const quantization = stored === 'nf4' ? { linears: stored } : {};
-    const adapted = await engine.createTrainSession({ ...options, lora, quantization }, streamed(base.values()));
+    const adapted = await openForward(engine, { ...options, lora, quantization }, streamed(base.values()));
     expect(adapted.liveBytes).toEqual(adapted.plan);
     await adapted.importParameters(adapter);
-    const actual = await adapted.forward(batch, true);
+    const actual = await adapted.forward(batch);
     adapted.dispose();
 
     expect(relativeError(actual.logits, expected.logits)).toBeLessThan(2e-5);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromFloat32, toFloat32 } from '../../../src/core/dtypes';
 import { parameters, targetedLinears, type DecoderSpec, type LoraSpec } from '../../../src/core/spec';
 import type { WeightStream } from '../../../src/core/weights';
-import { openEngine, type Engine, type TrainOptions, type TrainSession } from '../../../src/engine';
+import { openEngine, type Engine } from '../../../src/engine';
 import { openModel, type HubModel } from '../../../src/formats/model';
 import { checkAdapter, readAdapter, resolveTargetModules } from '../../../src/formats/peft';
 import { relativeError } from '../../support/compare';
@@ -13,6 +13,7 @@ import { folder, type GoldenTensor } from '../../support/folder';
 import { familyGolden, named } from '../../support/golden';
 import { testGpu } from '../../support/gpu';
 import { greedy } from '../../support/greedy';
+import { openDecoding, openForward, type TrainOptions, type ForwardSession } from '../../support/sessions';
 
 const GOLDEN = resolve(import.meta.dirname, '../../golden/families');
 const NAMES = readdirSync(GOLDEN);
@@ -101,18 +102,18 @@ describe.each(NAMES)('%s', (name) => {
   });
   afterAll(() => engine.destroy());
 
-  function trainSession(model: HubModel, options: Partial<TrainOptions>): Promise<TrainSession> {
-    return engine.createTrainSession({ ...COMMON, spec: model.spec, ...options }, model.weights());
+  function trainSession(model: HubModel, options: Partial<TrainOptions>): Promise<ForwardSession> {
+    return openForward(engine, { ...COMMON, spec: model.spec, ...options }, model.weights());
   }
 
   /** Holds logits and every gradient of a session against the golden's. */
   async function check(
-    session: TrainSession,
+    session: ForwardSession,
     batch: { inputIds: number[][]; labels: number[][] },
     logits: GoldenTensor,
     gradients: ReadonlyMap<string, GoldenTensor>,
   ): Promise<void> {
-    const result = await session.forward(batch, true);
+    const result = await session.forward(batch);
     expect(session.liveBytes).toEqual(session.plan);
     expect(relativeError(result.logits, logits.values)).toBeLessThan(2e-5);
     const actual = new Map(result.gradients!.map(({ name, bytes }) => [name, toFloat32(bytes, 'f32')]));
@@ -134,7 +135,7 @@ describe.each(NAMES)('%s', (name) => {
       const batch = { inputIds: golden.ids, labels: golden.labels };
       await check(session, batch, golden.tensors.get('logits')!, golden.gradients);
       const start = (ids: number[][]) => ids.map((row) => row.slice(0, LENGTH / 2));
-      const short = await session.forward({ inputIds: start(golden.ids), labels: start(golden.labels) }, false);
+      const short = await session.forward({ inputIds: start(golden.ids), labels: start(golden.labels) });
       expect(relativeError(short.logits, golden.tensors.get('short.logits')!.values)).toBeLessThan(2e-5);
       await check(session, batch, golden.tensors.get('logits')!, golden.gradients);
       session.dispose();
@@ -147,7 +148,7 @@ describe.each(NAMES)('%s', (name) => {
     const session = await trainSession(model, { batchSize: 1, lengths: [LENGTH], packing: true });
     const halves = golden.ids.map((row) => row.slice(0, LENGTH / 2));
     const packed = { inputIds: [halves.flat()], labels: [halves.flat()], documents: [[LENGTH / 2, LENGTH / 2]] };
-    const { logits } = await session.forward(packed, false);
+    const { logits } = await session.forward(packed);
     session.dispose();
     expect(relativeError(logits, golden.tensors.get('short.logits')!.values)).toBeLessThan(2e-5);
   });
@@ -170,7 +171,7 @@ describe.each(NAMES)('%s', (name) => {
     session.dispose();
     const merged = engine.mergeAdapter(model.spec, adapter.lora, adapter.tensors, model.weights());
     const whole = await trainSession({ ...model, weights: () => merged }, {});
-    const { logits } = await whole.forward({ inputIds: golden.ids, labels: golden.labels }, false);
+    const { logits } = await whole.forward({ inputIds: golden.ids, labels: golden.labels });
     whole.dispose();
     expect(relativeError(logits, golden.tensors.get('adapter.logits')!.values)).toBeLessThan(2e-5);
   });
@@ -181,7 +182,7 @@ describe.each(NAMES)('%s', (name) => {
     const spec = plain(model.spec);
     const known = new Set(parameters(spec).map((parameter) => parameter.name));
     const session = await trainSession({ ...model, spec, weights: () => only(model.weights(), known) }, {});
-    const { logits } = await session.forward({ inputIds: golden.ids, labels: golden.labels }, false);
+    const { logits } = await session.forward({ inputIds: golden.ids, labels: golden.labels });
     session.dispose();
     expect(relativeError(logits, golden.tensors.get('logits')!.values), option).toBeGreaterThan(1e-3);
   });
@@ -190,10 +191,7 @@ describe.each(NAMES)('%s', (name) => {
     const { prompt, continuation } = await familyGolden(path);
     const { spec, ...model } = await openModel(folder(path));
     const maxLength = prompt.length + continuation.length;
-    const session = await engine.createInferenceSession(
-      { spec, weightDType: 'f32', batchSize: 2, maxLength },
-      model.weights(),
-    );
+    const session = await openDecoding(engine, { spec, weightDType: 'f32', batchSize: 2, maxLength }, model.weights());
     const [first, second] = await greedy(session, [prompt, prompt], continuation.length, spec.vocabSize);
     expect(first).toEqual(continuation);
     expect(second).toEqual(continuation);
@@ -232,11 +230,8 @@ describe('embeddings', () => {
         useRslora: false,
         useDora: false,
       };
-      const session = await engine.createTrainSession(
-        { ...COMMON, spec, weightDType, lora, lengths: [LENGTH] },
-        weights,
-      );
-      logits.push((await session.forward({ inputIds: ids, labels }, false)).logits);
+      const session = await openForward(engine, { ...COMMON, spec, weightDType, lora, lengths: [LENGTH] }, weights);
+      logits.push((await session.forward({ inputIds: ids, labels })).logits);
       session.dispose();
     }
     engine.destroy();

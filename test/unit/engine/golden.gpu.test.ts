@@ -8,6 +8,7 @@ import { folder, goldenTensors } from '../../support/folder';
 import { familyGolden, rows, type Golden } from '../../support/golden';
 import { hasReference, reference } from '../../support/reference';
 import { testGpu } from '../../support/gpu';
+import { openForward } from '../../support/sessions';
 
 const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 
@@ -44,7 +45,8 @@ describe.skipIf(!hasReference)('the decoder against Transformers', () => {
       const golden = await load();
       const model = await openModel(folder(reference(path)));
       for (const gradientCheckpointing of [false, true]) {
-        const session = await engine.createTrainSession(
+        const session = await openForward(
+          engine,
           {
             spec: model.spec,
             weightDType: 'f32',
@@ -58,7 +60,7 @@ describe.skipIf(!hasReference)('the decoder against Transformers', () => {
           model.weights(),
         );
         expect(session.liveBytes).toEqual(session.plan);
-        const result = await session.forward({ inputIds: golden.ids, labels: golden.labels }, true);
+        const result = await session.forward({ inputIds: golden.ids, labels: golden.labels });
         expect(session.liveBytes).toEqual(session.plan);
         session.dispose();
         expect(relativeError(result.logits, golden.logits)).toBeLessThan(2e-5);

@@ -3,14 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { layerLinears, type DecoderSpec, type LoraSpec } from '../../../src/core/spec';
-import { planInferenceSession } from '../../../src/engine/session/infer';
 import { kernelSource, pipelineKey, type Kernel, type KernelCapabilities } from '../../../src/engine/graph/kernel';
 import type { ProgramsPlan } from '../../../src/engine/compile/plan';
-import { planTrainSession } from '../../../src/engine/session/train';
 import { openRunner, runGraph } from '../../support/graph-runner';
 import { nullGpu } from '../../support/gpu';
 import { buildCase, caseInputs, caseKernels, opCases, withVariants } from './cases';
 import { attentionCase } from './cases/attention';
+import { planDecodeSession, planTrainSession } from '../../support/sessions';
 
 const SHADERS = resolve(import.meta.dirname, '../../../shaders');
 const WEIGHT_TYPES = ['f32', 'f16', 'bf16'] as const;
@@ -73,10 +72,10 @@ function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
     ...WEIGHT_TYPES.flatMap((weightDType) => [
       ...QUANTIZATIONS.flatMap((quantization) => [
         ...programKernels(planTrainSession({ ...train, weightDType, lora, quantization }, capabilities)),
-        ...programKernels(planInferenceSession({ ...decode, weightDType, lora, quantization }, capabilities)),
+        ...programKernels(planDecodeSession({ ...decode, weightDType, lora, quantization }, capabilities)),
       ]),
       ...adapters.flatMap((lora) => programKernels(planTrainSession({ ...train, weightDType, lora }, capabilities))),
-      ...programKernels(planInferenceSession({ ...decode, weightDType, lora }, capabilities)),
+      ...programKernels(planDecodeSession({ ...decode, weightDType, lora }, capabilities)),
     ]),
   ];
 }

@@ -1,11 +1,12 @@
 /** What sessions really allocate, by an account of the device's own calls: the plan, from the first step to the last. */
 import { afterAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../src/core/rng';
-import { openEngine, type Batch, type TrainOptions } from '../../../src/engine';
+import { openEngine, type Batch } from '../../../src/engine';
 import { countingGpu } from '../../support/counting-gpu';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { testGpu } from '../../support/gpu';
 import { randomWeights } from '../../support/random-weights';
+import { openDecoding, openTraining, type TrainOptions } from '../../support/sessions';
 
 const STEPS = 200;
 
@@ -48,7 +49,7 @@ describe.each(variants)('a training session with %s', (_, train) => {
   it(`holds what was planned through ${STEPS} steps, and nothing after it`, async () => {
     const before = { ...counts };
     counts.peakBytes = counts.liveBytes;
-    const session = await engine.createTrainSession(train, randomWeights(train.spec));
+    const session = await openTraining(engine, train, randomWeights(train.spec));
     const { totalBytes } = session.plan;
     const random = new Random(1);
     const held = () => counts.liveBytes - before.liveBytes;
@@ -80,7 +81,7 @@ it('an inference session holds what was planned through 50 tokens, and nothing a
   const before = { ...counts };
   const { spec, weightDType, lora } = options;
   const decode = { spec, weightDType, lora, batchSize: 2, maxLength: 64 };
-  const session = await engine.createInferenceSession(decode, randomWeights(spec));
+  const session = await openDecoding(engine, decode, randomWeights(spec));
   let after: typeof counts | undefined;
   for (let start = 0; start < 2; start++) {
     await session.prefill([
@@ -101,6 +102,6 @@ it('an inference session holds what was planned through 50 tokens, and nothing a
 it('a session whose weights never come leaves nothing behind', async () => {
   const before = { ...counts };
   const none = (async function* () {})();
-  await expect(engine.createTrainSession(options, none)).rejects.toThrow('tensors are missing');
+  await expect(openTraining(engine, options, none)).rejects.toThrow('tensors are missing');
   expect(counts.liveBytes).toBe(before.liveBytes);
 });

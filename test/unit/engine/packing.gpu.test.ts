@@ -2,11 +2,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toFloat32 } from '../../../src/core/dtypes';
 import { Random } from '../../../src/core/rng';
-import { openEngine, type Batch, type Engine, type TrainOptions } from '../../../src/engine';
+import { openEngine, type Batch, type Engine } from '../../../src/engine';
 import { relativeError } from '../../support/compare';
 import { tinySpec } from '../../support/decoder-spec';
 import { testGpu } from '../../support/gpu';
 import { randomWeights } from '../../support/random-weights';
+import { openBoth, type TrainOptions } from '../../support/sessions';
 
 /** Relative, by norm: sums in another order. */
 const TOLERANCE = 1e-5;
@@ -46,15 +47,15 @@ async function session(batchSize: number, length: number, gradientCheckpointing:
     adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
     maxGradNorm: 1,
   };
-  return engine.createTrainSession(options, randomWeights(tinySpec));
+  return openBoth(engine, options, randomWeights(tinySpec));
 }
 
 describe.each([false, true])('packed rows, checkpointed %s', (checkpointing) => {
   it('give the logits, loss and gradients of their documents apart', async () => {
     const together = await session(2, 27, checkpointing, true);
     const separate = await session(6, 17, checkpointing, false);
-    const a = await together.forward(packed, true);
-    const b = await separate.forward(apart, true);
+    const a = await together.forward(packed);
+    const b = await separate.forward(apart);
     expect(Math.abs(a.loss! / b.loss! - 1)).toBeLessThan(TOLERANCE);
     const expected = new Map(b.gradients!.map(({ name, bytes }) => [name, toFloat32(bytes, 'f32')]));
     for (const { name, bytes } of a.gradients!) {

@@ -1,23 +1,30 @@
 /** The memory plan: sound on random graphs, shared between programs, equal to what is allocated. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openEngine, planInference, planTraining } from '../../../src/engine';
+import { openEngine } from '../../../src/engine';
 import { backward } from '../../../src/engine/graph/autodiff';
 import { byteSize, Graph, type Tensor } from '../../../src/engine/graph/graph';
-import { planInferenceSession } from '../../../src/engine/session/infer';
 import { PLAIN } from '../../../src/engine/graph/kernel';
 import { add } from '../../../src/engine/ops/add';
 import { headLoss } from '../../../src/engine/ops/head_loss';
 import { linear } from '../../../src/engine/ops/matmul';
 import { swiglu } from '../../../src/engine/ops/glu';
 import { planPrograms, type ProgramsPlan } from '../../../src/engine/compile/plan';
-import { planTrainSession } from '../../../src/engine/session/train';
-import type { TrainOptions } from '../../../src/engine/types';
+import type {} from '../../../src/engine/types';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { declareLeaves, openRunner, placeGraph } from '../../support/graph-runner';
 import { nullGpu } from '../../support/gpu';
 import { applyRecipe, recipeInputs, recipes, type Segments, type Step } from '../../support/random-graph';
 import { randomWeights } from '../../support/random-weights';
+import {
+  openDecoding,
+  openTraining,
+  planDecodeSession,
+  planDecoding,
+  planTrainSession,
+  planTraining,
+  type TrainOptions,
+} from '../../support/sessions';
 
 /** A recipe with its backward pass; `kept` of its values stay readable, and so do all gradients. */
 function recipeGraph(recipe: readonly Step[], segments: Segments, kept: number): Graph {
@@ -196,14 +203,14 @@ describe('planned bytes', () => {
     const engine = await openEngine(nullGpu());
     const all: TrainOptions = { ...training, weightDType: 'f32', lora: undefined };
     for (const options of [training, { ...training, gradientCheckpointing: true }, all]) {
-      const session = await engine.createTrainSession(options, randomWeights(tinySpec));
+      const session = await openTraining(engine, options, randomWeights(tinySpec));
       expect(session.liveBytes).toEqual(planTraining(options));
       session.dispose();
       expect(session.liveBytes.totalBytes).toBe(0);
     }
     const options = { spec: tinySpec, weightDType: 'f16' as const, lora: tinyLora, batchSize: 2, maxLength: 33 };
-    const session = await engine.createInferenceSession(options, randomWeights(tinySpec));
-    expect(session.liveBytes).toEqual(planInference(options));
+    const session = await openDecoding(engine, options, randomWeights(tinySpec));
+    expect(session.liveBytes).toEqual(planDecoding(options));
     session.dispose();
     engine.destroy();
   });
@@ -213,7 +220,7 @@ describe('planned bytes', () => {
     const decode = { spec: tinySpec, weightDType: 'f16' as const, batchSize: 1, maxLength: 65 };
     for (const capabilities of capable) {
       expect(planTrainSession(training, capabilities).memory).toEqual(planTraining(training));
-      expect(planInferenceSession(decode, capabilities).memory).toEqual(planInference(decode));
+      expect(planDecodeSession(decode, capabilities).memory).toEqual(planDecoding(decode));
     }
   });
 

@@ -5,6 +5,7 @@ import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { testGpu } from '../../support/gpu';
 import { randomWeights } from '../../support/random-weights';
 import { wrapGpu } from '../../support/wrapped-gpu';
+import { openTraining } from '../../support/sessions';
 
 /** Everything that makes something on the device, or waits for it. */
 const MAKES = ['createBuffer', 'createShaderModule', 'createComputePipelineAsync', 'createBindGroup'] as const;
@@ -43,7 +44,8 @@ function batch(...lengths: number[]): Batch {
 it('a step makes nothing on the device and reads back once; so does an evaluation', async () => {
   const calls = new Map<string, number>();
   const engine = await openEngine(wrapGpu(gpu, { onDevice: (device) => countCalls(device, calls) }));
-  const session = await engine.createTrainSession(
+  const session = await openTraining(
+    engine,
     {
       spec: tinySpec,
       weightDType: 'f32',

@@ -1,16 +1,16 @@
 /** A device that binds little: tables are cut into parts, and nothing that a session computes changes. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openEngine, type Batch, type Engine, type TrainOptions } from '../../../src/engine';
+import { openEngine, type Batch, type Engine } from '../../../src/engine';
 import { toFloat32, type FloatDType } from '../../../src/core/dtypes';
 import type { DecoderSpec } from '../../../src/core/spec';
 import type { StateTensor } from '../../../src/core/weights';
-import { planTrainSession } from '../../../src/engine/session/train';
 import { PLAIN } from '../../../src/engine/graph/kernel';
 import { relativeError } from '../../support/compare';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { testGpu } from '../../support/gpu';
 import { randomWeights } from '../../support/random-weights';
 import { wrapGpu } from '../../support/wrapped-gpu';
+import { openDecoding, openTraining, planTrainSession, type TrainOptions } from '../../support/sessions';
 
 /** A table of 1,472 rows of 24: in f32 138 KiB. */
 const spec: DecoderSpec = { ...tinySpec, vocabSize: 1472 };
@@ -61,7 +61,7 @@ const batch: Batch = {
 
 /** Two steps, an evaluation, and all that a session gives away. */
 async function train(engine: Engine, train: TrainOptions) {
-  const session = await engine.createTrainSession(train, randomWeights(train.spec));
+  const session = await openTraining(engine, train, randomWeights(train.spec));
   try {
     expect(session.liveBytes).toEqual(session.plan);
     const steps = [await session.step([batch, batch], 0, 1e-2), await session.step([batch], 1, 1e-2)];
@@ -129,7 +129,7 @@ describe('tables in parts', () => {
     async (weightDType: FloatDType, embeddings) => {
       const decode = { spec, weightDType, quantization: embeddings && { embeddings }, batchSize: 2, maxLength: 16 };
       const logits = async (engine: Engine) => {
-        const session = await engine.createInferenceSession(decode, randomWeights(spec));
+        const session = await openDecoding(engine, decode, randomWeights(spec));
         expect(session.liveBytes).toEqual(session.plan);
         const prompts = await session.prefill([[5, 999, 640], [17]]);
         const next = await session.decode([321, 2]);
@@ -146,7 +146,7 @@ describe('what can not be cut', () => {
   const refusal = async (engine: Engine, train: TrainOptions) => {
     const before = largest;
     largest = 0;
-    const error = await engine.createTrainSession(train, randomWeights(train.spec)).then(
+    const error = await openTraining(engine, train, randomWeights(train.spec)).then(
       () => undefined,
       (thrown: unknown) => thrown,
     );

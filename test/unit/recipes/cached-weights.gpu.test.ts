@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GraftError } from '../../../src/core/errors';
 import type { FileSource } from '../../../src/core/store';
 import type { KeepParameter, LoadStream } from '../../../src/core/weights';
-import { openEngine, type Engine, type Quantization, type TrainOptions } from '../../../src/engine';
+import { openEngine, type Engine, type Quantization } from '../../../src/engine';
 import { openModel, type HubModel } from '../../../src/formats/model';
 import { loadSession, weightStorageKey, type ModelCache } from '../../../src/recipes/steps/cached-weights';
 import { ShardedWeightCache } from '../../../src/storage/weights';
@@ -11,6 +11,7 @@ import { testGpu } from '../../support/gpu';
 import { MemoryBackend } from '../../support/memory-backend';
 import { streaming } from '../../support/streaming-source';
 import { expectError, tinyModel } from './support';
+import { openForward, type TrainOptions } from '../../support/sessions';
 
 const SHARD = 20_000;
 const FILE = 'model.safetensors';
@@ -56,11 +57,11 @@ async function load(
   const model = await openModel(source);
   const wanted = options(model, quantization);
   const input = { model, storage: weightStorageKey(wanted), cache };
-  const open = (weights: LoadStream, keep?: KeepParameter) => engine.createTrainSession(wanted, weights, keep);
+  const open = (weights: LoadStream, keep?: KeepParameter) => openForward(engine, wanted, weights, { keep });
   const { session, digest } = await loadSession(input, open, onProgress, signal);
   try {
     const ids = Array.from({ length: 16 }, (_, i) => (i * 37) % 512);
-    const { logits } = await session.forward({ inputIds: [ids], labels: [ids] }, false);
+    const { logits } = await session.forward({ inputIds: [ids], labels: [ids] });
     return { digest, logits };
   } finally {
     session.dispose();

@@ -6,9 +6,9 @@ import { formatRunConfig, parseRunConfig } from '../../../src/core/config';
 import { formatBytes, parseBytes } from '../../../src/core/bytes';
 import { fitToBudget, openShape, planRun, readPrompts } from '../../../src/recipes';
 import { PLAIN } from '../../../src/engine/graph/kernel';
-import { planTrainSession } from '../../../src/engine/session/train';
-import { trainOptions } from '../../../src/recipes/steps/options';
+import { trainSetup } from '../../../src/recipes/steps/options';
 import { expectError, run } from './support';
+import { planSession } from '../../../src/engine/session/plan-session';
 
 const GIB = 2 ** 30;
 
@@ -89,7 +89,8 @@ describe('what grows with the length', () => {
       { use_peft: 'false', load_in_4bit: 'false' },
     ];
     for (const other of others) {
-      const planned = planTrainSession(trainOptions(run({ ...small, ...other }), model, [512]), PLAIN);
+      const { setup, train } = trainSetup(run({ ...small, ...other }), model, [512]);
+      const planned = planSession(setup, { train }, PLAIN);
       const sizes = [...planned.buffers, ...planned.programs.slots].map(({ bytes }) => bytes);
       expect(Math.max(...sizes)).toBeLessThanOrEqual(128 * 2 ** 20);
     }

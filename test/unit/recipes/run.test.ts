@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readSpec } from '../../../src/formats/model';
 import { prepareData } from '../../../src/recipes/steps/data';
-import { chooseWeightDType, openShape, refuseContradictions, trainOptions } from '../../../src/recipes/steps/options';
+import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
 import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
 import { epochsAt, evaluationIsDue, roundEpoch, startOfRun } from '../../../src/recipes/steps/trainer-state';
 import { Pace } from '../../../src/recipes/steps/pace';
@@ -18,9 +18,9 @@ describe('a run and a model to options', () => {
   });
 
   test('training every parameter takes f32 and no adapter', async () => {
-    const options = trainOptions(run({ use_peft: 'false' }), await shape(), [8]);
-    expect(options.weightDType).toBe('f32');
-    expect(options.lora).toBeUndefined();
+    const { setup } = trainSetup(run({ use_peft: 'false' }), await shape(), [8]);
+    expect(setup.weightDType).toBe('f32');
+    expect(setup.lora).toBeUndefined();
   });
 
   test('settings that exclude each other are refused by name, with what to set', async () => {

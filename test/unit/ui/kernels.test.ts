@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { PLAIN } from '../../../src/engine/graph/kernel';
-import { planTrainSession } from '../../../src/engine/session/train';
 import { kernelWords } from '../../../src/ui/features/runs/kernels';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
+import { planTrainSession } from '../../support/sessions';
 
 test.each([
   ['a card', PLAIN],

@@ -1,0 +1,177 @@
+/** The leaves that the graphs of a session share, and how a graph gets at them. */
+import { fromFloat32, toFloat32, type FloatDType, type WeightDType } from '../../core/dtypes';
+import {
+  layerSpec,
+  targetedLinears,
+  type DecoderSpec,
+  type LinearSpec,
+  type LoraSpec,
+  type ParameterSpec,
+  type RopeKind,
+} from '../../core/spec';
+import type { Graph, Tensor } from '../graph/graph';
+import { adaptedLinear } from '../methods/lora';
+import type { AttentionSizes } from '../ops/attention_sizes';
+import { addBias } from '../ops/bias';
+import { linear } from '../ops/matmul';
+import type { Positions } from '../ops/positions';
+import type { Checkpointing } from '../types';
+import type { DecoderContext } from './decoder';
+import { rotatedPairs } from './rotary';
+import { storedDTypes, storedParts, type StorageOptions } from './weights';
+
+/** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
+export const LEAF = {
+  ids: 'ids',
+  labels: 'labels',
+  /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
+  dLoss: 'dloss',
+  loss: 'loss',
+  start: 'start',
+  first: 'first',
+  lastRows: 'last-rows',
+  dropoutSeed: 'dropout-seed',
+  schedule: 'schedule',
+  /** The signed and the unsigned dynamic map, where moments are kept in 8 bits. */
+  dynamicMaps: 'dynamic-maps',
+} as const;
+
+/** The leaves of the rotary tables of the layers of a kind. */
+export const rotaryLeaf = {
+  cos: (kind: RopeKind) => `rope-cos:${kind}`,
+  sin: (kind: RopeKind) => `rope-sin:${kind}`,
+} as const;
+
+/** What all graphs of a session agree on. */
+export interface ModelOptions extends StorageOptions {
+  /** The adapter in the graph; undefined for the base model. */
+  readonly lora?: LoraSpec | undefined;
+  /** Positions that the rotary tables cover. */
+  readonly positions: number;
+}
+
+/** Leaves of one graph, and the linears on them. */
+export class GraphLeaves {
+  private readonly stored: Map<string, readonly ParameterSpec[]>;
+  private readonly dtypes: Map<string, WeightDType>;
+  private readonly streams: Map<string, number>;
+
+  constructor(
+    readonly graph: Graph,
+    readonly options: ModelOptions,
+    private readonly dropoutSeed?: Tensor,
+  ) {
+    this.stored = storedParts(options);
+    this.dtypes = storedDTypes(options);
+    const targets = options.lora ? targetedLinears(options.spec, options.lora) : [];
+    this.streams = new Map(targets.map((target, i) => [target.name, i]));
+  }
+
+  weight(name: string): Tensor {
+    return this.table(name)[0]!;
+  }
+
+  /** The leaves of a parameter that may be stored in parts. */
+  table(name: string): Tensor[] {
+    const parts = this.stored.get(name);
+    if (!parts) throw new Error(`the model has no parameter ${name}`);
+    const dtype = this.dtypes.get(name)!;
+    const trainable = this.options.trainable === 'all';
+    return parts.map(({ name, shape }) => this.graph.leaf(name, { shape, dtype }, 'weights', trainable));
+  }
+
+  adapter(name: string, shape: readonly number[]): Tensor {
+    return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trainable === 'adapter');
+  }
+
+  input(name: string, shape: readonly number[], dtype: 'f32' | 'u32' | 'i32'): Tensor {
+    return this.graph.leaf(name, { shape, dtype }, 'workspace');
+  }
+
+  project(
+    x: Tensor,
+    target: LinearSpec,
+    { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor | undefined } = {},
+  ): Tensor {
+    const weight = this.weight(`${target.name}.weight`);
+    const stream = this.streams.get(target.name);
+    const y =
+      stream === undefined
+        ? linear(this.graph, x, weight, { addend: residual })
+        : adaptedLinear(
+            {
+              graph: this.graph,
+              lora: this.options.lora!,
+              weight,
+              parameter: (name, shape) => this.adapter(name, shape),
+              dropoutSeed: this.dropoutSeed,
+              stream,
+              firstRow,
+            },
+            x,
+            target,
+            residual,
+          );
+    return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
+  }
+
+  /** Where the rows of `batch` sequences stand; `packed` where one may hold several documents. */
+  positions(batch: number, length: number, packed = false): Positions {
+    const start = this.input(LEAF.start, [batch], 'u32');
+    return packed ? { start, first: this.input(LEAF.first, [batch * length], 'u32') } : { start };
+  }
+
+  decoderContext(
+    length: number,
+    rows: Positions,
+    attend: DecoderContext['attend'],
+    checkpoint: boolean,
+    checkpointing: Checkpointing = {},
+  ): DecoderContext {
+    const { spec, positions, weightDType } = this.options;
+    return {
+      graph: this.graph,
+      spec,
+      length,
+      rotary: (layer) => {
+        const { rope: kind } = layerSpec(spec, layer);
+        if (kind === 'none') return undefined;
+        const table = [positions, rotatedPairs(spec, kind)];
+        return {
+          ...rows,
+          cos: this.input(rotaryLeaf.cos(kind), table, 'f32'),
+          sin: this.input(rotaryLeaf.sin(kind), table, 'f32'),
+        };
+      },
+      embeddingScale: rounded(spec.embeddingScale ?? 1, weightDType),
+      parameter: (name) => this.weight(name),
+      table: (name) => this.table(name),
+      project: (x, target, place) => this.project(x, target, place),
+      attend,
+      checkpoint,
+      checkpointing,
+    };
+  }
+}
+
+/** What attention of a layer computes over `keys` rows of keys a sequence. */
+export function attentionSizes(
+  spec: DecoderSpec,
+  layer: number,
+  rows: Pick<AttentionSizes, 'batch' | 'length' | 'keys'>,
+): AttentionSizes {
+  return {
+    ...rows,
+    heads: spec.numHeads,
+    kvHeads: spec.numKeyValueHeads,
+    headDim: spec.headDim,
+    scale: spec.attentionScale,
+    window: layerSpec(spec, layer).window,
+    softcap: spec.attentionSoftcap,
+  };
+}
+
+/** As a constant of the model becomes in PyTorch, which keeps it in the type of the weights. */
+function rounded(value: number, dtype: FloatDType): number {
+  return toFloat32(fromFloat32(Float32Array.of(value), dtype), dtype)[0]!;
+}

@@ -1,0 +1,36 @@
+/** Micro-batches on their way into the leaves that training, evaluation and `forward` read. */
+import { GraftError } from '../../core/errors';
+import { batchLeaves, longestDocument } from '../model/batch';
+import { LEAF } from '../model/leaves';
+import type { Batch, BatchShape } from '../types';
+import type { SessionCore } from './view';
+
+/** Writes a batch's leaves. Returns its padded length. */
+export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchShape, batch: Batch): number {
+  if (batch.documents && !shape.packing) throw new Error('rows of several documents were not planned for');
+  const length = lengthFor(shape, batch);
+  const { ids, labels, first } = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize);
+  memory.write(LEAF.ids, ids);
+  memory.write(LEAF.labels, labels);
+  if (shape.packing) memory.write(LEAF.first, first);
+  rotary.useFor(longestDocument(batch));
+  return length;
+}
+
+/** The padded length that fits the batch. */
+function lengthFor({ batchSize, lengths }: BatchShape, batch: Batch): number {
+  const longest = Math.max(...batch.inputIds.map((row) => row.length));
+  const length = lengths.find((candidate) => candidate >= longest);
+  if (length === undefined || batch.inputIds.length > batchSize) {
+    throw new Error(`a batch of ${batch.inputIds.length} rows of up to ${longest} tokens was not planned for`);
+  }
+  return length;
+}
+
+export function refuseUnlabelled(tokens: number): void {
+  if (tokens > 0) return;
+  throw new GraftError(
+    'bad-data',
+    'Nothing in this batch is trained on: every label is masked (-100). Check the template and max_length.',
+  );
+}

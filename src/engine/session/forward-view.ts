@@ -1,0 +1,88 @@
+/** One pass over given rows: every logit, the loss, and gradients where they were planned for. */
+import { adapterParameters, parameters, type ParameterSpec } from '../../core/spec';
+import type { WeightTensor } from '../../core/weights';
+import { gradientLeaf } from '../compile/groups';
+import { joinParts } from '../compile/parts';
+import type { Graph, Tensor } from '../graph/graph';
+import { byteSize } from '../graph/tensor';
+import { countLabels } from '../model/batch';
+import { LEAF, type ModelOptions } from '../model/leaves';
+import { storedParts } from '../model/weights';
+import type { Batch, ForwardResult, ForwardView, ForwardViewOptions } from '../types';
+import { refuseUnlabelled, writeBatch } from './batch-leaves';
+import { lossGraph } from './loss-graph';
+import type { SessionCore, ViewPlan } from './view';
+
+export interface ForwardPlan extends ViewPlan {
+  /** By padded length. */
+  readonly logits: ReadonlyMap<number, Tensor>;
+  /** The parameters whose gradients are asked for, part by part. */
+  readonly differentiated: readonly ParameterSpec[];
+}
+
+const programName = (length: number) => `forward:${length}`;
+
+export function planForward(model: ModelOptions, options: ForwardViewOptions): ForwardPlan {
+  const { batchSize: batch, lengths, gradients, packing: packed = false, checkpointing } = options;
+  const { spec, lora } = model;
+  const graphs = new Map<string, Graph>();
+  const logits = new Map<number, Tensor>();
+  for (const length of lengths) {
+    const checkpoint = options.gradientCheckpointing ?? false;
+    const shared = { ...model, batch, length, packed, gradients, checkpoint, checkpointing };
+    const built = lossGraph({ ...shared, dropout: false, logits: true });
+    graphs.set(programName(length), built.graph);
+    logits.set(length, built.logits!);
+  }
+  return {
+    graphs,
+    logits,
+    differentiated: !gradients ? [] : lora ? adapterParameters(spec, lora) : differentiatedLeaves(model),
+    buffers: [],
+    readbackBytes: Math.max(...[...logits.values()].map(byteSize)),
+  };
+}
+
+/** The leaves of all parameters, in the order of the forward pass. */
+function differentiatedLeaves(model: ModelOptions): ParameterSpec[] {
+  const leaves = storedParts(model);
+  return parameters(model.spec).flatMap(({ name }) => [...leaves.get(name)!]);
+}
+
+export class GpuForwardView implements ForwardView {
+  constructor(
+    private readonly core: SessionCore,
+    private readonly options: ForwardViewOptions,
+    private readonly planned: ForwardPlan,
+  ) {}
+
+  run(batch: Batch): Promise<ForwardResult> {
+    const { core, options, planned } = this;
+    const { memory, model } = core;
+    const { differentiated } = planned;
+    const tokens = countLabels(batch);
+    if (differentiated.length > 0) refuseUnlabelled(tokens);
+    return core.exclusively(async () => {
+      memory.clear([LEAF.loss, ...differentiated.map(({ name }) => gradientLeaf(name))]);
+      if (differentiated.length > 0) memory.write(LEAF.dLoss, Float32Array.of(1 / tokens));
+      const length = writeBatch(core, options, batch);
+      const [values] = await memory.runAndRead(programName(length), [planned.logits.get(length)!]);
+      const [lossSum] = await memory.read(LEAF.loss, 1);
+      return {
+        logits: values!.subarray(0, batch.inputIds.length * length * model.spec.vocabSize),
+        ...(tokens > 0 ? { loss: lossSum! / tokens } : {}),
+        ...(differentiated.length > 0 ? { gradients: await this.gradients() } : {}),
+      };
+    });
+  }
+
+  private async gradients(): Promise<WeightTensor[]> {
+    const read: WeightTensor[] = [];
+    for (const { name, shape } of this.planned.differentiated) {
+      const bytes = await this.core.memory.readBytes(gradientLeaf(name), byteSize({ shape, dtype: 'f32' }));
+      const size = shape.reduce((product, extent) => product * extent, 4);
+      read.push({ name, dtype: 'f32', shape, bytes: bytes.subarray(0, size) });
+    }
+    return joinParts(read);
+  }
+}

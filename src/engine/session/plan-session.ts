@@ -1,0 +1,61 @@
+/** All that follows from what a session is asked for: programs, buffers, bytes. The same with and without a GPU. */
+import { layoutBytes, leafBuffers, type LeafBuffer } from '../compile/layout';
+import { memoryPlan, planPrograms, type ProgramsPlan } from '../compile/plan';
+import type { KernelCapabilities } from '../graph/kernel';
+import type { ModelOptions } from '../model/leaves';
+import { quantizeGraphs } from '../model/weights';
+import type { MemoryPlan, ModelSetup, ViewOptions } from '../types';
+import { planDecoding, type DecodePlan } from './decode-view';
+import { planForward, type ForwardPlan } from './forward-view';
+import { planTraining, type TrainPlan } from './train-view';
+import type { ViewPlan } from './view';
+
+export interface SessionPlan {
+  readonly model: ModelOptions;
+  readonly train: TrainPlan | undefined;
+  readonly forward: ForwardPlan | undefined;
+  readonly decode: DecodePlan | undefined;
+  readonly programs: ProgramsPlan;
+  readonly buffers: readonly LeafBuffer[];
+  readonly readbackBytes: number;
+  readonly memory: MemoryPlan;
+}
+
+/** `partBytes`: see `StorageOptions`. */
+export function planSession(
+  setup: ModelSetup,
+  views: ViewOptions,
+  capabilities: KernelCapabilities,
+  partBytes?: number,
+): SessionPlan {
+  const model = modelOptions(setup, views, partBytes);
+  const train = views.train && planTraining(model, views.train);
+  const forward = views.forward && planForward(model, views.forward);
+  const decode = views.decode && planDecoding(model, views.decode);
+  const planned = [train, forward, decode].filter((view): view is ViewPlan & typeof view => view !== undefined);
+
+  const graphs = new Map([...quantizeGraphs(model), ...planned.flatMap((view) => [...view.graphs])]);
+  const programs = planPrograms(graphs, capabilities);
+  const buffers = leafBuffers(
+    programs,
+    planned.flatMap((view) => view.buffers),
+  );
+  const readbackBytes = Math.max(...planned.map((view) => view.readbackBytes));
+  const memory = memoryPlan(layoutBytes(programs, buffers, readbackBytes));
+  return { model, train, forward, decode, programs, buffers, readbackBytes, memory };
+}
+
+function modelOptions(setup: ModelSetup, views: ViewOptions, partBytes: number | undefined): ModelOptions {
+  const { train, forward, decode } = views;
+  const lengths = [...(train?.lengths ?? []), ...(forward?.lengths ?? []), decode?.maxLength ?? 0];
+  const differentiated = train !== undefined || forward?.gradients === true;
+  return {
+    spec: setup.spec,
+    weightDType: setup.weightDType,
+    quantization: setup.quantization,
+    lora: setup.lora,
+    trainable: !differentiated ? 'none' : setup.lora ? 'adapter' : 'all',
+    positions: Math.max(...lengths),
+    partBytes,
+  };
+}

@@ -1,0 +1,91 @@
+/** A session owns the weights on a device. Its views are planned together: they share leaves and slots. */
+import { adapterParameters, parameters } from '../../core/spec';
+import type { KeepParameter, LoadStream, WeightTensor } from '../../core/weights';
+import { byWhole, splitParts } from '../compile/parts';
+import { loadModel } from '../model/load';
+import { RotaryLeaves } from '../model/rotary-leaves';
+import { storedParts } from '../model/weights';
+import { Memory } from '../runtime/memory';
+import type { Runtime } from '../runtime/runtime';
+import { tune } from '../runtime/tuner';
+import { checkTensors, converted } from '../runtime/upload';
+import type { MemoryPlan, ModelSetup, Session, ViewOptions, Views } from '../types';
+import { GpuDecodeView } from './decode-view';
+import { GpuForwardView } from './forward-view';
+import { planSession, type SessionPlan } from './plan-session';
+import { GpuTrainView } from './train-view';
+import type { SessionCore } from './view';
+
+export class GpuSession<V extends ViewOptions> implements Session<V> {
+  private constructor(
+    private readonly planned: SessionPlan,
+    private readonly core: SessionCore,
+    readonly views: Views<V>,
+  ) {}
+
+  static async create<V extends ViewOptions>(
+    runtime: Runtime,
+    setup: ModelSetup,
+    options: V,
+    weights: LoadStream,
+    keep?: KeepParameter,
+  ): Promise<GpuSession<V>> {
+    const planned = planSession(setup, options, runtime.capabilities, runtime.device.partBytes);
+    const { model, programs, buffers, readbackBytes } = planned;
+    await tune(runtime, programs);
+    const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
+    try {
+      const core = { model, memory, rotary: new RotaryLeaves(memory, model), exclusively: inTurn() };
+      await loadModel(runtime.device, memory, model, weights, keep);
+      const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
+      await train?.initialize();
+      const views = {
+        ...(train && { train }),
+        ...(planned.forward && { forward: new GpuForwardView(core, options.forward!, planned.forward) }),
+        ...(planned.decode && { decode: new GpuDecodeView(core, options.decode!, planned.decode) }),
+      };
+      return new GpuSession(planned, core, views as Views<V>);
+    } catch (error) {
+      memory.destroy();
+      throw error;
+    }
+  }
+
+  get plan(): MemoryPlan {
+    return this.planned.memory;
+  }
+
+  get liveBytes(): MemoryPlan {
+    return this.core.memory.ledger.liveBytes();
+  }
+
+  async compile(): Promise<void> {
+    const { memory } = this.core;
+    await Promise.all(this.planned.programs.programs.map(({ name }) => memory.program(name)));
+  }
+
+  async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
+    const { memory, model } = this.core;
+    const { spec, lora, trainable } = model;
+    if (!lora && trainable === 'none') throw new Error('this session has no adapter');
+    checkTensors(tensors, lora ? adapterParameters(spec, lora) : parameters(spec));
+    const leaves = byWhole(lora ? adapterParameters(spec, lora) : [...storedParts(model).values()].flat());
+    for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
+      memory.write(part.name, converted(part, 'f32'));
+    }
+  }
+
+  dispose(): void {
+    this.core.memory.destroy();
+  }
+}
+
+/** Runs one piece of work after the other, in the order of the calls. */
+function inTurn(): SessionCore['exclusively'] {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const result = last.then(work);
+    last = result.catch(() => undefined);
+    return result;
+  };
+}

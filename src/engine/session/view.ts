@@ -1,0 +1,28 @@
+/** What a session's views stand on, and what each of them brings into its plan. */
+import type { LeafBuffer } from '../compile/layout';
+import type { Graph } from '../graph/graph';
+import type { ModelOptions } from '../model/leaves';
+import type { RotaryLeaves } from '../model/rotary-leaves';
+import type { Memory } from '../runtime/memory';
+
+/** What a view adds to its session. */
+export interface ViewPlan {
+  /** By names that no other view uses. */
+  readonly graphs: ReadonlyMap<string, Graph>;
+  /** Buffers that hold several leaves. */
+  readonly buffers: readonly LeafBuffer[];
+  /** What the view reads back at once, in bytes. */
+  readonly readbackBytes: number;
+}
+
+/** The model on the device, as views work on it. */
+export interface SessionCore {
+  readonly model: ModelOptions;
+  readonly memory: Memory;
+  readonly rotary: RotaryLeaves;
+  /**
+   * Runs `work` when nothing else of the session does: from what it writes to what it reads, no other view may come in
+   * between, as they share leaves and slots.
+   */
+  exclusively<T>(work: () => Promise<T>): Promise<T>;
+}

@@ -1,0 +1,119 @@
+/** Sessions with one view, their options in one object, as tests want them. */
+import type { KernelCapabilities } from '../../src/engine/graph/kernel';
+import type {
+  DecodeView,
+  DecodeViewOptions,
+  Engine,
+  ForwardResult,
+  MemoryPlan,
+  ModelSetup,
+  Session,
+  TrainView,
+  TrainViewOptions,
+  Batch,
+} from '../../src/engine';
+import { planSession } from '../../src/engine';
+import { planSession as planPrograms, type SessionPlan } from '../../src/engine/session/plan-session';
+import type { KeepParameter, LoadStream } from '../../src/core/weights';
+
+export type TrainOptions = ModelSetup & TrainViewOptions;
+export type DecodeOptions = ModelSetup & DecodeViewOptions;
+type Base = Pick<Session<object>, 'plan' | 'liveBytes' | 'compile' | 'importParameters' | 'dispose'>;
+export type TrainSession = Base & TrainView;
+export type ForwardSession = Base & { forward(batch: Batch): Promise<ForwardResult> };
+export type DecodeSession = Base & DecodeView;
+
+function setupOf({ spec, weightDType, quantization, lora }: ModelSetup): ModelSetup {
+  return { spec, weightDType, quantization, lora };
+}
+
+function baseOf(session: Session<object>): Base {
+  return {
+    get plan() {
+      return session.plan;
+    },
+    get liveBytes() {
+      return session.liveBytes;
+    },
+    compile: () => session.compile(),
+    importParameters: (tensors) => session.importParameters(tensors),
+    dispose: () => session.dispose(),
+  };
+}
+
+export async function openTraining(
+  engine: Engine,
+  options: TrainOptions,
+  weights: LoadStream,
+  keep?: KeepParameter,
+): Promise<TrainSession> {
+  const session = await engine.createSession(setupOf(options), { train: options }, weights, keep);
+  const { train } = session.views;
+  return Object.assign(baseOf(session), {
+    step: train.step.bind(train),
+    evaluate: train.evaluate.bind(train),
+    exportParameters: train.exportParameters.bind(train),
+    exportState: train.exportState.bind(train),
+    importState: train.importState.bind(train),
+  });
+}
+
+/** With gradients, of everything that `options` would train, unless told otherwise. */
+export async function openForward(
+  engine: Engine,
+  options: TrainOptions,
+  weights: LoadStream,
+  { gradients = true, keep }: { gradients?: boolean; keep?: KeepParameter | undefined } = {},
+): Promise<ForwardSession> {
+  const views = { forward: { ...options, gradients } };
+  const session = await engine.createSession(setupOf(options), views, weights, keep);
+  return Object.assign(baseOf(session), { forward: (batch: Batch) => session.views.forward.run(batch) });
+}
+
+/** Training, and one pass with every logit and every gradient, over the same weights. */
+export async function openBoth(
+  engine: Engine,
+  options: TrainOptions,
+  weights: LoadStream,
+): Promise<TrainSession & ForwardSession> {
+  const views = { train: options, forward: { ...options, gradients: true } };
+  const session = await engine.createSession(setupOf(options), views, weights);
+  const { train, forward } = session.views;
+  return Object.assign(baseOf(session), {
+    step: train.step.bind(train),
+    evaluate: train.evaluate.bind(train),
+    exportParameters: train.exportParameters.bind(train),
+    exportState: train.exportState.bind(train),
+    importState: train.importState.bind(train),
+    forward: (batch: Batch) => forward.run(batch),
+  });
+}
+
+export async function openDecoding(
+  engine: Engine,
+  options: DecodeOptions,
+  weights: LoadStream,
+): Promise<DecodeSession> {
+  const session = await engine.createSession(setupOf(options), { decode: options }, weights);
+  const { decode } = session.views;
+  return Object.assign(baseOf(session), { prefill: decode.prefill.bind(decode), decode: decode.decode.bind(decode) });
+}
+
+export const planTraining = (options: TrainOptions): MemoryPlan => planSession(setupOf(options), { train: options });
+export const planDecoding = (options: DecodeOptions): MemoryPlan => planSession(setupOf(options), { decode: options });
+
+export function planTrainSession(
+  options: TrainOptions,
+  capabilities: KernelCapabilities,
+  partBytes?: number,
+): SessionPlan {
+  return planPrograms(setupOf(options), { train: options }, capabilities, partBytes);
+}
+
+export function planDecodeSession(
+  options: DecodeOptions,
+  capabilities: KernelCapabilities,
+  partBytes?: number,
+): SessionPlan {
+  return planPrograms(setupOf(options), { decode: options }, capabilities, partBytes);
+}
