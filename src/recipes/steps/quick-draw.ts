@@ -5,15 +5,16 @@
  */
 import { drawsFromSome, type SamplingOptions } from './sampling-options';
 
-const BUCKETS = 4096;
+const BUCKETS = 8192;
 /**
  * Buckets cover scaled logits from the largest to this much below it. The rest weighs under exp(-40) < 2^-57 each: added
  * to a sum of 1 or more, as every sum in descending order is, it changes no bit.
  */
 const DEPTH = 40;
 /** Buckets in a unit: no round number, so that logits in steps, as 16 bits make them, don't lie on edges. */
-const PER_UNIT = 72 * Math.SQRT2;
+const PER_UNIT = 144 * Math.SQRT2;
 const UNIT = 1 / PER_UNIT;
+/** The bucket of the rest. What it weighs means nothing, but is NaN where a logit makes it so. */
 const TAIL = BUCKETS;
 
 /** The weight at the upper edge of each bucket. */
@@ -24,8 +25,8 @@ export class QuickDrawScratch {
   /** Of each token. */
   readonly bucketOf: Uint16Array;
   /** Of each bucket: how much it weighs, within 1e-12 of it. */
-  readonly masses = new Float64Array(BUCKETS);
-  readonly counts = new Uint32Array(BUCKETS);
+  readonly masses = new Float64Array(BUCKETS + 1);
+  readonly counts = new Uint32Array(BUCKETS + 1);
   /** Of the bucket that was opened last: its ids in the order of their draw. */
   readonly members: Uint32Array;
   /** Exact weights of those, by id. */
@@ -59,6 +60,10 @@ export function drawQuickly(
 }
 
 class QuickDraw {
+  /** Ids of a bucket that isn't by weight. */
+  private readonly span: number;
+  private opened: { readonly bucket: number; readonly ids: Uint32Array } | undefined;
+
   constructor(
     private readonly scratch: QuickDrawScratch,
     private readonly logits: Float32Array,
@@ -66,7 +71,9 @@ class QuickDraw {
     private readonly temperature: number,
     /** Buckets are by weight, from the likeliest down; else ids follow one another through them. */
     private readonly sorted: boolean,
-  ) {}
+  ) {
+    this.span = Math.ceil(logits.length / BUCKETS);
+  }
 
   /** Fills the buckets. False where a weight would be NaN. */
   fill(): boolean {
@@ -81,44 +88,37 @@ class QuickDraw {
 
   private fillByWeight(): boolean {
     const { logits, largest } = this;
-    const { bucketOf, masses, counts } = this.scratch;
+    const { bucketOf, masses } = this.scratch;
     const scale = PER_UNIT / this.temperature;
     masses.fill(0);
-    counts.fill(0);
     for (let id = 0; id < logits.length; id++) {
       const depth = (largest - logits[id]!) * scale;
-      if (depth < BUCKETS) {
-        const bucket = depth | 0;
-        masses[bucket]! += expWithinBucket(bucket - depth);
-        counts[bucket]!++;
-        bucketOf[id] = bucket;
-      } else if (depth >= BUCKETS) bucketOf[id] = TAIL;
-      else return false;
+      const bucket = depth < BUCKETS ? depth | 0 : TAIL;
+      masses[bucket]! += expWithinBucket(bucket - depth);
+      bucketOf[id] = bucket;
     }
     for (let bucket = 0; bucket < BUCKETS; bucket++) masses[bucket]! *= EDGES[bucket]!;
-    return true;
+    return !Number.isNaN(masses[TAIL]);
   }
 
   private fillById(): boolean {
     const { logits, largest } = this;
-    const { bucketOf, masses } = this.scratch;
+    const { masses } = this.scratch;
     const scale = PER_UNIT / this.temperature;
-    const span = Math.ceil(logits.length / BUCKETS);
     masses.fill(0);
-    for (let from = 0, bucket = 0; from < logits.length; from += span, bucket++) {
-      const to = Math.min(from + span, logits.length);
-      bucketOf.fill(bucket, from, to);
+    let rest = 0;
+    for (let bucket = 0, id = 0; id < logits.length; bucket++) {
+      const end = Math.min(id + this.span, logits.length);
       let mass = 0;
-      for (let id = from; id < to; id++) {
+      for (; id < end; id++) {
         const depth = (largest - logits[id]!) * scale;
-        if (depth < BUCKETS) {
-          const edge = depth | 0;
-          mass += EDGES[edge]! * expWithinBucket(edge - depth);
-        } else if (!(depth >= BUCKETS)) return false;
+        const edge = depth < BUCKETS ? depth | 0 : TAIL;
+        if (edge < TAIL) mass += EDGES[edge]! * expWithinBucket(edge - depth);
+        else rest += depth;
       }
       masses[bucket] = mass;
     }
-    return true;
+    return !Number.isNaN(rest);
   }
 
   massBefore(bucket: number): number {
@@ -129,14 +129,16 @@ class QuickDraw {
 
   /** What the `count` likeliest tokens weigh. */
   massOfFirst(count: number): number {
+    const { bucketOf, counts, weights } = this.scratch;
+    counts.fill(0);
+    for (let id = 0; id < this.logits.length; id++) counts[bucketOf[id]!]!++;
     let bucket = 0;
     let seen = 0;
-    while (bucket < BUCKETS && seen + this.scratch.counts[bucket]! <= count) seen += this.scratch.counts[bucket++]!;
+    while (bucket < BUCKETS && seen + counts[bucket]! <= count) seen += counts[bucket++]!;
     const before = this.massBefore(bucket);
     if (bucket === BUCKETS || seen === count) return before;
-    return this.open(bucket)
-      .subarray(0, count - seen)
-      .reduce((sum, id) => sum + this.scratch.weights[id]!, before);
+    const last = this.open(bucket).subarray(0, count - seen);
+    return last.reduce((sum, id) => sum + weights[id]!, before);
   }
 
   /** What is left of the first tokens that weigh `mass` without those below `minP` of the likeliest. */
@@ -145,8 +147,8 @@ class QuickDraw {
     if (depth >= BUCKETS) return mass;
     if (isNearEdge(depth)) return undefined;
     const bucket = Math.floor(depth);
-    const above = (sum: number, id: number) =>
-      this.scratch.weights[id]! < minP ? sum : sum + this.scratch.weights[id]!;
+    const { weights } = this.scratch;
+    const above = (sum: number, id: number) => (weights[id]! < minP ? sum : sum + weights[id]!);
     return Math.min(mass, this.open(bucket).reduce(above, this.massBefore(bucket)));
   }
 
@@ -178,22 +180,29 @@ class QuickDraw {
     return (n * 2 ** -51 + 1e-11) * target + n * Math.exp(-DEPTH);
   }
 
-  /** Its ids in the order of their draw, with their weights in `weights`. */
+  /** The ids of a bucket in the order of their draw, with their weights in `weights`. */
   private open(bucket: number): Uint32Array {
+    if (this.opened?.bucket !== bucket) this.opened = { bucket, ids: this.readBucket(bucket) };
+    return this.opened.ids;
+  }
+
+  private readBucket(bucket: number): Uint32Array {
     const { logits, largest, temperature } = this;
     const { bucketOf, members, weights } = this.scratch;
     let count = 0;
-    for (let id = 0; id < logits.length; id++) {
-      if (bucketOf[id] !== bucket) continue;
-      weights[id] = Math.exp((logits[id]! - largest) / temperature);
-      members[count++] = id;
+    if (this.sorted) {
+      for (let id = 0; id < logits.length; id++) if (bucketOf[id] === bucket) members[count++] = id;
+    } else {
+      const end = Math.min((bucket + 1) * this.span, logits.length);
+      for (let id = bucket * this.span; id < end; id++) members[count++] = id;
     }
-    const opened = members.subarray(0, count);
-    return this.sorted ? opened.sort((a, b) => weights[b]! - weights[a]! || a - b) : opened;
+    const ids = members.subarray(0, count);
+    for (const id of ids) weights[id] = Math.exp((logits[id]! - largest) / temperature);
+    return this.sorted ? ids.sort((a, b) => weights[b]! - weights[a]! || a - b) : ids;
   }
 }
 
-/** exp of a distance within a bucket, from -1 to 0 buckets: Taylor's series, within (1 / PER_UNIT)^5 / 5! = 8e-13. */
+/** exp of a distance within a bucket, from -1 to 0 buckets: Taylor's series, within (1 / PER_UNIT)^5 / 5! = 2e-14. */
 function expWithinBucket(distance: number): number {
   const x = distance * UNIT;
   return 1 + x * (1 + x * (1 / 2 + x * (1 / 6 + x * (1 / 24))));
