@@ -1,6 +1,6 @@
 /**
  * What a draw is, to the last bit: weights in f64, summed and subtracted one by one in the order of the candidates. It
- * sorts the whole vocabulary (some 40 ms for 150,000 tokens), so `quick-draw.ts` leaves to it only what rounding decides.
+ * sorts the whole vocabulary (some 100 ms for 150,000 tokens), so `quick-draw.ts` leaves to it only what rounding decides.
  */
 import { drawsFromSome, type SamplingOptions } from './sampling-options';
 
