@@ -39,7 +39,10 @@ export interface Speakers {
   readonly run: FileSource | undefined;
 }
 
-export type ChatOptions = Pick<ChatRequest, 'voice' | 'maxNewTokens' | 'temperature' | 'topP' | 'seed' | 'stop'>;
+export type ChatOptions = Pick<
+  ChatRequest,
+  'voice' | 'maxNewTokens' | 'temperature' | 'topP' | 'minP' | 'repetitionPenalty' | 'seed' | 'stop'
+>;
 
 export class Answering {
   private open: { key: string; runId: string | null; engine: Engine; voices: Voices } | undefined;
@@ -49,12 +52,13 @@ export class Answering {
     key: { readonly model: string; readonly runId: string | null },
     speakers: Speakers,
     prompt: Prompt,
-    { voice, maxNewTokens, temperature, topP, seed, stop }: ChatOptions,
+    { voice, maxNewTokens, temperature, topP, minP, repetitionPenalty, seed, stop }: ChatOptions,
     onText: (piece: string) => void,
     signal: AbortSignal,
   ): Promise<ChatReply> {
     const voices = await this.voices(key, speakers, signal);
-    const options = { maxNewTokens, temperature, topP, topK: 0, seed, stop, useAdapter: voice === 'tuned' };
+    const drawing = { temperature, topP, topK: 0, minP, repetitionPenalty, seed };
+    const options = { ...drawing, maxNewTokens, stop, useAdapter: voice === 'tuned' };
     const began = performance.now();
     const { text, ids, promptTokens, finish } = await voices[voice].generate(prompt, options, onText, signal);
     const tokensPerSecond = ids.length / Math.max(1e-3, (performance.now() - began) / 1000);

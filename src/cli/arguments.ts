@@ -50,12 +50,17 @@ export class Arguments {
   }
 
   /** @throws UsageError where it isn't a number of that range */
-  number(flag: string, { least = -Infinity, most = Infinity, whole = false } = {}): number | undefined {
+  number(
+    flag: string,
+    { least = -Infinity, above = -Infinity, most = Infinity, whole = false } = {},
+  ): number | undefined {
     const value = this.text(flag);
     if (value === undefined) return undefined;
     const number = Number(value);
-    if (value.trim() !== '' && number >= least && number <= most && (!whole || Number.isInteger(number))) return number;
-    const range = most === Infinity ? `${least} or more` : `from ${least} to ${most}`;
+    const isInRange = number >= least && number > above && number <= most;
+    if (value.trim() !== '' && isInRange && (!whole || Number.isInteger(number))) return number;
+    const from = above === -Infinity ? `${least} or more` : `above ${above}`;
+    const range = most === Infinity ? from : `from ${least} to ${most}`;
     throw new UsageError(
       `--${flag} must be a ${whole ? 'whole ' : ''}number, ${range}, but is ${JSON.stringify(value)}.`,
     );

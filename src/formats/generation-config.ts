@@ -18,6 +18,10 @@ export interface GenerationConfig {
   readonly topP?: number;
   /** 0 draws from all tokens. */
   readonly topK?: number;
+  /** From 0 to 1; 0 draws from all tokens. */
+  readonly minP?: number;
+  /** 1 changes nothing; it holds whether answers are drawn or not. */
+  readonly repetitionPenalty?: number;
   readonly maxNewTokens?: number;
 }
 
@@ -48,6 +52,7 @@ function numberRule(expected: string, accepts: (value: number) => boolean): Rule
 }
 
 const FROM_0 = numberRule('a number, 0 or more', (value) => value >= 0);
+const POSITIVE = numberRule('a number above 0', (value) => value > 0);
 const SHARE = numberRule('a number from 0 to 1', (value) => value >= 0 && value <= 1);
 const COUNT = numberRule('a whole number, 0 or more', (value) => Number.isInteger(value) && value >= 0);
 const ABOVE_0 = numberRule('a whole number above 0', (value) => Number.isInteger(value) && value > 0);
@@ -71,6 +76,8 @@ export async function readGenerationHints(
     temperature: readHint('temperature', FROM_0),
     topP: readHint('top_p', SHARE),
     topK: readHint('top_k', COUNT),
+    minP: readHint('min_p', SHARE),
+    repetitionPenalty: readHint('repetition_penalty', POSITIVE),
     maxNewTokens: readHint('max_new_tokens', ABOVE_0),
   };
   const eosIds = [file, modelConfig].flatMap((config) => (config ? endIds(config, vocabSize, notices) : []));

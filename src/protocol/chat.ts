@@ -18,6 +18,10 @@ export interface ChatRequest {
   /** 0 takes the likeliest token each time. */
   temperature: number;
   topP: number;
+  /** 0 draws from all tokens. */
+  minP: number;
+  /** 1 changes nothing. */
+  repetitionPenalty: number;
   seed: number;
   /** The answer ends before the first of these texts. */
   stop: string[];

@@ -8,7 +8,7 @@ import { checkAdapter, type Adapter } from '../formats/peft';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import type { LoadingReport } from './steps/loading';
 import { chooseWeightDType, quantizationOf, type WeightStorage } from './steps/options';
-import { sample, type SamplingOptions } from './steps/sampling';
+import { Sampler, type SamplingOptions } from './steps/sampling';
 import { TextStream } from './steps/text-stream';
 
 /** A conversation to answer (through the chat template), text to go on with, or token ids as they stand. */
@@ -134,13 +134,17 @@ function isAboutPrompt(error: unknown): error is GraftError {
 }
 
 export class TextGenerator {
+  private readonly sampler: Sampler;
+
   constructor(
     private readonly model: HubModel,
     private readonly session: Session<{ readonly decode: DecodeViewOptions }>,
     private readonly batchSize: number,
     /** Tokens of prompt and answer together. */
     readonly contextLength: number,
-  ) {}
+  ) {
+    this.sampler = new Sampler(model.spec.vocabSize);
+  }
 
   /**
    * Answers one prompt; `onText` gets whole characters as they come.
@@ -226,8 +230,9 @@ export class TextGenerator {
         throwIfCancelled(signal);
         slots.forEach((sequence, i) => {
           const { vocabSize } = this.model.spec;
-          if (!sequence.finish)
-            sequence.append(sample(logits.subarray(i * vocabSize, (i + 1) * vocabSize), options, sequence.random));
+          if (sequence.finish) return;
+          const scores = logits.subarray(i * vocabSize, (i + 1) * vocabSize);
+          sequence.append(this.sampler.draw(scores, options, sequence.random, sequence.all));
         });
         running = slots.filter((sequence) => !sequence.finish);
         if (running.length === 0) break;

@@ -13,11 +13,13 @@ import { MODELS } from './models';
 import { peerBenches } from './peers';
 import { benchReading } from './reading';
 import { header, line, type Row } from './report';
+import { benchSampling } from './sampling';
 import { stepBenches } from './steps';
 
-const HELP = `usage: npm run bench -- [data] [--filter WORDS] [--json] [--clock wall|cpu] [--layers N]
+const HELP = `usage: npm run bench -- [data|sampling] [--filter WORDS] [--json] [--clock wall|cpu] [--layers N]
 
   data              only how fast a dataset is read, which needs no GPU
+  sampling          only how fast a token is drawn from its logits, which needs none either
 
   --filter WORDS    only rows that have all these words: group, name, model, type, shape
                     (--filter "kernel dX nf4", --filter "step Llama-3.2-1B", --filter peer)
@@ -45,6 +47,11 @@ if (args.help) {
 
 if (positionals.includes('data')) {
   await benchReading((text) => process.stdout.write(`${text}\n`));
+  process.exit(0);
+}
+
+if (positionals.includes('sampling')) {
+  benchSampling((text) => process.stdout.write(`${text}\n`));
   process.exit(0);
 }
 

@@ -29,6 +29,18 @@ test('the base model answers before anything is trained, remembers, and can be c
   await page.reload();
   await page.getByText('How it answers').click();
   expect(await graft.at('max-new-tokens').inputValue()).toBe('6');
+
+  // Settings that were kept before there were min_p and repetition_penalty.
+  const kept = { temperature: 0, topP: 0.8, maxNewTokens: 7, seed: 1, stop: '' };
+  await page.evaluate((values) => localStorage.setItem('graft.sampling', JSON.stringify(values)), kept);
+  await page.reload();
+  await page.getByText('How it answers').click();
+  expect(await graft.at('max-new-tokens').inputValue()).toBe('7');
+  expect([await graft.at('min-p').inputValue(), await graft.at('repetition-penalty').inputValue()]).toEqual(['0', '1']);
+  await graft.at('repetition-penalty').fill('1.5');
+  await page.reload();
+  await page.getByText('How it answers').click();
+  expect(await graft.at('repetition-penalty').inputValue()).toBe('1.5');
 });
 
 test('an answer can be stopped', async ({ page, site }) => {

@@ -37,6 +37,16 @@ export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
     default: "the model's, else 1",
   },
   'top-k': { value: 'K', help: 'draw from this many likeliest tokens; 0 from all', default: "the model's, else 0" },
+  'min-p': {
+    value: 'P',
+    help: "draw from tokens of at least this share of the likeliest's probability, 0 to 1; 0 from all",
+    default: "the model's, else 0",
+  },
+  'repetition-penalty': {
+    value: 'R',
+    help: 'above 1, tokens of the prompt and of the answer so far become less likely; 1 changes nothing',
+    default: "the model's, else 1",
+  },
   seed: { value: 'S', help: 'seed of the draws', default: '0' },
   stop: { value: 'TEXT', help: 'end the answer before this text; may be given more than once', multiple: true },
   context: { value: 'N', help: 'tokens of prompt and answer together', default: 'what the prompts need' },
@@ -54,6 +64,9 @@ export function generationOptions(args: Arguments, { generationConfig: suggested
     temperature: args.number('temperature', { least: 0 }) ?? (sampled ? (suggested.temperature ?? 1) : 0),
     topP: args.number('top-p', { least: 0, most: 1 }) ?? (sampled ? (suggested.topP ?? 1) : 1),
     topK: args.number('top-k', { least: 0, whole: true }) ?? (sampled ? (suggested.topK ?? 0) : 0),
+    minP: args.number('min-p', { least: 0, most: 1 }) ?? (sampled ? (suggested.minP ?? 0) : 0),
+    // As in Transformers, where it shapes the likeliest token too.
+    repetitionPenalty: args.number('repetition-penalty', { above: 0 }) ?? suggested.repetitionPenalty ?? 1,
     seed: args.number('seed', { least: 0, whole: true }) ?? 0,
     stop: args.all('stop'),
     useAdapter: true,

@@ -114,5 +114,8 @@ describe('arguments', () => {
     for (const wrong of ['1.5', '-1', '10', 'x', '', 'NaN']) {
       await expectError(() => number(wrong), 'bad-config', /--seeds must be a whole number, from 0 to 9, but is "/);
     }
+    const above = (value: string) => read('--seeds', value).number('seeds', { above: 0 });
+    expect(above('0.1')).toBe(0.1);
+    await expectError(() => above('0'), 'bad-config', /--seeds must be a number, above 0, but is "0"/);
   });
 });

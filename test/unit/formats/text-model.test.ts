@@ -76,6 +76,12 @@ describe('a generation_config.json', () => {
     [{ top_k: -1, top_p: 0.9 }, { topP: 0.9 }, /generation_config\.json: top_k is -1, but it must be a whole number/],
     [{ top_k: 2.5 }, {}, /top_k is 2\.5/],
     [{ top_p: 1.5, top_k: 3 }, { topK: 3 }, /top_p is 1\.5, but it must be a number from 0 to 1/],
+    [
+      { min_p: 2, repetition_penalty: 1.1 },
+      { repetitionPenalty: 1.1 },
+      /min_p is 2, but it must be a number from 0 to 1/,
+    ],
+    [{ repetition_penalty: 0, min_p: 0.1 }, { minP: 0.1 }, /repetition_penalty is 0, but it must be a number above 0/],
     [{ temperature: -1 }, {}, /temperature is -1, but it must be a number, 0 or more/],
     [{ temperature: '0.7' }, {}, /temperature is "0\.7"/],
     [{ do_sample: 'yes' }, {}, /do_sample is "yes", but it must be true or false/],

@@ -103,6 +103,20 @@ describe('generation', () => {
     three.dispose();
   });
 
+  test('a repetition penalty holds for the tokens of prompt and answer, each sequence for its own', async () => {
+    const generator = await openGenerator({ model: tiny, engine, batchSize: 3 });
+    const free = await generator.generateAll(prompts, greedy);
+    expect(
+      free.some(({ ids }, i) => new Set([...idsOf(prompts[i]!), ...ids]).size < idsOf(prompts[i]!).length + 12),
+    ).toBe(true);
+    const answers = await generator.generateAll(prompts, { ...greedy, repetitionPenalty: 1e6 });
+    for (const [i, prompt] of prompts.entries()) {
+      const all = [...idsOf(prompt), ...answers[i]!.ids];
+      expect(new Set(all).size, all.join(' ')).toBe(idsOf(prompt).length + 12);
+    }
+    generator.dispose();
+  });
+
   test('ends at the edge of the context, and a batch-mate with more room goes on', async () => {
     const generator = await openGenerator({ model: tiny, engine, batchSize: 2, contextLength: 12 });
     const [short, , long] = prompts;
