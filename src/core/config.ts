@@ -72,6 +72,25 @@ const modules = v.union(
   MODULES,
 );
 
+const LAYERS = 'a list of layers, counted from 0, such as [0, 2]';
+const layer = v.pipe(v.number(LAYERS), v.integer(LAYERS), v.minValue(0, LAYERS));
+const layers = v.union(
+  [
+    v.pipe(v.array(layer), v.minLength(1, LAYERS)),
+    // PEFT takes a single one too.
+    v.pipe(
+      layer,
+      v.transform((only) => [only]),
+    ),
+    v.pipe(
+      v.string(),
+      v.transform((list) => list.split(',').map((entry) => (/^\s*\d+\s*$/.test(entry) ? Number(entry) : NaN))),
+      v.array(layer),
+    ),
+  ],
+  LAYERS,
+);
+
 const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
 const variables = v.pipe(
   v.record(v.string(VARIABLES), v.unknown(), VARIABLES),
@@ -188,6 +207,11 @@ const KEYS = {
     modules,
     'all-linear',
     'The linears that get an adapter: all-linear, auto (what PEFT takes), or a list of names.',
+  ),
+  layers_to_transform: key(
+    v.optional(layers),
+    undefined,
+    'The layers, counted from 0, whose linears get an adapter; absent, all of them.',
   ),
   use_rslora: key(flag, false, 'Scale by lora_alpha / sqrt(lora_r) (rank-stabilised LoRA).'),
   use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),
