@@ -187,7 +187,7 @@ const KEYS = {
   lora_target_modules: key(
     modules,
     'all-linear',
-    'The linears that get an adapter: all-linear, auto (what PEFT takes), or a list of names.',
+    'Which linears of the model get an adapter; auto is what PEFT takes for its family.',
   ),
   use_rslora: key(flag, false, 'Scale by lora_alpha / sqrt(lora_r) (rank-stabilised LoRA).'),
   use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),

@@ -135,7 +135,9 @@ describe('what the browser kept badly is said, and the starter trains', () => {
     await graft.at('library-row').waitFor(PATIENCE);
     expect(await graft.at('library-row').innerText()).toContain('A damaged run');
     await graft.at('library-error').waitFor(PATIENCE);
-    expect(await graft.at('library-error').innerText()).toContain('A damaged run has lost its run file');
+    expect(await graft.at('library-error').innerText()).toContain(
+      "A damaged run can't be opened: what this browser kept of it is damaged. Delete it.",
+    );
     expect(await graft.at('kept-models').innerText()).toContain('A damaged copy of a model');
     await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
     await trainsStarter(graft);

@@ -134,6 +134,12 @@ export class Workspace {
     return findObstacle(this);
   }
 
+  /** Whether rows are held out to check the run on the chart: those of a run that is over have left their losses. */
+  get holdsOut(): boolean {
+    const { record, running, lastEval } = this.training;
+    return lastEval !== undefined || ((running || !record) && this.recipe.config.val_set_size > 0);
+  }
+
   /** What a new run would train, and on what. */
   get nextRun(): string | undefined {
     const { report } = this.model;
