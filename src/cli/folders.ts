@@ -13,7 +13,7 @@ import { isAlive } from './lock';
  */
 export async function openFolder(path: string, isVerified = false, expected = 'a folder'): Promise<FileSource> {
   const found = await stat(path).catch(() => undefined);
-  if (!found) throw new GraftError('not-found', `There is no folder ${path}.`);
+  if (!found) throw new GraftError('not-found', `There is no folder ${path}: check its path.`);
   if (!found.isDirectory()) {
     const isPart = /\.(safetensors|bin|json|jinja|model)$/i.test(path);
     const advice = isPart ? `: name the folder that holds it, ${dirname(path)}` : '';

@@ -169,6 +169,7 @@ describe("the browser's storage that can't be opened is said within 15 s, and no
       for (const waiting of ['Opening the model…', 'Reading the data…', 'Reading the library…']) {
         await expect.poll(() => page.getByText(waiting).filter({ visible: true }).count(), PATIENCE).toBe(0);
       }
+      expect(await page.getByRole('alert').filter({ hasText: message }).count()).toBe(1); // said once
       expect(await graft.at('no-webgpu').count()).toBe(0);
       expect(await page.locator('body').innerText()).not.toMatch(
         /No WebGPU|WebGPU is missing|needs a browser with WebGPU/,

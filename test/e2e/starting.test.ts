@@ -120,3 +120,25 @@ test('a run that never began leaves nothing behind, and what was open stays open
   await graft.state('finished');
   expect(await graft.at('library-row').count()).toBe(1);
 });
+
+test('held-out figures are shown where rows are held out', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useTinyModel();
+  expect(await page.getByText('Held-out loss').count()).toBe(0);
+  await type(page, 'Held out to check it', '2');
+  expect(await page.getByText('Held-out loss').count()).toBe(2);
+});
+
+test('a model without a tokenizer is said so when it opens', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useTinyModel();
+  expect(await graft.at('model-notices').innerText()).toContain('The model has no tokenizer.json');
+});
+
+test('data that can not be used are named once', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useData('bad.jsonl', '{"question": "a", "answer": "b"}\n{"question": ');
+  const error = await graft.at('data-error').innerText();
+  expect(error).toMatch(/^The data can't be used yet\. bad\.jsonl: /);
+  expect(error.match(/bad\.jsonl/g)).toHaveLength(1);
+});
