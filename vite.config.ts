@@ -102,6 +102,9 @@ const executable: Plugin = {
   writeBundle: ({ dir }) => chmodSync(`${dir}/graft.js`, 0o755),
 };
 
+/** How long plugins took is of no use to whoever starts Graft. */
+const checks = { bundlerTimings: false };
+
 const page: UserConfig = {
   resolve,
   root: fromRoot('src/ui'),
@@ -110,10 +113,16 @@ const page: UserConfig = {
   appType: 'mpa',
   publicDir: fromRoot('public'),
   plugins: [svelte({ configFile: false }), policyInPage, policyOfServer, headersFile],
-  worker: { format: 'es' },
-  build: { outDir: fromRoot('dist/web'), emptyOutDir: true, target: 'es2023', assetsInlineLimit: 0 },
+  worker: { format: 'es', rolldownOptions: { checks } },
+  build: {
+    outDir: fromRoot('dist/web'),
+    emptyOutDir: true,
+    target: 'es2023',
+    assetsInlineLimit: 0,
+    rolldownOptions: { checks },
+  },
   server: { fs: { allow: [fromRoot('.')] } },
-  preview: { host: 'localhost', port: Number(process.env['PORT'] ?? 4173), headers },
+  preview: { host: 'localhost', port: Number(process.env['PORT'] || 4173), headers },
 };
 
 const commandLine: UserConfig = {
@@ -126,7 +135,7 @@ const commandLine: UserConfig = {
     outDir: fromRoot('dist/cli'),
     emptyOutDir: true,
     target: 'node20',
-    rolldownOptions: { output: { entryFileNames: 'graft.js', chunkFileNames: '[name]-[hash].js' } },
+    rolldownOptions: { checks, output: { entryFileNames: 'graft.js', chunkFileNames: '[name]-[hash].js' } },
   },
 };
 
@@ -142,7 +151,7 @@ const benches: UserConfig = {
     outDir: fromRoot('dist/bench'),
     emptyOutDir: true,
     target: 'node20',
-    rolldownOptions: { output: { entryFileNames: 'bench.js', chunkFileNames: '[name]-[hash].js' } },
+    rolldownOptions: { checks, output: { entryFileNames: 'bench.js', chunkFileNames: '[name]-[hash].js' } },
   },
 };
 

@@ -71,7 +71,7 @@ const RUN_KEYS = new Map(Object.keys(RUN_CONFIG_KEYS).map((key) => [withDashes(k
 
 /** Every command has these. */
 export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
-  json: { help: 'results as JSON lines on standard output; progress as JSON lines on standard error' },
+  json: { help: 'every line is JSON: results and events on standard output, messages and progress on standard error' },
   help: { help: 'this text (-h)' },
 };
 

@@ -4,9 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
-import { link, mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
+import { makeFolder, reason } from './disk';
 
 export const LOCK_FILE = 'graft.lock';
 
@@ -16,24 +17,25 @@ export const LOCK_FILE = 'graft.lock';
  */
 export async function withFolderLock<T>(folder: string, action: () => Promise<T>): Promise<T> {
   const path = join(folder, LOCK_FILE);
-  const made = await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    throw new GraftError('storage', `The folder ${folder} can't be made: ${(cause as Error).message}.`, { cause });
-  });
+  const made = makeFolder(folder);
   if (!(await takeLock(path))) throw await describeHolder(path, folder);
   try {
     return await action();
   } finally {
     releaseLock(path);
     // A folder made for nothing goes again; one that holds something stays.
-    if (made !== undefined) await rmdir(folder).catch(() => undefined);
+    if (made) await rmdir(folder).catch(() => undefined);
   }
 }
 
 /** Takes a lock without waiting: what lets go of it, or undefined where another process, or this one, holds it. */
 export async function lockFile(path: string): Promise<(() => void) | undefined> {
-  await mkdir(dirname(path), { recursive: true }).catch(() => undefined);
-  const took = await takeLock(path).catch(() => false); // a disk that can't be written has no writers
-  return took ? () => releaseLock(path) : undefined;
+  try {
+    makeFolder(dirname(path));
+    return (await takeLock(path)) ? () => releaseLock(path) : undefined;
+  } catch {
+    return undefined; // a disk that can't be written has no writers
+  }
 }
 
 /** Locks that this process holds, or is about to. */
@@ -88,7 +90,7 @@ async function createLock(path: string): Promise<boolean> {
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new GraftError('storage', `${path} can't be written: ${(cause as Error).message}.`, { cause });
+    throw new GraftError('storage', `${path} can't be written: ${reason(cause)}.`, { cause });
   } finally {
     await rm(whole, { force: true }).catch(() => undefined);
   }

@@ -1,5 +1,5 @@
 /** What the command line names, as folders and files: paths first, then what ships with Graft, then the Hub. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -7,12 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { parseRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import { fileKind } from '../core/file-kinds';
+import { suggestName } from '../core/nearest';
 import { decodeUtf8, derivedSource, type FileSource } from '../core/store';
 import { hubLayout, openGguf } from '../formats/gguf';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { isRepoId, parseModelName } from '../hub/names';
 import { weightStorage, type DatasetFile, type WeightStorage } from '../recipes';
 import type { Arguments } from './arguments';
+import { reason } from './disk';
 import { openFolder } from './folders';
 import { openHubModel } from './hub';
 import { asUsage, UsageError } from './usage';
@@ -40,7 +42,7 @@ export async function modelSource(
   signal?: AbortSignal,
 ): Promise<FileSource> {
   if (/\.gguf$/i.test(name) && (await exists(name))) return openGguf(await openFolder(dirname(name)), basename(name));
-  if (await exists(name)) return hubLayout(await openFolder(name));
+  if (await exists(name)) return hubLayout(await openFolder(name, false, 'a model folder or a GGUF file (*.gguf)'));
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
   const onHub = parseModelName(name);
@@ -68,12 +70,33 @@ export async function datasetFile(name: string): Promise<DatasetFile> {
         `JSON Lines) from ${path} and name that.`,
     );
   }
+  if (!STANDARD_INPUT.has(path) && !(await exists(path)))
+    throw await describeMissing(path, 'dataset', builtInDatasets());
   const bytes = await readInput(path, 'dataset');
   return { name: STANDARD_INPUT.has(path) ? 'standard input' : basename(path), bytes };
 }
 
 /** Read as a stream: a socket or a terminal can't be opened by its path. */
 const STANDARD_INPUT: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
+
+/** The names that stand for datasets that ship with Graft. */
+function builtInDatasets(): string[] {
+  const files = readdirSync(join(packageRoot(), 'public/datasets'));
+  return files.filter((file) => file.endsWith('.jsonl')).map((file) => basename(file, '.jsonl'));
+}
+
+/** What to do where there is no file of that name: the one that was meant, beside it or among the built-in ones. */
+async function describeMissing(path: string, what: string, builtIn: readonly string[] = []): Promise<GraftError> {
+  const folder = dirname(path);
+  const beside = await readdir(folder).catch(() => undefined);
+  const meant =
+    suggestName(path, builtIn) ??
+    suggestName(basename(path), beside ?? [])?.replace(/^/, folder === '.' ? '' : `${folder}/`);
+  const guess = meant === undefined ? '' : ` Did you mean ${meant}?`;
+  const known = builtIn.length === 0 ? '' : `, or a built-in one (${builtIn.join(', ')})`;
+  const advice = beside === undefined ? `there is no folder ${folder}` : `check its path, or name another file${known}`;
+  return new GraftError('not-found', `There is no ${what} ${path}: ${advice}.${guess}`);
+}
 
 /** The text of an input file. Throws `bad-file` for one that holds no text in UTF-8, and says what it is. */
 export async function readInputText(path: string, what: string): Promise<string> {
@@ -90,7 +113,7 @@ export async function readInputText(path: string, what: string): Promise<string>
 export async function readInput(path: string, what: string): Promise<Uint8Array> {
   if (STANDARD_INPUT.has(path)) return new Uint8Array(await buffer(process.stdin));
   const found = await stat(path).catch(() => undefined);
-  if (!found) throw new GraftError('not-found', `There is no ${what} ${path}.`);
+  if (!found) throw await describeMissing(path, what);
   if (found.isDirectory()) {
     const files = await readdir(path).catch(() => []);
     const rows = files.find((file) => /\.(jsonl?|csv|parquet)$/i.test(file) && !file.endsWith('config.json'));
@@ -98,7 +121,7 @@ export async function readInput(path: string, what: string): Promise<Uint8Array>
     throw new GraftError('not-found', `The ${what} ${path} is a folder; a file is expected${such}.`);
   }
   return readFile(path).catch((cause: unknown) => {
-    throw new GraftError('storage', `The ${what} ${path} can't be read: ${(cause as Error).message}.`, { cause });
+    throw new GraftError('storage', `The ${what} ${path} can't be read: ${reason(cause)}.`, { cause });
   });
 }
 

@@ -206,7 +206,7 @@ const KEYS = {
   lora_target_modules: key(
     modules,
     'all-linear',
-    'The linears that get an adapter: all-linear, auto (what PEFT takes), or a list of names.',
+    'Which linears of the model get an adapter; auto is what PEFT takes for its family.',
   ),
   layers_to_transform: key(
     v.optional(layers),
@@ -387,5 +387,35 @@ function readScalar(text: string): unknown {
 function check(name: RunConfigKey, value: unknown, file: string): unknown {
   const result = v.safeParse(KEYS[name].schema, value);
   if (result.success) return result.output;
-  throw new GraftError('bad-config', `${file}: ${name} must be ${result.issues[0].message}, but is ${quote(value)}.`);
+  const refusal = describeRefusal(name, result.issues[0].message, quote(value), value);
+  throw new GraftError('bad-config', `${file}: ${refusal}`);
+}
+
+/**
+ * What a text means as the value of a key, as it would on a command line; an empty one leaves out a key that may be absent.
+ * @throws `bad-config` that quotes the text as it was typed, and says what to write
+ */
+export function readRunValue<K extends RunConfigKey>(name: K, typed: string): RunConfig[K] {
+  const text = typed.trim();
+  const value = text === '' && KEYS[name].fallback === undefined ? undefined : readOverride(name, text);
+  const result = v.safeParse(KEYS[name].schema, value);
+  if (result.success) return result.output as RunConfig[K];
+  const shown =
+    text === '' ? 'empty' : /^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(text) ? shorten(text, MAX_SHOWN) : quote(text);
+  throw new GraftError('bad-config', describeRefusal(name, result.issues[0].message, shown, text));
+}
+
+/** `shown` is the value as the message quotes it. A text in place of a number gets a number as an example. */
+function describeRefusal(name: RunConfigKey, expected: string, shown: string, value: unknown): string {
+  const start = `${name} must be ${expected}, but is ${shown}`;
+  const { fallback } = KEYS[name];
+  if (typeof value !== 'string' || typeof fallback !== 'number' || /^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(value)) {
+    return `${start}.`;
+  }
+  // Half of the world writes 0,005.
+  const withPoint = /^[-+]?\d*,\d+(e[-+]?\d+)?$/i.test(value.trim()) ? value.trim().replace(',', '.') : undefined;
+  if (withPoint !== undefined && v.is(KEYS[name].schema, Number(withPoint))) {
+    return `${start}: write it with a point, ${withPoint}.`;
+  }
+  return `${start}: write a number such as ${formatValue(fallback)}.`;
 }

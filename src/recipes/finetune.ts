@@ -161,7 +161,7 @@ async function trainOnDevice(
 
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
     await session.compile();
-    report({ kind: 'phase', phase: 'training', detail: `Training ${data.totalSteps} steps` });
+    report({ kind: 'phase', phase: 'training', detail: `Training ${plural(data.totalSteps, 'step')}` });
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
     if (stopped === 'cancelled') return summary;

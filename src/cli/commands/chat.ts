@@ -40,7 +40,12 @@ export const chat: Command = {
       const generator = await openGenerator(opened, loadingBar(terminal), signal);
       terminal.say(adapter ? HELP : HELP.replace(' /base switches the adapter off and on,', ''));
       const conversation = new Conversation(generator, args.text('system'), adapter !== undefined, terminal);
-      const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY });
+      // A prompt is no JSON.
+      const lines = createInterface(
+        terminal.json
+          ? { input: process.stdin }
+          : { input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY },
+      );
       signal.addEventListener('abort', () => lines.close());
       // Ctrl-C stops the answer under way, and ends the program where there is none.
       let answering: AbortController | undefined;

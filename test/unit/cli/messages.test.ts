@@ -46,7 +46,64 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
       () => ['plan', '--model', 'some/model'],
       /HF_HUB_OFFLINE is set, and .* has no some\/model at revision main/,
     ],
-    ['a model folder that is a file', () => ['plan', '--model', path('good.yaml')], /is a file; a folder is expected/],
+    [
+      'a model folder that is a file',
+      () => ['plan', '--model', path('good.yaml')],
+      /is a file; a model folder or a GGUF file \(\*\.gguf\) is expected/,
+    ],
+    [
+      'a part of a model folder',
+      () => ['plan', '--model', path('config.json')],
+      /is a file; .* is expected: name the folder that holds it, \S*graft-messages-/,
+    ],
+    [
+      'a misspelt run file',
+      () => ['train', path('misspellt.yaml')],
+      /There is no run file \S+: check its path, or name another file\. Did you mean \S+misspelt\.yaml\?/,
+    ],
+    [
+      'a run file in no folder',
+      () => ['train', path('nowhere/run.yaml')],
+      /There is no run file \S+: there is no folder \S+nowhere\./,
+    ],
+    [
+      'a misspelt built-in dataset',
+      () => ['plan', '--model', model, '--data', 'title-fee'],
+      /There is no dataset title-fee: .*a built-in one \(title-fees\)\. Did you mean title-fees\?/,
+    ],
+    [
+      'rows that a file has not',
+      () => ['data', 'show', 'title-fees', '--model', 'starter', '--rows', '7,200-210'],
+      /There is no row 200 to show: title-fees\.jsonl has 111 rows\./,
+      2,
+    ],
+    [
+      'rows of nothing',
+      () => ['data', 'show', path('rows.jsonl'), '--model', model, '--rows', '0'],
+      /--rows must be rows such as 1-5 or 3,8, counted from 1, but is 0/,
+      2,
+    ],
+    [
+      'answers in place of a file that is there',
+      () => ['generate', '--model', model, '--input', path('rows.jsonl'), '--output', path('good.yaml')],
+      /good\.yaml is there already: --overwrite replaces it, --output FILE writes elsewhere\./,
+    ],
+    [
+      'a number with a comma',
+      () => ['plan', '--model', model, '--learning_rate', '0,005'],
+      /learning_rate must be a number above 0, but is "0,005": write it with a point, 0\.005\./,
+      2,
+    ],
+    [
+      'an output folder that is a file',
+      () => ['train', '--model', model, '--data', path('rows.jsonl'), '--output', path('good.yaml')],
+      /The folder \S+good\.yaml can't be made: there is a file of that name\. Name another one\./,
+    ],
+    [
+      'an output folder in a file',
+      () => ['train', '--model', model, '--data', path('rows.jsonl'), '--output', path('good.yaml/run')],
+      /The folder \S+run can't be made: a part of its path is a file\. Name another one\./,
+    ],
     ['no model', () => ['generate', '--prompt', 'x'], /--model is missing/, 2],
     [
       'no dataset',
@@ -141,15 +198,51 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
     });
   }
 
-  test('as an event too, with --json', async () => {
+  test('as an event too, with --json, on both streams', async () => {
     for (const argv of [
       ['plan', '--model', 'nothing-here', '--json'],
       ['--json', 'plan', '--model', 'nothing-here'],
     ]) {
-      const { code, out } = await graft(...argv);
+      const { code, out, err } = await graft(...argv);
       expect(code).toBe(1);
       expect(JSON.parse(out)).toMatchObject({ kind: 'error', code: 'not-found' });
+      expect(JSON.parse(err)).toMatchObject({ kind: 'error', code: 'not-found' });
     }
+  });
+});
+
+describe('with --json every line of both streams is JSON', () => {
+  const calls: readonly string[][] = [
+    ['plan'],
+    ['plan', '--data', 'title-fees', '--budget', '1GiB'],
+    ['data', 'show', 'title-fees', '--model', 'starter', '--rows', '1-2'],
+    ['data', 'render', 'title-fees', '--model', 'starter', '--rows', '1'],
+    ['tokens', '--model', 'starter', 'a'],
+    ['cache'],
+    ['help'],
+    ['help', 'train'],
+    ['train', '--help'],
+    ['--version'],
+    ['trian'],
+    ['train', '--nonsense'],
+  ];
+  for (const call of calls) {
+    test(call.join(' '), async () => {
+      const { out, err } = await graft(...call, '--json');
+      expect(out + err).not.toBe('');
+      for (const text of [out, err]) {
+        if (text !== '') expect(jsonLines<unknown>(text).every((line) => typeof line === 'object')).toBe(true);
+      }
+    });
+  }
+
+  test('and no progress bar is drawn on a terminal', () => {
+    let text = '';
+    const terminal = new Terminal({ write: () => undefined }, { isTTY: true, write: (more) => (text += more) }, true);
+    terminal.bar(0.5, 'of it');
+    terminal.say('a line\nof two');
+    terminal.hideBar();
+    expect(jsonLines(text)).toEqual([{ kind: 'message', text: 'a line\nof two' }]);
   });
 });
 
@@ -198,10 +291,10 @@ describe('without a GPU', () => {
     const help = async (command: string) => (await graft('help', command)).out.replaceAll(/\s+/g, ' ');
     const ofTrain = await help('train');
     expect(ofTrain).toContain(
-      '--lr_scheduler_type How the learning rate falls after the warm-up. One of cosine, linear,',
+      '--lr_scheduler_type How the learning rate falls after the warm-up. Takes one of cosine, linear,',
     );
     expect(ofTrain).toContain('polynomial (default: cosine)');
-    expect(ofTrain).toContain('--learning_rate Peak learning rate. A number above 0 (default: 0.0002)');
+    expect(ofTrain).toContain('--learning_rate Peak learning rate. Takes a number above 0 (default: 0.0002)');
     expect(ofTrain).toContain('--output DIR the folder to write to (default: output)');
     const keys = Object.keys(RUN_CONFIG_KEYS);
     for (const key of keys) expect(ofTrain, key).toContain(`--${key} `);

@@ -138,7 +138,7 @@ describe('graft train', () => {
     const { code, err } = await graft(...train('wild', '--learning_rate', '1e30', '--lr_scheduler_type', 'constant'));
     expect(code).toBe(1);
     expect(err).toMatch(
-      /\ngraft: At step \d+ the loss is .*: lower learning_rate.*checkpoint of step \d+ is kept\.\n$/,
+      /\n\{"kind":"error","code":"diverged","message":"At step \d+ the loss is .*: lower learning_rate.*checkpoint of step \d+ is kept\."\}\n$/,
     );
     expect(err).not.toMatch(/\n\s+at /);
   });
