@@ -54,7 +54,14 @@ export class Arguments {
     const value = this.text(flag);
     if (value === undefined) return undefined;
     const number = Number(value);
-    if (value.trim() !== '' && number >= least && number <= most && (!whole || Number.isInteger(number))) return number;
+    if (
+      value.trim() !== '' &&
+      Number.isFinite(number) &&
+      number >= least &&
+      number <= most &&
+      (!whole || Number.isInteger(number))
+    )
+      return number;
     const range = most === Infinity ? `${least} or more` : `from ${least} to ${most}`;
     throw new UsageError(
       `--${flag} must be a ${whole ? 'whole ' : ''}number, ${range}, but is ${JSON.stringify(value)}.`,

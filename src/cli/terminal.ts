@@ -26,10 +26,10 @@ export class Terminal {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** A line about what goes on. */
+  /** A line about what goes on. What it quotes of files is escaped wherever it goes: a log is shown on a terminal later. */
   say(text: string): void {
     this.hideBar();
-    this.err.write(`${textFor(this.err, text)}\n`);
+    this.err.write(`${escapeControls(text)}\n`);
     this.reportedAt = this.now();
   }
 
@@ -80,17 +80,20 @@ export class Terminal {
     if (now - this.reportedAt < (this.json ? REPORT_MS.json : REPORT_MS.text)) return;
     this.reportedAt = now;
     const event = { kind: 'progress', part: Number(part.toFixed(4)), text };
-    this.err.write(`${this.json ? JSON.stringify(event) : `${Math.floor(100 * part)} % ${text}`}\n`);
+    this.err.write(`${this.json ? JSON.stringify(event) : `${Math.floor(100 * part)} % ${escapeControls(text)}`}\n`);
   }
 }
 
 /**
  * A text as it may go to a stream. Models, files and file names can hold control characters, which would move a
- * terminal's cursor, recolour it, or change its title and clipboard: there they are shown as `\x1b`. What is redirected
+ * terminal's cursor, recolour it, or change its title and clipboard: there they are shown as `\x1b`. A result that is redirected
  * stays as it is.
  */
 export function textFor({ isTTY }: Output, text: string): string {
-  if (!isTTY) return text;
+  return isTTY ? escapeControls(text) : text;
+}
+
+function escapeControls(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
     .replace(/[^\P{Cc}\n\t]/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`);

@@ -106,7 +106,10 @@ function rowFilter(text: string | undefined): (row: number) => boolean {
   const ranges = text.split(',').map((part) => {
     const [, from, to] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
     if (from === undefined) throw new UsageError(`--rows must be rows such as 1-5 or 3,8, but is ${text}.`);
-    return { from: Number(from), to: Number(to ?? from) };
+    const range = { from: Number(from), to: Number(to ?? from) };
+    if (range.from >= 1 && range.from <= range.to) return range;
+    const why = range.from < 1 ? 'rows are counted from 1' : 'the first of a range is not above its last';
+    throw new UsageError(`--rows must be rows such as 1-5 or 3,8, but is ${text}: ${why}.`);
   });
   return (row) => ranges.some(({ from, to }) => row >= from && row <= to);
 }

@@ -55,9 +55,14 @@ export function generationOptions(args: Arguments, { generationConfig: suggested
     topP: args.number('top-p', { least: 0, most: 1 }) ?? (sampled ? (suggested.topP ?? 1) : 1),
     topK: args.number('top-k', { least: 0, whole: true }) ?? (sampled ? (suggested.topK ?? 0) : 0),
     seed: args.number('seed', { least: 0, whole: true }) ?? 0,
-    stop: args.all('stop'),
+    stop: args.all('stop').map(checkStop),
     useAdapter: true,
   };
+}
+
+function checkStop(text: string): string {
+  if (text !== '') return text;
+  throw new UsageError('--stop is an empty text, which every answer begins with: name a text, or leave it out.');
 }
 
 export const generate: Command = {
