@@ -57,7 +57,7 @@ export class Arguments {
     const value = this.text(flag);
     if (value === undefined) return undefined;
     const number = Number(value);
-    const isInRange = number >= least && number > above && number <= most;
+    const isInRange = Number.isFinite(number) && number >= least && number > above && number <= most;
     if (value.trim() !== '' && isInRange && (!whole || Number.isInteger(number))) return number;
     const from = above === -Infinity ? `${least} or more` : `above ${above}`;
     const range = most === Infinity ? from : `from ${least} to ${most}`;

@@ -58,8 +58,8 @@ async function takeLock(path: string): Promise<boolean> {
 function releaseLock(path: string): void {
   try {
     if (holderIn(readFileSync(path, 'utf8')) === process.pid) rmSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  } catch {
+    // It is gone, or another's by now; one that stays is seen to be left behind once this process is over.
   } finally {
     taken.delete(path);
   }
@@ -110,10 +110,12 @@ async function takeOver(path: string): Promise<boolean> {
   }
   try {
     if (!(await isAbandoned(path))) return false;
-    await rm(path, { force: true });
+    await rm(path, { force: true }).catch((cause: unknown) => {
+      throw new GraftError('storage', `${path} can't be removed: ${(cause as Error).message}.`, { cause });
+    });
     return await createLock(path);
   } finally {
-    await rm(guard, { force: true });
+    await rm(guard, { force: true }).catch(() => undefined);
   }
 }
 
@@ -125,18 +127,28 @@ async function isAbandoned(path: string): Promise<boolean> {
 /** A name beside the lock that nobody else uses. */
 const aside = (path: string) => `${path}.${randomUUID()}`;
 
-/** The process id in a lock file; undefined where it holds none, or is gone by now. */
+/**
+ * The process id in a lock file; undefined where it holds none, or is gone by now.
+ * @throws `storage` where nobody can tell, as of a folder of that name: it is not taken for abandoned
+ */
 async function readHolder(path: string): Promise<number | undefined> {
-  return holderIn(await readFile(path, 'utf8').catch(() => ''));
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return '';
+    const why =
+      cause.code === 'EISDIR' ? 'is a folder, where a lock file is expected' : `can't be read: ${cause.message}`;
+    throw new GraftError('storage', `${path} ${why}. Where no other graft train runs there, remove it.`, { cause });
+  });
+  return holderIn(text);
 }
 
+/** No process has the id 0: to the system it means one's own group. */
 function holderIn(text: string): number | undefined {
-  return /^\d+\n$/.test(text) ? Number(text) : undefined;
+  return /^0*[1-9]\d{0,9}\n$/.test(text) ? Number(text) : undefined;
 }
 
 /** Whether a process of that id runs. Its own id in a lock is that of an earlier process, as in a restarted container. */
 export function isAlive(pid: number): boolean {
-  if (pid === process.pid) return false;
+  if (pid === process.pid || !(pid > 0)) return false;
   try {
     process.kill(pid, 0); // signal 0 only asks
     return true;

@@ -29,11 +29,14 @@ export class Terminal {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** A line about what goes on; with JSON, `{"kind": "message", "text": …}`. */
+  /**
+   * A line about what goes on; with JSON, `{"kind": "message", "text": …}`. What it quotes of files is escaped wherever it
+   * goes: a log is shown on a terminal later.
+   */
   say(text: string): void {
     this.hideBar();
     if (this.json) this.writeEvent({ kind: 'message', text: text.trim() });
-    else this.err.write(`${textFor(this.err, text)}\n`);
+    else this.err.write(`${escapeControls(text)}\n`);
     this.reportedAt = this.now();
   }
 
@@ -92,7 +95,7 @@ export class Terminal {
     if (now - this.reportedAt < (this.json ? REPORT_MS.json : REPORT_MS.text)) return;
     this.reportedAt = now;
     if (this.json) this.writeEvent({ kind: 'progress', part: Number(part.toFixed(4)), text });
-    else this.err.write(`${Math.floor(100 * part)} % ${text}\n`);
+    else this.err.write(`${Math.floor(100 * part)} % ${escapeControls(text)}\n`);
   }
 
   private writeEvent(event: object): void {
@@ -102,11 +105,14 @@ export class Terminal {
 
 /**
  * A text as it may go to a stream. Models, files and file names can hold control characters, which would move a
- * terminal's cursor, recolour it, or change its title and clipboard: there they are shown as `\x1b`. What is redirected
+ * terminal's cursor, recolour it, or change its title and clipboard: there they are shown as `\x1b`. A result that is redirected
  * stays as it is.
  */
 export function textFor({ isTTY }: Output, text: string): string {
-  if (!isTTY) return text;
+  return isTTY ? escapeControls(text) : text;
+}
+
+function escapeControls(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
     .replace(/[^\P{Cc}\n\t]/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`);

@@ -93,6 +93,7 @@ const layers = v.union(
 
 const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
 const variables = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), VARIABLES), // a list has keys, too
   v.record(v.string(VARIABLES), v.unknown(), VARIABLES),
   // A template prints them, and a written run file has them as JSON, which has no .inf and .nan.
   v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
@@ -304,6 +305,12 @@ function readYaml(yamlText: string, name: string): Record<string, unknown> {
   }
   const document = parseDocument(yamlText, { prettyErrors: true, uniqueKeys: true, schema: 'core' });
   const [error] = document.errors;
+  if (error?.code === 'MULTIPLE_DOCS') {
+    throw new GraftError(
+      'bad-config',
+      `${name} holds several YAML documents, one behind another (---): a run file is one. Put each run into a file of its own.`,
+    );
+  }
   if (error) {
     const summary = error.message.split('\n')[0]?.replace(/:$/, '') ?? 'not valid YAML';
     throw new GraftError('bad-config', `${name} is not valid YAML: ${shorten(summary, 4 * MAX_SHOWN)}.`);

@@ -68,9 +68,14 @@ export function generationOptions(args: Arguments, { generationConfig: suggested
     // As in Transformers, where it shapes the likeliest token too.
     repetitionPenalty: args.number('repetition-penalty', { above: 0 }) ?? suggested.repetitionPenalty ?? 1,
     seed: args.number('seed', { least: 0, whole: true }) ?? 0,
-    stop: args.all('stop'),
+    stop: args.all('stop').map(checkStop),
     useAdapter: true,
   };
+}
+
+function checkStop(text: string): string {
+  if (text !== '') return text;
+  throw new UsageError('--stop is an empty text, which every answer begins with: name a text, or leave it out.');
 }
 
 export const generate: Command = {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -21,6 +21,7 @@ beforeAll(async () => {
   writeFileSync(path('rows.jsonl'), tokenRows(8));
   writeFileSync(path('bad.jsonl'), '{"question": "a", "answer": "b"}\n{"question": "a", "answer": \n');
   writeFileSync(path('good.yaml'), 'lora_r: 4\n');
+  writeFileSync(path('two.yaml'), 'lora_r: 4\n---\nlora_r: 8\n');
   writeFileSync(path('misspelt.yaml'), 'learning_rte: 1\n');
   writeFileSync(path('ids.json'), '{"input_ids": [[1, 2], [1, "x"]]}');
 });
@@ -30,7 +31,8 @@ afterAll(() => {
 });
 
 describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call', () => {
-  const cases: [what: string, argv: () => string[], line: RegExp, code?: 2][] = [
+  type Case = [what: string, argv: () => string[], line: RegExp, code?: 2];
+  const cases: Case[] = [
     ['no such command', () => ['trian'], /no command trian; did you mean train\?/, 2],
     ['no such flag', () => ['generate', '--promt', 'x'], /There is no --promt here; did you mean --prompt\?/, 2],
     ['no such run file', () => ['train', path('none.yaml')], /There is no run file .*none\.yaml/],
@@ -122,6 +124,39 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
       () => ['generate', '--model', model, '--input', path('rows.jsonl'), '--output', path('./rows.jsonl')],
       /--output \S+ is the input itself: name another file/,
       2,
+    ],
+    ...['1e309', 'Infinity', '-1'].map((value): Case => [
+      `a temperature of ${value}`,
+      () => ['generate', '--model', 'starter', '--prompt', 'x', '--temperature', value],
+      /--temperature must be a number, 0 or more, but is/,
+      2,
+    ]),
+    [
+      'variables that are a list',
+      () => ['generate', '--model', 'starter', '--prompt', 'x', '--chat-template-kwargs', '[1]'],
+      /chat_template_kwargs must be a mapping of template variables/,
+      2,
+    ],
+    [
+      'an empty text to stop before',
+      () => ['generate', '--model', 'starter', '--prompt', 'x', '--stop', ''],
+      /--stop is an empty text/,
+      2,
+    ],
+    ...[
+      ['5-1', /but is 5-1: the first of a range is not above its last/] as const,
+      ['0', /but is 0: rows are counted from 1/] as const,
+      ['3,0-2', /but is 3,0-2: rows are counted from 1/] as const,
+    ].map(([rows, line]): Case => [
+      `the rows ${rows}`,
+      () => ['data', 'show', path('rows.jsonl'), '--model', 'starter', '--rows', rows],
+      line,
+      2,
+    ]),
+    [
+      'two run files in one',
+      () => ['plan', path('two.yaml')],
+      /two\.yaml holds several YAML documents, .* a run file is one/,
     ],
     [
       'a run file that is no text',
@@ -362,12 +397,24 @@ describe('the terminal', () => {
       return text;
     };
 
-    test('is shown with its control characters escaped on a terminal, and goes elsewhere as it is', () => {
+    test('is shown with its control characters escaped on a terminal and in messages; a result goes elsewhere as it is', () => {
       expect(write(true, (terminal) => terminal.print(hostile))).toBe(shown);
       expect(write(true, (terminal) => terminal.say(hostile))).toBe(`${shown}\n`);
       expect(write(true, (terminal) => terminal.bar(0, hostile))).toContain(shown);
       expect(write(false, (terminal) => terminal.print(hostile))).toBe(hostile);
-      expect(write(false, (terminal) => terminal.say(hostile))).toBe(`${hostile}\n`);
+      expect(write(false, (terminal) => terminal.say(hostile))).toBe(`${shown}\n`);
+    });
+
+    test('in an error, whatever it quotes', async () => {
+      mkdirSync(path('hostile'));
+      const config = { model_type: 'a\x1b[31m', architectures: ['b\x1b]0;title\x07', '\u202eevil'] };
+      writeFileSync(path('hostile/config.json'), JSON.stringify(config));
+      const { err } = await graft('plan', '--model', path('hostile'));
+      expect(err).toContain(
+        'has the architecture "b\\u001b]0;title\\u0007", "\\u202eevil" (model_type "a\\u001b[31m")',
+      );
+      const named = await graft('plan', '--model', 'x\x1b[31m');
+      expect(named.err).toContain('There is no model x\\x1b[31m: name a folder');
     });
 
     test('means the same as JSON', () => {
