@@ -1,6 +1,7 @@
 /** Files that fuzzers and people found, each for its kind: what no one catches would end in the middle of the work. */
 import { describe, expect, it } from 'vitest';
 import { openTokenizer } from '../../../src/formats/tokenizer';
+import { spellBytes } from '../../../src/formats/tokenizer/bytes';
 import { readHeader, writeSafetensors } from '../../../src/formats/safetensors';
 import { derivedSource } from '../../../src/core/store';
 import { readSpec } from '../../../src/formats/model';
@@ -115,6 +116,22 @@ describe('a tokenizer', () => {
   });
 });
 
+describe('a normalizer that makes much of little', () => {
+  it('is stopped before the words of it fill the memory', async () => {
+    const opened = await open(tokenizer({ normalizer: { type: 'NFKD' } }));
+    await expectError(
+      () => opened?.encode('\ufdfa'.repeat(500_000), { addSpecialTokens: false }),
+      'bad-data',
+      /normalizer makes 9,000,000 characters of a text of 500,000, and reads 8,388,608 at most: shorten the text/,
+    );
+  });
+
+  it('spells a long text in bytes as it does a short one', () => {
+    const text = 'Größe 東京 😀\n'.repeat(1000);
+    expect(spellBytes(text)).toBe(Array.from(text, spellBytes).join(''));
+  });
+});
+
 describe('a string of 20 million characters', () => {
   it('is read in the header of safetensors', async () => {
     const header = new TextEncoder().encode(`{"__metadata__":{"a":"${LONG}"}}`);
@@ -125,8 +142,14 @@ describe('a string of 20 million characters', () => {
   });
 
   it('is read in a row beside tools', async () => {
-    const row = `{"prompt": "${LONG}", "completion": "c", "tools": []}`;
-    expect((await parseDataset('d.jsonl', row, { maxBadRows: 0 })).examples).toHaveLength(1);
+    const row = (prompt: string) => `{"prompt": "${prompt}", "completion": "c", "tools": []}`;
+    const longest = row(LONG.slice(0, 12_000_000));
+    expect((await parseDataset('d.jsonl', longest, { maxBadRows: 0 })).examples).toHaveLength(1);
+    await expectError(
+      () => parseDataset('d.jsonl', row(LONG), { maxBadRows: 0 }),
+      'bad-data',
+      /row 1 has 14,000,022 characters, and a row may have 8,388,608 at most: split it/,
+    );
   });
 });
 

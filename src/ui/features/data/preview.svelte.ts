@@ -61,6 +61,8 @@ export class PreviewState {
       this.plan = undefined;
       this.planError = undefined;
     }
+    // What is wrong with the data that were chosen before says nothing of these.
+    if (this.request && !readsAlike(this.request, request)) this.dataError = undefined;
     this.request = request;
     this.busy = true;
     this.stopped = false;
