@@ -250,8 +250,9 @@ export class Workspace {
   }
 
   /** A run that never began is in no library: what was open before it is shown again, with the reason. */
-  private returnToOpened(): void {
+  private returnToOpened(runId: string): void {
     const { opened } = this.library;
+    if (this.training.record?.id !== runId) return; // that was done already: a run's coming and going are both told
     this.training.leaveUnbegun(opened);
     if (opened) this.library.remember(opened.record.id);
   }
@@ -266,10 +267,11 @@ export class Workspace {
     await this.library.refresh();
     if (this.training.running) return;
     if (this.library.loaded && !this.library.error && !this.library.runs.some(({ id }) => id === runId)) {
-      return this.returnToOpened();
+      return this.returnToOpened(runId);
     }
     await this.library.open(runId);
     const { opened } = this.library;
-    if (opened?.record.id === runId) this.training.record = opened.record;
+    // Another run may have been started meanwhile.
+    if (opened?.record.id === runId && this.training.record?.id === runId) this.training.record = opened.record;
   }
 }
