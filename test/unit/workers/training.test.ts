@@ -34,18 +34,21 @@ function refuseWrites(refused: string): void {
 const neverOpened = () => Promise.reject(new Error('the model was opened'));
 const { signal } = new AbortController();
 
-it.each(['dataset', 'run.yaml'])('a run whose %s can not be written says why, and leaves nothing behind', async (file) => {
-  refuseWrites(file);
-  const request = {
-    model: STARTER,
-    dataset: { kind: 'builtin', name: 'd', id: 'd' },
-    config: parseRunConfig(''),
-  } as unknown as Parameters<Training['start']>[0];
-  const dataset = { name: 'd.jsonl', bytes: encodeUtf8('{"text": "a"}\n') };
-  const start = () => new Training(library).start(request, dataset, neverOpened, () => undefined, signal);
-  await expectError(start, 'storage', /no more room/);
-  expect(await library.list()).toEqual([]);
-});
+it.each(['dataset', 'run.yaml'])(
+  'a run whose %s can not be written says why, and leaves nothing behind',
+  async (file) => {
+    refuseWrites(file);
+    const request = {
+      model: STARTER,
+      dataset: { kind: 'builtin', name: 'd', id: 'd' },
+      config: parseRunConfig(''),
+    } as unknown as Parameters<Training['start']>[0];
+    const dataset = { name: 'd.jsonl', bytes: encodeUtf8('{"text": "a"}\n') };
+    const start = () => new Training(library).start(request, dataset, neverOpened, () => undefined, signal);
+    await expectError(start, 'storage', /no more room/);
+    expect(await library.list()).toEqual([]);
+  },
+);
 
 it('a run that can not go on without its dataset has failed, and keeps its curve', async () => {
   await library.put(runRecord('r', { state: 'interrupted' }));
