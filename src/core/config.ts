@@ -191,7 +191,7 @@ const KEYS = {
   precompute_ref_log_probs: key(
     flag,
     false,
-    'dpo: false only; the reference is computed in each step, or comes with the rows (ref_chosen_logps, ref_rejected_logps).',
+    'dpo: false only; the reference is computed in each step, or comes with the rows.',
   ),
   disable_dropout: key(flag, true, 'dpo: train without dropout.'),
 

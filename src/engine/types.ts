@@ -7,6 +7,9 @@ import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
 import type { KernelChoiceStore } from '../core/kernel-choices';
 import type { Profile } from '../core/profile';
+import type { ObjectiveOptions } from './objectives/options';
+
+export type * from './objectives/options';
 
 /** Bytes of GPU memory by what they hold. */
 export interface MemoryBytes {
@@ -88,25 +91,6 @@ interface Recomputation {
   readonly gradientCheckpointing: boolean;
   readonly checkpointing?: Checkpointing | undefined;
 }
-
-export interface DpoOptions {
-  readonly kind: 'dpo';
-  readonly beta: number;
-  /**
-   * What the trained model is held against: the model without its adapter, a frozen copy of what is trained as it was
-   * when training began, or the log-probabilities that come with the rows.
-   */
-  readonly reference: 'base' | 'copy' | 'rows';
-}
-
-export interface WeightedTargetsOptions {
-  readonly kind: 'weighted-targets';
-  /** The most targets of a position. */
-  readonly targets: number;
-}
-
-/** What is minimised. */
-export type ObjectiveOptions = { readonly kind: 'sft' } | DpoOptions | WeightedTargetsOptions;
 
 export interface TrainViewOptions extends BatchShape, Recomputation {
   /** Cross entropy of the labels where absent. */

@@ -5,8 +5,9 @@
  */
 import { DPO_METRICS, dpoLoss } from '../ops/dpo_loss';
 import { sequenceSums } from '../ops/sequence_sums';
-import type { Batch, DpoOptions } from '../types';
+import type { Batch } from '../types';
 import { labelLogProbs, lossSeeds, type Objective, type ObjectiveContext, type Pass } from './objective';
+import type { DpoOptions } from './options';
 
 const WEIGHTS = 'pair-weights';
 const REFERENCE = 'reference-log-probs';

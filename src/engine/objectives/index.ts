@@ -1,7 +1,7 @@
 /** Every objective by its name in `ObjectiveOptions`. */
-import type { ObjectiveOptions } from '../types';
 import { dpo } from './dpo';
 import type { Objective } from './objective';
+import type { ObjectiveOptions } from './options';
 import { sft } from './sft';
 import { weightedTargets } from './weighted-targets';
 

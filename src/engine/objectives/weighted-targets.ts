@@ -5,8 +5,9 @@
 import { dot } from '../ops/dot';
 import { logProbs } from '../ops/log_probs';
 import { countLabels } from '../model/batch';
-import type { Batch, WeightedTargetsOptions } from '../types';
+import type { Batch } from '../types';
 import { labelsOf, lossSeeds, type Objective } from './objective';
+import type { WeightedTargetsOptions } from './options';
 
 const TARGETS = 'targets';
 const WEIGHTS = 'target-weights';

@@ -46,6 +46,9 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
   const objective = objectiveOf(options.objective);
   const groups = flatGroups(trainedLeaves(model), options.adamw.moments ?? '32bit', model.partBytes);
 
+  if (objective.reference === 'base' && trainedParameters({ ...model, lora: undefined }).length > 0) {
+    throw new Error('the model without its adapter is no reference where it is trained itself: take a copy');
+  }
   const graphs = new Map<string, Graph>();
   for (const length of options.lengths) {
     const shared = { ...model, batch: options.batchSize, length, packed: options.packing ?? false, objective };

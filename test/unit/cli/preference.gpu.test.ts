@@ -10,7 +10,7 @@ import { readAdapter } from '../../../src/formats/peft';
 import { relativeError } from '../../support/compare';
 import { hasReference, reference } from '../../support/reference';
 import { tinyModel, tokenRows } from '../recipes/support';
-import { graft, jsonLines, startGraft, writeFolder } from './support';
+import { graft, jsonLines, runHere, startGraft, writeFolder } from './support';
 
 const METRICS = ['rewards/chosen', 'rewards/rejected', 'rewards/margins', 'logps/chosen', 'logps/rejected'] as const;
 
@@ -126,5 +126,74 @@ describe.skipIf(!hasReference)('trajectories recorded from TRL', () => {
     for (const { name: tensor, bytes } of actual.tensors) {
       expect(relativeError(toFloat32(bytes, 'f32'), expected.get(tensor)!), tensor).toBeLessThan(1e-4);
     }
+  });
+});
+
+describe('graft train with method: dpo', () => {
+  test('goes on from an adapter, killed and resumed, to the bytes and the log of a run that never stopped', async () => {
+    const first = await graft(...train('first', '--max_steps', '2'));
+    expect(first.code, first.err).toBe(0);
+    const more = ['--adapter', path('first'), '--logging_steps', '2'];
+    const whole = await graft(...train('whole', ...more));
+    expect(whole.code, whole.err).toBe(0);
+    // What it starts from is the reference: nothing is gained yet at the first step.
+    const [start] = jsonLines<TrainEvent>(
+      (await graft(...train('once', '--adapter', path('first'), '--max_steps', '1'))).out,
+    )
+      .filter((event) => event.kind === 'step')
+      .map(({ row }) => row);
+    expect(start).toMatchObject({ 'rewards/chosen': 0, 'rewards/margins': 0, 'rewards/accuracies': 0 });
+    expect(start!.loss).toBeCloseTo(Math.log(2), 6);
+
+    const started = startGraft(train('killed', ...more), (line) => {
+      const event = JSON.parse(line) as TrainEvent;
+      if (event.kind === 'checkpoint' && event.step === 3) started.child.kill('SIGKILL'); // between two rows of the log
+    });
+    expect((await started.ended).killedBy).toBe('SIGKILL');
+    const { code, err } = await graft('train', '--resume', '--output', path('killed'), '--json');
+    expect(code, err).toBe(0);
+    expect(adapter('killed').equals(adapter('whole'))).toBe(true);
+    expect(log('killed')).toEqual(log('whole'));
+    expect(Object.keys(log('whole')[0]!)).toEqual(expect.arrayContaining([...METRICS, 'rewards/accuracies']));
+  });
+
+  test('evaluates held-out pairs', async () => {
+    const { code, err } = await graft(...train('held', '--val_set_size', '3', '--max_steps', '2', '--eval_steps', '2'));
+    expect(code, err).toBe(0);
+    const row = log('held').find(({ eval_loss }) => eval_loss !== undefined)!;
+    expect(row.eval_loss).toBeGreaterThan(0);
+    expect(row['eval_rewards/margins']! - row['eval_rewards/chosen']! + row['eval_rewards/rejected']!).toBeCloseTo(
+      0,
+      5,
+    );
+    expect(Object.keys(row)).toEqual(expect.arrayContaining(['eval_rewards/accuracies', 'eval_logps/chosen']));
+  });
+
+  test.each([
+    ['single answers', tokenRows(4), [], /trains on pairs \(chosen_input_ids.*set method: sft/],
+    ['a pair file', pairRows(4), ['--method', 'sft'], /has chosen_input_ids.*set method: dpo/],
+    [
+      'pairs of text',
+      '{"prompt": "a", "chosen": "b", "rejected": "c"}',
+      [],
+      /chosen as text: method: dpo takes pre-tokenised/,
+    ],
+    ['packing', pairRows(4), ['--packing', 'true'], /packing: true is for method: sft/],
+    ['label_smoothing', pairRows(4), ['--label_smoothing', '0.1'], /set label_smoothing: 0/],
+    ['another loss', pairRows(4), ['--loss_type', 'ipo'], /loss_type must be one of sigmoid/],
+    ['beta without dpo', tokenRows(4), ['--method', 'sft', '--beta', '0.3'], /beta is for method: dpo/],
+    [
+      'references in some rows',
+      pairRows(4, (i) => (i === 2 ? {} : { ref_chosen_logps: -3, ref_rejected_logps: -4 })),
+      [],
+      /has no ref_chosen_logps and ref_rejected_logps, unlike the rows before it/,
+    ],
+  ] as const)('refuses %s', async (name, rows, more, expected) => {
+    const file = path(`${name.replaceAll(' ', '-')}.jsonl`);
+    writeFileSync(file, rows);
+    const args = ['train', path('run.yaml'), '--model', path('model'), '--data', file, '--output', path('refused')];
+    const { code, err } = await runHere(...args, '--max_bad_rows', '0', ...more);
+    expect(code).toBe(name === 'another loss' ? 2 : 1); // an impossible value is a wrong call
+    expect(err).toMatch(expected);
   });
 });
