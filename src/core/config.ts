@@ -112,6 +112,11 @@ const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
 const KEYS = {
   model_name_or_path: key(text, 'starter', 'A Hub id, a local folder, or a built-in name.'),
   revision: key(text, 'main', 'Branch, tag or commit of the model on the Hub.'),
+  method: key(
+    oneOf('sft', 'dpo'),
+    'sft',
+    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer.',
+  ),
   dtype: key(
     oneOf('auto', 'float32', 'float16', 'bfloat16'),
     'auto',
@@ -199,6 +204,16 @@ const KEYS = {
   early_stopping_patience: key(whole(0), 0, 'Evaluations without a better loss before training stops; 0 never stops.'),
   logging_steps: key(whole(1), 1, 'Steps between rows of the log.'),
   save_steps: key(whole(1), 25, 'Steps between checkpoints.'),
+
+  beta: key(above0, 0.1, 'dpo: how much going away from the reference costs.'),
+  loss_type: key(oneOf('sigmoid'), 'sigmoid', 'dpo: the loss of a pair.'),
+  label_smoothing: key(from0, 0, 'dpo: part of the pairs whose order is taken to be wrong; 0 only.'),
+  precompute_ref_log_probs: key(
+    flag,
+    false,
+    'dpo: false only; the reference is computed in each step, or comes with the rows.',
+  ),
+  disable_dropout: key(flag, true, 'dpo: train without dropout.'),
 
   use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
   lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),

@@ -55,6 +55,7 @@ export async function openTraining(
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
     importState: train.importState.bind(train),
+    keepReference: train.keepReference.bind(train),
   });
 }
 
@@ -85,6 +86,7 @@ export async function openBoth(
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
     importState: train.importState.bind(train),
+    keepReference: train.keepReference.bind(train),
     forward: (batch: Batch) => forward.run(batch),
   });
 }

@@ -2,7 +2,7 @@ import type { RunConfig } from '../../core/config';
 import type { ExampleView } from '../../core/events';
 import { formatCount, plural } from '../../core/format';
 import type { HubText } from '../../formats/text-model';
-import { exampleView, readData, renderRows, type ReadData } from '../../recipes';
+import { exampleView, readData, sidesOf, renderRows, type ReadData } from '../../recipes';
 import type { Command } from '../command';
 import { MODEL_FLAG, modelName } from '../loading';
 import { datasetFile, runOverrides } from '../sources';
@@ -59,7 +59,7 @@ export const data: Command = {
     refuseBeyond(rows, read.dataset.rowCount, dataset.name);
     const chosen = read.tokenized.examples.filter(({ row }) => isChosen(row));
     if (chosen.length === 0) terminal.say(`None of the rows that are trained is among --rows ${args.text('rows')}.`);
-    for (const example of chosen) {
+    for (const example of chosen.flatMap(sidesOf)) {
       showRow(exampleView(example, model.tokenizer), example.labels, terminal);
     }
     showSummary(read, model, run, terminal);

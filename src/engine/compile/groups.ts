@@ -74,6 +74,7 @@ export function flatGroups(
 export const groupLeaf = {
   parameters: (group: FlatGroup) => `${group.name}:parameters`,
   gradients: (group: FlatGroup) => `${group.name}:gradients`,
+  reference: (group: FlatGroup) => `${group.name}:reference`,
   expAvg: (group: FlatGroup) => `${group.name}:exp_avg`,
   expAvgSq: (group: FlatGroup) => `${group.name}:exp_avg_sq`,
   /** Codes of all first moments, then of all second ones; likewise the scales of their blocks. */
@@ -83,6 +84,9 @@ export const groupLeaf = {
 
 export const gradientLeaf = (name: string) => `grad:${name}`;
 
+/** A frozen copy of a trained parameter. */
+export const referenceLeaf = (name: string) => `${name}.reference`;
+
 /** A tensor of the training state as a range of one of its group's buffers. */
 interface GroupTensor extends Pick<StateTensor, 'name' | 'dtype' | 'shape'> {
   readonly leaf: string;
@@ -91,7 +95,7 @@ interface GroupTensor extends Pick<StateTensor, 'name' | 'dtype' | 'shape'> {
 }
 
 export interface GroupBuffer extends LeafBuffer {
-  readonly role: 'parameters' | 'gradients' | 'moments';
+  readonly role: 'parameters' | 'gradients' | 'moments' | 'reference';
   readonly tensors: readonly GroupTensor[];
 }
 
@@ -163,4 +167,14 @@ export function groupBuffers(group: FlatGroup): GroupBuffer[] {
     buffer(groupLeaf.codes(group), 'moments', 'optimizer', 2 * codeBytes, codes),
     buffer(groupLeaf.absmax(group), 'moments', 'optimizer', 2 * scaleBytes, scales),
   ];
+}
+
+/** The buffer of a frozen copy of a group's parameters. */
+export function referenceBuffer(group: FlatGroup): GroupBuffer {
+  const label = groupLeaf.reference(group);
+  const tensors = group.entries.map(({ name, shape, offset }): GroupTensor => {
+    return { name: referenceLeaf(name), leaf: referenceLeaf(name), dtype: 'f32', shape, offset };
+  });
+  const ranges = new Map([[label, 0], ...tensors.map(({ leaf, offset }) => [leaf, offset] as const)]);
+  return { label, role: 'reference', kind: group.kind, bytes: group.bytes, ranges, tensors };
 }

@@ -27,6 +27,8 @@ export const LEAF = {
   /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
   dLoss: 'dloss',
   loss: 'loss',
+  /** Sums of what an objective logs. */
+  metrics: 'metrics',
   start: 'start',
   first: 'first',
   lastRows: 'last-rows',

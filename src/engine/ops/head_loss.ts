@@ -22,7 +22,7 @@ const ROW_STEP = 64;
 const TILE_ROWS = 16384;
 
 /** Logits of a row that a workgroup takes. */
-const SLICE = 4096;
+export const SLICE = 4096;
 
 export interface HeadLossOptions {
   /** Logits are capped at this, softly: cap · tanh(logit / cap) (Transformers' `final_logit_softcapping`). */
@@ -69,7 +69,7 @@ function headLossOp(parts: number, gradients: boolean, trained: boolean): Op<Hea
 }
 
 /** A range of the vocabulary whose logits are computed together. */
-interface Tile {
+export interface Tile {
   readonly weights: Operand;
   readonly dWeights: Operand | undefined;
   readonly columns: number;
@@ -79,7 +79,7 @@ interface Tile {
 }
 
 /** Parts of a quantised table are not cut: a range of a buffer has the codes of rows but not their scales. */
-function tilesOf({ table, dTable }: Inputs): Tile[] {
+export function tilesOf({ table, dTable }: Pick<Inputs, 'table' | 'dTable'>): Tile[] {
   const tiles: Tile[] = [];
   let firstColumn = 0;
   let firstSlice = 0;
@@ -101,7 +101,7 @@ function tilesOf({ table, dTable }: Inputs): Tile[] {
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 /** Rows of a chunk. */
-function chunkRows(rows: number, vocab: number): number {
+export function chunkRows(rows: number, vocab: number): number {
   const fitting = Math.floor(LOGITS_BYTES / (4 * vocab) / ROW_STEP) * ROW_STEP;
   return Math.min(rows, Math.max(ROW_STEP, fitting));
 }
@@ -217,9 +217,9 @@ function gradientKernels(chunk: Chunk, dHidden: Operand, capabilities: KernelCap
 }
 
 /** The three products: hidden · Wᵀ, dLogits · W and dLogitsᵀ · hidden. */
-const LOGITS = { transposeA: false, transposeB: true, alpha: 1 };
-const D_HIDDEN = { transposeA: false, transposeB: false, alpha: 1 };
-const D_WEIGHTS = { transposeA: true, transposeB: false, alpha: 1, accumulate: true };
+export const LOGITS = { transposeA: false, transposeB: true, alpha: 1 };
+export const D_HIDDEN = { transposeA: false, transposeB: false, alpha: 1 };
+export const D_WEIGHTS = { transposeA: true, transposeB: false, alpha: 1, accumulate: true };
 
 /**
  * Sum of −log softmax(hidden[N, C] · W[V, C]ᵀ)[label] over the rows whose label (i32 [N]) is not negative: f32 [1].

@@ -81,9 +81,14 @@ const Row = v.looseObject({
   eval_runtime: v.optional(v.number()),
 });
 
+/** What an objective logs beside the loss has a name with a slash: `rewards/chosen`. */
+function hasMetrics(row: object): boolean {
+  return Object.entries(row).every(([name, value]) => !name.includes('/') || typeof value === 'number');
+}
+
 /** The rows of a log that are such. */
 export function logRowsOf(found: readonly unknown[]): LogRow[] {
-  return found.filter((row) => v.is(Row, row));
+  return found.filter((row): row is LogRow => v.is(Row, row) && hasMetrics(row));
 }
 
 const Kept = v.object({
