@@ -27,7 +27,11 @@ export const LEAF = {
   /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
   dLoss: 'dloss',
   loss: 'loss',
+  /** Zero in training, which never writes it. */
   start: 'start',
+  /** Where what is new in each sequence of a cache begins and ends. */
+  cacheStart: 'cache-start',
+  cacheEnd: 'cache-end',
   first: 'first',
   lastRows: 'last-rows',
   dropoutSeed: 'dropout-seed',

@@ -35,7 +35,13 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     await tune(runtime, programs);
     const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
     try {
-      const core = { model, memory, rotary: new RotaryLeaves(memory, model), exclusively: inTurn() };
+      const core = {
+        model,
+        memory,
+        rotary: new RotaryLeaves(memory, model),
+        trained: { version: 0 },
+        exclusively: inTurn(),
+      };
       await loadModel(runtime.device, memory, model, weights, keep);
       const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
       await train?.initialize();
@@ -65,10 +71,11 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
   }
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
-    const { memory, model } = this.core;
+    const { memory, model, trained } = this.core;
     const { spec, lora, trainable } = model;
     if (!lora && trainable === 'none') throw new Error('this session has no adapter');
     checkTensors(tensors, lora ? adapterParameters(spec, lora) : parameters(spec));
+    trained.version++;
     const leaves = byWhole(lora ? adapterParameters(spec, lora) : [...storedParts(model).values()].flat());
     for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
       memory.write(part.name, converted(part, 'f32'));

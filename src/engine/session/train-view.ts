@@ -102,7 +102,10 @@ export class GpuTrainView implements TrainView {
     }
     const bias = (beta: number) => 1 - beta ** (step + 1);
     memory.write(LEAF.schedule, Float32Array.of(learningRate, bias(adamw.beta1), Math.sqrt(bias(adamw.beta2))));
-    const [lossSum, norm] = await core.exclusively(() => memory.runAndRead('update', [LOSS, this.planned.norm]));
+    const [lossSum, norm] = await core.exclusively(() => {
+      core.trained.version++;
+      return memory.runAndRead('update', [LOSS, this.planned.norm]);
+    });
     const loss = lossSum![0]! / tokens;
     const gradNorm = norm![0]!;
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
@@ -133,6 +136,7 @@ export class GpuTrainView implements TrainView {
   }
 
   async importState(state: TrainState): Promise<void> {
+    this.core.trained.version++;
     this.state.import(state);
   }
 }
