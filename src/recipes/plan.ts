@@ -2,7 +2,7 @@
 import type { RunConfig } from '../core/config';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import { elementCount } from '../core/dtypes';
-import { planSession, type MemoryPlan } from '../engine';
+import { planSession, type DecodeViewOptions, type MemoryPlan } from '../engine';
 import { weightStorageKey } from './steps/cached-weights';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
 import { trainSetup, type ShapedModel } from './steps/options';
@@ -20,17 +20,17 @@ export interface RunPlan {
 }
 
 /**
- * Plans a run. Without data every batch has max_length tokens.
+ * Plans a run, with a chat beside it where `decode` is given. Without data every batch has max_length tokens.
  * @throws `bad-config` and `unsupported` for what the run asks of the model.
  */
-export function planRun(run: RunConfig, model: ShapedModel, data?: PreparedData): RunPlan {
+export function planRun(run: RunConfig, model: ShapedModel, data?: PreparedData, decode?: DecodeViewOptions): RunPlan {
   const longest = effectiveMaxLength(run, model.spec);
   const lengths = [...new Set((data?.lengths ?? [longest]).map((length) => Math.min(length, longest)))];
   const { setup, train } = trainSetup(run, model, lengths);
   const base = countElements(parameters(model.spec));
   const adapter = setup.lora && countElements(adapterParameters(model.spec, setup.lora));
   return {
-    memory: planSession(setup, { train }),
+    memory: planSession(setup, { train, ...(decode && { decode }) }),
     trainableParameters: adapter ?? base,
     totalParameters: base + (adapter ?? 0),
     lengths,

@@ -20,6 +20,10 @@ interface Queue {
 export class TextGenerator {
   private readonly sampler: Sampler;
   private lastAnswer: Promise<unknown> = Promise.resolve();
+  private readonly closing = new AbortController();
+  /** Sequences that slots took so far, and which of them each took last. */
+  private admitted = 0;
+  private readonly lastAdmitted: number[];
 
   constructor(
     private readonly model: HubModel,
@@ -28,6 +32,7 @@ export class TextGenerator {
     private readonly end: () => void = () => undefined,
   ) {
     this.sampler = new Sampler(model.spec.vocabSize);
+    this.lastAdmitted = new Array<number>(size.batchSize).fill(0);
   }
 
   /** Tokens of prompt and answer together. */
@@ -105,6 +110,21 @@ export class TextGenerator {
     return done;
   }
 
+  /** Resolves once nothing is being answered. */
+  async quiet(): Promise<void> {
+    let last: unknown;
+    while (last !== this.lastAnswer) {
+      last = this.lastAnswer;
+      await last;
+    }
+  }
+
+  /** Stops what is being answered at its next token and refuses what is asked from here on, both as `cancelled`. */
+  async close(reason: string): Promise<void> {
+    this.closing.abort(new GraftError('cancelled', reason));
+    await this.quiet();
+  }
+
   dispose(): void {
     this.end();
   }
@@ -128,13 +148,13 @@ export class TextGenerator {
 
   /** Answers what is asked after all that was asked before: the slots are for one call at a time. */
   private answer(queue: Queue, options: GenerationOptions, signal?: AbortSignal): Promise<void> {
-    const answered = this.lastAnswer.then(() => this.decode(queue, options, signal));
+    const answered = this.lastAnswer.then(() => this.decode(queue, options, () => this.refuseStopped(signal)));
     this.lastAnswer = answered.catch(() => undefined);
     return answered;
   }
 
   /** Decodes sequences side by side until none is left. */
-  private async decode(queue: Queue, options: GenerationOptions, signal?: AbortSignal): Promise<void> {
+  private async decode(queue: Queue, options: GenerationOptions, refuseStopped: () => void): Promise<void> {
     const { view } = this;
     const running = new Map<number, Sequence>();
     const free = new Set(Array.from({ length: this.size.batchSize }, (_, slot) => slot));
@@ -147,7 +167,7 @@ export class TextGenerator {
     };
     for (;;) {
       while (free.size > 0) {
-        throwIfCancelled(signal);
+        refuseStopped();
         const sequence = queue.next();
         if (!sequence) break;
         if (sequence.finish) {
@@ -161,15 +181,28 @@ export class TextGenerator {
         draw(slot, sequence, await view.admit(slot, sequence.all, { useAdapter, reusePrefix: queue.reusePrefix }));
       }
       if (running.size === 0) return;
-      throwIfCancelled(signal);
+      refuseStopped();
       const tokens = new Map([...running].map(([slot, { all }]) => [slot, all.at(-1)!]));
       for (const [slot, logits] of await view.decode(tokens)) draw(slot, running.get(slot)!, logits);
     }
   }
 
-  /** The free slot that holds most of what the sequence begins with. */
+  private refuseStopped(signal: AbortSignal | undefined): void {
+    throwIfCancelled(signal);
+    this.closing.signal.throwIfAborted();
+  }
+
+  /** The free slot that holds most of what the sequence begins with; of several, the one that was not used for longest. */
   private slotFor({ all }: Sequence, free: ReadonlySet<number>, useAdapter: boolean): number {
-    const held = [...free].map((slot) => ({ slot, tokens: this.view.cachedPrefix(slot, all, useAdapter) }));
-    return held.reduce((best, candidate) => (candidate.tokens > best.tokens ? candidate : best)).slot;
+    const held = [...free].map((slot) => ({
+      slot,
+      tokens: this.view.cachedPrefix(slot, all, useAdapter),
+      unused: this.admitted - this.lastAdmitted[slot]!,
+    }));
+    const [{ slot }] = held.sort((a, b) => b.tokens - a.tokens || b.unused - a.unused || a.slot - b.slot) as [
+      (typeof held)[number],
+    ];
+    this.lastAdmitted[slot] = ++this.admitted;
+    return slot;
   }
 }
