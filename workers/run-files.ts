@@ -5,7 +5,7 @@ import type { LogRow } from '../src/core/events';
 import type { RunRecord } from '../src/core/library';
 import { decodeUtf8 } from '../src/core/store';
 import { CHECKPOINT_SLOTS, parseRunFile, type DatasetFile } from '../src/recipes';
-import { logRowsOf, type RunLibrary } from '../src/storage/indexeddb';
+import { isDamagedRun, logRowsOf, type RunLibrary } from '../src/storage/indexeddb';
 
 /** The dataset as it was when the run began. */
 export const DATASET_FILE = 'dataset';
@@ -44,6 +44,12 @@ function finishedLog(bytes: Uint8Array | undefined): LogRow[] | undefined {
 }
 
 function incomplete(record: RunRecord, what: string): GraftError {
+  if (isDamagedRun(record)) {
+    return new GraftError(
+      'storage',
+      `${record.name} can't be opened: what this browser kept of it is damaged. Delete it.`,
+    );
+  }
   return new GraftError(
     'not-found',
     `${record.name} has lost its ${what} in this browser: delete the run and train anew.`,

@@ -49,11 +49,22 @@ export class Training {
   ): Promise<RunSummary> {
     const record = newRecord(request, dataset);
     return this.library.withWriter(record.id, BUSY, async () => {
-      await this.library.put(record);
-      const folder = this.library.folder(record.id, record.name);
-      await folder.write(DATASET_FILE, dataset.bytes);
-      await folder.write(RUN_FILE, encodeUtf8(formatRunConfig(request.config)));
-      return this.train(record, request.config, dataset, false, open, onEvent, signal);
+      let begun = false;
+      const follow = (event: TrainingEvent) => {
+        begun ||= event.kind === 'plan';
+        onEvent(event);
+      };
+      try {
+        await this.library.put(record);
+        const folder = this.library.folder(record.id, record.name);
+        await folder.write(DATASET_FILE, dataset.bytes);
+        await folder.write(RUN_FILE, encodeUtf8(formatRunConfig(request.config)));
+        return await this.train(record, request.config, dataset, false, open, follow, signal);
+      } catch (error) {
+        // There is nothing to go on from: data that can't be used, a model that didn't open, a disk without room.
+        if (!begun) await this.library.discard(record.id).catch(() => undefined);
+        throw error;
+      }
     });
   }
 

@@ -30,8 +30,8 @@ export interface SideBySide {
 }
 export type DecodeSession = Base & SideBySide & { readonly view: DecodeView };
 
-function setupOf({ spec, weightDType, quantization, lora }: ModelSetup): ModelSetup {
-  return { spec, weightDType, quantization, lora };
+function setupOf({ spec, weightDType, quantization, lora, trains }: ModelSetup): ModelSetup {
+  return { spec, weightDType, quantization, lora, trains };
 }
 
 function baseOf(session: Session<object>): Base {

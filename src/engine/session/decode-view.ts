@@ -1,5 +1,6 @@
 /** Decoding: a KV cache over several sequences, asked with and without the adapter. */
 import { GraftError } from '../../core/errors';
+import { parameters } from '../../core/spec';
 import type { Graph, Tensor } from '../graph/graph';
 import { byteSize } from '../graph/tensor';
 import { LEAF, type ModelOptions } from '../model/leaves';
@@ -70,13 +71,16 @@ interface CachedSequence {
 export class GpuDecodeView implements DecodeView {
   computedTokens = 0;
   private readonly slots: (CachedSequence | undefined)[];
+  private readonly trainsBase: boolean;
 
   constructor(
     private readonly core: SessionCore,
     private readonly options: DecodeViewOptions,
     private readonly planned: DecodePlan,
   ) {
+    const { spec, trains } = core.model;
     this.slots = new Array<undefined>(options.batchSize).fill(undefined);
+    this.trainsBase = parameters(spec).some(({ name }) => trains(name));
   }
 
   cachedPrefix(slot: number, ids: readonly number[], useAdapter = true): number {
@@ -133,8 +137,7 @@ export class GpuDecodeView implements DecodeView {
   private computation(useAdapter: boolean, length: number): Computation {
     const { model, trained } = this.core;
     const adapter = useAdapter && model.lora !== undefined;
-    const fixed = model.lora !== undefined && !adapter;
-    return { adapter, long: isLong(model.spec, length), version: fixed ? 0 : trained.version };
+    return { adapter, long: isLong(model.spec, length), version: adapter || this.trainsBase ? trained.version : 0 };
   }
 
   /** Computes a slot's sequence from its token `from` on; what is before that stays. */

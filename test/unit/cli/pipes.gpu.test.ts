@@ -46,6 +46,6 @@ test.skipIf(!existsSync('/dev/full'))('a full disk, which is a failure when all 
   const { status, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8', stdio: ['ignore', full, 'pipe'] });
   expect([status, isFinished('full')], stderr).toEqual([1, true]);
   expect(stderr).toMatch(
-    /can't be written \(the disk is full\): going on without it[^]*graft: The result can't be written/,
+    /can't be written \(the disk is full\): going on without it[^]*"message":"The result can't be written/,
   );
 });
