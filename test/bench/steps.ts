@@ -177,12 +177,12 @@ async function decodeBench(
     const prompt = batchOf(spec, PROMPT + 1).inputIds[0]!;
     const whole = (await session.prefill([prompt])).slice();
     await session.prefill([prompt.slice(0, PROMPT)]);
-    const error = relativeError(await session.decode([prompt[PROMPT]!]), whole);
+    const error = relativeError(await session.next([prompt[PROMPT]!]), whole);
     if (!(error < 1e-3)) throw new Error(`${names.model}: decoding a token and reading it differ by ${error}`);
     const milliseconds = await medianOf(async () => {
       await session.prefill([prompt]);
       const began = bench.now();
-      for (let i = 0; i < DECODED; i++) await session.decode([i]);
+      for (let i = 0; i < DECODED; i++) await session.next([i]);
       return (bench.now() - began) / DECODED;
     });
     bench.add({

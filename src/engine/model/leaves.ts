@@ -29,7 +29,11 @@ export const LEAF = {
   loss: 'loss',
   /** Sums of what an objective logs. */
   metrics: 'metrics',
+  /** Zero in training, which never writes it. */
   start: 'start',
+  /** Where what is new in each sequence of a cache begins and ends. */
+  cacheStart: 'cache-start',
+  cacheEnd: 'cache-end',
   first: 'first',
   lastRows: 'last-rows',
   dropoutSeed: 'dropout-seed',

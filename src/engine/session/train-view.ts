@@ -129,7 +129,10 @@ export class GpuTrainView implements TrainView {
     const bias = (beta: number) => 1 - beta ** (step + 1);
     memory.write(LEAF.schedule, Float32Array.of(learningRate, bias(adamw.beta1), Math.sqrt(bias(adamw.beta2))));
     const read = [LOSS, planned.norm, ...planned.metrics];
-    const [lossSum, norm, logged] = await core.exclusively(() => memory.runAndRead('update', read));
+    const [lossSum, norm, logged] = await core.exclusively(() => {
+      core.trained.version++;
+      return memory.runAndRead('update', read);
+    });
     const loss = lossSum![0]! / divisor;
     const gradNorm = norm![0]!;
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
@@ -181,6 +184,7 @@ export class GpuTrainView implements TrainView {
   }
 
   async importState(state: TrainState): Promise<void> {
+    this.core.trained.version++;
     this.state.import(state);
   }
 }

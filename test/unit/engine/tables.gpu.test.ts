@@ -132,7 +132,7 @@ describe('tables in parts', () => {
         const session = await openDecoding(engine, decode, randomWeights(spec));
         expect(session.liveBytes).toEqual(session.plan);
         const prompts = await session.prefill([[5, 999, 640], [17]]);
-        const next = await session.decode([321, 2]);
+        const next = await session.next([321, 2]);
         session.dispose();
         return [...prompts, ...next];
       };
