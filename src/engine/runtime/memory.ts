@@ -168,9 +168,10 @@ export class Memory {
     return values;
   }
 
-  /** The same piece by piece, as the session's staging buffer holds them. */
-  async *readPieces(name: string, bytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-    const { buffer, offset } = this.leaf(name);
+  /** The same piece by piece, as the session's staging buffer holds them; from `start` (bytes, whole words) on. */
+  async *readPieces(name: string, bytes: number, start = 0): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const { buffer, offset: leafOffset } = this.leaf(name);
+    const offset = leafOffset + start;
     for (let done = 0; done < bytes; done += this.readback.size) {
       const piece = Math.min(this.readback.size, bytes - done);
       const words = Math.ceil(piece / 4) * 4;

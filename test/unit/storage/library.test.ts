@@ -125,19 +125,19 @@ describe('what is remembered of the page', () => {
 
   it('of kernels counts as nothing where it is damaged, and is replaced', async () => {
     const choices = new SettingsStore(database).kernelChoices();
-    await choices.write('card', { 'f32 8': 'tile' });
-    expect(await choices.read('card')).toEqual({ 'f32 8': 'tile' });
+    await choices.write('card', { 'f32 8': { name: 'tile' } });
+    expect(await choices.read('card')).toEqual({ 'f32 8': { name: 'tile' } });
     const row = (await database.get('workspace', 'kernels card')) as { value: object };
     await database.put(
       'workspace',
-      { ...row, value: { adapter: 'card', choices: { 'f32 8': 'row' } } },
+      { ...row, value: { adapter: 'card', choices: { 'f32 8': { name: 'row' } } } },
       'kernels card',
     );
     expect(await choices.read('card')).toBeUndefined();
     await database.put('workspace', row, 'kernels other');
     expect(await choices.read('other')).toBeUndefined();
-    await choices.write('card', { 'f32 8': 'row' });
-    expect(await choices.read('card')).toEqual({ 'f32 8': 'row' });
+    await choices.write('card', { 'f32 8': { name: 'row' } });
+    expect(await choices.read('card')).toEqual({ 'f32 8': { name: 'row' } });
   });
 });
 
