@@ -63,7 +63,7 @@ const secondsSince = (start: number) => (performance.now() - start) / 1000;
 
 /** What others have computed, where it was carried along. */
 const references = join(here, 'reference');
-const environment = existsSync(references) ? { GRAFT_REFERENCE: references } : {};
+const environment: Readonly<Record<string, string>> = existsSync(references) ? { GRAFT_REFERENCE: references } : {};
 
 function start(name: string, input: PartInput, seconds: number): Promise<Outcome> {
   const file = join(output, `${name}.jsonl`);
