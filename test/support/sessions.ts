@@ -54,6 +54,7 @@ export async function openTraining(
     evaluate: train.evaluate.bind(train),
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
+    stateEntries: train.stateEntries.bind(train),
     importState: train.importState.bind(train),
   });
 }
@@ -84,6 +85,7 @@ export async function openBoth(
     evaluate: train.evaluate.bind(train),
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
+    stateEntries: train.stateEntries.bind(train),
     importState: train.importState.bind(train),
     forward: (batch: Batch) => forward.run(batch),
   });

@@ -157,11 +157,11 @@ export class Memory {
     return new Float32Array((await this.readBytes(name, 4 * count)).buffer);
   }
 
-  /** Reads `bytes` from the start of a leaf. */
-  async readBytes(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  /** Reads `bytes` of a leaf from `start` (bytes, whole words) on. */
+  async readBytes(name: string, bytes: number, start = 0): Promise<Uint8Array<ArrayBuffer>> {
     const values = new Uint8Array(bytes);
     let done = 0;
-    for await (const piece of this.readPieces(name, bytes)) {
+    for await (const piece of this.readPieces(name, bytes, start)) {
       values.set(piece, done);
       done += piece.byteLength;
     }

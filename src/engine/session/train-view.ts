@@ -3,7 +3,7 @@ import { GraftError } from '../../core/errors';
 import { dynamicMap } from '../../core/dynamic-map';
 import { hash } from '../../core/rng';
 import { adapterParameters, parameters, type ParameterSpec } from '../../core/spec';
-import type { WeightTensor } from '../../core/weights';
+import type { StateEntry, StateTensor, WeightTensor } from '../../core/weights';
 import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from '../compile/groups';
 import type { Graph, Tensor } from '../graph/graph';
 import { initialAdapter } from '../methods/lora';
@@ -132,7 +132,11 @@ export class GpuTrainView implements TrainView {
     return this.core.exclusively(() => this.state.export());
   }
 
-  async importState(state: TrainState): Promise<void> {
-    this.state.import(state);
+  stateEntries(): StateEntry[] {
+    return this.state.entries((work) => this.core.exclusively(work));
+  }
+
+  async importState(state: readonly (StateTensor | StateEntry)[]): Promise<void> {
+    await this.state.import(state);
   }
 }
