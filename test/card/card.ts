@@ -3,7 +3,7 @@
  * part runs in a process of its own within a time of its own: what crashes or hangs is a line of the report, and the rest
  * is run. Writes report.md and card.json.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -58,6 +58,8 @@ if (args.help || isWrong) {
 
 const output = resolve(args.output);
 mkdirSync(output, { recursive: true });
+// What an earlier run has chosen would be neither measured nor told again.
+for (const file of readdirSync(output)) if (/^kernels-.*\.json$/.test(file)) rmSync(join(output, file));
 const began = performance.now();
 const secondsSince = (start: number) => (performance.now() - start) / 1000;
 
