@@ -2,7 +2,7 @@
  * The engine's face towards the recipes. `index.ts` exports the functions that make these; nothing else of the
  * engine is imported from outside.
  */
-import type { KeepParameter, LoadStream, StateTensor, WeightStream, WeightTensor } from '../core/weights';
+import type { KeepParameter, LoadStream, StateEntry, StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
 import type { KernelChoiceStore } from '../core/kernel-choices';
@@ -207,9 +207,12 @@ export interface TrainView {
   keepReference(): Promise<void>;
   /** Trained tensors under PEFT's names (adapter) or Hub names (full training). */
   exportParameters(): Promise<WeightTensor[]>;
-  /** Trained tensors, both moments, and the frozen copy (`.reference`) where the objective has one. */
+  /** Trained tensors, both moments, and the frozen copy (`.reference`) where the objective has one, at once in memory. */
   exportState(): Promise<TrainState>;
-  importState(state: TrainState): Promise<void>;
+  /** The same piece by piece: read them all before the next step. */
+  stateEntries(): StateEntry[];
+  /** Throws `bad-file`, and nothing has changed, where something is missing, of another shape, or stored otherwise. */
+  importState(state: readonly (StateTensor | StateEntry)[]): Promise<void>;
 }
 
 export interface ForwardView {

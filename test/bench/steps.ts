@@ -16,9 +16,11 @@ import { openDecoding, openTraining, type TrainOptions } from '../support/sessio
 export interface StepSize {
   readonly layers: number;
   readonly vocabulary: number;
+  /** All of them where absent. */
+  readonly models?: readonly BenchModel[];
 }
 
-const TOKENS = [32, 64, 128, 256, 512];
+const TOKENS = [32, 64, 128, 256, 512, 1024, 2048];
 
 /** A step may take that many times what a run of a kernel may. */
 const STEP_RUNS = 8;
@@ -32,13 +34,13 @@ const NON_MATMUL_TARGET = 0.35;
 
 export async function stepBenches(bench: Bench, ceilings: Ceilings, size: StepSize): Promise<void> {
   const wanted = (names: object) => bench.wanted({ group: 'step', ...names });
-  const engine = await openEngine(bench.gpu);
+  const engine = await openEngine(bench.gpu, { ...(bench.kernelChoices && { kernelChoices: bench.kernelChoices }) });
   try {
     for (const tokens of [256, 512]) {
       const names = { name: 'not matmul', model: LLAMA_1B.name, dtype: 'bf16', shape: `1 layer, T ${tokens}` };
       if (wanted(names)) await nonMatmulShare(bench, engine, names, tokens);
     }
-    for (const model of MODELS) {
+    for (const model of size.models ?? MODELS) {
       const spec = cut(model.spec, size);
       const tokens = affordable(TOKENS, (count) => count * flopsPerToken(spec), STEP_RUNS * ceilings.matmul);
       const shape = sizeName(model, spec, tokens);

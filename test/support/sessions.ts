@@ -61,6 +61,7 @@ export async function openTraining(
     evaluate: train.evaluate.bind(train),
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
+    stateEntries: train.stateEntries.bind(train),
     importState: train.importState.bind(train),
     keepReference: train.keepReference.bind(train),
   });
@@ -92,6 +93,7 @@ export async function openBoth(
     evaluate: train.evaluate.bind(train),
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
+    stateEntries: train.stateEntries.bind(train),
     importState: train.importState.bind(train),
     keepReference: train.keepReference.bind(train),
     forward: (batch: Batch) => forward.run(batch),

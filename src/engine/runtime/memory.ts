@@ -157,20 +157,21 @@ export class Memory {
     return new Float32Array((await this.readBytes(name, 4 * count)).buffer);
   }
 
-  /** Reads `bytes` from the start of a leaf. */
-  async readBytes(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  /** Reads `bytes` of a leaf from `start` (bytes, whole words) on. */
+  async readBytes(name: string, bytes: number, start = 0): Promise<Uint8Array<ArrayBuffer>> {
     const values = new Uint8Array(bytes);
     let done = 0;
-    for await (const piece of this.readPieces(name, bytes)) {
+    for await (const piece of this.readPieces(name, bytes, start)) {
       values.set(piece, done);
       done += piece.byteLength;
     }
     return values;
   }
 
-  /** The same piece by piece, as the session's staging buffer holds them. */
-  async *readPieces(name: string, bytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-    const { buffer, offset } = this.leaf(name);
+  /** The same piece by piece, as the session's staging buffer holds them; from `start` (bytes, whole words) on. */
+  async *readPieces(name: string, bytes: number, start = 0): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const { buffer, offset: leafOffset } = this.leaf(name);
+    const offset = leafOffset + start;
     for (let done = 0; done < bytes; done += this.readback.size) {
       const piece = Math.min(this.readback.size, bytes - done);
       const words = Math.ceil(piece / 4) * 4;

@@ -3,7 +3,7 @@ import { GraftError } from '../../core/errors';
 import { dynamicMap } from '../../core/dynamic-map';
 import { hash } from '../../core/rng';
 import type { ParameterSpec } from '../../core/spec';
-import type { WeightTensor } from '../../core/weights';
+import type { StateEntry, StateTensor, WeightTensor } from '../../core/weights';
 import {
   flatGroups,
   groupBuffers,
@@ -183,8 +183,12 @@ export class GpuTrainView implements TrainView {
     return this.core.exclusively(() => this.state.export());
   }
 
-  async importState(state: TrainState): Promise<void> {
+  stateEntries(): StateEntry[] {
+    return this.state.entries((work) => this.core.exclusively(work));
+  }
+
+  async importState(state: readonly (StateTensor | StateEntry)[]): Promise<void> {
+    await this.state.import(state);
     this.core.trained.version++;
-    this.state.import(state);
   }
 }
