@@ -3,8 +3,8 @@ import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Sha
 import type { Operand, TensorType } from '../graph/tensor';
 import {
   epilogueModule,
-  epilogueVec4Module,
   laneSumsModule,
+  lanesModule,
   quadProductsModule,
   reduceModule,
   weightBlocks,
@@ -17,6 +17,7 @@ const matmulShader = shader('matmul/small');
 const blocksModule = shader('matmul/blocks');
 const columnsModule = shader('matmul/columns');
 const directShader = shader('cpu/matmul_direct');
+const shareModule = shader('cpu/quad_share');
 const quadShader = shader('cpu/matmul_quad');
 const narrowShader = shader('matmul/narrow');
 const subgroupShader = shader('matmul/subgroup');
@@ -197,7 +198,8 @@ function common({ inputs: [a, b, addend], outputs: [c], attrs }: Product) {
 
 /** Modules of the kernels that stand on matmul/blocks.wgsl. */
 function blockModules({ inputs, attrs }: Product, capabilities: KernelCapabilities): Shader[] {
-  return [...weightModules(inputs[1]!, capabilities), epilogueVec4Module(inputs[2], attrs.accumulate), blocksModule];
+  const epilogue = epilogueModule(inputs[2], attrs.accumulate);
+  return [...weightModules(inputs[1]!, capabilities), lanesModule(4), epilogue, blocksModule];
 }
 
 function tileKernel(sizes: (typeof TILE_SIZES)[number], stage: Shader): MakeKernel {
@@ -232,6 +234,7 @@ const smallTileKernel: MakeKernel = (product, capabilities) => {
     shader: matmulShader,
     modules: [
       ...weightModules(product.inputs[1]!, capabilities),
+      lanesModule(1),
       epilogueModule(product.inputs[2], product.attrs.accumulate),
     ],
     workgroups: [Math.ceil(n / TILE), Math.ceil(m / TILE), 1],
@@ -253,7 +256,7 @@ const quadKernel: MakeKernel = (product, capabilities) => {
   return {
     ...common(product),
     shader: quadShader,
-    modules: [...blockModules(product, capabilities), quadProductsModule(product.inputs[1]!)],
+    modules: [...blockModules(product, capabilities), shareModule, quadProductsModule(product.inputs[1]!)],
     workgroups: [Math.ceil(n / QUAD_COLUMNS), Math.ceil(m / QUAD_ROWS), 1],
   };
 };
@@ -281,6 +284,7 @@ const matvecKernel: MakeKernel = (product, capabilities) => {
       ...weightModules(product.inputs[1]!, capabilities),
       reduceModule(capabilities),
       laneSumsModule(product.inputs[1]!),
+      lanesModule(1),
       epilogueModule(product.inputs[2], product.attrs.accumulate),
     ],
     sizes: { ROWS: rows },

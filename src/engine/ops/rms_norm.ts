@@ -1,6 +1,6 @@
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../graph/kernel';
-import { epilogueLanesModule, lanesModule, reduceModule } from './modules';
+import { epilogueModule, lanesModule, reduceModule } from './modules';
 import { matrix } from './shape';
 import { shader } from '../graph/shaders';
 
@@ -79,7 +79,7 @@ const rmsNormDxOp: Op<NormAttrs> = {
     return [
       {
         ...kernel,
-        modules: [...modules, epilogueLanesModule(addend)],
+        modules: [...modules, epilogueModule(addend)],
         params: [u32(rows), u32(channels), f32(attrs.offset)],
         bindings: [x!, weight!, dx!, addend, rstd!, dy!],
         flops: 8 * rows * channels,
