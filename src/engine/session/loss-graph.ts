@@ -1,5 +1,5 @@
 /** What a micro-batch and an evaluation compute. */
-import { eachGradient } from '../graph/autodiff';
+import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
 import { decoder, head, headTable } from '../model/decoder';
@@ -56,9 +56,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const dTable = options.trainable === 'all' ? table.map(gradientOf) : [];
   const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
   const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable, cap);
-  for (const [parameter, gradient] of eachGradient(graph, new Map([[hidden, dHidden]]))) {
-    accumulate(graph, gradient, gradientOf(parameter));
-  }
+  addGradients(graph, new Map([[hidden, dHidden]]), gradientOf);
   accumulate(graph, loss, total);
   return { graph, logits };
 }
