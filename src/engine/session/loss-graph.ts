@@ -2,6 +2,7 @@
 import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
+import { keepRepeats } from '../compile/reuse';
 import { decoder, head, headTable } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
 import { accumulate } from '../ops/accumulate';
@@ -58,5 +59,6 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable, cap);
   addGradients(graph, new Map([[hidden, dHidden]]), gradientOf);
   accumulate(graph, loss, total);
+  keepRepeats(graph);
   return { graph, logits };
 }

@@ -50,6 +50,19 @@ describe('a micro-batch of Llama-3.2-1B', () => {
     expect(counts(layerKernels(plan)).get('pointwise/accumulate')).toBe(1); // the loss
   });
 
+  it('computes no activation and no mask again right after it was computed again', () => {
+    const layers = counts(layerKernels(plan));
+    // Forward, and recomputed for the gradients; one more where the most is held, as nothing more may be there.
+    expect(layers.get('glu/forward')).toBeLessThanOrEqual(16 + 16 + 1);
+    // Forward 7 a layer, recomputed 7, and for the gradients of A 7 but for the one of down_proj; backward 7, less 3 in the
+    // first layer.
+    expect(layers.get('pointwise/dropout')).toBeLessThanOrEqual(430);
+  });
+
+  it('is of 2543 dispatches at most beside the head', () => {
+    expect(layerKernels(plan).length).toBeLessThanOrEqual(2543);
+  });
+
   it('takes no more bytes than when gradients were values first', () => {
     expect(plan.memory.totalBytes).toBeLessThanOrEqual(3_761_897_328);
   });
