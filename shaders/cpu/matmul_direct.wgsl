@@ -23,9 +23,9 @@ fn block_a(row: u32, k: u32) -> mat4x4f {
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let tile = id.x + id.y * groups.x * 16u;
   let tile_columns = (params.n + 7u) / 8u;
-  let row = tile / tile_columns * 8u;
+  let row = params.first_row + tile / tile_columns * 8u;
   let column = tile % tile_columns * 8u;
-  if (row >= params.m) {
+  if (row >= params.first_row + params.rows) {
     return;
   }
   var sum00 = mat4x4f();

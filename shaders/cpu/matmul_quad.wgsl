@@ -50,7 +50,7 @@ fn add_products(sums: Sums, b0: mat4x4f, b1: mat4x4f, row: u32, k: u32, quad_lan
 // A workgroup of 2 × 2 quads computes 32 rows and 64 columns.
 @compute @workgroup_size(16)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = (group.y * 2u + lane / 8u) * 16u;
+  let row = params.first_row + (group.y * 2u + lane / 8u) * 16u;
   let column = group.x * 64u + lane % 8u * 8u;
   let sums = quad_products(row, column, lane % 4u);
   store_rows(row, column, sums.s00, sums.s01);

@@ -7,6 +7,8 @@ struct Params {
   k: u32,
   alpha: f32,
   weight_blocks: u32,
+  first_row: u32, // of C, in this dispatch
+  rows: u32, // of C, in this dispatch
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -34,7 +34,8 @@ fn fetch_b(k: u32, column: u32) -> mat4x4f {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let a_place = place_of(lane, !TRANSPOSE_A);
   let b_place = place_of(lane, TRANSPOSE_B);
-  let a_row = group.y * SIDE + 4u * a_place.x;
+  let row = params.first_row + group.y * SIDE;
+  let a_row = row + 4u * a_place.x;
   let b_column = group.x * SIDE + 4u * b_place.x;
   let thread_row = lane / BLOCKS;
   let thread_column = lane % BLOCKS;
@@ -56,5 +57,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  store(group.y * SIDE + thread_row, group.x * SIDE + 4u * thread_column, sum);
+  store(row + thread_row, group.x * SIDE + 4u * thread_column, sum);
 }

@@ -6,6 +6,8 @@ struct Params {
   k: u32,
   alpha: f32,
   weight_blocks: u32,
+  first_row: u32, // of C, in this dispatch
+  rows: u32, // of C, in this dispatch
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -41,7 +43,7 @@ fn load_b(k: u32, column: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row_base = group.y * TILE;
+  let row_base = params.first_row + group.y * TILE;
   let column_base = group.x * TILE;
   let thread_row = lane / 8u;
   let thread_column = lane % 8u;

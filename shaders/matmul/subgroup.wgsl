@@ -18,7 +18,7 @@ fn quad_rows(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
 // A workgroup of 8 × 2 quads computes 64 rows and 64 columns.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * 64u + lane / 8u * 8u;
+  let row = params.first_row + group.y * 64u + lane / 8u * 8u;
   let column = group.x * 64u + lane % 8u * 8u;
   let quad_lane = lane % 4u;
   var sum00 = mat4x4f();

@@ -65,8 +65,13 @@ export interface ModelSetup {
   /** How base weights are stored on the GPU, but for those that are quantised or trained. */
   readonly weightDType: FloatDType;
   readonly quantization?: Quantization | undefined;
-  /** The adapter, which decoding may switch off. Where there is none, training trains every parameter, kept in f32. */
+  /** The adapter, which decoding may switch off. */
   readonly lora?: LoraSpec | undefined;
+  /**
+   * Whether a parameter of the model itself, by its Hub name, is trained, and so kept in f32. Absent, all are where there
+   * is no adapter, and none beside one.
+   */
+  readonly trains?: ((parameter: string) => boolean) | undefined;
 }
 
 /** Rows of a micro-batch, the padded lengths (tokens) that batches may have, ascending, and how rows are filled. */

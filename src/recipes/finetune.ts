@@ -161,7 +161,7 @@ async function trainOnDevice(
 
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
     await session.compile();
-    report({ kind: 'phase', phase: 'training', detail: `Training ${data.totalSteps} steps` });
+    report({ kind: 'phase', phase: 'training', detail: `Training ${plural(data.totalSteps, 'step')}` });
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
     if (stopped === 'cancelled') return summary;
@@ -200,7 +200,7 @@ async function profiledStep(
 }
 
 /** What an adapter to go on from brings along. */
-const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'use_rslora', 'use_dora'] as const;
+const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'layers_to_transform', 'use_rslora', 'use_dora'] as const;
 
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
@@ -213,7 +213,8 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   const defaults = parseRunConfig('');
   for (const key of ADAPTER_KEYS) {
     if (run[key] !== asked[key] && asked[key] !== defaults[key]) {
-      notice(`${key} is ${run[key]}, as the adapter to go on from has it, instead of ${asked[key]}.`);
+      const instead = `as the adapter to go on from has it, instead of ${String(asked[key])}`;
+      notice(`${key} is ${String(run[key] ?? 'that of its modules')}, ${instead}.`);
     }
   }
   const kept = keptIn16Bits(run, model.spec);

@@ -23,8 +23,8 @@ export type TrainSession = Base & TrainView;
 export type ForwardSession = Base & { forward(batch: Batch): Promise<ForwardResult> };
 export type DecodeSession = Base & DecodeView;
 
-function setupOf({ spec, weightDType, quantization, lora }: ModelSetup): ModelSetup {
-  return { spec, weightDType, quantization, lora };
+function setupOf({ spec, weightDType, quantization, lora, trains }: ModelSetup): ModelSetup {
+  return { spec, weightDType, quantization, lora, trains };
 }
 
 function baseOf(session: Session<object>): Base {

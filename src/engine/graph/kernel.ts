@@ -31,10 +31,20 @@ export interface Kernel {
   /** Storage buffers at bindings 1, 2, …; undefined where this specialisation leaves a binding out. */
   readonly bindings: readonly (Operand | undefined)[];
   readonly workgroups: readonly [number, number, number];
+  /** Where rows of the batch may be missing in a run: those that the kernel works on. Missing ones cost it nothing. */
+  readonly rows?: KernelRows | undefined;
   /** Multiply-adds times two; what the submit budget weighs a kernel by. */
   readonly flops: number;
   /** Where others would do as well: what `tuner.ts` chooses from. */
   readonly variants?: Variants;
+}
+
+/** Rows `first` to `first + count` of those that a run counts. */
+export interface KernelRows {
+  readonly first: number;
+  readonly count: number;
+  /** The axis of the workgroups that they lie along, in order; absent where all workgroups work on all of them. */
+  readonly axis?: 0 | 1 | undefined;
 }
 
 /**
@@ -63,6 +73,25 @@ export function grid(count: number): [number, number, number] {
   if (count <= MAX_WORKGROUPS) return [count, 1, 1];
   const rows = Math.ceil(count / MAX_WORKGROUPS);
   return [Math.ceil(count / rows), rows, 1];
+}
+
+/** The axis of a grid from `grid` that rows lie along, where items are ordered by rows. */
+export function rowAxisOf([, y]: readonly [number, number, number]): 0 | 1 {
+  return y > 1 ? 1 : 0;
+}
+
+/** A kernel's workgroups in a run of so many rows; undefined where it has nothing to do. */
+export function workgroupsFor(
+  { rows, workgroups }: Pick<Kernel, 'rows' | 'workgroups'>,
+  count: number,
+): Kernel['workgroups'] | undefined {
+  if (!rows) return workgroups;
+  const present = Math.min(rows.count, count - rows.first);
+  if (present <= 0) return undefined;
+  const [x, y, z] = workgroups;
+  const needed = (all: number) => Math.ceil((all * present) / rows.count);
+  if (rows.axis === 0) return [needed(x), y, z];
+  return rows.axis === 1 ? [x, needed(y), z] : workgroups;
 }
 
 /** A grid of enough workgroups of `size` for `n` items, one item a thread. */

@@ -34,7 +34,7 @@ function params(sizes: AttentionSizes, firstTile: number, quadHeads: number): Pa
 
 export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
   const { quadHeads, workgroups } = quadGrid(attrs, attrs.heads);
-  return inDispatches(attrs, 2, workgroups, (firstTile) => ({
+  return inDispatches(attrs, 2, attrs.heads, workgroups, (firstTile) => ({
     shader: forwardShader,
     ...withBlocks(attrs, first, [q!, k!, v!, start!, ...outputs]),
     params: [u32(attrs.length), u32(attrs.keys), ...params(attrs, firstTile, quadHeads)],
@@ -45,7 +45,7 @@ export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], 
 function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
   return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
     const { quadHeads, workgroups } = quadGrid(attrs, headsOf(attrs));
-    return inDispatches(attrs, products, workgroups, (firstTile) => ({
+    return inDispatches(attrs, products, headsOf(attrs), workgroups, (firstTile) => ({
       shader,
       ...withBlocks(attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
       params: [u32(attrs.length), ...params(attrs, firstTile, quadHeads)],

@@ -6,6 +6,7 @@ import {
   inDispatches,
   scoreParams,
   scoring,
+  TILE_ROWS,
   type AttentionKernel,
   type AttentionSizes,
 } from './attention_sizes';
@@ -17,9 +18,6 @@ const forwardShader = shader('attention/forward');
 const decodeShader = shader('attention/decode');
 const dqShader = shader('attention/dq');
 const dkvShader = shader('attention/dkv');
-
-/** Rows a workgroup of tiles works on. */
-const ROWS = 32;
 
 /** The decoding kernel keeps four numbers of a head in a lane, of 64. */
 export const DECODE_MAX_HEAD_DIM = 256;
@@ -50,7 +48,7 @@ export const decodeForward: AttentionKernel = ({ inputs: [q, k, v, start, first]
 
 export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
   const { batch, length, keys, heads, kvHeads, headDim } = attrs;
-  return inDispatches(attrs, 2, [Math.ceil(length / ROWS), heads, batch], (firstTile) => ({
+  return inDispatches(attrs, 2, attrs.heads, [Math.ceil(length / TILE_ROWS), heads, batch], (firstTile) => ({
     shader: forwardShader,
     ...withModule(tilesModule, attrs, first, [q!, k!, v!, start!, ...outputs]),
     sizes: { HEAD_VECS: headDim / 4 },
@@ -62,12 +60,18 @@ export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], 
 function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
   return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
     const { batch, length, heads, kvHeads, headDim } = attrs;
-    return inDispatches(attrs, products, [Math.ceil(length / ROWS), headsOf(attrs), batch], (firstTile) => ({
-      shader,
-      ...withModule(tilesModule, attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
-      sizes: { HEAD_VECS: headDim / 4 },
-      params: [u32(length), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
-    }));
+    return inDispatches(
+      attrs,
+      products,
+      headsOf(attrs),
+      [Math.ceil(length / TILE_ROWS), headsOf(attrs), batch],
+      (firstTile) => ({
+        shader,
+        ...withModule(tilesModule, attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
+        sizes: { HEAD_VECS: headDim / 4 },
+        params: [u32(length), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
+      }),
+    );
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { grid, gridFor, u32, type Kernel, type KernelCapabilities } from '../graph/kernel';
 import { isQuantized, rowsOf, type Operand, type TensorType } from '../graph/tensor';
-import { matmulKernel } from './matmul';
+import { matmulKernels } from './matmul';
 import { reduceModule } from './modules';
 import { expectShape, matrix } from './shape';
 import { capModules, capParam, expectCap } from './softcap';
@@ -173,7 +173,7 @@ function lossKernels(chunk: Chunk, capabilities: KernelCapabilities): Kernel[] {
   const { labels, softcap } = inputs;
   const allSlices = statistics.shape[1]! / 2;
   const ofTiles = tiles.flatMap(({ weights, logits, columns, firstColumn, slices, firstSlice }): Kernel[] => [
-    matmulKernel({ inputs: [hidden, weights], outputs: [logits], attrs: LOGITS }, capabilities),
+    ...matmulKernels({ inputs: [hidden, weights], outputs: [logits], attrs: LOGITS }, capabilities),
     {
       shader: slicesShader,
       modules: [reduceModule(capabilities), ...capModules(softcap, 1)],
@@ -210,8 +210,8 @@ function gradientKernels(chunk: Chunk, dHidden: Operand, capabilities: KernelCap
         workgroups: grid(rows * slices),
         flops: 10 * rows * columns,
       },
-      matmulKernel(toHidden, capabilities),
-      ...(toWeights ? [matmulKernel(toWeights, capabilities)] : []),
+      ...matmulKernels(toHidden, capabilities),
+      ...(toWeights ? matmulKernels(toWeights, capabilities) : []),
     ];
   });
 }

@@ -1,8 +1,9 @@
 import type { Graph, Op, Tensor } from '../graph/graph';
-import { extents, matmulKernel, type MatmulAttrs } from './matmul_kernels';
+import { matmulKernels } from './matmul_cutting';
+import { extents, type MatmulAttrs } from './matmul_product';
 import { expectShape } from './shape';
 
-export { matmulKernel } from './matmul_kernels';
+export { matmulKernels } from './matmul_cutting';
 
 /** C = addend + alpha · op(A) · op(B). Inputs: A f32, B f32 or a weight type, and an optional f32 addend. */
 const matmulOp: Op<MatmulAttrs> = {
@@ -12,9 +13,7 @@ const matmulOp: Op<MatmulAttrs> = {
     if (inputs[2]) expectShape('matmul addend', inputs[2], [m, n]);
     return [{ shape: [m, n], dtype: 'f32' }];
   },
-  kernels(node, capabilities) {
-    return [matmulKernel(node, capabilities)];
-  },
+  kernels: (node, capabilities) => matmulKernels(node, capabilities),
   /** Only for C = addend + alpha · X · Wᵀ, a linear: dX = alpha · dY · W, dW = alpha · dYᵀ · X. */
   backward({ graph, inputs: [x, w], dOutputs: [dy], attrs, needs, takePartial, takeTotal }) {
     if (attrs.transposeA || !attrs.transposeB) throw new Error('matmul: only X · Wᵀ is differentiated');
@@ -35,9 +34,8 @@ const matmulSumOp: Op<MatmulAttrs> = {
     expectShape('matmul total', inputs[2]!, [m, n]);
     return [];
   },
-  kernels({ inputs: [a, b, total], attrs }, capabilities) {
-    return [matmulKernel({ inputs: [a!, b!], outputs: [total!], attrs: { ...attrs, accumulate: true } }, capabilities)];
-  },
+  kernels: ({ inputs: [a, b, total], attrs }, capabilities) =>
+    matmulKernels({ inputs: [a!, b!], outputs: [total!], attrs: { ...attrs, accumulate: true } }, capabilities),
 };
 
 /** partial + alpha · dYᵀ · X; where there is a total, it is added to that and nothing is returned. */

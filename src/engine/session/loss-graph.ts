@@ -54,7 +54,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   }
   const gradientOf = ({ leaf, shape }: Tensor) =>
     graph.leaf(gradientLeaf(leaf!.name), { shape, dtype: 'f32' }, 'gradients');
-  const dTable = options.trainable === 'all' ? table.map(gradientOf) : [];
+  const dTable = table.every(({ leaf }) => leaf!.trainable) ? table.map(gradientOf) : [];
   const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
   const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable, cap);
   addGradients(graph, new Map([[hidden, dHidden]]), gradientOf);

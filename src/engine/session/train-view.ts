@@ -2,14 +2,14 @@
 import { GraftError } from '../../core/errors';
 import { dynamicMap } from '../../core/dynamic-map';
 import { hash } from '../../core/rng';
-import { adapterParameters, parameters, type ParameterSpec } from '../../core/spec';
+import type { ParameterSpec } from '../../core/spec';
 import type { WeightTensor } from '../../core/weights';
 import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from '../compile/groups';
 import type { Graph, Tensor } from '../graph/graph';
 import { initialAdapter } from '../methods/lora';
+import { trainedLeaves, trainedParameters } from '../methods/trained';
 import { countLabels } from '../model/batch';
 import { LEAF, type ModelOptions } from '../model/leaves';
-import { storedParts } from '../model/weights';
 import type { Batch, StepResult, TrainState, TrainView, TrainViewOptions } from '../types';
 import { refuseUnlabelled, writeBatch } from './batch-leaves';
 import { lossGraph, LOSS } from './loss-graph';
@@ -30,11 +30,8 @@ export interface TrainPlan extends ViewPlan {
 }
 
 export function planTraining(model: ModelOptions, options: TrainViewOptions): TrainPlan {
-  const { spec, lora } = model;
-  const trained = lora ? adapterParameters(spec, lora) : parameters(spec);
-  const leaves = lora ? trained : [...storedParts(model).values()].flat();
-  const moments = options.adamw.moments ?? '32bit';
-  const groups = flatGroups(leaves, lora ? () => true : decaysInTransformers, moments, model.partBytes);
+  const { lora } = model;
+  const groups = flatGroups(trainedLeaves(model), options.adamw.moments ?? '32bit', model.partBytes);
 
   const graphs = new Map<string, Graph>();
   for (const length of options.lengths) {
@@ -47,19 +44,14 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
       lossGraph({ ...shared, gradients: false, dropout: false, checkpoint: false, checkpointing }).graph,
     );
   }
-  const update = updateGraph(groups, options.adamw, options.maxGradNorm, lora !== undefined);
+  const update = updateGraph(groups, options.adamw, options.maxGradNorm);
   graphs.set('update', update.graph);
   if (lora?.useDora) graphs.set('magnitudes', initialMagnitudes(model));
 
-  const buffers = groups.flatMap((group) => groupBuffers(group, lora !== undefined));
+  const buffers = groups.flatMap(groupBuffers);
   const largest = Math.max(STEP_BYTES, ...buffers.map(({ bytes }) => bytes));
   const readbackBytes = Math.min(READBACK_BYTES, largest);
-  return { graphs, trained, groups, buffers, readbackBytes, norm: update.norm };
-}
-
-/** Transformers decays every matrix; norms and biases, its vectors, keep their size. */
-function decaysInTransformers(name: string): boolean {
-  return !/(norm\.weight|\.bias)$/.test(name);
+  return { graphs, trained: trainedParameters(model), groups, buffers, readbackBytes, norm: update.norm };
 }
 
 export class GpuTrainView implements TrainView {

@@ -3,7 +3,7 @@ import type { RunConfig } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
-import { allLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
+import { allLinears, layerLinears, pathEnds, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
 import type { FileSource } from '../../core/store';
 import type { ModelSetup, Quantization, TrainViewOptions } from '../../engine';
 import { readObject } from '../../formats/json';
@@ -87,7 +87,39 @@ export function refuseContradictions(run: RunConfig): void {
 
 /** The adapter of a run, or undefined where every parameter is trained. */
 export function loraOf(run: RunConfig, spec: DecoderSpec): LoraSpec | undefined {
-  return run.use_peft ? loraSpec(run, resolveTargetModules(run.lora_target_modules, spec)) : undefined;
+  return run.use_peft ? loraSpec(run, targetModules(run, spec)) : undefined;
+}
+
+/**
+ * The linears that a run adapts, in names that the model has: of `lora_target_modules` those in `layers_to_transform`.
+ * Throws `bad-config` for modules and layers that the model hasn't.
+ */
+export function targetModules(run: RunConfig, spec: DecoderSpec): string[] {
+  const targets = resolveTargetModules(run.lora_target_modules, spec);
+  const wanted = run.layers_to_transform;
+  if (!wanted) return targets;
+  const { numLayers } = spec;
+  const beyond = wanted.find((layer) => layer >= numLayers);
+  if (beyond !== undefined) {
+    throw new GraftError(
+      'bad-config',
+      `layers_to_transform names layer ${beyond}, and the model has layers 0 to ${numLayers - 1}: leave it out.`,
+    );
+  }
+  const asked = new Set(targets);
+  const chosen = wanted
+    .flatMap((layer) => layerLinears(spec, layer))
+    .filter(({ name }) => pathEnds(name).some((end) => asked.has(end)));
+  if (chosen.length === 0) {
+    throw new GraftError(
+      'bad-config',
+      `layers_to_transform leaves nothing of lora_target_modules (${targets.join(', ')}): name layers that have them.`,
+    );
+  }
+  return resolveTargetModules(
+    chosen.map(({ name }) => name),
+    spec,
+  );
 }
 
 export function loraSpec(run: RunConfig, targetModules: readonly string[]): LoraSpec {

@@ -4,7 +4,7 @@ import { doraNorm, doraScale } from '../../../../src/engine/ops/dora';
 import { concatColumns, splitColumns } from '../../../../src/engine/ops/columns';
 import { embedding } from '../../../../src/engine/ops/embedding';
 import type { Op } from '../../../../src/engine/graph/graph';
-import { linear, matmul, matmulKernel } from '../../../../src/engine/ops/matmul';
+import { linear, matmul, matmulKernels } from '../../../../src/engine/ops/matmul';
 import { rowsOf } from '../../../../src/engine/graph/tensor';
 import * as sides from '../../../reference/columns';
 import * as dora from '../../../reference/dora';
@@ -183,11 +183,11 @@ const productOfRows: Op<{ readonly transposeB: boolean }> = {
   kernels({ inputs: [a, b], outputs: [c], attrs: { transposeB } }, capabilities) {
     const rows = a!.shape[0]!;
     return [false, true].flatMap((accumulate) =>
-      Array.from({ length: Math.ceil(rows / 64) }, (_, i) => {
-        const [first, count] = [64 * i, Math.min(64, rows - 64 * i)];
+      Array.from({ length: Math.ceil(rows / 64) }, (_, i) => 64 * i).flatMap((first) => {
+        const count = Math.min(64, rows - first);
         const attrs = { transposeA: false, transposeB, alpha: 1, accumulate };
         const views = { inputs: [rowsOf(a!, first, count), b!], outputs: [rowsOf(c!, first, count)] };
-        return matmulKernel({ ...views, attrs }, capabilities);
+        return matmulKernels({ ...views, attrs }, capabilities);
       }),
     );
   },
