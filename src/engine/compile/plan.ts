@@ -38,7 +38,7 @@ export interface ProgramsPlan {
   readonly leaves: ReadonlyMap<string, Tensor>;
 }
 
-interface Lifetime {
+export interface Lifetime {
   /** More than one where one takes the place of another. */
   readonly tensors: Tensor[];
   readonly bytes: number;
@@ -110,7 +110,7 @@ export function planPrograms(graphs: ReadonlyMap<string, Graph>, capabilities: K
 }
 
 /** When each value of a program is there. Values that take over an input's place share its lifetime. */
-function programLifetimes(
+export function programLifetimes(
   graph: Graph,
   nodes: readonly Node[],
   origin: number,

@@ -37,6 +37,11 @@ export interface BackwardContext<A> {
    * returns the sum. Not taken, autodiff adds the two itself.
    */
   takePartial(input: number): Tensor | undefined;
+  /**
+   * Takes the leaf that this input's gradient is added to, where the rule's result is all of it: the rule then adds to
+   * the leaf in its own kernel and returns nothing. Not taken, the gradient is a value, which is added afterwards.
+   */
+  takeTotal(input: number): Tensor | undefined;
 }
 
 /**
