@@ -8,7 +8,7 @@ import { grid, gridFor, u32, type Kernel, type KernelCapabilities } from '../gra
 import { shader } from '../graph/shaders';
 import { rowsOf, type TensorType } from '../graph/tensor';
 import { chunkRows, D_HIDDEN, D_WEIGHTS, LOGITS, SLICE, tilesOf, type HeadLossOptions } from './head_loss';
-import { matmulKernel } from './matmul';
+import { matmulKernels } from './matmul';
 import { reduceModule } from './modules';
 import { expectShape, matrix } from './shape';
 import { capModules, capParam, expectCap } from './softcap';
@@ -123,7 +123,10 @@ function forward(
   const allSlices = statistics.shape[1]! / STATISTICS;
   return eachChunk(head, logits, (first, rows, tiles) => [
     ...tiles.flatMap(({ weights, logits, columns, firstColumn, slices, firstSlice }): Kernel[] => [
-      matmulKernel({ inputs: [rowsOf(hidden, first, rows), weights], outputs: [logits], attrs: LOGITS }, capabilities),
+      ...matmulKernels(
+        { inputs: [rowsOf(hidden, first, rows), weights], outputs: [logits], attrs: LOGITS },
+        capabilities,
+      ),
       {
         shader: slicesShader,
         modules: [reduceModule(capabilities), ...capModules(softcap, 1)],
@@ -172,7 +175,7 @@ function gradientOp(parts: number, trained: boolean): Op<HeadLossOptions> {
           const toHidden = { inputs: [logits, weights], outputs: [rowsOf(dHidden!, first, rows)], attrs };
           const toWeights = dWeights && { inputs: [logits, ofRows], outputs: [dWeights], attrs: D_WEIGHTS };
           return [
-            matmulKernel({ inputs: [ofRows, weights], outputs: [logits], attrs: LOGITS }, capabilities),
+            ...matmulKernels({ inputs: [ofRows, weights], outputs: [logits], attrs: LOGITS }, capabilities),
             {
               shader: gradientShader,
               modules: capModules(softcap, 1),
@@ -182,8 +185,8 @@ function gradientOp(parts: number, trained: boolean): Op<HeadLossOptions> {
               workgroups: grid(rows * slices),
               flops: (10 + targetsOf(head)) * rows * columns,
             },
-            matmulKernel(toHidden, capabilities),
-            ...(toWeights ? [matmulKernel(toWeights, capabilities)] : []),
+            ...matmulKernels(toHidden, capabilities),
+            ...(toWeights ? matmulKernels(toWeights, capabilities) : []),
           ];
         });
       });
