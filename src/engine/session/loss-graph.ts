@@ -44,18 +44,19 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   const hidden = decoder(context, leaves.input(LEAF.ids, [batch * length], 'u32'));
   const logits = options.logits ? graph.keep(head(context, hidden)) : undefined;
   const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
+  const targets = { labels, rows: leaves.input(LEAF.labelled, [batch * length], 'u32') };
   const total = leaves.input(LEAF.loss, [1], 'f32');
   const table = headTable(context);
   const cap = { softcap: spec.logitSoftcap };
   if (!options.gradients) {
-    accumulate(graph, headLoss(graph, hidden, table, labels, cap), total);
+    accumulate(graph, headLoss(graph, hidden, table, targets, cap), total);
     return { graph, logits };
   }
   const gradientOf = ({ leaf, shape }: Tensor) =>
     graph.leaf(gradientLeaf(leaf!.name), { shape, dtype: 'f32' }, 'gradients');
   const dTable = options.trainable === 'all' ? table.map(gradientOf) : [];
   const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
-  const { loss, dHidden } = headLossGradients(graph, hidden, table, labels, dLoss, dTable, cap);
+  const { loss, dHidden } = headLossGradients(graph, hidden, table, targets, dLoss, dTable, cap);
   for (const [parameter, gradient] of eachGradient(graph, new Map([[hidden, dHidden]]))) {
     accumulate(graph, gradient, gradientOf(parameter));
   }

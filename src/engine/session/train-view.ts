@@ -95,9 +95,9 @@ export class GpuTrainView implements TrainView {
     memory.write(LEAF.dLoss, Float32Array.of(1 / tokens));
     for (const [i, batch] of microBatches.entries()) {
       await core.exclusively(async () => {
-        const length = writeBatch(core, this.options, batch);
+        const { length, rows } = writeBatch(core, this.options, batch);
         if (core.model.lora?.dropout) memory.write(LEAF.dropoutSeed, Uint32Array.of(hash(seed, step, i)));
-        await memory.run(`train:${length}`);
+        await memory.run(`train:${length}`, rows);
       });
     }
     const bias = (beta: number) => 1 - beta ** (step + 1);
@@ -118,8 +118,8 @@ export class GpuTrainView implements TrainView {
     const { core } = this;
     return core.exclusively(async () => {
       core.memory.clear([LEAF.loss]);
-      const length = writeBatch(core, this.options, batch);
-      const [lossSum] = await core.memory.runAndRead(`eval:${length}`, [LOSS]);
+      const { length, rows } = writeBatch(core, this.options, batch);
+      const [lossSum] = await core.memory.runAndRead(`eval:${length}`, [LOSS], rows);
       return { lossSum: lossSum![0]!, tokens: countLabels(batch) };
     });
   }
