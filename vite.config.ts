@@ -18,12 +18,26 @@ const resolve = { preserveSymlinks: projectFolder !== ownFolder };
  * the page is open. HF_ENDPOINT names the Hub that the page begins with, which is allowed with it.
  */
 const { HF_ENDPOINT, GRAFT_CONNECT_HOSTS, GRAFT_HUB_HOSTS } = process.env;
-const hub = HF_ENDPOINT || 'https://huggingface.co';
+const HUGGING_FACE = 'https://huggingface.co';
+const hub = checkHub(HF_ENDPOINT || HUGGING_FACE);
+
+/** It is written into the page: a password or a token in it would be public. The message doesn't repeat it either. */
+function checkHub(address: string): string {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  const isPlain = url && url.username + url.password + url.search + url.hash === '';
+  if (isPlain && /^https?:$/.test(url.protocol)) return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+  throw new Error(
+    `HF_ENDPOINT is no address of a Hub: give a URL such as ${HUGGING_FACE}, without a user name or a query.`,
+  );
+}
 
 /** A host as a policy names it (CSP Level 3, host-source): anything else could end the directive and begin another. */
 function checkHost(host: string): string {
   if (/^https?:\/\/(\*\.)?[\w.-]+(:(\d+|\*))?$|^http:\/\/\[[\da-f:]+\](:\d+)?$/i.test(host)) return host;
-  throw new Error(`${host} is no host to connect to: write it as https://host, https://host:port or https://*.domain.`);
+  // It isn't repeated: there may be a password in it.
+  throw new Error(
+    'An entry of GRAFT_CONNECT_HOSTS is no host to connect to: write it as https://host, https://host:port or https://*.domain.',
+  );
 }
 
 const connectHosts = [
@@ -102,6 +116,9 @@ const executable: Plugin = {
   writeBundle: ({ dir }) => chmodSync(`${dir}/graft.js`, 0o755),
 };
 
+/** How long plugins took is of no use to whoever starts Graft. */
+const checks = { bundlerTimings: false };
+
 const page: UserConfig = {
   resolve,
   root: fromRoot('src/ui'),
@@ -110,10 +127,16 @@ const page: UserConfig = {
   appType: 'mpa',
   publicDir: fromRoot('public'),
   plugins: [svelte({ configFile: false }), policyInPage, policyOfServer, headersFile],
-  worker: { format: 'es' },
-  build: { outDir: fromRoot('dist/web'), emptyOutDir: true, target: 'es2023', assetsInlineLimit: 0 },
+  worker: { format: 'es', rolldownOptions: { checks } },
+  build: {
+    outDir: fromRoot('dist/web'),
+    emptyOutDir: true,
+    target: 'es2023',
+    assetsInlineLimit: 0,
+    rolldownOptions: { checks },
+  },
   server: { fs: { allow: [fromRoot('.')] } },
-  preview: { host: 'localhost', port: Number(process.env['PORT'] ?? 4173), headers },
+  preview: { host: 'localhost', port: Number(process.env['PORT'] || 4173), headers },
 };
 
 const commandLine: UserConfig = {
@@ -126,7 +149,7 @@ const commandLine: UserConfig = {
     outDir: fromRoot('dist/cli'),
     emptyOutDir: true,
     target: 'node20',
-    rolldownOptions: { output: { entryFileNames: 'graft.js', chunkFileNames: '[name]-[hash].js' } },
+    rolldownOptions: { checks, output: { entryFileNames: 'graft.js', chunkFileNames: '[name]-[hash].js' } },
   },
 };
 
@@ -142,7 +165,7 @@ const benches: UserConfig = {
     outDir: fromRoot('dist/bench'),
     emptyOutDir: true,
     target: 'node20',
-    rolldownOptions: { output: { entryFileNames: 'bench.js', chunkFileNames: '[name]-[hash].js' } },
+    rolldownOptions: { checks, output: { entryFileNames: 'bench.js', chunkFileNames: '[name]-[hash].js' } },
   },
 };
 

@@ -39,7 +39,7 @@ export class Diary {
     else if (event.kind === 'checkpoint') this.set({ checkpointStep: event.step });
     else return;
     // What a failed write held is in the next one; where that fails too, it is told when the diary is closed.
-    const due = event.kind === 'checkpoint' || performance.now() - this.saved > SAVE_INTERVAL;
+    const due = event.kind === 'checkpoint' || event.kind === 'plan' || performance.now() - this.saved > SAVE_INTERVAL;
     if (due) this.save().catch(() => undefined);
   }
 

@@ -38,14 +38,16 @@ export class HubDesk {
     this.pauses.listen(signal, (pause) => report({ kind: 'pause', reason: describePause(pause) }));
   }
 
-  /** Resolves with the Hub's base URL. @throws `bad-config`; another Hub that was in use then stays so */
-  async use({ endpoint, secrets, check }: HubSettings): Promise<string> {
+  /**
+   * Gives the Hub's base URL. Nothing is waited for, so that what is asked for last is what holds.
+   * @throws `bad-config`; another Hub that was in use then stays so
+   */
+  use({ endpoint, secrets }: HubSettings): string {
     try {
       for (const { secret } of secrets) checkSecret(secret); // before those in use are replaced
+      const client = this.clientOf(endpoint ?? HUGGING_FACE);
       this.secrets.clear();
       for (const { origin, secret } of secrets) this.secrets.set(origin, secret);
-      const client = this.clientOf(endpoint ?? HUGGING_FACE);
-      if (check) await client.checkAllowed(AbortSignal.timeout(CHECK_MS));
       this.shapes.clear();
       this.chosen = client;
       return client.endpoint;
@@ -54,6 +56,13 @@ export class HubDesk {
       this.chosen ??= { refusal };
       throw refusal;
     }
+  }
+
+  /** The base URL of a Hub that could be used; `ask` has it asked, as the page's policy shows itself only then. @throws `bad-config` */
+  async checkEndpoint(endpoint: string, ask: boolean): Promise<string> {
+    const client = this.clientOf(endpoint);
+    if (ask) await client.checkAllowed(AbortSignal.timeout(CHECK_MS));
+    return client.endpoint;
   }
 
   /** Asks the Hub at `endpoint`, or the one in use. @throws `bad-config` */

@@ -5,7 +5,7 @@ import type { LogRow } from '../src/core/events';
 import type { RunRecord } from '../src/core/library';
 import { decodeUtf8 } from '../src/core/store';
 import { CHECKPOINT_SLOTS, parseRunFile, type DatasetFile } from '../src/recipes';
-import { logRowsOf, type RunLibrary } from '../src/storage/indexeddb';
+import { isDamagedRun, logRowsOf, type RunLibrary } from '../src/storage/indexeddb';
 
 /** The dataset as it was when the run began. */
 export const DATASET_FILE = 'dataset';
@@ -16,13 +16,13 @@ export const INTERNAL_FILES: ReadonlySet<string> = new Set([DATASET_FILE, ...CHE
 
 export async function readRunDataset(library: RunLibrary, record: RunRecord): Promise<DatasetFile> {
   const bytes = await library.folder(record.id, record.name).read(DATASET_FILE);
-  if (!bytes) throw incomplete(record, 'dataset');
+  if (!bytes) throw await incomplete(library, record, 'dataset');
   return { name: record.datasetName, bytes };
 }
 
 export async function readRunConfig(library: RunLibrary, record: RunRecord): Promise<RunConfig> {
   const bytes = await library.folder(record.id, record.name).read(RUN_FILE);
-  if (!bytes) throw incomplete(record, 'run file');
+  if (!bytes) throw await incomplete(library, record, 'run file');
   return parseRunFile(bytes, RUN_FILE);
 }
 
@@ -43,7 +43,15 @@ function finishedLog(bytes: Uint8Array | undefined): LogRow[] | undefined {
   }
 }
 
-function incomplete(record: RunRecord, what: string): GraftError {
+/** @throws `not-found` where the run was deleted since its record was read: it has lost nothing, then */
+async function incomplete(library: RunLibrary, record: RunRecord, what: string): Promise<GraftError> {
+  if (isDamagedRun(record)) {
+    return new GraftError(
+      'storage',
+      `${record.name} can't be opened: what this browser kept of it is damaged. Delete it.`,
+    );
+  }
+  await library.get(record.id);
   return new GraftError(
     'not-found',
     `${record.name} has lost its ${what} in this browser: delete the run and train anew.`,

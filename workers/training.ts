@@ -1,7 +1,7 @@
 /** A training run and its place in the library: what is written down, and when, so that a reload finds it again. */
-import { formatRunConfig, type RunConfig } from '../src/core/config';
+import { formatRunConfig } from '../src/core/config';
 import { errorCode, plainError } from '../src/core/errors';
-import type { RunSummary, TrainEvent } from '../src/core/events';
+import type { LogRow, RunSummary, TrainEvent } from '../src/core/events';
 import type { RunRecord, RunState } from '../src/core/library';
 import { encodeUtf8, type FileSource } from '../src/core/store';
 import type { HubModel } from '../src/formats/model';
@@ -30,6 +30,9 @@ export interface ResumedRun {
   readonly record: RunRecord;
 }
 
+/** What is trained, once it is all in the run's folder. */
+type PreparedRun = Pick<FinetuneInput, 'run' | 'dataset' | 'resume'>;
+
 export class Training {
   private profileAsked = false;
 
@@ -49,11 +52,25 @@ export class Training {
   ): Promise<RunSummary> {
     const record = newRecord(request, dataset);
     return this.library.withWriter(record.id, BUSY, async () => {
-      await this.library.put(record);
-      const folder = this.library.folder(record.id, record.name);
-      await folder.write(DATASET_FILE, dataset.bytes);
-      await folder.write(RUN_FILE, encodeUtf8(formatRunConfig(request.config)));
-      return this.train(record, request.config, dataset, false, open, onEvent, signal);
+      let begun = false;
+      const follow = (event: TrainingEvent) => {
+        begun ||= event.kind === 'plan';
+        onEvent(event);
+      };
+      try {
+        await this.library.put(record);
+        const prepare = async () => {
+          const folder = this.library.folder(record.id, record.name);
+          await folder.write(DATASET_FILE, dataset.bytes);
+          await folder.write(RUN_FILE, encodeUtf8(formatRunConfig(request.config)));
+          return { run: request.config, dataset, resume: false };
+        };
+        return await this.train(record, [], prepare, open, follow, signal);
+      } catch (error) {
+        // There is nothing to go on from: data that can't be used, a model that didn't open, a disk without room.
+        if (!begun) await this.library.discard(record.id).catch(() => undefined);
+        throw error;
+      }
     });
   }
 
@@ -64,24 +81,27 @@ export class Training {
     signal: AbortSignal,
   ): Promise<RunSummary> {
     return this.library.withWriter(id, BUSY, async () => {
+      const log = await this.library.log(id);
       const record = await this.library.update(id, { state: 'running', error: null });
-      const config = await readRunConfig(this.library, record);
-      const dataset = await readRunDataset(this.library, record);
-      return this.train(record, config, dataset, true, () => open({ record }), onEvent, signal);
+      const prepare = async () => ({
+        run: await readRunConfig(this.library, record),
+        dataset: await readRunDataset(this.library, record),
+        resume: true,
+      });
+      return this.train(record, log, prepare, () => open({ record }), onEvent, signal);
     });
   }
 
+  /** Trains a run whose record says `running`: whatever fails from here on, `prepare` too, is written into that. */
   private async train(
     record: RunRecord,
-    run: RunConfig,
-    dataset: DatasetFile,
-    resume: boolean,
+    log: readonly LogRow[],
+    prepare: () => Promise<PreparedRun>,
     open: () => Promise<TrainInput>,
     onEvent: (event: TrainingEvent) => void,
     signal: AbortSignal,
   ): Promise<RunSummary> {
-    const diary = new Diary(this.library, record, resume ? await this.library.log(record.id) : []);
-    onEvent({ kind: 'run', record });
+    const diary = new Diary(this.library, record, log);
     const report = (event: TrainEvent) => {
       diary.note(event);
       onEvent(event);
@@ -94,7 +114,9 @@ export class Training {
     };
     this.profileAsked = false;
     try {
-      const summary = await finetune({ run, dataset, store, resume, wantsProfile, ...(await open()) }, report, signal);
+      const prepared = await prepare();
+      onEvent({ kind: 'run', record });
+      const summary = await finetune({ ...prepared, store, wantsProfile, ...(await open()) }, report, signal);
       await diary.close({
         state: summary.stopped === 'cancelled' ? 'cancelled' : 'finished',
         summary,

@@ -1,8 +1,9 @@
 /** Where `graft generate --input` puts its answers: each as it is done, so that a run that ends early keeps what it has. */
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { GraftError } from '../core/errors';
 import { formatCount, plural } from '../core/format';
+import { makeFolder, reason } from './disk';
 import type { Terminal } from './terminal';
 
 /** Rows without an answer that are named one by one. */
@@ -13,11 +14,23 @@ export class AnswerFile {
   private written = 0;
   private refused = 0;
 
-  /** `path` is the file; without one, rows go to standard output. A file of that name is replaced at the first row. */
+  /**
+   * `path` is the file; without one, rows go to standard output. A file of that name is replaced at the first row, where
+   * that was asked for. @throws `bad-config` where it holds something and may not be replaced
+   */
   constructor(
     private readonly path: string | undefined,
     private readonly terminal: Terminal,
-  ) {}
+    mayReplace = false,
+  ) {
+    if (path === undefined || mayReplace) return;
+    const found = existsSync(path) ? statSync(path) : undefined;
+    if (!found?.isFile() || found.size === 0) return; // a pipe or a device is written to as it is
+    throw new GraftError(
+      'bad-config',
+      `${path} is there already: --overwrite replaces it, --output FILE writes elsewhere.`,
+    );
+  }
 
   /** @throws `storage` where the file can't be written */
   add(row: object): void {
@@ -46,7 +59,8 @@ export class AnswerFile {
       const rest = this.written === 0 ? 'there is no other' : others;
       throw new GraftError('bad-data', `${plural(this.refused, 'row')} can't be answered${unnamed}; ${rest}.`);
     }
-    if (this.path !== undefined) this.terminal.say(`${formatCount(this.written)} answers are in ${this.path}`);
+    if (this.path !== undefined)
+      this.terminal.say(`${plural(this.written, 'answer')} ${this.written === 1 ? 'is' : 'are'} in ${this.path}`);
   }
 
   close(): void {
@@ -58,13 +72,14 @@ export class AnswerFile {
   private append(path: string, line: string): void {
     try {
       if (this.handle === undefined) {
-        mkdirSync(dirname(path), { recursive: true });
+        makeFolder(dirname(path));
         this.handle = openSync(path, 'w');
       }
       writeFileSync(this.handle, line);
     } catch (cause) {
+      if (cause instanceof GraftError) throw cause; // its folder
       const done = this.written === 0 ? '' : ` The ${plural(this.written, 'answer')} before it are there.`;
-      throw new GraftError('storage', `${path} can't be written: ${(cause as Error).message}.${done}`, { cause });
+      throw new GraftError('storage', `${path} can't be written: ${reason(cause)}.${done}`, { cause });
     }
   }
 }

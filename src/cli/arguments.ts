@@ -57,7 +57,7 @@ export class Arguments {
     const value = this.text(flag);
     if (value === undefined) return undefined;
     const number = Number(value);
-    const isInRange = number >= least && number > above && number <= most;
+    const isInRange = Number.isFinite(number) && number >= least && number > above && number <= most;
     if (value.trim() !== '' && isInRange && (!whole || Number.isInteger(number))) return number;
     const from = above === -Infinity ? `${least} or more` : `above ${above}`;
     const range = most === Infinity ? from : `from ${least} to ${most}`;
@@ -71,7 +71,7 @@ const RUN_KEYS = new Map(Object.keys(RUN_CONFIG_KEYS).map((key) => [withDashes(k
 
 /** Every command has these. */
 export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
-  json: { help: 'results as JSON lines on standard output; progress as JSON lines on standard error' },
+  json: { help: 'every line is JSON: results and events on standard output, messages and progress on standard error' },
   help: { help: 'this text (-h)' },
 };
 

@@ -1,21 +1,23 @@
 /** Folders on disk as recipes see them: read in ranges, and written so that a crash leaves the old file or the new one. */
-import { open, mkdir, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode, GraftError } from '../core/errors';
 import type { FileSource, RunStore } from '../core/store';
+import { makeFolder, reason } from './disk';
 import { isAlive } from './lock';
 
 /**
- * A folder to read. A file that changes once it was read is refused, unless it `isVerified` by whoever reads it.
+ * A folder to read. A file that changes once it was read is refused, unless it `isVerified` by whoever reads it. `expected`
+ * is what the message calls it where the path is a file.
  * @throws `not-found` where there is none
  */
-export async function openFolder(path: string, isVerified = false): Promise<FileSource> {
+export async function openFolder(path: string, isVerified = false, expected = 'a folder'): Promise<FileSource> {
   const found = await stat(path).catch(() => undefined);
-  if (!found) throw new GraftError('not-found', `There is no folder ${path}.`);
+  if (!found) throw new GraftError('not-found', `There is no folder ${path}: check its path.`);
   if (!found.isDirectory()) {
     const isPart = /\.(safetensors|bin|json|jinja|model)$/i.test(path);
-    const advice = isPart ? `: name the one that holds it, ${dirname(path)}` : '';
-    throw new GraftError('not-found', `${path} is a file; a folder is expected${advice}.`);
+    const advice = isPart ? `: name the folder that holds it, ${dirname(path)}` : '';
+    throw new GraftError('not-found', `${path} is a file; ${expected} is expected${advice}.`);
   }
   return new Folder(path, isVerified);
 }
@@ -113,7 +115,7 @@ export class FolderStore implements RunStore {
     const path = join(this.name, file);
     const partial = takePartial(path);
     try {
-      await mkdir(this.name, { recursive: true });
+      makeFolder(this.name);
       const handle = await open(partial, 'w');
       try {
         for await (const bytes of pieces) {
@@ -192,19 +194,4 @@ async function syncFolder(path: string): Promise<void> {
 
 function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'your quota of disk space is spent',
-  EACCES: 'you may not',
-  EPERM: 'you may not',
-  EROFS: 'the disk is read-only',
-  ENOTDIR: 'a part of its path is a file',
-  EISDIR: 'there is a folder of that name',
-};
-
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return REASONS[code ?? ''] ?? message;
 }

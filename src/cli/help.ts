@@ -33,16 +33,12 @@ function runKeyHelp(key: RunConfigKey): string {
   const { expected, fallback } = describeRunKey(key);
   return entry(
     `--${key}`,
-    RUN_CONFIG_KEYS[key] + (expected === 'text' ? '' : ` ${sentenceCase(expected)}`) + defaultNote(fallback),
+    RUN_CONFIG_KEYS[key] + (expected === 'text' ? '' : ` Takes ${expected}`) + defaultNote(fallback),
   );
 }
 
 function defaultNote(value: string | undefined): string {
   return value === undefined ? '' : ` (default: ${value})`;
-}
-
-function sentenceCase(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** A flag and what it does, in lines that a terminal has room for. */

@@ -46,7 +46,7 @@ export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Prom
   const endpoint = env['HF_ENDPOINT'] || undefined;
   const given = env['HF_TOKEN'] || env['HUGGING_FACE_HUB_TOKEN'] || undefined;
   const ofFile = given === undefined ? await readFile(tokenFile, 'utf8').catch(() => '') : '';
-  const isHuggingFace = endpoint === undefined || checkHubEndpoint(endpoint) === HUGGING_FACE;
+  const isHuggingFace = endpoint === undefined || readEndpoint(endpoint) === HUGGING_FACE;
   return {
     endpoint,
     token: given ?? ((isHuggingFace && ofFile) || undefined),
@@ -55,6 +55,15 @@ export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Prom
     cacheFolder: folder('HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub'),
     openings: openingsFolder(env),
   };
+}
+
+function readEndpoint(endpoint: string): string {
+  try {
+    return checkHubEndpoint(endpoint);
+  } catch (error) {
+    if (errorCode(error) !== 'bad-config') throw error;
+    throw new GraftError('bad-config', `HF_ENDPOINT can't be used: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 /**

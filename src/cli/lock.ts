@@ -4,9 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
-import { link, mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GraftError } from '../core/errors';
+import { makeFolder, reason } from './disk';
 
 export const LOCK_FILE = 'graft.lock';
 
@@ -16,24 +17,25 @@ export const LOCK_FILE = 'graft.lock';
  */
 export async function withFolderLock<T>(folder: string, action: () => Promise<T>): Promise<T> {
   const path = join(folder, LOCK_FILE);
-  const made = await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    throw new GraftError('storage', `The folder ${folder} can't be made: ${(cause as Error).message}.`, { cause });
-  });
+  const made = makeFolder(folder);
   if (!(await takeLock(path))) throw await describeHolder(path, folder);
   try {
     return await action();
   } finally {
     releaseLock(path);
     // A folder made for nothing goes again; one that holds something stays.
-    if (made !== undefined) await rmdir(folder).catch(() => undefined);
+    if (made) await rmdir(folder).catch(() => undefined);
   }
 }
 
 /** Takes a lock without waiting: what lets go of it, or undefined where another process, or this one, holds it. */
 export async function lockFile(path: string): Promise<(() => void) | undefined> {
-  await mkdir(dirname(path), { recursive: true }).catch(() => undefined);
-  const took = await takeLock(path).catch(() => false); // a disk that can't be written has no writers
-  return took ? () => releaseLock(path) : undefined;
+  try {
+    makeFolder(dirname(path));
+    return (await takeLock(path)) ? () => releaseLock(path) : undefined;
+  } catch {
+    return undefined; // a disk that can't be written has no writers
+  }
 }
 
 /** Locks that this process holds, or is about to. */
@@ -56,8 +58,8 @@ async function takeLock(path: string): Promise<boolean> {
 function releaseLock(path: string): void {
   try {
     if (holderIn(readFileSync(path, 'utf8')) === process.pid) rmSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  } catch {
+    // It is gone, or another's by now; one that stays is seen to be left behind once this process is over.
   } finally {
     taken.delete(path);
   }
@@ -88,7 +90,7 @@ async function createLock(path: string): Promise<boolean> {
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new GraftError('storage', `${path} can't be written: ${(cause as Error).message}.`, { cause });
+    throw new GraftError('storage', `${path} can't be written: ${reason(cause)}.`, { cause });
   } finally {
     await rm(whole, { force: true }).catch(() => undefined);
   }
@@ -108,10 +110,12 @@ async function takeOver(path: string): Promise<boolean> {
   }
   try {
     if (!(await isAbandoned(path))) return false;
-    await rm(path, { force: true });
+    await rm(path, { force: true }).catch((cause: unknown) => {
+      throw new GraftError('storage', `${path} can't be removed: ${(cause as Error).message}.`, { cause });
+    });
     return await createLock(path);
   } finally {
-    await rm(guard, { force: true });
+    await rm(guard, { force: true }).catch(() => undefined);
   }
 }
 
@@ -123,18 +127,28 @@ async function isAbandoned(path: string): Promise<boolean> {
 /** A name beside the lock that nobody else uses. */
 const aside = (path: string) => `${path}.${randomUUID()}`;
 
-/** The process id in a lock file; undefined where it holds none, or is gone by now. */
+/**
+ * The process id in a lock file; undefined where it holds none, or is gone by now.
+ * @throws `storage` where nobody can tell, as of a folder of that name: it is not taken for abandoned
+ */
 async function readHolder(path: string): Promise<number | undefined> {
-  return holderIn(await readFile(path, 'utf8').catch(() => ''));
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return '';
+    const why =
+      cause.code === 'EISDIR' ? 'is a folder, where a lock file is expected' : `can't be read: ${cause.message}`;
+    throw new GraftError('storage', `${path} ${why}. Where no other graft train runs there, remove it.`, { cause });
+  });
+  return holderIn(text);
 }
 
+/** No process has the id 0: to the system it means one's own group. */
 function holderIn(text: string): number | undefined {
-  return /^\d+\n$/.test(text) ? Number(text) : undefined;
+  return /^0*[1-9]\d{0,9}\n$/.test(text) ? Number(text) : undefined;
 }
 
 /** Whether a process of that id runs. Its own id in a lock is that of an earlier process, as in a restarted container. */
 export function isAlive(pid: number): boolean {
-  if (pid === process.pid) return false;
+  if (pid === process.pid || !(pid > 0)) return false;
   try {
     process.kill(pid, 0); // signal 0 only asks
     return true;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { runCommandLine } from './run';
 import { SafeOutput } from './standard-output';
-import { textFor } from './terminal';
+import { Terminal } from './terminal';
 
 /** The first Ctrl-C asks the command to stop and keep what it has; the second ends the process. */
 const controller = new AbortController();
@@ -16,7 +16,6 @@ for (const [signal, code] of [
   process.on(signal, () => {
     if (controller.signal.aborted) process.exit(code);
     exitCode = code;
-    err.write('\nStopping; once more stops at once.\n');
     controller.abort();
   });
 }
@@ -26,8 +25,9 @@ try {
   code = await runCommandLine(process.argv.slice(2), out, err, controller.signal);
   if (code === 130) code = exitCode;
 } catch (error) {
-  const stack = error instanceof Error ? error.stack : String(error);
-  err.write(textFor(err, `graft: this is a bug in Graft, please report it.\n${stack}\n`));
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const message = `this is a bug in Graft, please report it.\n${stack}`;
+  new Terminal(out, err, process.argv.includes('--json')).fail('internal', message);
   code = 70;
 }
 await Promise.all([out.flush(), err.flush()]);

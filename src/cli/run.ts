@@ -55,12 +55,15 @@ export async function runCommandLine(
     else terminal.say(`Standard output can't be written (${describeFailure(cause)}): going on without it.`);
   });
 
+  const onStop = () => terminal.say('Stopping; once more stops at once.');
+  signal.addEventListener('abort', onStop, { once: true });
+
   /** What a failed standard output makes of an exit code. */
   const conclude = async (code: number): Promise<number> => {
     await out.flush?.();
     if (failure === undefined || (goesOn && failure.code === 'EPIPE')) return code;
     if (failure.code === 'EPIPE') return code === 0 || unread.signal.aborted ? READER_GONE : code;
-    terminal.say(`graft: The result can't be written to standard output: ${describeFailure(failure)}.`);
+    terminal.fail('storage', `The result can't be written to standard output: ${describeFailure(failure)}.`);
     return code === 0 || unread.signal.aborted ? FAILED : code;
   };
 
@@ -76,11 +79,12 @@ export async function runCommandLine(
     if (!(error instanceof GraftError)) throw error;
     const stopped = error.code === 'cancelled';
     if (!(stopped && unread.signal.aborted)) {
-      terminal.say(`graft: ${error.message}`);
+      terminal.fail(error.code, error.message);
       terminal.emit({ kind: 'error', code: error.code, message: error.message });
     }
     return await conclude(stopped ? INTERRUPTED : error instanceof UsageError ? CALLED_WRONGLY : FAILED);
   } finally {
+    signal.removeEventListener('abort', onStop);
     terminal.hideBar();
   }
 }

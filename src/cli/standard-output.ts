@@ -1,5 +1,6 @@
 /** Standard streams that survive their readers. */
 import type { Writable } from 'node:stream';
+import { reason } from './disk';
 import type { Output } from './terminal';
 
 /** Why a stream takes no more: `EPIPE` where its reader has gone, `ENOSPC` where the disk is full. */
@@ -51,12 +52,6 @@ export class SafeOutput implements Output {
   }
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'your quota of disk space is spent',
-  EPIPE: 'its reader has gone',
-};
-
-export function describeFailure({ code, message }: StreamFailure): string {
-  return REASONS[code ?? ''] ?? message;
+export function describeFailure(failure: StreamFailure): string {
+  return failure.code === 'EPIPE' ? 'its reader has gone' : reason(failure);
 }

@@ -1,4 +1,7 @@
-/** What a command says: results on standard output, everything else on standard error, a progress bar on a terminal. */
+/**
+ * What a command says: results on standard output, everything else on standard error, a progress bar on a terminal. With
+ * `--json` every line of both is JSON.
+ */
 
 /** The part of a stream that is written to; `process.stdout` and `process.stderr` are such. */
 export interface Output {
@@ -26,11 +29,22 @@ export class Terminal {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** A line about what goes on. */
+  /**
+   * A line about what goes on; with JSON, `{"kind": "message", "text": …}`. What it quotes of files is escaped wherever it
+   * goes: a log is shown on a terminal later.
+   */
   say(text: string): void {
     this.hideBar();
-    this.err.write(`${textFor(this.err, text)}\n`);
+    if (this.json) this.writeEvent({ kind: 'message', text: text.trim() });
+    else this.err.write(`${escapeControls(text)}\n`);
     this.reportedAt = this.now();
+  }
+
+  /** Why nothing came of it; with JSON, `{"kind": "error", "code": …, "message": …}`. */
+  fail(code: string, message: string): void {
+    if (!this.json) return this.say(`graft: ${message}`);
+    this.hideBar();
+    this.writeEvent({ kind: 'error', code, message });
   }
 
   /** A line that a progress bar makes superfluous. */
@@ -45,9 +59,10 @@ export class Terminal {
     this.out.write(textFor(this.out, text));
   }
 
-  /** A text that was asked for as such, help or a version, which is no JSON with `--json` either. */
+  /** A text that was asked for as such, help or a version; with JSON, `{"text": …}`. */
   printAlways(text: string): void {
-    this.out.write(textFor(this.out, text));
+    this.print(text);
+    this.emit({ text });
   }
 
   /** The result itself, or an event on the way there, for a program. */
@@ -60,7 +75,7 @@ export class Terminal {
    * (`{"kind": "progress", "part": 0.5, "text": …}`) where results are.
    */
   bar(part: number, text: string): void {
-    if (!this.err.isTTY) return this.report(part, text);
+    if (!this.err.isTTY || this.json) return this.report(part, text);
     const filled = Math.round(Math.min(1, part) * BAR_WIDTH);
     const line = `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)} ${textFor(this.err, text)}`;
     this.err.write(CLEAR_LINE + line.slice(0, (this.err.columns ?? 80) - 1));
@@ -79,18 +94,25 @@ export class Terminal {
     this.reportedAt ??= now; // a short job isn't reported at all
     if (now - this.reportedAt < (this.json ? REPORT_MS.json : REPORT_MS.text)) return;
     this.reportedAt = now;
-    const event = { kind: 'progress', part: Number(part.toFixed(4)), text };
-    this.err.write(`${this.json ? JSON.stringify(event) : `${Math.floor(100 * part)} % ${text}`}\n`);
+    if (this.json) this.writeEvent({ kind: 'progress', part: Number(part.toFixed(4)), text });
+    else this.err.write(`${Math.floor(100 * part)} % ${escapeControls(text)}\n`);
+  }
+
+  private writeEvent(event: object): void {
+    this.err.write(`${jsonFor(this.err, event)}\n`);
   }
 }
 
 /**
  * A text as it may go to a stream. Models, files and file names can hold control characters, which would move a
- * terminal's cursor, recolour it, or change its title and clipboard: there they are shown as `\x1b`. What is redirected
+ * terminal's cursor, recolour it, or change its title and clipboard: there they are shown as `\x1b`. A result that is redirected
  * stays as it is.
  */
 export function textFor({ isTTY }: Output, text: string): string {
-  if (!isTTY) return text;
+  return isTTY ? escapeControls(text) : text;
+}
+
+function escapeControls(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
     .replace(/[^\P{Cc}\n\t]/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`);

@@ -14,6 +14,8 @@ export interface ClientOptions {
   readonly fetch?: typeof fetch;
   /** A transfer without a byte for so long is given up and asked for again; 30 seconds. */
   readonly stallMs?: number;
+  /** An answer in JSON that isn't all there after so long is given up; a minute. */
+  readonly answerMs?: number;
   readonly apiRetries?: Partial<RetryPolicy>;
   readonly transferRetries?: Partial<RetryPolicy>;
   /** Told before each pause that comes before another attempt. */
@@ -21,6 +23,9 @@ export interface ClientOptions {
   /** Jobs that hear of their own pauses, told apart by their signals, in place of `onPause`. */
   readonly pauses?: JobPauses;
 }
+
+/** What whoever asks says of a request, beside its name. */
+export type SubjectDetails = Pick<Subject, 'wantsPage' | 'ifUnreachable' | 'explain'>;
 
 export class Client {
   private readonly transport: Transport;
@@ -37,6 +42,7 @@ export class Client {
       // Called as a plain function: the browser's own refuses to be anyone's method.
       fetch: options.fetch ?? ((input, init) => fetch(input, init)),
       stallMs: options.stallMs ?? 30_000,
+      answerMs: options.answerMs ?? 60_000,
     };
     this.policies = {
       api: { ...API_RETRIES, ...options.apiRetries },
@@ -50,8 +56,10 @@ export class Client {
   }
 
   /** What a request is for. */
-  subject(what: string, details: Omit<Subject, 'endpoint' | 'what' | 'hasSecret'> = {}): Subject {
-    return { ...details, endpoint: this.endpoint, what, hasSecret: this.secrets.get(this.endpoint) !== undefined };
+  subject(what: string, details: SubjectDetails = {}): Subject {
+    const hasSecret = this.secrets.get(this.endpoint) !== undefined;
+    const withoutSecrets = (text: string) => this.secrets.cutFrom(text);
+    return { ...details, endpoint: this.endpoint, what, hasSecret, withoutSecrets };
   }
 
   /** One attempt, to be closed by the caller. */

@@ -33,6 +33,8 @@ export interface Subject {
   /** `the list of models`, `config.json of org/name`. */
   readonly what: string;
   readonly hasSecret: boolean;
+  /** A text of the host's without the secrets that Graft holds: a host may repeat what it was sent. */
+  readonly withoutSecrets: (text: string) => string;
   /** A web page is what is asked for, and not a sign that somebody else answered. */
   readonly wantsPage?: boolean;
   /** What to check where the host can't be reached; a general advice otherwise. */
@@ -83,14 +85,15 @@ export function refusal(response: Response, subject: Subject, now = Date.now()):
   return subject.explain?.(response) ?? finalRefusal(response, subject);
 }
 
-function finalRefusal({ status, headers }: Response, { endpoint, what, hasSecret }: Subject): ConnectionError {
+function finalRefusal({ status, headers }: Response, subject: Subject): ConnectionError {
+  const { endpoint, what, hasSecret } = subject;
   const host = hostOf(endpoint);
   if (status === 401) {
     return hasSecret
       ? new ConnectionError('no-access', `${host} doesn't accept the token for ${what}: check it, or make a new one.`)
       : new ConnectionError('no-access', `${host} wants a token for ${what}.`);
   }
-  const message = headers.get('x-error-message') ?? '';
+  const message = subject.withoutSecrets(headers.get('x-error-message') ?? '');
   if (status === 403) {
     const why = message === '' ? '' : ` (${quote(message)})`;
     const check = hasSecret ? 'check what the token may read' : 'it may want a token with read access';
@@ -172,8 +175,20 @@ export function pageInstead({ endpoint, what }: Subject): ConnectionError {
   );
 }
 
-export function badAnswer({ endpoint, what }: Subject, why: string): ConnectionError {
-  return new ConnectionError('bad-file', `${hostOf(endpoint)} sent for ${what} what can't be an answer: ${why}.`);
+/** @param why what is wrong, which may repeat a part of the answer */
+export function badAnswer({ endpoint, what, withoutSecrets }: Subject, why: string): ConnectionError {
+  const reason = withoutSecrets(why);
+  return new ConnectionError('bad-file', `${hostOf(endpoint)} sent for ${what} what can't be an answer: ${reason}.`);
+}
+
+/** An answer that keeps coming and doesn't end: asking again would take as long. */
+export function tooSlow({ endpoint, what }: Subject, afterMs: number): ConnectionError {
+  const seconds = plural(Math.max(1, Math.round(afterMs / 1000)), 'second');
+  return new ConnectionError(
+    'network',
+    `${hostOf(endpoint)} had not sent all of ${what} after ${seconds}: try again later, or another mirror.`,
+    { mayHaveActed: true },
+  );
 }
 
 function hostOf(url: string): string {

@@ -1,5 +1,6 @@
 /** One request to another host: who may see the secret, when it counts as stalled, and what its failures are called. */
 import { throwIfCancelled } from '../core/errors';
+import { jsonFault, parseJson } from '../core/json';
 import {
   badAnswer,
   brokenOff,
@@ -8,6 +9,7 @@ import {
   redirectForbiddenByPolicy,
   refusal,
   stalled,
+  tooSlow,
   unreachable,
   type ConnectionError,
   type Subject,
@@ -28,10 +30,14 @@ export interface Transport {
   readonly fetch: typeof fetch;
   /** A transfer without a byte for so long is given up. */
   readonly stallMs: number;
+  /** An answer in JSON that isn't all there after so long is given up. */
+  readonly answerMs: number;
 }
 
 /** Far above any real answer: the largest repositories of the Hub list some 10,000 files in 3 MB. */
-const MAX_JSON_BYTES = 32 * 2 ** 20;
+const MAX_JSON_BYTES = 8 * 2 ** 20;
+/** Fewer bytes than these while a stall is watched for count as none: a host may send one now and then, for ever. */
+export const LEAST_PROGRESS = 4096;
 
 /** One attempt. Whoever makes it closes it. */
 export class HttpRequest {
@@ -43,6 +49,7 @@ export class HttpRequest {
   /** Ends the wait that is under way. */
   private interrupt: () => void = () => undefined;
   private hasStalled = false;
+  private isTooSlow = false;
 
   /** @param secret the one for the origin of `subject.endpoint`, if there is any */
   constructor(
@@ -91,15 +98,38 @@ export class HttpRequest {
   async *body(response: Response): AsyncGenerator<Uint8Array, void, undefined> {
     const reader = response.body?.getReader();
     if (!reader) return;
+    let [bytes, waitedMs] = [0, 0];
     for (;;) {
-      const { done, value } = await this.watchStall(reader.read(), (cause) => brokenOff(this.subject, cause));
+      const since = performance.now();
+      const leftMs = Math.max(0, this.transport.stallMs - waitedMs);
+      const { done, value } = await this.watchStall(reader.read(), (cause) => brokenOff(this.subject, cause), leftMs);
       if (done) return;
+      bytes += value.byteLength;
+      // Whoever reads may take long over a piece: that is no time of the host's.
+      waitedMs += performance.now() - since;
+      if (bytes >= LEAST_PROGRESS) [bytes, waitedMs] = [0, 0];
       if (value.byteLength > 0) yield value;
     }
   }
 
-  /** The body as JSON. @throws `bad-file` where it is none, or too large to be an answer */
+  /** The body as JSON. @throws `bad-file` where it is none, or too large to be an answer; `network` where it doesn't end */
   async json(response: Response): Promise<unknown> {
+    const timer = setTimeout(() => {
+      this.isTooSlow = true;
+      this.stop();
+    }, this.transport.answerMs);
+    try {
+      const text = await this.text(response);
+      const value = parseJson(text);
+      if (value !== undefined) return value;
+      const { line, column, what } = jsonFault(text);
+      throw badAnswer(this.subject, `it is not JSON (line ${line}, column ${column}: ${what})`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async text(response: Response): Promise<string> {
     const decoder = new TextDecoder();
     let text = '';
     let bytes = 0;
@@ -108,12 +138,7 @@ export class HttpRequest {
       if (bytes > MAX_JSON_BYTES) throw badAnswer(this.subject, 'it is too long');
       text += decoder.decode(piece, { stream: true });
     }
-    text += decoder.decode();
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      throw badAnswer(this.subject, 'it is not JSON');
-    }
+    return text + decoder.decode();
   }
 
   /** Ends what is still under way. */
@@ -151,11 +176,12 @@ export class HttpRequest {
   private async watchStall<T>(
     work: Promise<T>,
     explain: (cause: unknown) => ConnectionError | Promise<Error>,
+    stallMs = this.transport.stallMs,
   ): Promise<T> {
     const timer = setTimeout(() => {
       this.hasStalled = true;
       this.stop();
-    }, this.transport.stallMs);
+    }, stallMs);
     try {
       // Not every fetch ends when it is told to: Node 20's waits for ever behind a body that is not the gzip it should be.
       return await new Promise<T>((resolve, reject) => {
@@ -164,6 +190,7 @@ export class HttpRequest {
       });
     } catch (cause) {
       throwIfCancelled(this.signal);
+      if (this.isTooSlow) throw tooSlow(this.subject, this.transport.answerMs);
       throw this.hasStalled ? stalled(this.subject, this.transport.stallMs) : await explain(cause);
     } finally {
       clearTimeout(timer);

@@ -1,6 +1,9 @@
 /** Secrets, each bound to the origin that it was given for, and to be sent to no other. */
 import { checkSecret } from './endpoint';
 
+/** Characters that tell a secret, or the beginning of one, from any word. */
+const SHORTEST_CUT = 4;
+
 /** Held in memory alone, in a private field: a copy as JSON, or to another thread, has none of them. */
 export class Secrets {
   readonly #byOrigin = new Map<string, string>();
@@ -14,6 +17,18 @@ export class Secrets {
     const checked = checkSecret(secret);
     if (checked === undefined) this.#byOrigin.delete(origin);
     else this.#byOrigin.set(origin, checked);
+  }
+
+  /** A text with `…` in the place of every secret, also of one whose end was cut off, as messages cut what is long. */
+  cutFrom(text: string): string {
+    let cut = text;
+    for (const secret of this.#byOrigin.values()) {
+      if (secret.length < SHORTEST_CUT) continue;
+      cut = cut.replaceAll(secret, '…');
+      for (let length = secret.length - 1; length >= SHORTEST_CUT; length--)
+        cut = cut.replaceAll(`${secret.slice(0, length)}…`, '…');
+    }
+    return cut;
   }
 
   /** Forgets all of them. */

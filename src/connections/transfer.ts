@@ -1,6 +1,7 @@
 /** Bytes of one file in order, over as many connections as it takes. */
 import type { Client } from './client';
 import { brokenOff, ConnectionError, gaveUp, type Subject } from './errors';
+import { LEAST_PROGRESS } from './request';
 import { changed, withoutRanges, wrongSize } from './file-errors';
 
 export interface RemoteFile {
@@ -29,6 +30,7 @@ export async function* transfer(
   const backoff = client.backoff('transfer', signal);
   const seen: ETags = new Map();
   let position = start;
+  let progressed = start;
   while (position < end) {
     const request = client.request(file.subject, signal);
     try {
@@ -42,7 +44,10 @@ export async function* transfer(
         if (at > file.size) throw wrongSize(file.subject, at, file.size);
         if (fresh.byteLength > 0) {
           position += fresh.byteLength;
-          backoff.progress();
+          if (position - progressed >= LEAST_PROGRESS || position === end) {
+            progressed = position;
+            backoff.progress();
+          }
           yield fresh;
         }
         // A body from the start may run on: one more piece tells whether the file is longer than listed.

@@ -72,8 +72,28 @@ const modules = v.union(
   MODULES,
 );
 
+const LAYERS = 'a list of layers, counted from 0, such as [0, 2]';
+const layer = v.pipe(v.number(LAYERS), v.integer(LAYERS), v.minValue(0, LAYERS));
+const layers = v.union(
+  [
+    v.pipe(v.array(layer), v.minLength(1, LAYERS)),
+    // PEFT takes a single one too.
+    v.pipe(
+      layer,
+      v.transform((only) => [only]),
+    ),
+    v.pipe(
+      v.string(),
+      v.transform((list) => list.split(',').map((entry) => (/^\s*\d+\s*$/.test(entry) ? Number(entry) : NaN))),
+      v.array(layer),
+    ),
+  ],
+  LAYERS,
+);
+
 const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
 const variables = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), VARIABLES), // a list has keys, too
   v.record(v.string(VARIABLES), v.unknown(), VARIABLES),
   // A template prints them, and a written run file has them as JSON, which has no .inf and .nan.
   v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
@@ -92,6 +112,11 @@ const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
 const KEYS = {
   model_name_or_path: key(text, 'starter', 'A Hub id, a local folder, or a built-in name.'),
   revision: key(text, 'main', 'Branch, tag or commit of the model on the Hub.'),
+  method: key(
+    oneOf('sft', 'dpo'),
+    'sft',
+    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer.',
+  ),
   dtype: key(
     oneOf('auto', 'float32', 'float16', 'bfloat16'),
     'auto',
@@ -180,6 +205,16 @@ const KEYS = {
   logging_steps: key(whole(1), 1, 'Steps between rows of the log.'),
   save_steps: key(whole(1), 25, 'Steps between checkpoints.'),
 
+  beta: key(above0, 0.1, 'dpo: how much going away from the reference costs.'),
+  loss_type: key(oneOf('sigmoid'), 'sigmoid', 'dpo: the loss of a pair.'),
+  label_smoothing: key(from0, 0, 'dpo: part of the pairs whose order is taken to be wrong; 0 only.'),
+  precompute_ref_log_probs: key(
+    flag,
+    false,
+    'dpo: false only; the reference is computed in each step, or comes with the rows.',
+  ),
+  disable_dropout: key(flag, true, 'dpo: train without dropout.'),
+
   use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
   lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),
   lora_alpha: key(above0, 32, 'The adapter is scaled by lora_alpha / lora_r.'),
@@ -187,7 +222,12 @@ const KEYS = {
   lora_target_modules: key(
     modules,
     'all-linear',
-    'The linears that get an adapter: all-linear, auto (what PEFT takes), or a list of names.',
+    'Which linears of the model get an adapter; auto is what PEFT takes for its family.',
+  ),
+  layers_to_transform: key(
+    v.optional(layers),
+    undefined,
+    'The layers, counted from 0, whose linears get an adapter; absent, all of them.',
   ),
   use_rslora: key(flag, false, 'Scale by lora_alpha / sqrt(lora_r) (rank-stabilised LoRA).'),
   use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),
@@ -280,6 +320,12 @@ function readYaml(yamlText: string, name: string): Record<string, unknown> {
   }
   const document = parseDocument(yamlText, { prettyErrors: true, uniqueKeys: true, schema: 'core' });
   const [error] = document.errors;
+  if (error?.code === 'MULTIPLE_DOCS') {
+    throw new GraftError(
+      'bad-config',
+      `${name} holds several YAML documents, one behind another (---): a run file is one. Put each run into a file of its own.`,
+    );
+  }
   if (error) {
     const summary = error.message.split('\n')[0]?.replace(/:$/, '') ?? 'not valid YAML';
     throw new GraftError('bad-config', `${name} is not valid YAML: ${shorten(summary, 4 * MAX_SHOWN)}.`);
@@ -363,5 +409,35 @@ function readScalar(text: string): unknown {
 function check(name: RunConfigKey, value: unknown, file: string): unknown {
   const result = v.safeParse(KEYS[name].schema, value);
   if (result.success) return result.output;
-  throw new GraftError('bad-config', `${file}: ${name} must be ${result.issues[0].message}, but is ${quote(value)}.`);
+  const refusal = describeRefusal(name, result.issues[0].message, quote(value), value);
+  throw new GraftError('bad-config', `${file}: ${refusal}`);
+}
+
+/**
+ * What a text means as the value of a key, as it would on a command line; an empty one leaves out a key that may be absent.
+ * @throws `bad-config` that quotes the text as it was typed, and says what to write
+ */
+export function readRunValue<K extends RunConfigKey>(name: K, typed: string): RunConfig[K] {
+  const text = typed.trim();
+  const value = text === '' && KEYS[name].fallback === undefined ? undefined : readOverride(name, text);
+  const result = v.safeParse(KEYS[name].schema, value);
+  if (result.success) return result.output as RunConfig[K];
+  const shown =
+    text === '' ? 'empty' : /^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(text) ? shorten(text, MAX_SHOWN) : quote(text);
+  throw new GraftError('bad-config', describeRefusal(name, result.issues[0].message, shown, text));
+}
+
+/** `shown` is the value as the message quotes it. A text in place of a number gets a number as an example. */
+function describeRefusal(name: RunConfigKey, expected: string, shown: string, value: unknown): string {
+  const start = `${name} must be ${expected}, but is ${shown}`;
+  const { fallback } = KEYS[name];
+  if (typeof value !== 'string' || typeof fallback !== 'number' || /^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(value)) {
+    return `${start}.`;
+  }
+  // Half of the world writes 0,005.
+  const withPoint = /^[-+]?\d*,\d+(e[-+]?\d+)?$/i.test(value.trim()) ? value.trim().replace(',', '.') : undefined;
+  if (withPoint !== undefined && v.is(KEYS[name].schema, Number(withPoint))) {
+    return `${start}: write it with a point, ${withPoint}.`;
+  }
+  return `${start}: write a number such as ${formatValue(fallback)}.`;
 }

@@ -26,14 +26,21 @@ const PREFIX = 'Graft:';
 const MAX_MESSAGE = 1200;
 
 /**
- * A message as one line: what comes of files may hold line breaks. Of one that is too long the middle is left out, for
- * the end says what to do.
+ * A message as one line: what comes of files may hold line breaks, and what moves a terminal's cursor or turns the order
+ * of letters round, which is shown as `\x1b`, `\u202e`. Of one that is too long the middle is left out, for the end says
+ * what to do.
  */
 function asOneLine(message: string): string {
   const half = MAX_MESSAGE / 2;
   const short = message.length > MAX_MESSAGE ? `${message.slice(0, half)}…${message.slice(-half)}` : message;
-  return short.replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ');
+  return short.replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ').replace(UNSHOWN, (character) => {
+    const code = character.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+  });
 }
+
+/** Control characters but tabs, and the marks of writing direction. */
+const UNSHOWN = /[^\P{Cc}\t]|[\u202a-\u202e\u2066-\u2069]/gu;
 
 /** Every failure that a user can act on. `name` is `Graft:<code>`, so that a structured clone keeps the code. */
 export class GraftError extends Error {

@@ -10,6 +10,8 @@ export interface LogRow {
   learning_rate?: number;
   eval_loss?: number;
   eval_runtime?: number;
+  /** What an objective logs, as TRL names it: `rewards/chosen`, `eval_rewards/chosen`. */
+  [metric: `${string}/${string}`]: number;
 }
 
 /** `trainer_state.json`, the fields that Transformers knows. */

@@ -41,6 +41,11 @@ export interface RunRecord {
   readonly error: PlainError | null;
 }
 
+/** Whether a run can be resumed: it began, and ended before its end. One that never began has nothing to go on from. */
+export function canGoOn({ state, totalSteps }: Pick<RunRecord, 'state' | 'totalSteps'>): boolean {
+  return totalSteps > 0 && (state === 'interrupted' || state === 'cancelled' || state === 'failed');
+}
+
 /** A file of a run's folder. */
 export interface RunFile {
   readonly name: string;

@@ -2,6 +2,7 @@
 import { GraftError, errorCode } from '../core/errors';
 import type { SkippedRow } from '../core/events';
 import type { Dataset, Example } from './example';
+import { PairReader } from './examples/pairs';
 import { ExampleReader } from './examples/reader';
 import { checkSkipped, skippedNotice } from './left-out';
 import { readRows } from './rows';
@@ -11,6 +12,8 @@ export { IGNORED, type Dataset, type DatasetFormat, type Example } from './examp
 export interface DatasetOptions {
   /** The share of rows that may be left out as unusable; with more the file is refused. */
   readonly maxBadRows: number;
+  /** What the rows are read for: single answers where absent, or pairs. */
+  readonly reads?: 'answers' | 'pairs';
 }
 
 /**
@@ -20,10 +23,10 @@ export interface DatasetOptions {
 export async function parseDataset(
   fileName: string,
   content: Uint8Array | string,
-  { maxBadRows }: DatasetOptions,
+  { maxBadRows, reads = 'answers' }: DatasetOptions,
 ): Promise<Dataset> {
   const file = await readRows(fileName, content);
-  const reader = new ExampleReader();
+  const reader = reads === 'pairs' ? new PairReader() : new ExampleReader();
   const examples: Example[] = [];
   const skipped: SkippedRow[] = [...file.unreadable];
   for (const row of file.rows) {

@@ -2,7 +2,8 @@
 import type { SkippedRow } from '../core/events';
 import type { Conversation } from '../core/text';
 
-export type DatasetFormat = 'alpaca' | 'messages' | 'prompt-completion' | 'question-answer' | 'text' | 'tokens';
+export type DatasetFormat =
+  'alpaca' | 'messages' | 'prompt-completion' | 'question-answer' | 'text' | 'tokens' | 'pairs';
 
 export type Example =
   | {
@@ -24,7 +25,23 @@ export type Example =
       readonly inputIds: readonly number[];
       /** As long as inputIds and not shifted; -100 where not trained. */
       readonly labels: readonly number[];
+    }
+  /** Two answers to one prompt, each with the prompt before it. */
+  | {
+      readonly kind: 'pair';
+      readonly row: number;
+      readonly where: string;
+      readonly chosen: LabelledIds;
+      readonly rejected: LabelledIds;
+      /** Log-probabilities of both under the reference, the chosen one's first, where the row has them. */
+      readonly referenceLogProbs?: readonly [number, number];
     };
+
+/** Token ids, and labels as long, not shifted; -100 where not trained. */
+export interface LabelledIds {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
 
 export interface Dataset {
   readonly name: string;

@@ -8,8 +8,15 @@ import type { TokenizedExample } from './tokenize-example';
 
 const MAX_BINS = 24;
 
-/** One example for display; without a tokenizer a token's text is its id. */
+/** One example for display, of a pair both answers, the chosen one first; without a tokenizer a token's text is its id. */
 export function exampleView(example: TokenizedExample, tokenizer: Tokenizer | undefined): ExampleView {
+  if (example.rejected) {
+    const [chosen, rejected] = sidesOf(example).map((side) => exampleView(side, tokenizer)) as [
+      ExampleView,
+      ExampleView,
+    ];
+    return { ...chosen, text: `${chosen.text}\n${rejected.text}`, tokens: [...chosen.tokens, ...rejected.tokens] };
+  }
   const { row, inputIds, labels } = example;
   const texts = tokenizer ? tokenTexts(inputIds, tokenizer) : inputIds.map((id) => `${id} `);
   return {
@@ -18,6 +25,17 @@ export function exampleView(example: TokenizedExample, tokenizer: Tokenizer | un
     // The first position has nothing before it to be predicted from.
     tokens: inputIds.map((id, i) => ({ id, text: texts[i] ?? '', trained: i > 0 && labels[i] !== IGNORED })),
   };
+}
+
+/** An example as the sequences that it is trained as: of a pair the chosen answer, then the rejected one. */
+export function sidesOf(example: TokenizedExample): TokenizedExample[] {
+  const { row, inputIds, labels, rejected } = example;
+  return rejected
+    ? [
+        { row, inputIds, labels },
+        { row, ...rejected },
+      ]
+    : [example];
 }
 
 /**
@@ -52,7 +70,8 @@ export function dataReport(
 ): DataReport {
   const { dataset, tokenized, notices, skipped } = data;
   const listed = [dataset, tokenized].map((part) => skippedNotice(part.skipped, dataset.rowCount));
-  const lengths = tokenized.examples.map(({ inputIds }) => inputIds.length);
+  const sides = tokenized.examples.flatMap(sidesOf);
+  const lengths = sides.map(({ inputIds }) => inputIds.length);
   const longestKept = lengths.reduce((most, length) => Math.max(most, length), 0);
   const binWidth = Math.max(8, Math.ceil((longestKept + 1) / MAX_BINS / 8) * 8);
   const histogram = new Array<number>(Math.floor(longestKept / binWidth) + 1).fill(0);
@@ -61,7 +80,7 @@ export function dataReport(
     rows: dataset.rowCount,
     kept: tokenized.examples.length,
     format: dataset.format,
-    templateSource: dataset.format === 'tokens' ? 'none' : (text.template?.source ?? 'none'),
+    templateSource: ['tokens', 'pairs'].includes(dataset.format) ? 'none' : (text.template?.source ?? 'none'),
     trainedTokens: tokenized.trainedTokens,
     totalTokens: tokenized.totalTokens,
     longest: tokenized.longest,

@@ -1,6 +1,6 @@
 /** Dataset files to rows: JSON, JSON Lines, or JSON objects one after another, told from the content and not from the name. */
 import { GraftError } from '../core/errors';
-import { quote } from '../core/format';
+import { formatCount, quote } from '../core/format';
 import type { SkippedRow } from '../core/events';
 import { isLfsPointer } from '../core/file-kinds';
 import { betweenStrings, jsonFault, parseDeepJson } from '../core/json';
@@ -11,6 +11,12 @@ import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
 import { textKind } from './reading/kinds';
 import { linesOf } from '../core/lines';
 import { splitValues } from './reading/values';
+
+/**
+ * Characters of one row, those of all its texts together. A million tokens, as many as models take, are some five million;
+ * reading one more takes some hundred bytes where it is a token of its own.
+ */
+const MAX_ROW_CHARACTERS = 8_388_608;
 
 /** One row, still untrusted: read its own fields only. */
 export interface DatasetRow {
@@ -49,6 +55,7 @@ export async function readRows(
   let line: number | undefined;
   const changedNumbers = new Map<number, string>();
   for (const text of pieces) {
+    collected.mayBeLong = text.length > MAX_ROW_CHARACTERS;
     if (TEMPLATE_VALUES.test(text)) findChangedNumbers(text, changedNumbers);
     line ??= isJsonLines(collected, text, isLarge) ? 1 : undefined;
     if (line === undefined) break;
@@ -145,10 +152,19 @@ class RowCollector {
   private readonly unreadable: SkippedRow[] = [];
   private readonly notices: string[] = [];
 
+  /** Whether rows that are read now may have too many characters. */
+  mayBeLong = false;
+
   constructor(readonly fileName: string) {}
 
   add(place: string, row: number, value: unknown): void {
-    if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value });
+    const characters = this.mayBeLong ? countCharacters(value) : 0;
+    if (characters > MAX_ROW_CHARACTERS) {
+      this.refuse(
+        row,
+        `has ${formatCount(characters)} characters, and a row may have ${formatCount(MAX_ROW_CHARACTERS)} at most: split it`,
+      );
+    } else if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value });
     else this.refuse(row, `is ${quote(value)}, but a row must be an object with named fields`);
   }
 
@@ -190,6 +206,23 @@ class RowCollector {
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Characters of all texts in a value, names of fields included, and one for each other value. */
+function countCharacters(value: unknown): number {
+  let count = 0;
+  const open = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (typeof next === 'string') count += next.length;
+    else if (Array.isArray(next)) for (const item of next) open.push(item);
+    else if (typeof next === 'object' && next !== null) {
+      for (const [name, item] of Object.entries(next)) {
+        count += name.length;
+        open.push(item);
+      }
+    } else count++;
+  }
+  return count;
 }
 
 function isRowList(entry: [string, unknown]): entry is [string, unknown[]] {

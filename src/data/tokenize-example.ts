@@ -3,6 +3,7 @@ import { GraftError } from '../core/errors';
 import { formatCount } from '../core/format';
 import type { ChatTemplate, Tokenizer } from '../core/text';
 import { IGNORED, type Example } from './dataset';
+import type { LabelledIds } from './example';
 import type { Finding } from './findings';
 import { findUnshown } from './shown';
 import { findTrainedSpans, findTurnSpans, renderConversation, type AnswerFinding, type Rendering } from './spans';
@@ -12,6 +13,9 @@ export interface TokenizedExample {
   readonly inputIds: readonly number[];
   /** As long as inputIds and not shifted (the loss shifts); -100 where not trained. */
   readonly labels: readonly number[];
+  /** Of a pair, whose chosen answer is above: the rejected one. */
+  readonly rejected?: LabelledIds;
+  readonly referenceLogProbs?: readonly [number, number];
 }
 
 export interface TokenizeOptions {
@@ -27,9 +31,8 @@ export interface TokenizeOptions {
   readonly maxBadRows: number;
 }
 
-/** Labels that count in the loss of one row. */
-export function trainedLabels(example: TokenizedExample): number {
-  const { labels } = example;
+/** Labels that count in the loss of one row, or of one side of a pair. */
+export function trainedLabels({ labels }: Pick<LabelledIds, 'labels'>): number {
   let count = 0;
   for (let i = 1; i < labels.length; i++) if (labels[i] !== IGNORED) count++;
   return count;
@@ -43,6 +46,7 @@ export interface CheckedExample extends TokenizedExample {
 /** One example, uncut. @throws `bad-data` beginning with where it is, for what makes this row unusable */
 export function tokenizeExample(example: Example, options: TokenizeOptions): CheckedExample {
   if (example.kind === 'tokens') return checkTokens(example, options);
+  if (example.kind === 'pair') return checkPair(example, options);
   if (example.kind === 'text') return tokenizeText(example, options);
   const { tokenizer, template } = options;
   if (!tokenizer || !template) throw withoutTokenizer();
@@ -175,4 +179,10 @@ function checkTokens(
     );
   }
   return { row, inputIds, labels, findings: [] };
+}
+
+function checkPair(example: Extract<Example, { kind: 'pair' }>, options: TokenizeOptions): CheckedExample {
+  const { row, where, chosen, rejected, referenceLogProbs } = example;
+  for (const side of [chosen, rejected]) checkTokens({ kind: 'tokens', row, where, ...side }, options);
+  return { row, ...chosen, rejected, ...(referenceLogProbs && { referenceLogProbs }), findings: [] };
 }

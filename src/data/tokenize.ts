@@ -4,6 +4,7 @@ import type { SkippedRow } from '../core/events';
 import { Pauses } from '../core/pauses';
 import { adviseOn } from './advice';
 import type { Dataset, Example } from './dataset';
+import type { LabelledIds } from './example';
 import { Findings } from './findings';
 import { checkSkipped, skippedNotice } from './left-out';
 import {
@@ -70,25 +71,25 @@ export async function tokenizeDataset(
       refused.push({ row: example.row, reason });
       continue;
     }
-    totals.longest = Math.max(totals.longest, whole.inputIds.length);
-    const isCut = whole.inputIds.length > maxLength;
-    const kept = {
-      row: whole.row,
-      inputIds: isCut ? whole.inputIds.slice(0, maxLength) : whole.inputIds,
-      labels: isCut ? whole.labels.slice(0, maxLength) : whole.labels,
-    };
+    const { findings: found, ...uncut } = whole;
+    const sides = [whole, ...(whole.rejected ? [whole.rejected] : [])];
+    const longest = Math.max(...sides.map(({ inputIds }) => inputIds.length));
+    totals.longest = Math.max(totals.longest, longest);
+    const isCut = longest > maxLength;
+    const kept: TokenizedExample = isCut ? cutTo(maxLength, uncut) : uncut;
+    const keptSides = [kept, ...(kept.rejected ? [kept.rejected] : [])];
     if (example.kind === 'conversation') {
       const endsTurn = kept.labels.some((label) => stops.has(label));
-      findings.add({ row: example.row, endsTurn, isCut }, whole.findings);
+      findings.add({ row: example.row, endsTurn, isCut }, found);
     }
-    const trained = trainedLabels(kept);
-    if (trained === 0) {
+    const trained = keptSides.map(trainedLabels);
+    if (trained.includes(0)) {
       lost.push({ row: example.row, reason: `has nothing to train on within max_length ${maxLength}` });
       continue;
     }
     if (isCut) totals.truncated++;
-    totals.trainedTokens += trained;
-    totals.totalTokens += kept.inputIds.length;
+    totals.trainedTokens += trained.reduce((sum, count) => sum + count, 0);
+    totals.totalTokens += keptSides.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
     examples.push(kept);
   }
   report(dataset.examples.length, dataset.examples.length);
@@ -111,6 +112,14 @@ export async function tokenizeDataset(
       ...(template ? findings.notices(template, maxLength, adviseOn(findings, dataset, options)) : []),
     ],
   };
+}
+
+function cutTo(maxLength: number, { inputIds, labels, rejected, ...rest }: TokenizedExample): TokenizedExample {
+  const cut = (side: LabelledIds) => ({
+    inputIds: side.inputIds.slice(0, maxLength),
+    labels: side.labels.slice(0, maxLength),
+  });
+  return { ...rest, ...cut({ inputIds, labels }), ...(rejected && { rejected: cut(rejected) }) };
 }
 
 function inOrder(...lists: readonly (readonly SkippedRow[])[]): SkippedRow[] {

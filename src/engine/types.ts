@@ -7,6 +7,9 @@ import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
 import type { KernelChoiceStore } from '../core/kernel-choices';
 import type { Profile } from '../core/profile';
+import type { ObjectiveOptions } from './objectives/options';
+
+export type * from './objectives/options';
 
 /** Bytes of GPU memory by what they hold. */
 export interface MemoryBytes {
@@ -65,8 +68,13 @@ export interface ModelSetup {
   /** How base weights are stored on the GPU, but for those that are quantised or trained. */
   readonly weightDType: FloatDType;
   readonly quantization?: Quantization | undefined;
-  /** The adapter, which decoding may switch off. Where there is none, training trains every parameter, kept in f32. */
+  /** The adapter, which decoding may switch off. */
   readonly lora?: LoraSpec | undefined;
+  /**
+   * Whether a parameter of the model itself, by its Hub name, is trained, and so kept in f32. Absent, all are where there
+   * is no adapter, and none beside one.
+   */
+  readonly trains?: ((parameter: string) => boolean) | undefined;
 }
 
 /** Rows of a micro-batch, the padded lengths (tokens) that batches may have, ascending, and how rows are filled. */
@@ -85,6 +93,8 @@ interface Recomputation {
 }
 
 export interface TrainViewOptions extends BatchShape, Recomputation {
+  /** Cross entropy of the labels where absent. */
+  readonly objective?: ObjectiveOptions | undefined;
   /** Seed of the adapter's initial A matrices and of the dropout masks. */
   readonly seed: number;
   readonly adamw: AdamWOptions;
@@ -147,17 +157,38 @@ export interface Batch {
    * other, and the first label of each, which has nothing before it to be predicted from, doesn't count.
    */
   readonly documents?: readonly (readonly number[])[];
+  /** For `dpo` with a reference of `rows`: the log-probability of each row's labels together, in nats. */
+  readonly referenceLogProbs?: readonly number[];
+  /** For `weighted-targets`, by row and position: what may come next, and the weight of each. */
+  readonly targets?: readonly (readonly WeightedTargets[])[];
+}
+
+export interface WeightedTargets {
+  readonly ids: readonly number[];
+  readonly weights: readonly number[];
 }
 
 export interface StepResult {
-  /** Sum of token losses over all micro-batches of the step, divided by all their unmasked labels. */
+  /**
+   * Of cross entropy, the sum of token losses over all micro-batches of the step, divided by all their unmasked labels; of
+   * preferences, the mean over its micro-batches of the mean over their pairs.
+   */
   readonly loss: number;
+  /** What the objective logs, by the names that TRL gives it: means over micro-batches. */
+  readonly metrics: Readonly<Record<string, number>>;
   /** Global L2 norm of the gradients before clipping. */
   readonly gradNorm: number;
 }
 
+export interface EvaluationResult {
+  /** Sum of the losses of what the batch counts, and how much that is: unmasked labels, or pairs. */
+  readonly lossSum: number;
+  readonly count: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
 /**
- * Everything that changes while training, beside the trainer's own counters. Names end in `.exp_avg`, `.exp_avg_sq` for
+ * Everything that changes while training, and the copy of what it started from where the objective has one, beside the trainer's own counters. Names end in `.exp_avg`, `.exp_avg_sq` for
  * moments; those in 8 bits are codes, and the scales of their blocks end in `.absmax`.
  */
 export type TrainState = StateTensor[];
@@ -170,11 +201,13 @@ export interface TrainView {
    * where no label is unmasked, `device-lost`.
    */
   step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult>;
-  /** Sum of token losses and number of unmasked labels of one batch; no dropout, nothing changes. */
-  evaluate(batch: Batch): Promise<{ lossSum: number; tokens: number }>;
+  /** No dropout, nothing changes. */
+  evaluate(batch: Batch): Promise<EvaluationResult>;
+  /** Makes what is trained, as it is now, the reference of an objective with a frozen copy; it starts as the first. */
+  keepReference(): Promise<void>;
   /** Trained tensors under PEFT's names (adapter) or Hub names (full training). */
   exportParameters(): Promise<WeightTensor[]>;
-  /** Trained tensors and both moments. */
+  /** Trained tensors, both moments, and the frozen copy (`.reference`) where the objective has one. */
   exportState(): Promise<TrainState>;
   importState(state: TrainState): Promise<void>;
 }

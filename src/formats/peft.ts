@@ -2,8 +2,9 @@
  * Adapter folders as PEFT writes and reads them: `adapter_config.json`, `adapter_model.safetensors` and a model card.
  * Field semantics: `peft/tuners/lora/config.py` (LoraConfig).
  */
+import { formatSize } from '../core/bytes';
 import { GraftError } from '../core/errors';
-import { quote } from '../core/format';
+import { formatCount, plural, quote } from '../core/format';
 import { adapterParameters, allLinears, moduleName, pathEnds, type DecoderSpec, type LoraSpec } from '../core/spec';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { WeightTensor } from '../core/weights';
@@ -11,13 +12,17 @@ import { FAMILIES } from './families';
 import { isPlainObject, readObject, type JsonObject } from './json';
 import { modelCard, type BaseModel, type ModelCard } from './model-card';
 import { readPatternValues, readRestrictions, readTargets, targetsModule, type ModuleTest } from './peft-targets';
-import { asFloat32, readAll, writeSafetensors } from './safetensors';
+import { asFloat32, readHeader, readWeights, writeSafetensors } from './safetensors';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
 /** Several times the largest rank anyone trains. */
 const MAX_RANK = 65_536;
+/** What one array of bytes holds everywhere; rank 256 on every linear of 8 billion weights takes 2.7 GB in f32. */
+const MAX_BYTES = 2 ** 32 - 2 ** 20;
+/** Ten times those of a model with 126 layers, each linear with its magnitudes. */
+const MAX_TENSORS = 30_000;
 
 /** Fields that say nothing about the result, whatever they hold. */
 const HARMLESS = new Set([
@@ -91,8 +96,7 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
         'save it again with save_pretrained, which writes that.',
     );
   }
-  const stored = await readAll(source, ADAPTER_WEIGHTS);
-  const tensors = adapterTensors(source.name, stored).map(asFloat32);
+  const tensors = await readTensors(source);
   const dropout = config.get('lora_dropout') ?? 0;
   if (typeof dropout !== 'number' || dropout < 0 || dropout >= 1)
     throw config.wrong('lora_dropout', 'from 0 to below 1');
@@ -111,6 +115,24 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
     ...(overrides && { overrides }),
   };
   return { lora, baseModel: config.string('base_model_name_or_path') ?? '', tensors, selects };
+}
+
+/** Sizes and names are checked before any tensor is read. */
+async function readTensors(source: FileSource): Promise<WeightTensor[]> {
+  const where = `${ADAPTER_WEIGHTS} of ${source.name}`;
+  const size = (await source.size(ADAPTER_WEIGHTS)) ?? 0;
+  if (size > MAX_BYTES) {
+    const limit = `an adapter of more than ${formatSize(MAX_BYTES)} is not read`;
+    throw new GraftError('bad-file', `${where} has ${plural(size, 'byte')}; ${limit}: name another adapter.`);
+  }
+  const { tensors: entries } = await readHeader(source, ADAPTER_WEIGHTS);
+  if (entries.length > MAX_TENSORS) {
+    const limit = `more than ${formatCount(MAX_TENSORS)} are not read, as an adapter has a few for each linear`;
+    throw new GraftError('bad-file', `${where} has ${formatCount(entries.length)} tensors; ${limit}.`);
+  }
+  const named = adapterTensors(source.name, entries);
+  const stored = await readWeights(source, ADAPTER_WEIGHTS, entries);
+  return stored.map((tensor, i) => asFloat32({ ...tensor, name: named[i]!.name }));
 }
 
 async function noAdapter(source: FileSource): Promise<GraftError> {
@@ -157,7 +179,7 @@ const PREFIX = 'base_model.model.';
  * The tensors under the names that PEFT saves. Other savers (DeepSpeed, FSDP, a plain state dict) leave the adapter's
  * name in them, `lora_A.default.weight`, or leave out what stands before the model's own names.
  */
-function adapterTensors(name: string, stored: readonly WeightTensor[]): WeightTensor[] {
+function adapterTensors<T extends { readonly name: string }>(name: string, stored: readonly T[]): T[] {
   const adapters = new Set<string>();
   const tensors = stored.map((tensor) => {
     const parts = /^(.*)\.(lora_A|lora_B|lora_magnitude_vector)(?:\.(?!weight$)([^.]+))?(?:\.weight)?$/.exec(

@@ -82,11 +82,12 @@ export function readSearch(json: unknown, subject: Subject): HubSummary[] {
 
 /** @throws `bad-file` for what no Hub would answer */
 export function readRepo(json: unknown, revision: string, subject: Subject): HubRepo {
+  if (Array.isArray(json)) throw badAnswer(subject, 'the whole should be an object, and is a list');
   const repo = parse(Repo, json, subject);
   const files = new Map<string, HubFile>();
   for (const { rfilename: name, lfs, size: listed, blobId } of repo.siblings) {
     if (name.includes('/')) continue;
-    if (!isFileName(name)) throw badAnswer(subject, `${quote(name)} is no name of a file`);
+    if (!isFileName(name)) throw badAnswer(subject, `${quote(subject.withoutSecrets(name))} is no name of a file`);
     const size = listed ?? lfs?.size;
     if (size === undefined) throw badAnswer(subject, `no size is given for ${name}`);
     if (lfs?.size !== undefined && lfs.size !== size) throw badAnswer(subject, `two sizes are given for ${name}`);
@@ -120,8 +121,8 @@ function parse<T>(schema: v.GenericSchema<unknown, T>, json: unknown, subject: S
   const { success, output, issues } = v.safeParse(schema, json, { abortEarly: true });
   if (success) return output;
   const [issue] = issues;
-  throw badAnswer(
-    subject,
-    `${v.getDotPath(issue) ?? 'the whole'} should be ${issue.type === 'regex' || issue.type === 'check' ? issue.message : (issue.expected ?? 'something else')}`,
-  );
+  const where = v.getDotPath(issue) ?? 'the whole';
+  if (issue.received === 'undefined') throw badAnswer(subject, `${where} is missing`);
+  const wanted = issue.type === 'regex' || issue.type === 'check' ? issue.message : issue.expected;
+  throw badAnswer(subject, `${where} should be ${wanted ?? 'something else'}`);
 }

@@ -1,6 +1,7 @@
 /** A model on a Hub as a folder: every file at one commit, read by ranges or as one stream. */
 import { damaged } from '../connections/file-errors';
 import { transfer, type RemoteFile } from '../connections/transfer';
+import { ByteCollector } from '../core/byte-collector';
 import { GraftError } from '../core/errors';
 import { sha1, sha256 } from '../core/hash';
 import { encodeUtf8, type FileSource } from '../core/store';
@@ -44,13 +45,10 @@ class HubSource implements FileSource {
   async read(file: string, start = 0, end = Infinity): Promise<Uint8Array> {
     const entry = this.entry(file);
     const last = Math.min(end, entry.size);
-    const bytes = new Uint8Array(Math.max(0, last - start));
-    let filled = 0;
+    const collected = new ByteCollector(last - start);
     const remote = this.remote(entry);
-    for await (const piece of transfer(this.client.connection, remote, start, last, this.signal)) {
-      bytes.set(piece, filled);
-      filled += piece.byteLength;
-    }
+    for await (const piece of transfer(this.client.connection, remote, start, last, this.signal)) collected.add(piece);
+    const bytes = collected.take();
     if (bytes.byteLength === entry.size && !(await hasListedHash(bytes, entry))) throw damaged(remote.subject);
     return bytes;
   }

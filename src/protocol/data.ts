@@ -35,11 +35,14 @@ export interface ReadRequest {
 export interface PackedRows {
   /** 1-based row of the file, of each example. */
   rows: Int32Array<ArrayBuffer>;
-  /** Where each example ends in `ids` and `labels`. */
+  /** Where each sequence ends in `ids` and `labels`: an example, or a side of a pair. */
   ends: Int32Array<ArrayBuffer>;
   ids: Int32Array<ArrayBuffer>;
   /** As long as `ids`; -100 where not trained. */
   labels: Int32Array<ArrayBuffer>;
+  /** Whether the examples are pairs, and both log-probabilities of the reference for each, where the rows have them. */
+  isPaired: boolean;
+  references: Float64Array<ArrayBuffer>;
 }
 
 /** A dataset as a model reads it: what `recipes/steps/data.ts` calls `ReadData`, packed. */

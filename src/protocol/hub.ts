@@ -21,8 +21,6 @@ export interface HubSettings {
   endpoint: string | null;
   /** All that the user gave; each is sent to its own origin and to no other. */
   secrets: { origin: string; secret: string }[];
-  /** Ask the Hub now for as little as can be: does the page's policy allow it? */
-  check: boolean;
 }
 
 /** A model before any of its files is read. */
@@ -55,9 +53,17 @@ export type ModelSurvey = { name: string; totalBytes: number } | { name: string;
 export interface HubService {
   /**
    * From now on, asks this Hub. Resolves with its base URL.
-   * @throws `bad-config` for what is no address of a Hub, or one that the page's policy doesn't allow
+   * @throws `bad-config` for what is no address of a Hub, or a secret that is none; what was in use then stays
    */
   use(settings: HubSettings): Promise<string>;
+  /**
+   * Whether a Hub could be used, which changes nothing. Resolves with its base URL.
+   * @param ask ask it for as little as can be: does the page's policy allow it?
+   * @throws `bad-config` for what is no address of a Hub, or one that the page's policy doesn't allow
+   */
+  checkEndpoint(endpoint: string, ask: boolean): Promise<string>;
+  /** @throws `bad-config` for what can be no token */
+  checkToken(token: string): Promise<void>;
 }
 
 export type HubJobs = {

@@ -10,8 +10,8 @@ import { readAdapter, type Adapter } from '../formats/peft';
 import { withTemplateOf } from '../formats/saved-template';
 import { planRun } from './plan';
 import { idleRun } from './schedules';
-import { Checkpoints } from './steps/checkpoint';
-import { arrangeData, readData, type DatasetFile, type PreparedData } from './steps/data';
+import { Checkpoints, hasFrozenCopy } from './steps/checkpoint';
+import { arrangeData, hasReference, readData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from '../core/hash';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
@@ -122,7 +122,8 @@ async function trainOnDevice(
   const found = attempt.resume ? await Checkpoints.find(store) : undefined;
   if (found?.newest) attempt.run = withMicroBatchOf(attempt.run, found.newest.run);
   const { run } = attempt;
-  const plan = planRun(run, model, data);
+  const fromAdapter = found?.newest ? hasFrozenCopy(found.newest.state) : attempt.adapter !== undefined;
+  const plan = planRun(run, model, data, fromAdapter);
   report({
     kind: 'plan',
     totalBytes: plan.memory.totalBytes,
@@ -135,7 +136,7 @@ async function trainOnDevice(
 
   report({ kind: 'phase', phase: 'loading', detail: `Loading ${model.name}` });
   const loading = (loadedBytes: number, totalBytes: number) => report({ kind: 'loading', loadedBytes, totalBytes });
-  const { setup, train } = trainSetup(run, model, data.lengths);
+  const { setup, train } = trainSetup(run, model, data.lengths, { inRows: hasReference(data), fromAdapter });
   const onNotKept = (message: string) => report({ kind: 'notice', message });
   const { session, digest } = await loadSession(
     { model, storage: weightStorageKey(setup), cache: input.cache && { ...input.cache, onNotKept } },
@@ -161,7 +162,7 @@ async function trainOnDevice(
 
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
     await session.compile();
-    report({ kind: 'phase', phase: 'training', detail: `Training ${data.totalSteps} steps` });
+    report({ kind: 'phase', phase: 'training', detail: `Training ${plural(data.totalSteps, 'step')}` });
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
     if (stopped === 'cancelled') return summary;
@@ -200,7 +201,7 @@ async function profiledStep(
 }
 
 /** What an adapter to go on from brings along. */
-const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'use_rslora', 'use_dora'] as const;
+const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'layers_to_transform', 'use_rslora', 'use_dora'] as const;
 
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
@@ -213,7 +214,8 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   const defaults = parseRunConfig('');
   for (const key of ADAPTER_KEYS) {
     if (run[key] !== asked[key] && asked[key] !== defaults[key]) {
-      notice(`${key} is ${run[key]}, as the adapter to go on from has it, instead of ${asked[key]}.`);
+      const instead = `as the adapter to go on from has it, instead of ${String(asked[key])}`;
+      notice(`${key} is ${String(run[key] ?? 'that of its modules')}, ${instead}.`);
     }
   }
   const kept = keptIn16Bits(run, model.spec);
@@ -229,6 +231,11 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${truncated} of ${data.dataset.exampleCount} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   data.notices.forEach(notice);
+  if (run.method === 'dpo' && run.disable_dropout && run.lora_dropout > 0) {
+    notice(
+      `method: dpo trains without dropout, as TRL does, and lora_dropout ${run.lora_dropout} has no effect: set disable_dropout: false for it.`,
+    );
+  }
   if (run.packing) {
     const sequences = plural(data.trainRows, 'sequence');
     notice(`${plural(data.train.length, 'row')} are packed into ${sequences} of up to ${run.max_length} tokens.`);

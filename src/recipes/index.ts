@@ -7,7 +7,7 @@ export { finetune, type FinetuneInput } from './finetune';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { contextFor, openGenerator, promptIds, TextGenerator, type GeneratorOptions } from './generate';
 export type { Generation, GenerationOptions, Prompt } from './generate';
-export { exampleView, exampleViews, inspectPrepared, prepareData } from './inspect';
+export { exampleView, exampleViews, inspectPrepared, prepareData, sidesOf } from './inspect';
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, type Choice, type FittedRun } from './fit';

@@ -1,9 +1,9 @@
 /** What will be trained on, before training: each example rendered, its tokens and mask, and the lengths of all. */
 import type { DataReport, ExampleView } from '../core/events';
-import { dataReport, exampleView } from '../data/report';
+import { dataReport, exampleView, sidesOf } from '../data/report';
 import type { ReadData, TextModel } from './steps/data';
 
-export { exampleView };
+export { exampleView, sidesOf };
 export { prepareData, type DatasetFile, type PreparedData, type TextModel } from './steps/data';
 
 /** The report on prepared data, with the first `maxExamples` rows in full. */

@@ -4,7 +4,7 @@ import { adapterParameters, parameters, type ParameterSpec } from '../core/spec'
 import { elementCount } from '../core/dtypes';
 import { planSession, type MemoryPlan } from '../engine';
 import { weightStorageKey } from './steps/cached-weights';
-import { effectiveMaxLength, type PreparedData } from './steps/data';
+import { effectiveMaxLength, hasReference, type PreparedData } from './steps/data';
 import { trainSetup, type ShapedModel } from './steps/options';
 
 export interface RunPlan {
@@ -20,13 +20,13 @@ export interface RunPlan {
 }
 
 /**
- * Plans a run. Without data every batch has max_length tokens.
+ * Plans a run. Without data every batch has max_length tokens. `fromAdapter`: it goes on from an adapter.
  * @throws `bad-config` and `unsupported` for what the run asks of the model.
  */
-export function planRun(run: RunConfig, model: ShapedModel, data?: PreparedData): RunPlan {
+export function planRun(run: RunConfig, model: ShapedModel, data?: PreparedData, fromAdapter = false): RunPlan {
   const longest = effectiveMaxLength(run, model.spec);
   const lengths = [...new Set((data?.lengths ?? [longest]).map((length) => Math.min(length, longest)))];
-  const { setup, train } = trainSetup(run, model, lengths);
+  const { setup, train } = trainSetup(run, model, lengths, { inRows: data && hasReference(data), fromAdapter });
   const base = countElements(parameters(model.spec));
   const adapter = setup.lora && countElements(adapterParameters(model.spec, setup.lora));
   return {

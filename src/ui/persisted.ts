@@ -24,4 +24,11 @@ export function removeSetting(key: string): void {
   }
 }
 
+/** Calls `listener` when another tab has changed or removed a setting. */
+export function onSettingChanged(key: string, listener: () => void): void {
+  window.addEventListener('storage', (event) => {
+    if (event.key === null || event.key === `graft.${key}`) listener(); // null: all of them were removed
+  });
+}
+
 export const isText = (value: unknown): value is string => typeof value === 'string';

@@ -134,7 +134,7 @@ async function trainBench(
     });
 
     const first = await session.step([batch], 0, 1e-3);
-    const error = Math.abs(first.loss - before.lossSum / before.tokens) / first.loss;
+    const error = Math.abs(first.loss - before.lossSum / before.count) / first.loss;
     if (!(error < 1e-4)) throw new Error(`${names.model}: a step's loss and the evaluation's differ by ${error}`);
     let step = 1;
     const milliseconds = await timed(bench, () => session.step([batch], step++, 1e-3));

@@ -77,6 +77,14 @@ test('base and tuned answer side by side, and are compared on the training quest
   expect(await graft.at('compare-row').count()).toBe(3); // what was trained on, and no more
   expect(await graft.at('compare-base').count()).toBe(3);
   expect(await graft.at('compare-tuned').count()).toBe(3);
+  await page.setViewportSize({ width: 360, height: 800 });
+  for (const answer of await graft.at('compare-tuned').all()) {
+    const box = (await answer.boundingBox())!; // to be read without scrolling sideways
+    expect(box.x).toBeGreaterThanOrEqual(0);
+    expect(box.x + box.width).toBeLessThanOrEqual(360);
+  }
+  expect(await axeViolations(page)).toEqual([]);
+  await page.setViewportSize({ width: 1280, height: 720 });
   expect(await graft.at('base-exact-match').innerText()).toMatch(/^\d+(\.\d)? %$/);
 
   for (const width of [1360, 360]) {

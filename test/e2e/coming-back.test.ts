@@ -135,7 +135,9 @@ describe('what the browser kept badly is said, and the starter trains', () => {
     await graft.at('library-row').waitFor(PATIENCE);
     expect(await graft.at('library-row').innerText()).toContain('A damaged run');
     await graft.at('library-error').waitFor(PATIENCE);
-    expect(await graft.at('library-error').innerText()).toContain('A damaged run has lost its run file');
+    expect(await graft.at('library-error').innerText()).toContain(
+      "A damaged run can't be opened: what this browser kept of it is damaged. Delete it.",
+    );
     expect(await graft.at('kept-models').innerText()).toContain('A damaged copy of a model');
     await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
     await trainsStarter(graft);
@@ -167,6 +169,7 @@ describe("the browser's storage that can't be opened is said within 15 s, and no
       for (const waiting of ['Opening the model…', 'Reading the data…', 'Reading the library…']) {
         await expect.poll(() => page.getByText(waiting).filter({ visible: true }).count(), PATIENCE).toBe(0);
       }
+      expect(await page.getByRole('alert').filter({ hasText: message }).count()).toBe(1); // said once
       expect(await graft.at('no-webgpu').count()).toBe(0);
       expect(await page.locator('body').innerText()).not.toMatch(
         /No WebGPU|WebGPU is missing|needs a browser with WebGPU/,

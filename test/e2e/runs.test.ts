@@ -84,6 +84,9 @@ describe('a run', () => {
     expect(await graft.at('measure-step').isDisabled()).toBe(true);
     await graft.start();
     await graft.firstStep();
+    await graft.at('dock-status').getByText('left').waitFor();
+    expect(await graft.at('dock-status').evaluate((line) => line.scrollWidth <= line.clientWidth)).toBe(true);
+    expect(await graft.at('library-row').innerText()).toMatch(/[1-9]\d* of 500 steps/);
     await graft.at('measure-step').click();
     const rows = graft.at('step-time').locator('tbody tr');
     await rows.first().waitFor();

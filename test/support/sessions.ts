@@ -23,8 +23,8 @@ export type TrainSession = Base & TrainView;
 export type ForwardSession = Base & { forward(batch: Batch): Promise<ForwardResult> };
 export type DecodeSession = Base & DecodeView;
 
-function setupOf({ spec, weightDType, quantization, lora }: ModelSetup): ModelSetup {
-  return { spec, weightDType, quantization, lora };
+function setupOf({ spec, weightDType, quantization, lora, trains }: ModelSetup): ModelSetup {
+  return { spec, weightDType, quantization, lora, trains };
 }
 
 function baseOf(session: Session<object>): Base {
@@ -55,6 +55,7 @@ export async function openTraining(
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
     importState: train.importState.bind(train),
+    keepReference: train.keepReference.bind(train),
   });
 }
 
@@ -85,6 +86,7 @@ export async function openBoth(
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
     importState: train.importState.bind(train),
+    keepReference: train.keepReference.bind(train),
     forward: (batch: Batch) => forward.run(batch),
   });
 }

@@ -139,8 +139,8 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
 
 /** Hands the large arrays over instead of copying them. */
 function transferPacked<T extends ReturnType<typeof packData>>(data: T): T {
-  const { rows, ends, ids, labels } = data.packed;
-  return transfer(data, [rows.buffer, ends.buffer, ids.buffer, labels.buffer]);
+  const { rows, ends, ids, labels, references } = data.packed;
+  return transfer(data, [rows.buffer, ends.buffer, ids.buffer, labels.buffer, references.buffer]);
 }
 
 function ignoreRefusal(error: unknown): undefined {

@@ -1,11 +1,16 @@
 /** Which Hub is asked, and what is found there. */
+import { checkSecret } from '../../src/connections/endpoint';
 import type { HubJobs, HubService } from '../../src/protocol/hub';
 import type { HubDesk } from '../hub';
 import type { JobHandlers } from '../job-host';
 import { orCancelled } from '../jobs';
 
 export function hubService(desk: HubDesk): HubService {
-  return { use: (settings) => desk.use(settings) };
+  return {
+    use: async (settings) => desk.use(settings),
+    checkEndpoint: (endpoint, ask) => desk.checkEndpoint(endpoint, ask),
+    checkToken: async (token) => void checkSecret(token),
+  };
 }
 
 export function hubJobs(desk: HubDesk): JobHandlers<HubJobs> {

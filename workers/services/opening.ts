@@ -25,6 +25,11 @@ export function openingJobs(models: OpenModels, pulse: Pulse): JobHandlers<Openi
   };
 }
 
+/** Said when a model opens: later, it would look like a fault of the data. */
+const WITHOUT_TOKENIZER =
+  "The model has no tokenizer.json: it trains on rows of input_ids alone, and can't chat. For rows of text, put its " +
+  'tokenizer.json into the folder and open it again.';
+
 function modelReport(model: HubModel, ref: ModelRef): ModelReport {
   const { spec, weightDType, weightBytes } = model;
   const weights = parameters(spec).map(({ name, shape }) => ({ name, elements: elementCount(shape) }));
@@ -43,6 +48,6 @@ function modelReport(model: HubModel, ref: ModelRef): ModelReport {
     weightBytes,
     largestWeight: { name: largest.name, bytes: largest.elements * BYTES_PER_ELEMENT[weightDType] },
     templateSource: model.template?.source ?? null,
-    notices: [...model.notices],
+    notices: [...model.notices, ...(model.template ? [] : [WITHOUT_TOKENIZER])],
   };
 }

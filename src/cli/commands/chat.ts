@@ -40,7 +40,12 @@ export const chat: Command = {
       const generator = await openGenerator(opened, loadingBar(terminal), signal);
       terminal.say(adapter ? HELP : HELP.replace(' /base switches the adapter off and on,', ''));
       const conversation = new Conversation(generator, args.text('system'), adapter !== undefined, terminal);
-      const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY });
+      // A prompt is no JSON.
+      const lines = createInterface(
+        terminal.json
+          ? { input: process.stdin }
+          : { input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY },
+      );
       signal.addEventListener('abort', () => lines.close());
       // Ctrl-C stops the answer under way, and ends the program where there is none.
       let answering: AbortController | undefined;
@@ -51,9 +56,9 @@ export const chat: Command = {
         if (line.trim() === '/exit' || signal.aborted) break;
         answering = new AbortController();
         const stop = AbortSignal.any([signal, answering.signal]);
-        await conversation.answerLine(line.trim(), (messages, useAdapter, say) =>
-          generator.generate({ kind: 'chat', messages }, { ...options, useAdapter }, say, stop),
-        );
+        const ask: Ask = (messages, useAdapter, say) =>
+          generator.generate({ kind: 'chat', messages }, { ...options, useAdapter }, say, stop);
+        await conversation.answerLine(line.trim(), ask, () => signal.aborted);
         answering = undefined;
         lines.prompt();
       }
@@ -84,8 +89,8 @@ class Conversation {
     this.messages = this.opening();
   }
 
-  /** A line of the user's: a command, or a message to answer. */
-  async answerLine(line: string, ask: Ask): Promise<void> {
+  /** A line of the user's: a command, or a message to answer. Where the program `isEnding`, an answer that was stopped ends it. */
+  async answerLine(line: string, ask: Ask, isEnding: () => boolean): Promise<void> {
     if (line === '') return;
     if (line === '/reset') {
       this.messages = this.opening();
@@ -110,6 +115,7 @@ class Conversation {
     } catch (error) {
       // A conversation that no longer fits, or an answer that was stopped, needn't end the program.
       if (!(error instanceof GraftError)) throw error;
+      if (isEnding()) throw error;
       if (error.code === 'cancelled') this.terminal.say('\n(stopped; the conversation goes on without this answer)');
       else if (error.code === 'bad-config') this.terminal.say(`${error.message} (/reset starts over)`);
       else throw error;

@@ -2,7 +2,7 @@ import type { RunConfig } from '../../core/config';
 import type { ExampleView } from '../../core/events';
 import { formatCount, plural } from '../../core/format';
 import type { HubText } from '../../formats/text-model';
-import { exampleView, readData, renderRows, type ReadData } from '../../recipes';
+import { exampleView, readData, sidesOf, renderRows, type ReadData } from '../../recipes';
 import type { Command } from '../command';
 import { MODEL_FLAG, modelName } from '../loading';
 import { datasetFile, runOverrides } from '../sources';
@@ -34,7 +34,8 @@ export const data: Command = {
       const meant = action?.startsWith('r') ? 'render' : 'show';
       throw new UsageError(`Write graft data ${meant} FILE --model MODEL: show or render comes first.`);
     }
-    const isChosen = rowFilter(args.text('rows'));
+    const rows = rowRanges(args.text('rows'));
+    const isChosen = (row: number) => rows.some(({ from, to }) => row >= from && row <= to);
     const run = await runOverrides(args, args.text('run'));
     const path = file ?? run.dataset;
     if (path === undefined) throw new UsageError(`Name a dataset: graft data ${known} FILE --model MODEL.`);
@@ -43,6 +44,7 @@ export const data: Command = {
     const dataset = await datasetFile(path);
     if (known === 'render') {
       const rendered = await renderRows(run, modelOf(model), dataset, args.has('generation-prompt'));
+      refuseBeyond(rows, Math.max(0, ...rendered.map(({ row }) => row)), dataset.name);
       for (const row of rendered.filter((item) => isChosen(item.row))) {
         terminal.emit(row);
         terminal.print(
@@ -54,9 +56,10 @@ export const data: Command = {
     const progress = (rows: number, total: number) => terminal.bar(rows / total, `${rows}/${total} rows`);
     const read = await readData(run, modelOf(model), dataset, progress, signal);
     terminal.hideBar();
+    refuseBeyond(rows, read.dataset.rowCount, dataset.name);
     const chosen = read.tokenized.examples.filter(({ row }) => isChosen(row));
     if (chosen.length === 0) terminal.say(`None of the rows that are trained is among --rows ${args.text('rows')}.`);
-    for (const example of chosen) {
+    for (const example of chosen.flatMap(sidesOf)) {
       showRow(exampleView(example, model.tokenizer), example.labels, terminal);
     }
     showSummary(read, model, run, terminal);
@@ -100,13 +103,26 @@ function showSummary(read: ReadData, model: HubText, run: RunConfig, terminal: T
   );
 }
 
-/** `1-5`, `3`, `1-5,8`: whether a row is among them. */
-function rowFilter(text: string | undefined): (row: number) => boolean {
-  if (text === undefined) return () => true;
-  const ranges = text.split(',').map((part) => {
-    const [, from, to] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
-    if (from === undefined) throw new UsageError(`--rows must be rows such as 1-5 or 3,8, but is ${text}.`);
-    return { from: Number(from), to: Number(to ?? from) };
+interface RowRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** `1-5`, `3`, `1-5,8`; all of them where nothing is said. Rows are counted from 1. */
+function rowRanges(text: string | undefined): readonly RowRange[] {
+  if (text === undefined) return [{ from: 1, to: Infinity }];
+  return text.split(',').map((part) => {
+    const [, first, last = first] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
+    const [from, to] = [Number(first), Number(last)];
+    if (from >= 1 && from <= to) return { from, to };
+    throw new UsageError(`--rows must be rows such as 1-5 or 3,8, counted from 1, but is ${text}.`);
   });
-  return (row) => ranges.some(({ from, to }) => row >= from && row <= to);
+}
+
+/** @throws UsageError for rows that begin after the file's last; `1-100` of a shorter file is all of it */
+function refuseBeyond(rows: readonly RowRange[], count: number, name: string): void {
+  const beyond = rows.find(({ from, to }) => from > count && to < Infinity);
+  if (!beyond) return;
+  const has = count === 1 ? 'has 1 row' : `has ${formatCount(count)} rows`;
+  throw new UsageError(`There is no row ${beyond.from} to show: ${name} ${has}.`);
 }

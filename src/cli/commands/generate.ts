@@ -68,9 +68,14 @@ export function generationOptions(args: Arguments, { generationConfig: suggested
     // As in Transformers, where it shapes the likeliest token too.
     repetitionPenalty: args.number('repetition-penalty', { above: 0 }) ?? suggested.repetitionPenalty ?? 1,
     seed: args.number('seed', { least: 0, whole: true }) ?? 0,
-    stop: args.all('stop'),
+    stop: args.all('stop').map(checkStop),
     useAdapter: true,
   };
+}
+
+function checkStop(text: string): string {
+  if (text !== '') return text;
+  throw new UsageError('--stop is an empty text, which every answer begins with: name a text, or leave it out.');
 }
 
 export const generate: Command = {
@@ -90,6 +95,7 @@ export const generate: Command = {
         value: 'FILE',
         help: 'where the rows go with their answers (output), each as it is done, instead of standard output',
       },
+      overwrite: { help: 'replace the file that --output names' },
       raw: { help: 'go on with the text as it stands, without the chat template' },
       'batch-size': { value: 'N', help: 'prompts answered at once', default: '1' },
       ...GENERATION_FLAGS,
@@ -97,7 +103,8 @@ export const generate: Command = {
   },
   keepsResult: (args) => args.has('output'),
   async run(args, terminal, signal) {
-    const answers = new AnswerFile(args.text('output'), terminal);
+    refuseContradictions(args);
+    const answers = new AnswerFile(args.text('output'), terminal, args.has('overwrite'));
     const rows = await promptRows(args, (error) => answers.refuse(error.message));
     if (rows.length === 0) return answers.finish();
     const prompts = rows.map(({ prompt }) => prompt);
@@ -150,21 +157,30 @@ export const generate: Command = {
   },
 };
 
-/** What is asked. `onUnusable` gets each row of a file that can't be. */
-async function promptRows(args: Arguments, onUnusable: (error: GraftError) => void): Promise<PromptRow[]> {
-  const text = args.text('prompt');
-  const input = args.text('input');
-  if ((text === undefined) === (input === undefined))
-    throw new UsageError('Give either --prompt TEXT or --input FILE.');
-  const output = args.text('output');
+/** @throws UsageError */
+function refuseContradictions(args: Arguments): void {
+  const [input, output] = [args.text('input'), args.text('output')];
+  if (args.has('prompt') === args.has('input')) throw new UsageError('Give either --prompt TEXT or --input FILE.');
   if (input !== undefined && output !== undefined && samePath(input, output)) {
     throw new UsageError(`--output ${output} is the input itself: name another file for the answers.`);
   }
+  if (input === undefined && output !== undefined) {
+    throw new UsageError('--output goes with --input; the answer to --prompt is printed.');
+  }
+}
+
+/** What is asked. `onUnusable` gets each row of a file that can't be. */
+async function promptRows(args: Arguments, onUnusable: (error: GraftError) => void): Promise<PromptRow[]> {
+  const input = args.text('input');
   if (input !== undefined) {
     return readPrompts(basename(input), await readInput(input, 'input file'), args.has('raw'), onUnusable);
   }
-  if (output !== undefined) throw new UsageError('--output goes with --input; the answer to --prompt is printed.');
-  return [{ prompt: textPrompt(text!, args.has('raw'), args.text('system')), row: {} }];
+  return [
+    {
+      prompt: textPrompt(args.required('prompt', 'the text to answer'), args.has('raw'), args.text('system')),
+      row: {},
+    },
+  ];
 }
 
 /** A row with its answer in `output`; an answer that it had there is kept as `reference_output`. */

@@ -1,6 +1,6 @@
 import { formatBytes, parseBytes } from '../../core/bytes';
 import { formatValue, type RunConfig } from '../../core/config';
-import { formatCount } from '../../core/format';
+import { formatCount, plural } from '../../core/format';
 import {
   fitToBudget,
   openShape,
@@ -115,9 +115,9 @@ function printPlan(planned: RunPlan, terminal: Terminal): void {
     terminal.print(`${kind.padEnd(12)} ${formatCount(bytes).padStart(18)}  ${formatBytes(bytes).padStart(11)}\n`);
   }
   const { trainableParameters, totalParameters, lengths, totalSteps } = planned;
-  const steps = totalSteps === undefined ? '' : `, ${totalSteps} steps`;
+  const steps = totalSteps === undefined ? '' : `, ${plural(totalSteps, 'step')}`;
   terminal.print(
     `\ntrains ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters on rows of up to ` +
-      `${lengths.at(-1)} tokens${steps}\n`,
+      `${plural(lengths.at(-1)!, 'token')}${steps}\n`,
   );
 }

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { GraftError } from '../../core/errors';
-import { quote } from '../../core/format';
+import { plural, quote } from '../../core/format';
 import { jsonFault, parseJson } from '../../core/json';
 import { linesOf } from '../../core/lines';
 import { openTextModel } from '../../formats/text-model';
@@ -32,7 +32,7 @@ export const tokens: Command = {
       const pieces = ids.map((id) => tokenizer.tokenAt(id) ?? '');
       terminal.emit({ ids, pieces });
       terminal.print(ids.map((id, i) => `${String(id).padStart(7)}  ${JSON.stringify(pieces[i])}\n`).join(''));
-      terminal.print(`${ids.length} tokens\n`);
+      terminal.print(`${plural(ids.length, 'token')}\n`);
     }
   },
 };

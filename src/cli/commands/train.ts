@@ -1,7 +1,7 @@
 import { formatBytes } from '../../core/bytes';
 import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainEvent } from '../../core/events';
-import { formatCount } from '../../core/format';
+import { formatCount, plural } from '../../core/format';
 import { CHECKPOINT_SLOTS, finetune, type Engine } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
@@ -112,7 +112,7 @@ function show(event: TrainEvent, terminal: Terminal): void {
       const share = (100 * event.trainableParameters) / event.totalParameters;
       return terminal.say(
         `Memory: ${formatBytes(event.totalBytes)}; training ${formatCount(event.trainableParameters)} of ` +
-          `${formatCount(event.totalParameters)} parameters (${share.toPrecision(3)} %) for ${event.totalSteps} steps`,
+          `${formatCount(event.totalParameters)} parameters (${share.toPrecision(3)} %) for ${plural(event.totalSteps, 'step')}`,
       );
     }
     case 'resumed':
@@ -145,5 +145,5 @@ function closing(summary: RunSummary, output: string): string {
   const { steps, trainLoss, bestEvalLoss, seconds, stopped } = summary;
   const best = bestEvalLoss === null ? '' : `, best eval_loss ${bestEvalLoss.toFixed(4)}`;
   const done = stopped === 'cancelled' ? 'a checkpoint is in' : 'the result is in';
-  return `${steps} steps in ${formatSeconds(seconds)}, mean loss ${trainLoss.toFixed(4)}${best}; ${done} ${output}`;
+  return `${plural(steps, 'step')} in ${formatSeconds(seconds)}, mean loss ${trainLoss.toFixed(4)}${best}; ${done} ${output}`;
 }

@@ -190,6 +190,11 @@ function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
+/** Whether some format of single answers uses a field. */
+export function isRowField(name: string): boolean {
+  return KNOWN.has(name);
+}
+
 /** Whether an object has a field that a row would have. */
 export function hasRowField(value: RowValue): boolean {
   return Object.keys(value)

@@ -7,6 +7,9 @@ type Refusal = (value: unknown, name: string) => string | undefined;
 
 const preference: Refusal = (_, name) =>
   `has ${name}: a preference pair (chosen, rejected) is for dpo, and fine-tuning trains one answer`;
+/** A pair of token ids can be trained on as it is. */
+const tokenPair: Refusal = (_, name) =>
+  `has ${name}: a preference pair is for method: dpo, and method: sft trains single answers; set method: dpo`;
 const media: Refusal = (_, name) => `has ${name}, but only text is trained`;
 const candidates: Refusal = (_, name) =>
   `has ${name}: several answers to one prompt are for grpo or reward models, not for fine-tuning`;
@@ -37,6 +40,8 @@ const REFUSALS: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
   ['rejected_response', preference],
   ['chosen_responses', preference],
   ['rejected_responses', preference],
+  ['chosen_input_ids', tokenPair],
+  ['rejected_input_ids', tokenPair],
   ['loss_mask', mask],
   ['completion_mask', mask],
   ['assistant_masks', mask],

@@ -13,22 +13,26 @@ export interface TokenRow {
   readonly labels: readonly number[];
 }
 
-/** Reads ids and labels without the padding at either end. */
-export function readTokenRow(row: RowValue): TokenRow {
-  const { inputIds, start, end } = readTokenIds(row);
+/** Reads ids and labels without the padding at either end. All names of fields begin with `prefix`. */
+export function readTokenRow(row: RowValue, prefix = ''): TokenRow {
+  const { inputIds, start, end } = readTokenIds(row, prefix);
   const length = inputIds.length;
-  const labels = fieldOf(row, 'labels') === undefined ? inputIds : integersOf(row, 'labels');
-  if (labels.length !== length) throw unusable(`has ${length} input_ids, but ${labels.length} labels`);
+  const labels = fieldOf(row, `${prefix}labels`) === undefined ? inputIds : integersOf(row, `${prefix}labels`);
+  if (labels.length !== length)
+    throw unusable(`has ${length} ${prefix}input_ids, but ${labels.length} ${prefix}labels`);
   const wrong = labels.findIndex((label) => label < 0 && label !== IGNORED);
-  if (wrong >= 0)
-    throw unusable(`has the label ${labels[wrong]!} at position ${wrong + 1}; only ${IGNORED} may be negative`);
-  const masks = TRAINED_MASKS.map((name) => maskOf(row, name, length)).filter((mask) => mask !== undefined);
+  if (wrong >= 0) {
+    const named = prefix === '' ? '' : ` of ${prefix}labels`;
+    throw unusable(`has the label ${labels[wrong]!} at position ${wrong + 1}${named}; only ${IGNORED} may be negative`);
+  }
+  const masks = TRAINED_MASKS.map((name) => maskOf(row, name, length, prefix)).filter((mask) => mask !== undefined);
   const masked =
     masks.length === 0 ? labels : labels.map((label, i) => (masks.every((mask) => mask[i] === 1) ? label : IGNORED));
-  checkPositions(row, start, end);
+  checkPositions(row, start, end, prefix);
   const kept = { inputIds: inputIds.slice(start, end), labels: masked.slice(start, end) };
   if (!kept.labels.slice(1).some((label) => label !== IGNORED)) {
-    throw unusable(`has nothing to train on: every label after the first is ${IGNORED}`);
+    const named = prefix === '' ? 'label' : `of ${prefix}labels`;
+    throw unusable(`has nothing to train on: every ${named} after the first is ${IGNORED}`);
   }
   return kept;
 }
@@ -45,47 +49,50 @@ export function readTokenPrompt(row: RowValue): readonly number[] {
 }
 
 /** The ids of a row, and where its tokens begin and end between padding. */
-function readTokenIds(row: RowValue): { inputIds: readonly number[]; start: number; end: number } {
-  const inputIds = integersOf(row, 'input_ids');
+function readTokenIds(row: RowValue, prefix = ''): { inputIds: readonly number[]; start: number; end: number } {
+  const inputIds = integersOf(row, `${prefix}input_ids`);
   const negative = inputIds.findIndex((id) => id < 0);
-  if (negative >= 0) throw unusable(`has a negative id in input_ids, at position ${negative + 1}`);
-  const attention = maskOf(row, 'attention_mask', inputIds.length);
+  if (negative >= 0) throw unusable(`has a negative id in ${prefix}input_ids, at position ${negative + 1}`);
+  const attention = maskOf(row, 'attention_mask', inputIds.length, prefix);
   if (!attention) return { inputIds, start: 0, end: inputIds.length };
   const start = attention.indexOf(1);
   const end = attention.lastIndexOf(1) + 1;
-  if (start < 0) throw unusable('has nothing but padding: its attention_mask is 0 everywhere');
+  if (start < 0) throw unusable(`has nothing but padding: its ${prefix}attention_mask is 0 everywhere`);
   const hole = attention.indexOf(0, start);
   if (hole >= 0 && hole < end) {
     throw unusable(
-      `has an attention_mask with a hole at position ${hole + 1}: only padding at either end can be left out`,
+      `has ${prefix === '' ? 'an ' : `a ${prefix}`}attention_mask with a hole at position ${hole + 1}: only padding at either end can be left out`,
     );
   }
   return { inputIds, start, end };
 }
 
 /** Positions that don't count up from 0 mean several texts in one row, which would see each other. */
-function checkPositions(row: RowValue, start: number, end: number): void {
+function checkPositions(row: RowValue, start: number, end: number, prefix: string): void {
   const several = 'has several packed texts in one row';
-  if (fieldOf(row, 'position_ids') !== undefined) {
-    const positions = integersOf(row, 'position_ids').slice(start, end);
+  if (fieldOf(row, `${prefix}position_ids`) !== undefined) {
+    const positions = integersOf(row, `${prefix}position_ids`).slice(start, end);
     if (positions.some((position, i) => position !== i)) {
       throw unusable(
         `${several} (position_ids don't count up from 0): write each as a row of its own, and set packing`,
       );
     }
   }
-  const lengths = fieldOf(row, 'seq_lengths');
+  const lengths = fieldOf(row, `${prefix}seq_lengths`);
   if (Array.isArray(lengths) && lengths.length > 1) {
     throw unusable(`${several} (seq_lengths): write each as a row of its own, and set packing`);
   }
 }
 
-function maskOf(row: RowValue, name: string, length: number): number[] | undefined {
+function maskOf(row: RowValue, field: string, length: number, prefix: string): number[] | undefined {
+  const name = prefix + field;
   const value = fieldOf(row, name);
   if (value === undefined) return undefined;
   const bits = Array.isArray(value) ? value.map((bit: unknown) => (bit === true ? 1 : bit === false ? 0 : bit)) : [];
   if (bits.length !== length || !bits.every((bit) => bit === 0 || bit === 1)) {
-    throw unusable(`must have a 0 or 1 for each of its ${length} input_ids in ${name}, but has ${quote(value)}`);
+    throw unusable(
+      `must have a 0 or 1 for each of its ${length} ${prefix}input_ids in ${name}, but has ${quote(value)}`,
+    );
   }
   return bits;
 }

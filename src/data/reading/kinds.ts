@@ -7,7 +7,9 @@ interface Kind {
   readonly advice: string;
 }
 
-const CONVERT = "Convert it to JSONL, one row a line (pandas: df.to_json('rows.jsonl', orient='records', lines=True)).";
+const CONVERT =
+  'Convert it to JSONL, one row a line such as {"question": "…", "answer": "…"} ' +
+  "(pandas: df.to_json('rows.jsonl', orient='records', lines=True)).";
 const NO_DATASET = 'Give a JSON or JSONL file with one row of text each.';
 
 const ADVICE: Record<FileUse, string> = {
@@ -41,6 +43,7 @@ export function textKind(text: string): Kind {
   }
   if (head.startsWith('<')) return { what: 'is XML', advice: CONVERT };
   if (head.startsWith('#') || head.startsWith('```')) return { what: 'is Markdown or a script', advice: NO_DATASET };
+  if (/^\s*\|.*\|\s*$/.test(lines[0] ?? '')) return { what: 'is a table (Markdown)', advice: CONVERT };
   if (separates('\t', lines)) return { what: 'is a table (TSV)', advice: CONVERT };
   const yaml = /^(---\s*$|%YAML|-\s+["']?[\w ]+["']?\s*:|["']?[\w-]+["']?:(\s|$))/;
   if (yaml.test(lines[0] ?? '')) return { what: 'is YAML', advice: 'Convert it to JSONL, one row a line.' };

@@ -18,8 +18,16 @@ export interface FlatEntry extends ParameterSpec {
   readonly offset: number;
 }
 
+/** A parameter to be laid out, and what the optimiser has to know of it. */
+export interface FlatParameter extends ParameterSpec {
+  readonly kind: 'adapter' | 'weights';
+  /** Whether weight decay applies. */
+  readonly decays: boolean;
+}
+
 export interface FlatGroup {
   readonly name: string;
+  readonly kind: FlatParameter['kind'];
   readonly decay: boolean;
   /** In 8 bits every tensor starts a block of its own. */
   readonly moments: '32bit' | '8bit';
@@ -29,30 +37,34 @@ export interface FlatGroup {
 }
 
 /**
- * Lays parameters end to end, those with weight decay apart from those without, and 8-bit moments from f32 ones. A
+ * Lays parameters end to end, an adapter's apart from a model's, those with weight decay from those without, and 8-bit
+ * moments from f32 ones. A
  * group stays within `groupBytes`, so that the optimiser can bind all of it.
  */
 export function flatGroups(
-  parameters: readonly ParameterSpec[],
-  decays: (name: string) => boolean,
+  parameters: readonly FlatParameter[],
   moments: FlatGroup['moments'],
   groupBytes = BINDING_BYTES,
 ): FlatGroup[] {
-  const groups: { decay: boolean; moments: FlatGroup['moments']; entries: FlatEntry[]; bytes: number }[] = [];
+  const groups: (Pick<FlatGroup, 'kind' | 'decay' | 'moments'> & { entries: FlatEntry[]; bytes: number })[] = [];
   for (const parameter of parameters) {
     const elements = elementCount(parameter.shape);
     const alike = {
-      decay: decays(parameter.name),
+      kind: parameter.kind,
+      decay: parameter.decays,
       moments: elements < LEAST_8BIT_ELEMENTS ? '32bit' : moments,
     } as const;
     const alignment = alike.moments === '8bit' ? 4 * DYNAMIC_BLOCK : STORAGE_ALIGNMENT;
     const size = Math.ceil((4 * elements) / alignment) * alignment;
-    let group = groups.findLast(({ decay, moments }) => decay === alike.decay && moments === alike.moments);
+    let group = groups.findLast(
+      ({ kind, decay, moments }) => kind === alike.kind && decay === alike.decay && moments === alike.moments,
+    );
     if (!group || group.bytes + size > groupBytes) {
       group = { ...alike, entries: [], bytes: 0 };
       groups.push(group);
     }
-    group.entries.push({ ...parameter, offset: group.bytes });
+    const { name, shape } = parameter;
+    group.entries.push({ name, shape, offset: group.bytes });
     group.bytes += size;
   }
   return groups.map((group, i) => ({ ...group, name: `group${i}` }));
@@ -62,6 +74,7 @@ export function flatGroups(
 export const groupLeaf = {
   parameters: (group: FlatGroup) => `${group.name}:parameters`,
   gradients: (group: FlatGroup) => `${group.name}:gradients`,
+  reference: (group: FlatGroup) => `${group.name}:reference`,
   expAvg: (group: FlatGroup) => `${group.name}:exp_avg`,
   expAvgSq: (group: FlatGroup) => `${group.name}:exp_avg_sq`,
   /** Codes of all first moments, then of all second ones; likewise the scales of their blocks. */
@@ -71,6 +84,9 @@ export const groupLeaf = {
 
 export const gradientLeaf = (name: string) => `grad:${name}`;
 
+/** A frozen copy of a trained parameter. */
+export const referenceLeaf = (name: string) => `${name}.reference`;
+
 /** A tensor of the training state as a range of one of its group's buffers. */
 interface GroupTensor extends Pick<StateTensor, 'name' | 'dtype' | 'shape'> {
   readonly leaf: string;
@@ -79,7 +95,7 @@ interface GroupTensor extends Pick<StateTensor, 'name' | 'dtype' | 'shape'> {
 }
 
 export interface GroupBuffer extends LeafBuffer {
-  readonly role: 'parameters' | 'gradients' | 'moments';
+  readonly role: 'parameters' | 'gradients' | 'moments' | 'reference';
   readonly tensors: readonly GroupTensor[];
 }
 
@@ -88,7 +104,7 @@ const EXP_AVG_SQ = '.exp_avg_sq';
 const ABSMAX = '.absmax';
 
 /** Every buffer of a group. Moments are named after their parameter: `.exp_avg`, `.exp_avg_sq`, and `.absmax` of either. */
-export function groupBuffers(group: FlatGroup, adapter: boolean): GroupBuffer[] {
+export function groupBuffers(group: FlatGroup): GroupBuffer[] {
   const { entries, bytes } = group;
   const buffer = (
     label: string,
@@ -105,7 +121,7 @@ export function groupBuffers(group: FlatGroup, adapter: boolean): GroupBuffer[] 
       return { name: name + suffix, leaf: name + suffix, dtype: 'f32', shape, offset };
     });
   const trained = [
-    buffer(groupLeaf.parameters(group), 'parameters', adapter ? 'adapter' : 'weights', bytes, plain('')),
+    buffer(groupLeaf.parameters(group), 'parameters', group.kind, bytes, plain('')),
     buffer(
       groupLeaf.gradients(group),
       'gradients',
@@ -151,4 +167,14 @@ export function groupBuffers(group: FlatGroup, adapter: boolean): GroupBuffer[] 
     buffer(groupLeaf.codes(group), 'moments', 'optimizer', 2 * codeBytes, codes),
     buffer(groupLeaf.absmax(group), 'moments', 'optimizer', 2 * scaleBytes, scales),
   ];
+}
+
+/** The buffer of a frozen copy of a group's parameters. */
+export function referenceBuffer(group: FlatGroup): GroupBuffer {
+  const label = groupLeaf.reference(group);
+  const tensors = group.entries.map(({ name, shape, offset }): GroupTensor => {
+    return { name: referenceLeaf(name), leaf: referenceLeaf(name), dtype: 'f32', shape, offset };
+  });
+  const ranges = new Map([[label, 0], ...tensors.map(({ leaf, offset }) => [leaf, offset] as const)]);
+  return { label, role: 'reference', kind: group.kind, bytes: group.bytes, ranges, tensors };
 }

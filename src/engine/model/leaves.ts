@@ -29,6 +29,8 @@ export const LEAF = {
   /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
   dLoss: 'dloss',
   loss: 'loss',
+  /** Sums of what an objective logs. */
+  metrics: 'metrics',
   start: 'start',
   first: 'first',
   lastRows: 'last-rows',
@@ -78,12 +80,12 @@ export class GraphLeaves {
     const parts = this.stored.get(name);
     if (!parts) throw new Error(`the model has no parameter ${name}`);
     const dtype = this.dtypes.get(name)!;
-    const trainable = this.options.trainable === 'all';
+    const trainable = this.options.trains(name);
     return parts.map(({ name, shape }) => this.graph.leaf(name, { shape, dtype }, 'weights', trainable));
   }
 
   adapter(name: string, shape: readonly number[]): Tensor {
-    return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trainable === 'adapter');
+    return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trains(name));
   }
 
   input(name: string, shape: readonly number[], dtype: 'f32' | 'u32' | 'i32'): Tensor {

@@ -13,8 +13,8 @@ export interface StorageOptions {
   readonly spec: DecoderSpec;
   readonly weightDType: FloatDType;
   readonly quantization?: Quantization | undefined;
-  /** `adapter` trains the adapter, `all` every parameter, `none` nothing (decoding). */
-  readonly trainable: 'adapter' | 'all' | 'none';
+  /** Whether a parameter is trained, by its name: it is then kept in f32. */
+  readonly trains: (parameter: string) => boolean;
   /** The most bytes of a leaf before a table is cut into parts; what every device can bind, where absent. */
   readonly partBytes?: number | undefined;
 }
@@ -32,7 +32,7 @@ export function storedDTypes(options: StorageOptions): Map<string, WeightDType> 
   const { spec, quantization = {} } = options;
   const linears = new Set(allLinears(spec).map(({ name }) => `${name}.weight`));
   const dtypeOf = ({ name, shape }: ParameterSpec): WeightDType => {
-    if (shape.length === 1 || options.trainable === 'all') return 'f32';
+    if (shape.length === 1 || options.trains(name)) return 'f32';
     const wanted = linears.has(name) ? quantization.linears : TABLES.has(name) ? quantization.embeddings : undefined;
     return wanted && canQuantize(shape) ? wanted : options.weightDType;
   };

@@ -145,6 +145,6 @@ function gradientKernels(chunk: Chunk, dHidden: Tensor, capabilities: KernelCapa
 }
 
 /** The three products: hidden · Wᵀ, dLogits · W and dLogitsᵀ · hidden. */
-const LOGITS = { transposeA: false, transposeB: true, alpha: 1 };
-const D_HIDDEN = { transposeA: false, transposeB: false, alpha: 1 };
-const D_WEIGHTS = { transposeA: true, transposeB: false, alpha: 1, accumulate: true };
+export const LOGITS = { transposeA: false, transposeB: true, alpha: 1 };
+export const D_HIDDEN = { transposeA: false, transposeB: false, alpha: 1 };
+export const D_WEIGHTS = { transposeA: true, transposeB: false, alpha: 1, accumulate: true };

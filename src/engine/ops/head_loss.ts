@@ -68,7 +68,7 @@ function headLossOp(parts: number, gradients: boolean, trained: boolean): Op<Hea
       const work = {
         ...inputs,
         softcap: node.attrs.softcap,
-        tiles: tilesOf(table, dTable),
+        tiles: tilesOf({ table, dTable }),
         loss: loss!,
         dHidden: gradients ? dHidden : undefined,
         tokenLoss: node.outputs[ownOutputs - 1]!,
@@ -81,7 +81,7 @@ function headLossOp(parts: number, gradients: boolean, trained: boolean): Op<Hea
 
 function sizesOf({ hidden, table, dTable }: Inputs): HeadSizes {
   const [rows, channels] = matrix('headLoss', hidden);
-  const columns = tilesOf(table, dTable).map((tile) => tile.columns);
+  const columns = tilesOf({ table, dTable }).map((tile) => tile.columns);
   return { rows, channels, columns, trained: dTable.length > 0 };
 }
 

@@ -28,7 +28,13 @@ export interface Tile {
 }
 
 /** Parts of a quantised table are not cut: a range of a buffer has the codes of rows but not their scales. */
-export function tilesOf(table: readonly Tensor[], dTable: readonly Tensor[]): Tile[] {
+export function tilesOf({
+  table,
+  dTable,
+}: {
+  readonly table: readonly Tensor[];
+  readonly dTable: readonly Tensor[];
+}): Tile[] {
   const tiles: Tile[] = [];
   let firstColumn = 0;
   let firstSlice = 0;
@@ -83,11 +89,16 @@ function rowBuffers(rows: number, { channels, columns }: HeadSizes): TensorType[
   return [f32(rows, channels), f32(rows), f32(rows), f32(rows, 2 * slicesOf(columns))];
 }
 
+/** Rows of the least chunk. */
+export function chunkRows(rows: number, vocab: number): number {
+  const fitting = Math.floor(LOGITS_BYTES / (4 * vocab) / ROW_STEP) * ROW_STEP;
+  return Math.min(rows, Math.max(ROW_STEP, fitting));
+}
+
 /** Scratch that is always there: of as many rows as `LOGITS_BYTES` hold. */
 export function leastScratch(sizes: HeadSizes): TensorType[] {
   const { rows, columns } = sizes;
-  const fitting = Math.floor(LOGITS_BYTES / (4 * sum(columns)) / ROW_STEP) * ROW_STEP;
-  const chunk = Math.min(rows, Math.max(ROW_STEP, fitting));
+  const chunk = chunkRows(rows, sum(columns));
   return [...rowBuffers(chunk, sizes), ...columns.map((count) => f32(chunk, count))];
 }
 

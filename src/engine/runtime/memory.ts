@@ -89,6 +89,11 @@ export class Memory {
     return { ...this.leaf(operand.leaf.name), size };
   }
 
+  /** Whether a program of the plan has this leaf. */
+  holds(name: string): boolean {
+    return this.leaves.has(name);
+  }
+
   private leaf(name: string): { buffer: GPUBuffer; offset: number } {
     const place = this.leaves.get(name);
     if (!place) throw new Error(`no buffer holds the leaf ${name}`);

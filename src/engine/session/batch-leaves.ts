@@ -20,7 +20,8 @@ export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchS
   const leaves = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize);
   memory.write(LEAF.ids, leaves.ids);
   memory.write(LEAF.labels, leaves.labels);
-  memory.write(LEAF.labelled, leaves.labelled);
+  // Objectives that work on pairs have no use for it.
+  if (memory.holds(LEAF.labelled)) memory.write(LEAF.labelled, leaves.labelled);
   if (shape.packing) memory.write(LEAF.first, leaves.first);
   rotary.useFor(longestDocument(batch));
   return { length, rows: leaves.labelledCount };

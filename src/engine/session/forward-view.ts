@@ -1,13 +1,13 @@
 /** One pass over given rows: every logit, the loss, and gradients where they were planned for. */
-import { adapterParameters, parameters, type ParameterSpec } from '../../core/spec';
+import type { ParameterSpec } from '../../core/spec';
 import type { WeightTensor } from '../../core/weights';
 import { gradientLeaf } from '../compile/groups';
 import { joinParts } from '../compile/parts';
 import type { Graph, Tensor } from '../graph/graph';
 import { byteSize } from '../graph/tensor';
+import { trainedLeaves } from '../methods/trained';
 import { countLabels } from '../model/batch';
 import { LEAF, type ModelOptions } from '../model/leaves';
-import { storedParts } from '../model/weights';
 import type { Batch, ForwardResult, ForwardView, ForwardViewOptions } from '../types';
 import { refuseUnlabelled, writeBatch } from './batch-leaves';
 import { lossGraph } from './loss-graph';
@@ -24,7 +24,6 @@ const programName = (length: number) => `forward:${length}`;
 
 export function planForward(model: ModelOptions, options: ForwardViewOptions): ForwardPlan {
   const { batchSize: batch, lengths, gradients, packing: packed = false, checkpointing } = options;
-  const { spec, lora } = model;
   const graphs = new Map<string, Graph>();
   const logits = new Map<number, Tensor>();
   for (const length of lengths) {
@@ -37,16 +36,10 @@ export function planForward(model: ModelOptions, options: ForwardViewOptions): F
   return {
     graphs,
     logits,
-    differentiated: !gradients ? [] : lora ? adapterParameters(spec, lora) : differentiatedLeaves(model),
+    differentiated: trainedLeaves(model),
     buffers: [],
     readbackBytes: Math.max(...[...logits.values()].map(byteSize)),
   };
-}
-
-/** The leaves of all parameters, in the order of the forward pass. */
-function differentiatedLeaves(model: ModelOptions): ParameterSpec[] {
-  const leaves = storedParts(model);
-  return parameters(model.spec).flatMap(({ name }) => [...leaves.get(name)!]);
 }
 
 export class GpuForwardView implements ForwardView {

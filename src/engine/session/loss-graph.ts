@@ -2,28 +2,31 @@
 import { eachGradient } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
-import { decoder, head, headTable } from '../model/decoder';
+import { decoder, head, headTable, type DecoderContext } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
 import { accumulate } from '../ops/accumulate';
 import { attention } from '../ops/attention';
-import { headLoss, headLossGradients } from '../ops/head_loss';
+import type { Objective, Pass } from '../objectives/objective';
+import { sft } from '../objectives/sft';
 import type { Checkpointing } from '../types';
+import { ReferenceLeaves } from './reference';
 
-/** The leaf of the summed loss, [1], to read it by. */
-export const LOSS: Tensor = {
-  id: -1,
-  shape: [1],
-  dtype: 'f32',
-  leaf: { name: LEAF.loss, kind: 'workspace', trainable: false },
-};
+/** A leaf of sums over micro-batches, f32 [count], to read it by. */
+export function sumsLeaf(name: string, count: number): Tensor {
+  return { id: -1, shape: [count], dtype: 'f32', leaf: { name, kind: 'workspace', trainable: false } };
+}
+
+export const LOSS = sumsLeaf(LEAF.loss, 1);
 
 export interface LossGraphOptions extends ModelOptions {
   readonly batch: number;
   readonly length: number;
   /** Whether a sequence may hold several documents; absent, it holds one. */
   readonly packed?: boolean;
-  /** `loss` alone, or with the gradients added to their leaves. */
+  /** The loss alone, or with the gradients added to their leaves. */
   readonly gradients: boolean;
+  /** Supervised where absent. */
+  readonly objective?: Objective | undefined;
   readonly dropout: boolean;
   readonly checkpoint: boolean;
   readonly checkpointing?: Checkpointing | undefined;
@@ -31,35 +34,61 @@ export interface LossGraphOptions extends ModelOptions {
   readonly logits?: boolean;
 }
 
-/** Adds the summed loss of a batch to the loss leaf and, if asked, its gradients to theirs. */
+/** Adds the loss of a batch to the loss leaf, what is logged to its own and, if asked, the gradients to theirs. */
 export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Tensor | undefined } {
-  const { spec, batch, length } = options;
+  const { spec, batch, length, gradients, objective = sft } = options;
   const graph = new Graph();
   const seed = options.dropout ? graph.leaf(LEAF.dropoutSeed, { shape: [1], dtype: 'u32' }, 'workspace') : undefined;
   const leaves = new GraphLeaves(graph, options, seed);
-  const rows = leaves.positions(batch, length, options.packed);
-  const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) =>
-    attention(graph, q, k, v, rows, attentionSizes(spec, layer, { batch, length, keys: length }));
-  const context = leaves.decoderContext(length, rows, attend, options.checkpoint, options.checkpointing);
-  const hidden = decoder(context, leaves.input(LEAF.ids, [batch * length], 'u32'));
-  const logits = options.logits ? graph.keep(head(context, hidden)) : undefined;
-  const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
-  const targets = { labels, rows: leaves.input(LEAF.labelled, [batch * length], 'u32') };
-  const total = leaves.input(LEAF.loss, [1], 'f32');
-  const table = headTable(context);
-  const cap = { softcap: spec.logitSoftcap };
-  if (!options.gradients) {
-    accumulate(graph, headLoss(graph, hidden, table, targets, cap), total);
-    return { graph, logits };
-  }
   const gradientOf = ({ leaf, shape }: Tensor) =>
     graph.leaf(gradientLeaf(leaf!.name), { shape, dtype: 'f32' }, 'gradients');
-  const dTable = options.trainable === 'all' ? table.map(gradientOf) : [];
-  const dLoss = leaves.input(LEAF.dLoss, [1], 'f32');
-  const { loss, dHidden } = headLossGradients(graph, hidden, table, targets, dLoss, dTable, cap);
-  for (const [parameter, gradient] of eachGradient(graph, new Map([[hidden, dHidden]]))) {
-    accumulate(graph, gradient, gradientOf(parameter));
+  let logits: Tensor | undefined;
+  let trained: Pass | undefined;
+  const total = leaves.input(LEAF.loss, [1], 'f32');
+  const built = objective.build({
+    graph,
+    batch,
+    length,
+    softcap: spec.logitSoftcap,
+    labels: leaves.input(LEAF.labels, [batch * length], 'i32'),
+    dLoss: gradients ? leaves.input(LEAF.dLoss, [1], 'f32') : undefined,
+    input: (name, shape, dtype) => leaves.input(name, shape, dtype),
+    trained: () => {
+      if (trained) return trained;
+      const { context, hidden } = forwardPass(leaves, options);
+      if (options.logits) logits = graph.keep(head(context, hidden));
+      const table = headTable(context);
+      const isTrained = gradients && table.every(({ leaf }) => leaf!.trainable);
+      return (trained = { hidden, table, dTable: isTrained ? table.map(gradientOf) : [] });
+    },
+    reference: () => {
+      const { context, hidden } = forwardPass(referenceLeaves(graph, options, objective), options);
+      return { hidden, table: headTable(context), dTable: [] };
+    },
+  });
+  if (gradients) {
+    for (const [parameter, gradient] of eachGradient(graph, built.seeds)) {
+      accumulate(graph, gradient, gradientOf(parameter));
+    }
   }
-  accumulate(graph, loss, total);
+  accumulate(graph, built.loss, total);
+  if (built.metrics) accumulate(graph, built.metrics, leaves.input(LEAF.metrics, [objective.metrics.length], 'f32'));
   return { graph, logits };
+}
+
+/** Hidden states after the last norm, of the model that has these leaves. */
+function forwardPass(leaves: GraphLeaves, options: LossGraphOptions): { context: DecoderContext; hidden: Tensor } {
+  const { spec, batch, length } = options;
+  const rows = leaves.positions(batch, length, options.packed);
+  const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) =>
+    attention(leaves.graph, q, k, v, rows, attentionSizes(spec, layer, { batch, length, keys: length }));
+  const context = leaves.decoderContext(length, rows, attend, options.checkpoint, options.checkpointing);
+  return { context, hidden: decoder(context, leaves.input(LEAF.ids, [batch * length], 'u32')) };
+}
+
+function referenceLeaves(graph: Graph, options: LossGraphOptions, { reference }: Objective): GraphLeaves {
+  if (reference === 'none') throw new Error('this objective has no reference');
+  return reference === 'copy'
+    ? new ReferenceLeaves(graph, options)
+    : new GraphLeaves(graph, { ...options, lora: undefined });
 }

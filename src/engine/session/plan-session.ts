@@ -2,6 +2,7 @@
 import { layoutBytes, leafBuffers, type LeafBuffer } from '../compile/layout';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../compile/plan';
 import type { KernelCapabilities } from '../graph/kernel';
+import { TRAINS_NOTHING, trainsFor } from '../methods/trained';
 import type { ModelOptions } from '../model/leaves';
 import { quantizeGraphs } from '../model/weights';
 import type { MemoryPlan, ModelSetup, ViewOptions } from '../types';
@@ -54,7 +55,7 @@ function modelOptions(setup: ModelSetup, views: ViewOptions, partBytes: number |
     weightDType: setup.weightDType,
     quantization: setup.quantization,
     lora: setup.lora,
-    trainable: !differentiated ? 'none' : setup.lora ? 'adapter' : 'all',
+    trains: differentiated ? trainsFor(setup.lora, setup.trains) : TRAINS_NOTHING,
     positions: Math.max(...lengths),
     partBytes,
   };

@@ -1,10 +1,10 @@
 /** A session owns the weights on a device. Its views are planned together: they share leaves and slots. */
-import { adapterParameters, parameters } from '../../core/spec';
+import { adapterParameters } from '../../core/spec';
 import type { KeepParameter, LoadStream, WeightTensor } from '../../core/weights';
 import { byWhole, splitParts } from '../compile/parts';
+import { trainedLeaves, trainedParameters } from '../methods/trained';
 import { loadModel } from '../model/load';
 import { RotaryLeaves } from '../model/rotary-leaves';
-import { storedParts } from '../model/weights';
 import { Memory } from '../runtime/memory';
 import type { Runtime } from '../runtime/runtime';
 import { tune } from '../runtime/tuner';
@@ -66,10 +66,13 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
     const { memory, model } = this.core;
-    const { spec, lora, trainable } = model;
-    if (!lora && trainable === 'none') throw new Error('this session has no adapter');
-    checkTensors(tensors, lora ? adapterParameters(spec, lora) : parameters(spec));
-    const leaves = byWhole(lora ? adapterParameters(spec, lora) : [...storedParts(model).values()].flat());
+    const { spec, lora } = model;
+    // Decoding takes an adapter that nothing here trains.
+    const trained = trainedParameters(model);
+    const taken = trained.length === 0 && lora ? adapterParameters(spec, lora) : trained;
+    if (taken.length === 0) throw new Error('this session has no adapter');
+    checkTensors(tensors, taken);
+    const leaves = byWhole(trained.length === 0 ? taken : trainedLeaves(model));
     for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
       memory.write(part.name, converted(part, 'f32'));
     }

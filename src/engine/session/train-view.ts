@@ -2,43 +2,56 @@
 import { GraftError } from '../../core/errors';
 import { dynamicMap } from '../../core/dynamic-map';
 import { hash } from '../../core/rng';
-import { adapterParameters, parameters, type ParameterSpec } from '../../core/spec';
+import type { ParameterSpec } from '../../core/spec';
 import type { WeightTensor } from '../../core/weights';
-import { flatGroups, groupBuffers, groupLeaf, type FlatGroup, type GroupBuffer } from '../compile/groups';
+import {
+  flatGroups,
+  groupBuffers,
+  groupLeaf,
+  referenceBuffer,
+  type FlatGroup,
+  type GroupBuffer,
+} from '../compile/groups';
 import type { Graph, Tensor } from '../graph/graph';
 import { initialAdapter } from '../methods/lora';
-import { countLabels } from '../model/batch';
+import { trainedLeaves, trainedParameters } from '../methods/trained';
+import { byteSize } from '../graph/tensor';
 import { LEAF, type ModelOptions } from '../model/leaves';
-import { storedParts } from '../model/weights';
-import type { Batch, StepResult, TrainState, TrainView, TrainViewOptions } from '../types';
-import { refuseUnlabelled, writeBatch } from './batch-leaves';
-import { lossGraph, LOSS } from './loss-graph';
+import { objectiveOf } from '../objectives';
+import { labelsOf, type Objective } from '../objectives/objective';
+import type { Batch, EvaluationResult, StepResult, TrainState, TrainView, TrainViewOptions } from '../types';
+import { refuseUnlabelled, writeBatch, type WrittenBatch } from './batch-leaves';
+import { lossGraph, LOSS, sumsLeaf } from './loss-graph';
 import { initialMagnitudes } from './magnitudes-graph';
+import { copyGraph } from './reference';
 import { TrainedState } from './trained-state';
 import { updateGraph } from './update-graph';
 import type { SessionCore, ViewPlan } from './view';
 
-/** The most that is read back at once. A step reads its loss and gradient norm, a whole vector each. */
+/** The most of the training state that is read back at once. */
 const READBACK_BYTES = 4 * 1024 * 1024;
-const STEP_BYTES = 32;
 
 export interface TrainPlan extends ViewPlan {
   readonly trained: readonly ParameterSpec[];
   readonly groups: readonly FlatGroup[];
   readonly buffers: readonly GroupBuffer[];
   readonly norm: Tensor;
+  readonly objective: Objective;
+  /** What a step and an evaluation read beside its loss: sums of what the objective logs. */
+  readonly metrics: readonly Tensor[];
 }
 
 export function planTraining(model: ModelOptions, options: TrainViewOptions): TrainPlan {
-  const { spec, lora } = model;
-  const trained = lora ? adapterParameters(spec, lora) : parameters(spec);
-  const leaves = lora ? trained : [...storedParts(model).values()].flat();
-  const moments = options.adamw.moments ?? '32bit';
-  const groups = flatGroups(leaves, lora ? () => true : decaysInTransformers, moments, model.partBytes);
+  const { lora } = model;
+  const objective = objectiveOf(options.objective);
+  const groups = flatGroups(trainedLeaves(model), options.adamw.moments ?? '32bit', model.partBytes);
 
+  if (objective.reference === 'base' && trainedParameters({ ...model, lora: undefined }).length > 0) {
+    throw new Error('the model without its adapter is no reference where it is trained itself: take a copy');
+  }
   const graphs = new Map<string, Graph>();
   for (const length of options.lengths) {
-    const shared = { ...model, batch: options.batchSize, length, packed: options.packing ?? false };
+    const shared = { ...model, batch: options.batchSize, length, packed: options.packing ?? false, objective };
     const { gradientCheckpointing: checkpoint, checkpointing } = options;
     const dropout = lora !== undefined && lora.dropout > 0;
     graphs.set(`train:${length}`, lossGraph({ ...shared, gradients: true, dropout, checkpoint, checkpointing }).graph);
@@ -47,19 +60,21 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
       lossGraph({ ...shared, gradients: false, dropout: false, checkpoint: false, checkpointing }).graph,
     );
   }
-  const update = updateGraph(groups, options.adamw, options.maxGradNorm, lora !== undefined);
+  const update = updateGraph(groups, options.adamw, options.maxGradNorm);
   graphs.set('update', update.graph);
   if (lora?.useDora) graphs.set('magnitudes', initialMagnitudes(model));
 
-  const buffers = groups.flatMap((group) => groupBuffers(group, lora !== undefined));
-  const largest = Math.max(STEP_BYTES, ...buffers.map(({ bytes }) => bytes));
+  const buffers = groups.flatMap(groupBuffers);
+  if (objective.reference === 'copy') {
+    graphs.set('reference', copyGraph(groups));
+    buffers.push(...groups.map(referenceBuffer));
+  }
+  const metrics = objective.metrics.length > 0 ? [sumsLeaf(LEAF.metrics, objective.metrics.length)] : [];
+  const stepBytes = [LOSS, update.norm, ...metrics].reduce((sum, tensor) => sum + byteSize(tensor), 0);
+  const largest = Math.max(stepBytes, ...buffers.map(({ bytes }) => bytes));
   const readbackBytes = Math.min(READBACK_BYTES, largest);
-  return { graphs, trained, groups, buffers, readbackBytes, norm: update.norm };
-}
-
-/** Transformers decays every matrix; norms and biases, its vectors, keep their size. */
-function decaysInTransformers(name: string): boolean {
-  return !/(norm\.weight|\.bias)$/.test(name);
+  const trained = trainedParameters(model);
+  return { graphs, trained, groups, buffers, readbackBytes, norm: update.norm, objective, metrics };
 }
 
 export class GpuTrainView implements TrainView {
@@ -80,30 +95,42 @@ export class GpuTrainView implements TrainView {
     if (this.planned.groups.some(({ moments }) => moments === '8bit')) {
       memory.write(LEAF.dynamicMaps, Float32Array.of(...dynamicMap(true), ...dynamicMap(false)));
     }
-    if (!lora) return;
-    for (const [name, values] of initialAdapter(spec, lora, this.options.seed)) memory.write(name, values);
-    if (lora.useDora) await memory.run('magnitudes');
+    if (lora) {
+      for (const [name, values] of initialAdapter(spec, lora, this.options.seed)) memory.write(name, values);
+      if (lora.useDora) await memory.run('magnitudes');
+    }
+    await this.keepReference();
+  }
+
+  async keepReference(): Promise<void> {
+    const { core, planned } = this;
+    if (planned.objective.reference !== 'copy') return;
+    await core.exclusively(async () => {
+      core.memory.clear(planned.groups.map(groupLeaf.reference));
+      await core.memory.run('reference');
+    });
   }
 
   async step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
-    const tokens = microBatches.reduce((sum, batch) => sum + countLabels(batch), 0);
-    refuseUnlabelled(tokens);
-    const { adamw, seed } = this.options;
-    const { core } = this;
+    const { core, planned } = this;
     const { memory } = core;
-    memory.clear([LEAF.loss, ...this.planned.groups.map(groupLeaf.gradients)]);
-    memory.write(LEAF.dLoss, Float32Array.of(1 / tokens));
+    const { adamw, seed } = this.options;
+    refuseUnlabelled(labelsOf(microBatches));
+    const divisor = planned.objective.divisor(microBatches);
+    memory.clear([...this.sums, ...planned.groups.map(groupLeaf.gradients)]);
+    memory.write(LEAF.dLoss, Float32Array.of(1 / divisor));
     for (const [i, batch] of microBatches.entries()) {
       await core.exclusively(async () => {
-        const { length, rows } = writeBatch(core, this.options, batch);
+        const { length, rows } = this.writeInputs(batch);
         if (core.model.lora?.dropout) memory.write(LEAF.dropoutSeed, Uint32Array.of(hash(seed, step, i)));
         await memory.run(`train:${length}`, rows);
       });
     }
     const bias = (beta: number) => 1 - beta ** (step + 1);
     memory.write(LEAF.schedule, Float32Array.of(learningRate, bias(adamw.beta1), Math.sqrt(bias(adamw.beta2))));
-    const [lossSum, norm] = await core.exclusively(() => memory.runAndRead('update', [LOSS, this.planned.norm]));
-    const loss = lossSum![0]! / tokens;
+    const read = [LOSS, planned.norm, ...planned.metrics];
+    const [lossSum, norm, logged] = await core.exclusively(() => memory.runAndRead('update', read));
+    const loss = lossSum![0]! / divisor;
     const gradNorm = norm![0]!;
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
       throw new GraftError(
@@ -111,17 +138,38 @@ export class GpuTrainView implements TrainView {
         `At step ${step + 1} the loss is ${loss} and the gradient norm ${gradNorm}: lower learning_rate, or add warmup_steps.`,
       );
     }
-    return { loss, gradNorm };
+    return { loss, gradNorm, metrics: this.meanMetrics(logged, microBatches.length) };
   }
 
-  evaluate(batch: Batch): Promise<{ lossSum: number; tokens: number }> {
-    const { core } = this;
+  evaluate(batch: Batch): Promise<EvaluationResult> {
+    const { core, planned } = this;
+    const { objective } = planned;
     return core.exclusively(async () => {
-      core.memory.clear([LEAF.loss]);
-      const { length, rows } = writeBatch(core, this.options, batch);
-      const [lossSum] = await core.memory.runAndRead(`eval:${length}`, [LOSS], rows);
-      return { lossSum: lossSum![0]!, tokens: countLabels(batch) };
+      core.memory.clear(this.sums);
+      const { length, rows } = this.writeInputs(batch);
+      const [lossSum, logged] = await core.memory.runAndRead(`eval:${length}`, [LOSS, ...planned.metrics], rows);
+      const count = objective.count(batch);
+      // Where a batch's loss is a mean already, it counts as often as there are things that it is the mean of.
+      const scale = count / objective.divisor([batch]) || 0;
+      return { lossSum: lossSum![0]! * scale, count, metrics: this.meanMetrics(logged, 1) };
     });
+  }
+
+  /** The leaves that micro-batches add their losses and metrics to. */
+  private get sums(): string[] {
+    return [LOSS, ...this.planned.metrics].map(({ leaf }) => leaf!.name);
+  }
+
+  /** Writes a batch's leaves, the objective's own among them. */
+  private writeInputs(batch: Batch): WrittenBatch {
+    const written = writeBatch(this.core, this.options, batch);
+    const shape = { batch: this.options.batchSize, length: written.length };
+    for (const [name, values] of this.planned.objective.inputs(batch, shape)) this.core.memory.write(name, values);
+    return written;
+  }
+
+  private meanMetrics(sums: Float32Array | undefined, microBatches: number): Record<string, number> {
+    return Object.fromEntries(this.planned.objective.metrics.map((name, i) => [name, sums![i]! / microBatches]));
   }
 
   exportParameters(): Promise<WeightTensor[]> {

@@ -25,7 +25,7 @@ export class TrainedState {
   }
 
   async export(): Promise<TrainState> {
-    return [...(await this.parameters()), ...(await this.read('moments'))];
+    return [...(await this.parameters()), ...(await this.read('moments')), ...(await this.read('reference'))];
   }
 
   /** Throws `bad-file` where something is missing, has another shape, or is stored in another way. */

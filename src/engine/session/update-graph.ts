@@ -11,7 +11,6 @@ export function updateGraph(
   groups: readonly FlatGroup[],
   adamw: AdamWOptions,
   maxNorm: number,
-  adapter: boolean,
 ): { graph: Graph; norm: Tensor } {
   const graph = new Graph();
   const flat = (name: string, elements: number, kind: keyof MemoryBytes, dtype: 'f32' | 'u32' = 'f32') =>
@@ -22,7 +21,7 @@ export function updateGraph(
   const schedule = graph.leaf(LEAF.schedule, { shape: [3], dtype: 'f32' }, 'workspace');
   groups.forEach((group, i) => {
     const elements = group.bytes / 4;
-    const parameters = flat(groupLeaf.parameters(group), elements, adapter ? 'adapter' : 'weights');
+    const parameters = flat(groupLeaf.parameters(group), elements, group.kind);
     const inputs = [gradients[i]!, norm, loss, schedule];
     const { beta1, beta2, epsilon, weightDecay } = adamw;
     const attrs = { beta1, beta2, epsilon, weightDecay: group.decay ? weightDecay : 0, maxNorm };

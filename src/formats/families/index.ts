@@ -23,7 +23,10 @@ export function specFromConfig(config: JsonObject, modelName: string): DecoderSp
       (architectures.length > 0 ? architectures.includes(known.architecture) : modelType !== undefined),
   );
   if (!family) {
-    const named = architectures.length > 0 ? `architecture ${architectures.join(', ')}` : 'unnamed architecture';
+    const named =
+      architectures.length > 0
+        ? `architecture ${architectures.slice(0, 3).map(quote).join(', ')}`
+        : 'unnamed architecture';
     const type = modelType === undefined ? '' : ` (model_type ${quote(modelType)})`;
     const known = FAMILIES.map((entry) => `${entry.architecture} (${entry.modelType})`).join(', ');
     throw new GraftError(

@@ -30,11 +30,12 @@ export interface GgufHeader {
 const MAX_HEADER_BYTES = 128 * 2 ** 20;
 const FIRST_READ = 2 ** 20;
 const MAGIC = 'GGUF';
-/** Real files have some dozens of keys, some thousands of tensors, arrays of one entry a token or merge. */
+/** Real files have some dozens of keys, some thousands of tensors. */
 const MAX_ENTRIES = 65_536;
-const MAX_ARRAY = 4_194_304;
-/** Entries of all arrays: an entry of one byte takes eight once it is read. */
-const MAX_ALL_ARRAYS = 4 * MAX_ARRAY;
+/** Arrays have an entry for each token or merge: the largest vocabularies have 262,144 tokens and 514,906 merges. */
+const MAX_ARRAY = 2_097_152;
+/** Entries of all arrays: an entry of one byte takes up to 32 once it is read. */
+const MAX_ALL_ARRAYS = 2 * MAX_ARRAY;
 const MAX_NAME_BYTES = 1024;
 const MAX_DIMENSIONS = 4;
 const MAX_ALIGNMENT = 65_536;
@@ -219,6 +220,7 @@ class HeaderParser {
     if (length > most || length > this.size - this.at) {
       throw this.damaged(`claims a text of ${formatCount(length)} bytes`);
     }
+    if (length === 0) return '';
     try {
       return decodeUtf8(this.takeBytes(length));
     } catch (error) {
@@ -232,9 +234,10 @@ class HeaderParser {
   }
 
   private u64(): number {
-    const value = this.view.getBigUint64(this.advance(8), true);
-    if (value > Number.MAX_SAFE_INTEGER) throw this.damaged(`has the size ${value}`);
-    return Number(value);
+    const at = this.advance(8);
+    const high = this.view.getUint32(at + 4, true);
+    if (high >= 2 ** 21) throw this.damaged(`has the size ${this.view.getBigUint64(at, true)}`);
+    return high * 2 ** 32 + this.view.getUint32(at, true);
   }
 
   private takeBytes(length: number): Uint8Array {

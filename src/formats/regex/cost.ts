@@ -18,8 +18,8 @@ export interface Cost {
   readonly retried: readonly string[];
 }
 
-/** Whether nothing that comes after the node can fail, so that no loop is ever tried with fewer turns. */
 interface Place {
+  /** Whether a loop may be gone through again from other places: what comes after it can fail, or takes what it took. */
   readonly failsAfter: boolean;
 }
 
@@ -38,8 +38,8 @@ function measure(node: Node, place: Place): Cost {
     case 'reference':
       return { ...NONE, size: 1, refers: true };
     case 'look':
-      // What follows a condition never makes it try again.
-      return measure(node.item, { failsAfter: false });
+      // It takes no characters: where the match goes on, or begins anew, its loops go through the same ones once more.
+      return measure(node.item, { failsAfter: true });
     case 'choice':
       return node.options
         .map((option) => measure(option, place))

@@ -27,11 +27,21 @@ export async function readTensor(source: FileSource, file: string, entry: Tensor
   return { name: entry.name, dtype, shape: entry.shape, bytes: await readTensorBytes(source, file, entry) };
 }
 
-/** Every tensor of one small file (an adapter, a checkpoint). */
+/** Every tensor of one small file (an adapter, a checkpoint), in the order of their bytes. */
 export async function readAll(source: FileSource, file: string): Promise<WeightTensor[]> {
-  const { tensors } = await readHeader(source, file);
+  return readWeights(source, file, (await readHeader(source, file)).tensors);
+}
+
+/** These tensors of a file, which stand in the order of their bytes. */
+export async function readWeights(
+  source: FileSource,
+  file: string,
+  entries: readonly TensorEntry[],
+): Promise<WeightTensor[]> {
+  const dtypes = entries.map((entry) => entryDType(file, entry)); // before anything is read
   const read: WeightTensor[] = [];
-  for (const entry of tensors) read.push(await readTensor(source, file, entry));
+  for await (const { entry, bytes } of readInGroups(source, file, entries))
+    read.push({ name: entry.name, dtype: dtypes[read.length]!, shape: entry.shape, bytes });
   return read;
 }
 
@@ -39,12 +49,42 @@ export async function readAll(source: FileSource, file: string): Promise<WeightT
 export async function readState(source: FileSource, file: string): Promise<StateTensor[]> {
   const { tensors } = await readHeader(source, file);
   const state: StateTensor[] = [];
-  for (const entry of tensors) {
+  for await (const { entry, bytes } of readInGroups(source, file, tensors)) {
     const { name, dtype, shape } = entry;
-    if (dtype !== 'U8') state.push(await readTensor(source, file, entry));
-    else state.push({ name, dtype: 'u8', shape, bytes: await readTensorBytes(source, file, entry) });
+    if (dtype === 'U8') state.push({ name, dtype: 'u8', shape, bytes });
+    else state.push({ name, dtype: entryDType(file, entry), shape, bytes });
   }
   return state;
+}
+
+/** Bytes that are read in one go; a larger tensor is by itself. */
+const GROUP_BYTES = 16 * 2 ** 20;
+
+/** The bytes of each tensor. Neighbours are read together: to open a file for each of many small ones would take minutes. */
+async function* readInGroups(
+  source: FileSource,
+  file: string,
+  entries: readonly TensorEntry[],
+): AsyncGenerator<{ readonly entry: TensorEntry; readonly bytes: Uint8Array }, void, undefined> {
+  for (let first = 0, next = 0; first < entries.length; first = next) {
+    const { start } = entries[first]!;
+    while (next < entries.length && (next === first || isNeighbour(entries, next, start))) next++;
+    const group = entries.slice(first, next);
+    if (group.length === 1 && start < group[0]!.end) {
+      yield { entry: group[0]!, bytes: await readTensorBytes(source, file, group[0]!) };
+      continue;
+    }
+    const last = group.at(-1)!;
+    const bytes = start === last.end ? new Uint8Array() : await readTensorBytes(source, file, { ...last, start });
+    // Each in memory of its own, aligned for its numbers.
+    for (const entry of group) yield { entry, bytes: bytes.slice(entry.start - start, entry.end - start) };
+  }
+}
+
+/** Whether a tensor goes with the one before it, in a group that begins at byte `start`. */
+function isNeighbour(entries: readonly TensorEntry[], index: number, start: number): boolean {
+  const entry = entries[index]!;
+  return entry.start === entries[index - 1]!.end && entry.end - start <= GROUP_BYTES;
 }
 
 /** The same tensor with its values expanded to f32, exactly. */

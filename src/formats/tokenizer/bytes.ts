@@ -9,11 +9,25 @@ const SPELLING: readonly string[] = (() => {
 
 const encoder = new TextEncoder();
 
+const SPELLING_CODES = Uint16Array.from(SPELLING, (character) => character.charCodeAt(0));
+
+/** Characters that are put together at once: one by one they take 32 bytes each until the text is looked at. */
+const SPELLED_AT_ONCE = 4096;
+
 /** The UTF-8 of `text`, each byte spelled as a character. */
 export function spellBytes(text: string): string {
-  let spelled = '';
-  for (const byte of encoder.encode(text)) spelled += SPELLING[byte]!;
-  return spelled;
+  const bytes = encoder.encode(text);
+  if (bytes.length <= 64) {
+    let spelled = '';
+    for (const byte of bytes) spelled += SPELLING[byte]!;
+    return spelled;
+  }
+  const parts: string[] = [];
+  for (let at = 0; at < bytes.length; at += SPELLED_AT_ONCE) {
+    const codes = Uint16Array.from(bytes.subarray(at, at + SPELLED_AT_ONCE), (byte) => SPELLING_CODES[byte]!);
+    parts.push(String.fromCharCode(...codes));
+  }
+  return parts.join('');
 }
 
 /** The names of the tokens that byte fallback gives, by byte: `<0xE2>`. */

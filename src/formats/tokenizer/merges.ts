@@ -81,16 +81,22 @@ const PLACES = 2 ** 30;
 function mergeMany(symbols: readonly number[], table: PairTable): number[] {
   const n = symbols.length;
   const ids = Int32Array.from(symbols);
-  const next = Int32Array.from({ length: n }, (_, i) => (i + 1 < n ? i + 1 : -1));
-  const previous = Int32Array.from({ length: n }, (_, i) => i - 1);
-  const heap = new Heap();
+  const next = new Int32Array(n);
+  const previous = new Int32Array(n);
+  for (let i = 0; i < n; i++) {
+    next[i] = i + 1 < n ? i + 1 : -1;
+    previous[i] = i - 1;
+  }
+  // Each merge takes one key and adds two at most.
+  const heap = new Heap(2 * n);
   const offer = (left: number) => {
     if (left < 0 || next[left]! < 0) return;
     const rank = table.rankOf(ids[left]!, ids[next[left]!]!);
     if (rank >= 0) heap.push(rank * PLACES + left);
   };
   for (let i = 0; i < n; i++) offer(i);
-  for (let key = heap.pop(); key !== undefined; key = heap.pop()) {
+  while (heap.size > 0) {
+    const key = heap.pop();
     const left = key % PLACES;
     const right = next[left]!;
     // What has been joined since has another rank, or is gone.
@@ -110,12 +116,17 @@ function mergeMany(symbols: readonly number[], table: PairTable): number[] {
 
 /** A binary heap of numbers, the least first. */
 class Heap {
-  private readonly keys: number[] = [];
+  private readonly keys: Float64Array;
+  size = 0;
+
+  /** `capacity` is the most numbers that it will hold. */
+  constructor(capacity: number) {
+    this.keys = new Float64Array(capacity);
+  }
 
   push(key: number): void {
     const { keys } = this;
-    let at = keys.length;
-    keys.push(key);
+    let at = this.size++;
     while (at > 0) {
       const parent = (at - 1) >> 1;
       if (keys[parent]! <= key) break;
@@ -125,16 +136,17 @@ class Heap {
     keys[at] = key;
   }
 
-  pop(): number | undefined {
+  /** The least of at least one. */
+  pop(): number {
     const { keys } = this;
-    const least = keys[0];
-    const key = keys.pop();
-    if (key === undefined || keys.length === 0) return least;
+    const least = keys[0]!;
+    const size = --this.size;
+    const key = keys[size]!;
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;
-      if (child >= keys.length) break;
-      if (child + 1 < keys.length && keys[child + 1]! < keys[child]!) child++;
+      if (child >= size) break;
+      if (child + 1 < size && keys[child + 1]! < keys[child]!) child++;
       if (keys[child]! >= key) break;
       keys[at] = keys[child]!;
       at = child;

@@ -23,7 +23,17 @@ export function readNormalizer(config: JsonObject | undefined): Normalizer | und
  */
 const MAX_GROWTH = 32;
 
+/** Characters of a normalized text; a million tokens are some five million. */
+const MAX_NORMALIZED = 8_388_608;
+
 function checkGrowth(text: string, normalized: string): string {
+  if (normalized.length > MAX_NORMALIZED) {
+    throw new GraftError(
+      'bad-data',
+      `The tokenizer's normalizer makes ${formatCount(normalized.length)} characters of a text of ` +
+        `${formatCount(text.length)}, and reads ${formatCount(MAX_NORMALIZED)} at most: shorten the text.`,
+    );
+  }
   if (normalized.length <= MAX_GROWTH * (text.length + MAX_STEPS)) return normalized;
   throw new GraftError(
     'bad-config',

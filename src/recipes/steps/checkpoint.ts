@@ -49,15 +49,21 @@ export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Arr
   return file;
 }
 
-const LOG_ROW = v.object({
-  epoch: FINITE,
-  step: WHOLE,
-  loss: v.optional(FINITE),
-  grad_norm: v.optional(FINITE),
-  learning_rate: v.optional(FINITE),
-  eval_loss: v.optional(FINITE),
-  eval_runtime: v.optional(FINITE),
-});
+/** Beside these, what an objective logs. */
+const METRICS = v.record(v.string(), FINITE);
+
+const LOG_ROW = v.objectWithRest(
+  {
+    epoch: FINITE,
+    step: WHOLE,
+    loss: v.optional(FINITE),
+    grad_norm: v.optional(FINITE),
+    learning_rate: v.optional(FINITE),
+    eval_loss: v.optional(FINITE),
+    eval_runtime: v.optional(FINITE),
+  },
+  FINITE,
+);
 
 /** What a checkpoint's metadata holds. */
 const METADATA = v.object({
@@ -68,7 +74,7 @@ const METADATA = v.object({
     step: WHOLE,
     log: v.array(LOG_ROW),
     lossSum: FINITE,
-    unlogged: v.object({ lossSum: FINITE, steps: WHOLE }),
+    unlogged: v.object({ lossSum: FINITE, steps: WHOLE, metricSums: v.optional(METRICS) }),
     tokensSeen: WHOLE,
     seconds: FINITE,
     best: v.nullable(v.object({ loss: FINITE, step: WHOLE })),
@@ -116,6 +122,11 @@ async function readContent(body: Uint8Array) {
   const parsed = parseRecord(METADATA, metadata.get(METADATA_KEY));
   if (!parsed) return undefined;
   return { parsed, run: parseRunConfig(parsed.run), tensors: await readState(source, 'body') };
+}
+
+/** Whether a state has a frozen copy of what the run started from (`.reference`), which some objectives are held against. */
+export function hasFrozenCopy(state: readonly StateTensor[]): boolean {
+  return state.some(({ name }) => name.endsWith('.reference'));
 }
 
 /** The two slots of one run. */

@@ -10,6 +10,7 @@ import { parseDataset, type Dataset } from '../../data/dataset';
 import { readBeginning } from '../../data/reading/beginning';
 import { tokenizeDataset, type TokenizedDataset, type TokenizeReport } from '../../data/tokenize';
 import type { TokenizedExample } from '../../data/tokenize-example';
+import { toBatch } from './batch';
 import { unreadVariables } from './run-template';
 import { datedTemplate, templateDay } from './template-date';
 
@@ -83,7 +84,10 @@ export async function readData(
   report?: TokenizeReport,
   signal?: AbortSignal,
 ): Promise<ReadData> {
-  const parsed = await parseDataset(file.name, file.bytes, { maxBadRows: run.max_bad_rows });
+  const parsed = await parseDataset(file.name, file.bytes, {
+    maxBadRows: run.max_bad_rows,
+    reads: run.method === 'dpo' ? 'pairs' : 'answers',
+  });
   const dataset = firstRows(parsed, run.max_train_samples);
   report?.(0, dataset.examples.length);
   const options = {
@@ -139,6 +143,7 @@ export function readingKey(run: RunConfig, model: TextModel): string {
     effectiveMaxLength(run, model.spec),
     run.max_train_samples ?? null,
     run.max_bad_rows,
+    run.method,
     run.assistant_only_loss,
     run.chat_template ?? model.template?.text ?? null,
     run.chat_template_kwargs ?? null,
@@ -168,7 +173,7 @@ export function arrangeData(run: RunConfig, model: TextModel, data: ReadData): P
     train,
     trainRows: trainRows.length,
     eval: evalRows,
-    lengths: bucketLengths([...trainRows, ...evalRows].map(rowLength), maxLength),
+    lengths: bucketLengths([...trainRows, ...evalRows].flatMap(rowLengths), maxLength),
     stepsPerEpoch: perEpoch,
     totalSteps: run.max_steps > 0 ? run.max_steps : Math.ceil(run.num_train_epochs * perEpoch),
   };
@@ -183,9 +188,9 @@ function fallbackNotice({ template }: TextModel, { examples }: Dataset): string[
   ];
 }
 
-/** Tokens of a row. */
-function rowLength(row: Row): number {
-  return row.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+/** Tokens of each sequence of a row. */
+function rowLengths(row: Row): number[] {
+  return toBatch([row]).inputIds.map(({ length }) => length);
 }
 
 /** The first rows that can be used, with those left out among them. */
@@ -210,4 +215,9 @@ export function batching(run: RunConfig, maxLength: number): BatchingOptions {
     seed: run.seed,
     packTo: run.packing ? maxLength : undefined,
   };
+}
+
+/** Whether the rows come with the log-probabilities of a reference. */
+export function hasReference({ train }: Pick<PreparedData, 'train'>): boolean {
+  return train[0]?.referenceLogProbs !== undefined;
 }

@@ -1,11 +1,11 @@
 /** A run file and a model to the engine's options. */
-import type { RunConfig } from '../../core/config';
+import { parseRunConfig, type RunConfig } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
-import { allLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
+import { allLinears, layerLinears, pathEnds, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
 import type { FileSource } from '../../core/store';
-import type { ModelSetup, Quantization, TrainViewOptions } from '../../engine';
+import type { ModelSetup, ObjectiveOptions, Quantization, TrainViewOptions } from '../../engine';
 import { readObject } from '../../formats/json';
 import { readSpec } from '../../formats/model';
 import { resolveTargetModules } from '../../formats/peft';
@@ -71,6 +71,7 @@ export function keptIn16Bits(run: RunConfig, spec: DecoderSpec): LinearSpec[] {
 
 /** Throws `bad-config` for settings that exclude each other. */
 export function refuseContradictions(run: RunConfig): void {
+  refuseUnusedKeys(run);
   if (run.load_in_4bit && !run.use_peft) {
     throw new GraftError(
       'bad-config',
@@ -85,16 +86,76 @@ export function refuseContradictions(run: RunConfig): void {
   }
 }
 
+/** Keys that one method alone reads. */
+const DPO_KEYS = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'] as const;
+
+/** Keys that nothing of the run would follow. */
+function refuseUnusedKeys(run: RunConfig): void {
+  const refuse = (message: string) => {
+    throw new GraftError('bad-config', message);
+  };
+  if (run.method !== 'dpo') {
+    const defaults = parseRunConfig('');
+    const given = DPO_KEYS.find((name) => run[name] !== defaults[name]);
+    if (given)
+      refuse(`${given} is for method: dpo, and this run has method: ${run.method}: set method: dpo, or take it out.`);
+    return;
+  }
+  if (run.label_smoothing !== 0) {
+    refuse(
+      `label_smoothing is ${run.label_smoothing}, which loss_type: sigmoid doesn't follow (nor does TRL): set label_smoothing: 0.`,
+    );
+  }
+  if (run.precompute_ref_log_probs) {
+    refuse(
+      'precompute_ref_log_probs: true is not there yet: set it to false, or give the rows ref_chosen_logps and ref_rejected_logps.',
+    );
+  }
+  if (run.packing) refuse('packing: true is for method: sft: pairs are trained a sequence each; set packing: false.');
+}
+
 /** The adapter of a run, or undefined where every parameter is trained. */
 export function loraOf(run: RunConfig, spec: DecoderSpec): LoraSpec | undefined {
-  return run.use_peft ? loraSpec(run, resolveTargetModules(run.lora_target_modules, spec)) : undefined;
+  return run.use_peft ? loraSpec(run, targetModules(run, spec)) : undefined;
+}
+
+/**
+ * The linears that a run adapts, in names that the model has: of `lora_target_modules` those in `layers_to_transform`.
+ * Throws `bad-config` for modules and layers that the model hasn't.
+ */
+export function targetModules(run: RunConfig, spec: DecoderSpec): string[] {
+  const targets = resolveTargetModules(run.lora_target_modules, spec);
+  const wanted = run.layers_to_transform;
+  if (!wanted) return targets;
+  const { numLayers } = spec;
+  const beyond = wanted.find((layer) => layer >= numLayers);
+  if (beyond !== undefined) {
+    throw new GraftError(
+      'bad-config',
+      `layers_to_transform names layer ${beyond}, and the model has layers 0 to ${numLayers - 1}: leave it out.`,
+    );
+  }
+  const asked = new Set(targets);
+  const chosen = wanted
+    .flatMap((layer) => layerLinears(spec, layer))
+    .filter(({ name }) => pathEnds(name).some((end) => asked.has(end)));
+  if (chosen.length === 0) {
+    throw new GraftError(
+      'bad-config',
+      `layers_to_transform leaves nothing of lora_target_modules (${targets.join(', ')}): name layers that have them.`,
+    );
+  }
+  return resolveTargetModules(
+    chosen.map(({ name }) => name),
+    spec,
+  );
 }
 
 export function loraSpec(run: RunConfig, targetModules: readonly string[]): LoraSpec {
   return {
     r: run.lora_r,
     alpha: run.lora_alpha,
-    dropout: run.lora_dropout,
+    dropout: run.method === 'dpo' && run.disable_dropout ? 0 : run.lora_dropout,
     targetModules,
     useRslora: run.use_rslora,
     useDora: run.use_dora,
@@ -107,8 +168,27 @@ export interface TrainSetup {
   readonly train: TrainViewOptions;
 }
 
+/** What a reference of preferences may be taken from. */
+export interface ReferenceSources {
+  /** The rows come with its log-probabilities. */
+  readonly inRows?: boolean;
+  /** The run goes on from an adapter, which is the reference then, as in TRL. */
+  readonly fromAdapter?: boolean;
+}
+
+function objectiveOf(run: RunConfig, { inRows, fromAdapter }: ReferenceSources): ObjectiveOptions {
+  if (run.method === 'sft') return { kind: 'sft' };
+  const reference = inRows ? 'rows' : fromAdapter || !run.use_peft ? 'copy' : 'base';
+  return { kind: 'dpo', beta: run.beta, reference };
+}
+
 /** `lengths` are the padded lengths that batches may have, ascending. */
-export function trainSetup(run: RunConfig, model: ShapedModel, lengths: readonly number[]): TrainSetup {
+export function trainSetup(
+  run: RunConfig,
+  model: ShapedModel,
+  lengths: readonly number[],
+  reference: ReferenceSources = {},
+): TrainSetup {
   refuseContradictions(run);
   const lora = loraOf(run, model.spec);
   const setup = {
@@ -119,7 +199,9 @@ export function trainSetup(run: RunConfig, model: ShapedModel, lengths: readonly
   } as const;
   const train = {
     seed: run.seed,
-    batchSize: run.per_device_train_batch_size,
+    objective: objectiveOf(run, reference),
+    // Of a pair both answers are rows.
+    batchSize: run.per_device_train_batch_size * (run.method === 'dpo' ? 2 : 1),
     lengths,
     packing: run.packing,
     gradientCheckpointing: run.gradient_checkpointing,

@@ -3,17 +3,21 @@
  * hundreds of thousands of small ones would hold both up.
  */
 import type { TokenizedExample } from '../../data/tokenize-example';
+import { sequencesOf } from './batch';
 import type { ReadData } from './data';
 
-/** Examples one after another. */
+/** Examples one after another; of pairs, the chosen answer and then the rejected one. */
 export interface PackedExamples {
   /** 1-based row of the file, of each example. */
   readonly rows: Int32Array<ArrayBuffer>;
-  /** Where each example ends in `ids` and `labels`. */
+  /** Where each sequence ends in `ids` and `labels`: an example, or a side of a pair. */
   readonly ends: Int32Array<ArrayBuffer>;
   readonly ids: Int32Array<ArrayBuffer>;
   /** As long as `ids`; -100 where not trained. */
   readonly labels: Int32Array<ArrayBuffer>;
+  /** Whether the examples are pairs, and both log-probabilities of the reference for each, where the rows have them. */
+  readonly isPaired: boolean;
+  readonly references: Float64Array<ArrayBuffer>;
 }
 
 /** Everything of the data but the examples; small, and structured-clonable. */
@@ -21,29 +25,37 @@ export type DataFacts = Omit<ReadData, 'tokenized'> & { readonly tokenized: Omit
 
 export function packData(data: ReadData): { packed: PackedExamples; facts: DataFacts } {
   const { examples, ...tokenized } = data.tokenized;
-  const length = examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+  const sequences = examples.flatMap(sequencesOf);
+  const length = sequences.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
   const packed = {
-    rows: new Int32Array(examples.length),
-    ends: new Int32Array(examples.length),
+    rows: Int32Array.from(examples, ({ row }) => row),
+    ends: new Int32Array(sequences.length),
     ids: new Int32Array(length),
     labels: new Int32Array(length),
+    isPaired: sequences.length > examples.length,
+    references: Float64Array.from(examples.flatMap(({ referenceLogProbs = [] }) => referenceLogProbs)),
   };
   let at = 0;
-  for (const [i, { row, inputIds, labels }] of examples.entries()) {
+  for (const [i, { inputIds, labels }] of sequences.entries()) {
     packed.ids.set(inputIds, at);
     packed.labels.set(labels, at);
     at += inputIds.length;
-    packed.rows[i] = row;
     packed.ends[i] = at;
   }
   return { packed, facts: { ...data, tokenized } };
 }
 
 export function unpackData({ packed, facts }: { packed: PackedExamples; facts: DataFacts }): ReadData {
-  const { rows, ends, ids, labels } = packed;
-  const examples = Array.from(rows, (row, i): TokenizedExample => {
+  const { rows, ends, ids, labels, isPaired, references } = packed;
+  const sequence = (i: number) => {
     const [from, to] = [i === 0 ? 0 : ends[i - 1]!, ends[i]!];
-    return { row, inputIds: Array.from(ids.subarray(from, to)), labels: Array.from(labels.subarray(from, to)) };
+    return { inputIds: Array.from(ids.subarray(from, to)), labels: Array.from(labels.subarray(from, to)) };
+  };
+  const examples = Array.from(rows, (row, i): TokenizedExample => {
+    if (!isPaired) return { row, ...sequence(i) };
+    const pair = { row, ...sequence(2 * i), rejected: sequence(2 * i + 1) };
+    if (references.length === 0) return pair;
+    return { ...pair, referenceLogProbs: [references[2 * i]!, references[2 * i + 1]!] };
   });
   return { ...facts, tokenized: { ...facts.tokenized, examples } };
 }

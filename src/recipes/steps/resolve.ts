@@ -9,7 +9,7 @@ import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/
 import { effectiveMaxLength, type DatasetFile } from './data';
 import { digestLine, digestOf, type WeightSource } from './loading';
 import { rowsPerStep } from './micro-batch';
-import { chooseWeightDType, type ShapedModel } from './options';
+import { chooseWeightDType, targetModules, type ShapedModel } from './options';
 import type { FinishedRun } from './outputs';
 
 const DTYPE_NAMES: Readonly<Record<FloatDType, RunConfig['dtype']>> = {
@@ -33,7 +33,7 @@ export function resolveRun(
     ...run,
     dtype: DTYPE_NAMES[dtype],
     max_length: effectiveMaxLength(run, model.spec),
-    lora_target_modules: resolveTargetModules(run.lora_target_modules, model.spec),
+    lora_target_modules: targetModules(run, model.spec),
   };
   if (!adapter) return resolved;
   if (!run.use_peft) {
@@ -54,6 +54,7 @@ export function resolveRun(
     lora_alpha: lora.alpha,
     lora_dropout: lora.dropout,
     lora_target_modules: resolveTargetModules(lora.targetModules, model.spec),
+    layers_to_transform: undefined,
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };

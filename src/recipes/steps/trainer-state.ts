@@ -9,7 +9,7 @@ export interface Progress {
   /** Sum of the losses of all steps. */
   lossSum: number;
   /** Losses that no row of the log has yet. */
-  unlogged: { lossSum: number; steps: number };
+  unlogged: { lossSum: number; steps: number; metricSums?: Record<string, number> | undefined };
   /** Tokens of all rows so far, padding excluded. */
   tokensSeen: number;
   /** Seconds of training so far, over all sittings. */

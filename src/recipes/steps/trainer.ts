@@ -8,6 +8,7 @@ import type { Batch, Session, StepResult, TrainViewOptions } from '../../engine'
 import type { Adapter } from '../../formats/peft';
 import { schedule, type Schedule } from '../schedules';
 import type { Checkpoint, Checkpoints } from './checkpoint';
+import { toBatch } from './batch';
 import { batching, type PreparedData } from './data';
 import { Pace } from './pace';
 import { checkSameRun } from './resolve';
@@ -60,7 +61,10 @@ export class Trainer {
   }
 
   async start(adapter: Adapter | undefined, resuming: boolean): Promise<void> {
-    if (adapter) await this.session.importParameters(adapter.tensors);
+    if (adapter) {
+      await this.session.importParameters(adapter.tensors);
+      await this.session.views.train.keepReference();
+    }
     if (!resuming) return;
     this.report({ kind: 'notice', message: 'There is no checkpoint yet: starting from the first step.' });
     this.report({ kind: 'resumed', step: 0 });
@@ -112,7 +116,7 @@ export class Trainer {
     const microBatches = this.microBatches(progress.step);
     const learning_rate = this.learningRate(progress.step);
     const work = () => this.session.views.train.step(microBatches, progress.step, learning_rate);
-    const { loss, gradNorm } = await this.stepper(work, progress.step);
+    const { loss, gradNorm, metrics } = await this.stepper(work, progress.step);
     const tokens = microBatches.flatMap(({ inputIds }) => inputIds).reduce((sum, ids) => sum + ids.length, 0);
     const seconds = (performance.now() - began) / 1000;
 
@@ -120,13 +124,22 @@ export class Trainer {
     progress.lossSum += loss;
     progress.unlogged.lossSum += loss;
     progress.unlogged.steps++;
+    if (Object.keys(metrics).length > 0) {
+      progress.unlogged.metricSums = summed(progress.unlogged.metricSums, metrics);
+    }
     progress.tokensSeen += tokens;
     progress.seconds += seconds;
     this.pace.add(tokens, seconds);
     if (progress.step % run.logging_steps !== 0) return;
-    const meanLoss = progress.unlogged.lossSum / progress.unlogged.steps;
+    const { lossSum, steps, metricSums = {} } = progress.unlogged;
     progress.unlogged = { lossSum: 0, steps: 0 };
-    const row: LogRow = { ...this.position(), loss: meanLoss, grad_norm: gradNorm, learning_rate };
+    const row: LogRow = {
+      ...this.position(),
+      loss: lossSum / steps,
+      grad_norm: gradNorm,
+      learning_rate,
+      ...means(metricSums, steps),
+    };
     progress.log.push(row);
     const { totalSteps } = this.data;
     const secondsLeft = this.pace.secondsFor(totalSteps - progress.step);
@@ -143,7 +156,7 @@ export class Trainer {
     return this.epoch.steps[step % this.shape.stepsPerEpoch]!.map(toBatch);
   }
 
-  /** Mean loss of all trained tokens of the held-out rows. Stops without a result when the signal is aborted. */
+  /** Mean loss of all trained tokens, or all pairs, of the held-out rows. Stops without a result when the signal is aborted. */
   private async evaluate(signal?: AbortSignal): Promise<void> {
     this.report({
       kind: 'phase',
@@ -152,14 +165,17 @@ export class Trainer {
     });
     const began = performance.now();
     let lossSum = 0;
-    let tokens = 0;
-    for (const rows of chunks(this.data.eval, this.run.per_device_train_batch_size)) {
+    let count = 0;
+    let metricSums: Record<string, number> = {};
+    const batches = chunks(this.data.eval, this.run.per_device_train_batch_size);
+    for (const rows of batches) {
       if (signal?.aborted) return;
       const result = await this.session.views.train.evaluate(toBatch(rows));
       lossSum += result.lossSum;
-      tokens += result.tokens;
+      count += result.count;
+      metricSums = summed(metricSums, result.metrics);
     }
-    const loss = lossSum / tokens;
+    const loss = lossSum / count;
     if (!Number.isFinite(loss)) {
       throw new GraftError(
         'diverged',
@@ -167,7 +183,13 @@ export class Trainer {
       );
     }
     const seconds = Math.round(performance.now() - began) / 1000;
-    const row: LogRow = { ...this.position(), eval_loss: loss, eval_runtime: seconds };
+    // TRL logs means over batches.
+    const row: LogRow = {
+      ...this.position(),
+      eval_loss: loss,
+      ...means(metricSums, batches.length, 'eval_'),
+      eval_runtime: seconds,
+    };
     this.progress.log.push(row);
     this.report({ kind: 'eval', row });
     await this.compareWithBest(loss);
@@ -237,11 +259,15 @@ export class Trainer {
   }
 }
 
-function toBatch(rows: readonly Row[]): Batch {
-  const joined = {
-    inputIds: rows.map((row) => row.flatMap(({ inputIds }) => inputIds)),
-    labels: rows.map((row) => row.flatMap(({ labels }) => labels)),
-  };
-  if (rows.every((row) => row.length === 1)) return joined;
-  return { ...joined, documents: rows.map((row) => row.map(({ inputIds }) => inputIds.length)) };
+/** What an objective logs, for a row of the log. */
+function means(
+  sums: Readonly<Record<string, number>>,
+  count: number,
+  prefix = '',
+): Record<`${string}/${string}`, number> {
+  return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [prefix + name, sum / count]));
+}
+
+function summed(sums: Readonly<Record<string, number>> = {}, more: Readonly<Record<string, number>>) {
+  return Object.fromEntries(Object.entries(more).map(([name, value]) => [name, (sums[name] ?? 0) + value]));
 }

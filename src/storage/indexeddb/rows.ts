@@ -45,6 +45,13 @@ const Run = v.looseObject({
   error: v.nullable(v.object({ code: v.picklist([...ERROR_CODES, 'internal']), message: v.string() })),
 });
 
+const DAMAGED = 'What this browser kept of this run is damaged: download what is left of its files, then delete it.';
+
+/** Whether a record stands for one that was damaged. */
+export function isDamagedRun({ error }: RunRecord): boolean {
+  return error?.message === DAMAGED;
+}
+
 /** A run's record; a damaged one still names its run, which can be deleted, or downloaded from. */
 export function runRow(id: string, found: unknown): RunRecord {
   const read = v.safeParse(Run, found);
@@ -60,10 +67,7 @@ export function runRow(id: string, found: unknown): RunRecord {
     totalSteps: 0,
     checkpointStep: 0,
     summary: null,
-    error: {
-      code: 'storage',
-      message: 'What this browser kept of this run is damaged: download what is left of its files, then delete it.',
-    },
+    error: { code: 'storage', message: DAMAGED },
   };
 }
 
@@ -77,9 +81,14 @@ const Row = v.looseObject({
   eval_runtime: v.optional(v.number()),
 });
 
+/** What an objective logs beside the loss has a name with a slash: `rewards/chosen`. */
+function hasMetrics(row: object): boolean {
+  return Object.entries(row).every(([name, value]) => !name.includes('/') || typeof value === 'number');
+}
+
 /** The rows of a log that are such. */
 export function logRowsOf(found: readonly unknown[]): LogRow[] {
-  return found.filter((row) => v.is(Row, row));
+  return found.filter((row): row is LogRow => v.is(Row, row) && hasMetrics(row));
 }
 
 const Kept = v.object({

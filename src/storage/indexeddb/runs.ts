@@ -91,18 +91,19 @@ export class RunLibrary {
   async delete(id: string): Promise<void> {
     const training = 'This run is training in a tab right now: cancel it there before you delete it.';
     const inUse = 'This run is answering or being read right now: wait for that, or stop it, before you delete it.';
-    await this.withWriter(id, training, () =>
-      withoutLeases(lockName(id), inUse, () =>
-        guard('delete the run', () =>
-          inTransaction(this.database, ['runs', 'logRows', 'files', 'shards'], (transaction) =>
-            Promise.all([
-              transaction.objectStore('runs').delete(id),
-              transaction.objectStore('logRows').delete(keysUnder(id)),
-              transaction.objectStore('files').delete(keysUnder(folderKey(id))),
-              transaction.objectStore('shards').delete(keysUnder(folderKey(id))),
-            ]),
-          ),
-        ),
+    await this.withWriter(id, training, () => withoutLeases(lockName(id), inUse, () => this.discard(id)));
+  }
+
+  /** Deletes a run as its writer: whoever calls holds its lock. */
+  async discard(id: string): Promise<void> {
+    await guard('delete the run', () =>
+      inTransaction(this.database, ['runs', 'logRows', 'files', 'shards'], (transaction) =>
+        Promise.all([
+          transaction.objectStore('runs').delete(id),
+          transaction.objectStore('logRows').delete(keysUnder(id)),
+          transaction.objectStore('files').delete(keysUnder(folderKey(id))),
+          transaction.objectStore('shards').delete(keysUnder(folderKey(id))),
+        ]),
       ),
     );
   }

@@ -1,5 +1,5 @@
 /** Requests that held the text worker up until it was ended: not tried again, after a reload either. */
-import { loadSetting, saveSetting } from '../persisted';
+import { loadSetting, removeSetting, saveSetting } from '../persisted';
 
 const SETTING = 'hung-requests';
 /** Requests that are remembered; the oldest is forgotten first. */
@@ -8,7 +8,8 @@ const MOST = 20;
 type Entry = [key: string, reason: string];
 
 export class HungRequests {
-  private entries: Entry[] = loadSetting<Entry[]>(SETTING, [], isEntries);
+  /** What a browser that refuses storage would not keep. */
+  private unsaved: Entry[] = [];
 
   /** Why a request is refused, in a sentence; undefined where it is not. */
   reasonFor(key: string | undefined): string | undefined {
@@ -17,17 +18,24 @@ export class HungRequests {
 
   add(key: string | undefined, reason: string): void {
     if (key === undefined) return;
-    this.save([...this.entries.filter(([known]) => known !== key), [key, reason] satisfies Entry].slice(-MOST));
+    const entries = [...this.entries.filter(([known]) => known !== key), [key, reason] satisfies Entry].slice(-MOST);
+    saveSetting(SETTING, entries);
+    this.unsaved = loadEntries().some(([known]) => known === key) ? [] : entries;
   }
 
   clear(): void {
-    if (this.entries.length > 0) this.save([]);
+    this.unsaved = [];
+    if (this.entries.length > 0) removeSetting(SETTING);
   }
 
-  private save(entries: Entry[]): void {
-    this.entries = entries;
-    saveSetting(SETTING, entries);
+  /** Read anew each time: other tabs add what hung there. */
+  private get entries(): Entry[] {
+    return this.unsaved.length > 0 ? this.unsaved : loadEntries();
   }
+}
+
+function loadEntries(): Entry[] {
+  return loadSetting<Entry[]>(SETTING, [], isEntries);
 }
 
 function isEntries(value: unknown): value is Entry[] {

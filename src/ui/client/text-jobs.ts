@@ -26,10 +26,18 @@ const PATIENCE_WITH_SUSPECT: Patience = { silence: 1500, lastChance: 300 };
 /** Milliseconds that a job is given to end by itself once it is cancelled. */
 const CANCEL_PATIENCE = 400;
 
+/** Milliseconds without a sign of life, which comes twice in them, of a worker that a job holds up. */
+const HELD_UP = 800;
+
+/** Milliseconds until a worker that is silent is looked at once more. */
+const LOOK_AGAIN = 100;
+
 /** One job that was asked for, for as long as nobody has its result. */
 interface Pending {
   /** The worker has it; otherwise it waits for its turn. */
   isRunning: boolean;
+  /** When the worker was asked for it. */
+  askedAt: number;
   /** Where it stood when it was last heard of: rows that are read. */
   rows: number;
   cancelled: boolean;
@@ -83,7 +91,7 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     const key = identifyRequest(kind, request);
     const before = this.hung.reasonFor(key);
     if (before !== undefined) throw new GraftError('bad-data', before);
-    const job: Pending = { isRunning: false, rows: 0, cancelled: false, hung: false };
+    const job: Pending = { isRunning: false, askedAt: 0, rows: 0, cancelled: false, hung: false };
     this.pending.set(id, job);
     const hear = (event: EventOf<TextJobs, K>) => {
       if (isCommonEvent(event) && event.kind === 'progress' && event.unit === 'rows') job.rows = event.done;
@@ -95,6 +103,7 @@ export class TextJobRunner implements JobRunner<TextJobs> {
         try {
           if (job.cancelled) throw cancelled();
           job.isRunning = true;
+          job.askedAt = performance.now();
           return await this.client.call((worker) => worker.jobs.run(id, kind, request, proxy(hear)));
         } catch (error) {
           if (job.hung) {
@@ -120,9 +129,23 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     job.cancelled = true;
     if (!job.isRunning) return; // it ends when it is its turn
     this.client.call((worker) => worker.jobs.cancel(id)).catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, CANCEL_PATIENCE));
-    // What takes long in one go and said so comes to its end: others may want the same.
-    if (job.isRunning && !this.watch?.isExpected) this.client.stop(new Ended());
+    await wait(CANCEL_PATIENCE);
+    // The page may have slept itself: two looks must find the same.
+    for (let looks = 0; job.isRunning; await wait(LOOK_AGAIN)) {
+      looks = this.isHeldUpByCancelled() ? looks + 1 : 0;
+      if (looks === 2) return this.client.stop(new Ended());
+    }
+  }
+
+  /**
+   * Whether the worker is silent, and every job that may be the reason is cancelled: one that was asked for since it was
+   * last heard of hasn't begun. What takes long in one go and said so comes to its end: others may want the same.
+   */
+  private isHeldUpByCancelled(): boolean {
+    const heard = this.watch?.heardAt;
+    if (heard === undefined || this.watch?.isExpected) return false;
+    if (performance.now() - heard < HELD_UP) return false;
+    return this.running().every((job) => job.cancelled || job.askedAt > heard);
   }
 
   private async waitForTurn(): Promise<() => void> {
@@ -148,6 +171,10 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     if (only && jobs.length === 1) only.hung = true;
     this.client.stop(new Ended());
   }
+}
+
+function wait(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function cancelled(): GraftError {

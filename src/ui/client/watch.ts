@@ -14,6 +14,7 @@ const LOOK_INTERVAL = 100;
 
 export class Watch {
   private heard = performance.now();
+  private hasPulse = false;
   private allowance = 0;
   private suspectedAt: number | undefined;
   private readonly timer: ReturnType<typeof setInterval>;
@@ -27,6 +28,7 @@ export class Watch {
     worker.addEventListener('message', ({ data }: MessageEvent<Partial<PulseMessage> | null>) => {
       if (!data?.pulse) return;
       this.heard = performance.now();
+      this.hasPulse = true;
       this.allowance = data.pulse.allowance;
       this.suspectedAt = undefined;
     });
@@ -44,6 +46,11 @@ export class Watch {
   /** Whether the worker has announced a long stretch of work that is not over. */
   get isExpected(): boolean {
     return this.allowance > 0;
+  }
+
+  /** When the worker was last heard of; undefined while it starts. */
+  get heardAt(): number | undefined {
+    return this.hasPulse ? this.heard : undefined;
   }
 
   end(): void {

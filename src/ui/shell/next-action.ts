@@ -1,4 +1,7 @@
 /** The one thing to do next, from where the visitor stands. */
+import { findRefused } from './obstacle';
+import { reveal } from './reveal';
+import type { SectionId } from './sections';
 import type { Workspace } from './workspace.svelte';
 
 export interface NextAction {
@@ -10,9 +13,6 @@ export interface NextAction {
   quickStart?: boolean;
   run: () => void;
 }
-
-export const SECTIONS = ['model', 'data', 'train', 'chat', 'export', 'library'] as const;
-export type SectionId = (typeof SECTIONS)[number];
 
 /** Undefined where there is nothing to press: the GPU is missing, or everything is still being read. */
 export function nextAction(workspace: Workspace): NextAction | undefined {
@@ -29,12 +29,16 @@ export function nextAction(workspace: Workspace): NextAction | undefined {
       ? { label: 'Download the adapter', section: 'export', run: () => undefined }
       : { label: 'Compare base and tuned', section: 'chat', run: () => undefined };
   }
-  return workspace.model.isStarter && workspace.dataset.isBuiltin
-    ? {
-        label: 'Train the starter on the policy pairs',
-        section: 'train',
-        quickStart: true,
-        run: () => void workspace.quickStart(),
-      }
-    : { label: 'Start training', section: 'train', run: () => void workspace.start() };
+  const { obstacle } = workspace;
+  if (workspace.model.isStarter && workspace.dataset.isBuiltin && !findRefused(workspace.recipe)) {
+    return {
+      label: 'Train the starter on the policy pairs',
+      section: 'train',
+      quickStart: true,
+      run: () => void workspace.quickStart(),
+    };
+  }
+  if (!obstacle) return { label: 'Start training', section: 'train', run: () => void workspace.start() };
+  const { label, section, target } = obstacle;
+  return label === undefined ? undefined : { label, section, run: () => reveal(target) };
 }

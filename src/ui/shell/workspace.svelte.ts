@@ -17,6 +17,8 @@ import { LibraryState } from '../features/runs/library.svelte';
 import { ModelState, STARTER } from '../features/models/model.svelte';
 import { PreviewState } from '../features/data/preview.svelte';
 import { DEFAULTS, HUB_DEFAULTS, RecipeState } from '../features/runs/recipe.svelte';
+import { findObstacle, findRefused, type Obstacle } from './obstacle';
+import { reveal } from './reveal';
 import { SamplingState } from '../features/chat/sampling.svelte';
 import { TrainingState } from '../features/runs/training.svelte';
 
@@ -104,7 +106,7 @@ export class Workspace {
   }
 
   /**
-   * Takes the settings of a run file; returns false where it is refused, and `recipe.errors.file` says why. Model and
+   * Takes the settings of a run file; returns false where it is refused, and `recipe.fileError` says why. Model and
    * data are what is open on the page, which is said where the file names others.
    */
   useRunFile(yaml: string, name = 'run.yaml'): boolean {
@@ -124,19 +126,38 @@ export class Workspace {
   }
 
   get canTrain(): boolean {
-    return this.request !== undefined && !this.training.running && !this.device.error;
+    return this.request !== undefined && !this.training.running && !this.device.error && !this.obstacle;
+  }
+
+  /** Why no run can be started yet, as far as model, data and settings go. */
+  get obstacle(): Obstacle | undefined {
+    return findObstacle(this);
+  }
+
+  /** Whether rows are held out to check the run on the chart: those of a run that is over have left their losses. */
+  get holdsOut(): boolean {
+    const { record, running, lastEval } = this.training;
+    return lastEval !== undefined || ((running || !record) && this.recipe.config.val_set_size > 0);
+  }
+
+  /** What a new run would train, and on what. */
+  get nextRun(): string | undefined {
+    const { report } = this.model;
+    return report && `${report.name} on ${this.dataset.ref.name}`;
   }
 
   /** From a fresh visit to training in one call: the starter, the policy pairs, and the recipe for them. */
   async quickStart(): Promise<void> {
     this.error = undefined;
+    const refused = findRefused(this.recipe);
+    if (refused) return reveal(refused.target);
     try {
       if (!this.model.isStarter) await this.model.open(STARTER);
       const rows = this.dataset.isBuiltin ? this.recipe.config.max_train_samples : undefined;
       this.dataset.useBuiltin();
       this.recipe.useQuickstart();
       if (rows !== undefined) this.recipe.set('max_train_samples', rows);
-      await this.start();
+      if (this.request && !this.device.error) await this.begin(this.request); // the built-in data need no reading before
     } catch (error) {
       this.error = plainError(error);
     }
@@ -144,7 +165,11 @@ export class Workspace {
 
   async start(): Promise<void> {
     const { request } = this;
-    if (!request || !this.canTrain) return;
+    if (request && this.canTrain) await this.begin(request);
+  }
+
+  private async begin(request: RunRequest): Promise<void> {
+    if (this.training.running) return;
     this.leaveConversation();
     this.download.clear(); // the run goes on with it
     void this.device.askToPersist();
@@ -224,17 +249,29 @@ export class Workspace {
     await this.download.start(onHub, this.recipe.config, report.weightBytes);
   }
 
+  /** A run that never began is in no library: what was open before it is shown again, with the reason. */
+  private returnToOpened(runId: string): void {
+    const { opened } = this.library;
+    if (this.training.record?.id !== runId) return; // that was done already: a run's coming and going are both told
+    this.training.leaveUnbegun(opened);
+    if (opened) this.library.remember(opened.record.id);
+  }
+
   private leaveConversation(): void {
     this.chat.clear();
     this.compare.clear();
   }
 
   private async runChanged(runId: string): Promise<void> {
-    this.library.remember(runId);
+    if (this.training.running) this.library.remember(runId);
     await this.library.refresh();
     if (this.training.running) return;
+    if (this.library.loaded && !this.library.error && !this.library.runs.some(({ id }) => id === runId)) {
+      return this.returnToOpened(runId);
+    }
     await this.library.open(runId);
     const { opened } = this.library;
-    if (opened?.record.id === runId) this.training.record = opened.record;
+    // Another run may have been started meanwhile.
+    if (opened?.record.id === runId && this.training.record?.id === runId) this.training.record = opened.record;
   }
 }

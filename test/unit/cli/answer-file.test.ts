@@ -11,10 +11,10 @@ let root: string;
 beforeAll(() => (root = mkdtempSync(join(tmpdir(), 'graft-answers-'))));
 afterAll(() => rmSync(root, { recursive: true }));
 
-function open(path: string | undefined, json = false) {
+function open(path: string | undefined, json = false, mayReplace = false) {
   const said = { out: '', err: '' };
   const terminal = new Terminal({ write: (text) => (said.out += text) }, { write: (text) => (said.err += text) }, json);
-  return { said, answers: new AnswerFile(path, terminal) };
+  return { said, answers: new AnswerFile(path, terminal, mayReplace) };
 }
 
 test('each row is in the file as soon as it is done; an old file stays until then', () => {
@@ -27,7 +27,8 @@ test('each row is in the file as soon as it is done; an old file stays until the
   answers.finish();
   expect(said).toEqual({ out: '', err: `2 answers are in ${path}\n` });
 
-  const { answers: next } = open(path);
+  expect(() => open(path)).toThrow(/answers\.jsonl is there already: --overwrite replaces it/);
+  const { answers: next } = open(path, false, true);
   expect(jsonLines(readFileSync(path, 'utf8'))).toHaveLength(2);
   next.add({ output: 'c' });
   next.close();
@@ -58,5 +59,5 @@ test('thousands of them are named no further than a screen goes', async () => {
 test('a file that can not be written is refused by name', async () => {
   writeFileSync(join(root, 'file'), '');
   const { answers } = open(join(root, 'file/answers.jsonl'));
-  await expectError(() => answers.add({}), 'storage', /answers\.jsonl can't be written: /);
+  await expectError(() => answers.add({}), 'storage', /The folder .*file can't be made: there is a file of that name/);
 });

@@ -61,7 +61,7 @@ describe.skipIf(!hasReference)('graft forward --gradients, against Transformers'
       writeFileSync(path('prompts.jsonl'), `${JSON.stringify({ input_ids: greedy.prompt })}\n`);
       const answered = await graft(
         ...['generate', '--model', model, '--input', path('prompts.jsonl'), '--temperature', '0'],
-        ...['--max-new-tokens', String(greedy.ids.length), '--output', path('answers.jsonl')],
+        ...['--max-new-tokens', String(greedy.ids.length), '--overwrite', '--output', path('answers.jsonl')],
       );
       expect(answered.code, answered.err).toBe(0);
       const [answer] = jsonLines<{ output_ids: number[] }>(readFileSync(path('answers.jsonl'), 'utf8'));

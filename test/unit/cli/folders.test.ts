@@ -6,12 +6,15 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { makeFolder } from '../../../src/cli/disk';
 import { FolderStore, openFolder } from '../../../src/cli/folders';
+import { lockFile, withFolderLock } from '../../../src/cli/lock';
 import { expectError } from '../recipes/support';
 
 let root: string;
@@ -84,7 +87,7 @@ describe('a run’s folder', () => {
     await expectError(
       () => new FolderStore(join(root, 'file')).write('a', Uint8Array.of(1)),
       'storage',
-      /can't be written/,
+      /The folder .*file can't be made: there is a file of that name\. Name another one\./,
     );
     const store = new FolderStore(root);
     await store.write('a', Uint8Array.of(1));
@@ -95,6 +98,23 @@ describe('a run’s folder', () => {
       /a can't be written to .*: there is a folder of that name\./,
     );
     expect([...readFileSync(join(root, 'a'))]).toEqual([1]);
+  });
+
+  test('a folder is made level by level', () => {
+    expect(makeFolder(join(root, 'a/b/c'))).toBe(true);
+    expect(makeFolder(join(root, 'a/b/c'))).toBe(false);
+    expect(readdirSync(join(root, 'a/b'))).toEqual(['c']);
+    symlinkSync(join(root, 'nowhere'), join(root, 'link'));
+    expect(() => makeFolder(join(root, 'link'))).toThrow(/link can't be made: there is a file of that name/);
+    expect(() => makeFolder(join(root, 'x'.repeat(300)))).toThrow(/can't be made: its name is too long\./);
+  });
+
+  test.skipIf(process.platform !== 'linux')('where no folders can be made it is said, and nothing hangs', async () => {
+    expect(() => makeFolder('/proc/x')).toThrow("The folder /proc/x can't be made: no folders can be made there.");
+    const write = () => new FolderStore('/proc/x/y').write('a', Uint8Array.of(1));
+    await expectError(write, 'storage', /^The folder \/proc\/x\/y can't be made: no folders can be made there\./);
+    await expectError(() => withFolderLock('/proc/x', () => Promise.resolve()), 'storage', /can't be made/);
+    expect(await lockFile('/proc/x/lock')).toBeUndefined();
   });
 
   test.skipIf(process.getuid?.() === 0)('a folder that may not be written to is named', async () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
@@ -36,10 +36,27 @@ describe("a folder's lock", () => {
     ['a process that is over', () => `${formerProcess()}\n`],
     ['an earlier process of this id', () => `${process.pid}\n`],
     ['a process that was cut off while it wrote it', () => ''],
+    ['the id 0, which no process has', () => '0\n'],
   ])('of %s is taken over', async (_, content) => {
     writeFileSync(lock(), content());
     expect(await withFolderLock(root, () => Promise.resolve('ran'))).toBe('ran');
     expect(existsSync(lock())).toBe(false);
+  });
+
+  test('that is a folder is told, and left as it is', async () => {
+    mkdirSync(lock());
+    const taking = () => withFolderLock(root, () => expect.fail('it ran'));
+    await expectError(taking, 'storage', /graft\.lock is a folder, where a lock file is expected\. .* remove it/);
+    expect(readdirSync(root)).toEqual([LOCK_FILE]);
+  });
+
+  test('that becomes a folder meanwhile does not undo what was done', async () => {
+    const done = withFolderLock(root, async () => {
+      rmSync(lock());
+      mkdirSync(lock());
+      return 'ran';
+    });
+    expect(await done).toBe('ran');
   });
 
   test('makes the folder, and leaves none behind where nothing was written', async () => {
@@ -52,7 +69,11 @@ describe("a folder's lock", () => {
 
   test('of a folder that can not be made says why', async () => {
     writeFileSync(join(root, 'file'), '');
-    await expectError(() => withFolderLock(join(root, 'file/new'), () => expect.fail('it ran')), 'storage', /ENOTDIR/);
+    await expectError(
+      () => withFolderLock(join(root, 'file/new'), () => expect.fail('it ran')),
+      'storage',
+      /can't be made: a part of its path is a file/,
+    );
   });
 
   test('is held once within a process too', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -21,6 +21,7 @@ beforeAll(async () => {
   writeFileSync(path('rows.jsonl'), tokenRows(8));
   writeFileSync(path('bad.jsonl'), '{"question": "a", "answer": "b"}\n{"question": "a", "answer": \n');
   writeFileSync(path('good.yaml'), 'lora_r: 4\n');
+  writeFileSync(path('two.yaml'), 'lora_r: 4\n---\nlora_r: 8\n');
   writeFileSync(path('misspelt.yaml'), 'learning_rte: 1\n');
   writeFileSync(path('ids.json'), '{"input_ids": [[1, 2], [1, "x"]]}');
 });
@@ -30,7 +31,8 @@ afterAll(() => {
 });
 
 describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call', () => {
-  const cases: [what: string, argv: () => string[], line: RegExp, code?: 2][] = [
+  type Case = [what: string, argv: () => string[], line: RegExp, code?: 2];
+  const cases: Case[] = [
     ['no such command', () => ['trian'], /no command trian; did you mean train\?/, 2],
     ['no such flag', () => ['generate', '--promt', 'x'], /There is no --promt here; did you mean --prompt\?/, 2],
     ['no such run file', () => ['train', path('none.yaml')], /There is no run file .*none\.yaml/],
@@ -46,7 +48,64 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
       () => ['plan', '--model', 'some/model'],
       /HF_HUB_OFFLINE is set, and .* has no some\/model at revision main/,
     ],
-    ['a model folder that is a file', () => ['plan', '--model', path('good.yaml')], /is a file; a folder is expected/],
+    [
+      'a model folder that is a file',
+      () => ['plan', '--model', path('good.yaml')],
+      /is a file; a model folder or a GGUF file \(\*\.gguf\) is expected/,
+    ],
+    [
+      'a part of a model folder',
+      () => ['plan', '--model', path('config.json')],
+      /is a file; .* is expected: name the folder that holds it, \S*graft-messages-/,
+    ],
+    [
+      'a misspelt run file',
+      () => ['train', path('misspellt.yaml')],
+      /There is no run file \S+: check its path, or name another file\. Did you mean \S+misspelt\.yaml\?/,
+    ],
+    [
+      'a run file in no folder',
+      () => ['train', path('nowhere/run.yaml')],
+      /There is no run file \S+: there is no folder \S+nowhere\./,
+    ],
+    [
+      'a misspelt built-in dataset',
+      () => ['plan', '--model', model, '--data', 'title-fee'],
+      /There is no dataset title-fee: .*a built-in one \(title-fees\)\. Did you mean title-fees\?/,
+    ],
+    [
+      'rows that a file has not',
+      () => ['data', 'show', 'title-fees', '--model', 'starter', '--rows', '7,200-210'],
+      /There is no row 200 to show: title-fees\.jsonl has 111 rows\./,
+      2,
+    ],
+    [
+      'rows of nothing',
+      () => ['data', 'show', path('rows.jsonl'), '--model', model, '--rows', '0'],
+      /--rows must be rows such as 1-5 or 3,8, counted from 1, but is 0/,
+      2,
+    ],
+    [
+      'answers in place of a file that is there',
+      () => ['generate', '--model', model, '--input', path('rows.jsonl'), '--output', path('good.yaml')],
+      /good\.yaml is there already: --overwrite replaces it, --output FILE writes elsewhere\./,
+    ],
+    [
+      'a number with a comma',
+      () => ['plan', '--model', model, '--learning_rate', '0,005'],
+      /learning_rate must be a number above 0, but is "0,005": write it with a point, 0\.005\./,
+      2,
+    ],
+    [
+      'an output folder that is a file',
+      () => ['train', '--model', model, '--data', path('rows.jsonl'), '--output', path('good.yaml')],
+      /The folder \S+good\.yaml can't be made: there is a file of that name\. Name another one\./,
+    ],
+    [
+      'an output folder in a file',
+      () => ['train', '--model', model, '--data', path('rows.jsonl'), '--output', path('good.yaml/run')],
+      /The folder \S+run can't be made: a part of its path is a file\. Name another one\./,
+    ],
     ['no model', () => ['generate', '--prompt', 'x'], /--model is missing/, 2],
     [
       'no dataset',
@@ -65,6 +124,39 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
       () => ['generate', '--model', model, '--input', path('rows.jsonl'), '--output', path('./rows.jsonl')],
       /--output \S+ is the input itself: name another file/,
       2,
+    ],
+    ...['1e309', 'Infinity', '-1'].map((value): Case => [
+      `a temperature of ${value}`,
+      () => ['generate', '--model', 'starter', '--prompt', 'x', '--temperature', value],
+      /--temperature must be a number, 0 or more, but is/,
+      2,
+    ]),
+    [
+      'variables that are a list',
+      () => ['generate', '--model', 'starter', '--prompt', 'x', '--chat-template-kwargs', '[1]'],
+      /chat_template_kwargs must be a mapping of template variables/,
+      2,
+    ],
+    [
+      'an empty text to stop before',
+      () => ['generate', '--model', 'starter', '--prompt', 'x', '--stop', ''],
+      /--stop is an empty text/,
+      2,
+    ],
+    ...[
+      ['5-1', /but is 5-1: the first of a range is not above its last/] as const,
+      ['0', /but is 0: rows are counted from 1/] as const,
+      ['3,0-2', /but is 3,0-2: rows are counted from 1/] as const,
+    ].map(([rows, line]): Case => [
+      `the rows ${rows}`,
+      () => ['data', 'show', path('rows.jsonl'), '--model', 'starter', '--rows', rows],
+      line,
+      2,
+    ]),
+    [
+      'two run files in one',
+      () => ['plan', path('two.yaml')],
+      /two\.yaml holds several YAML documents, .* a run file is one/,
     ],
     [
       'a run file that is no text',
@@ -141,15 +233,51 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
     });
   }
 
-  test('as an event too, with --json', async () => {
+  test('as an event too, with --json, on both streams', async () => {
     for (const argv of [
       ['plan', '--model', 'nothing-here', '--json'],
       ['--json', 'plan', '--model', 'nothing-here'],
     ]) {
-      const { code, out } = await graft(...argv);
+      const { code, out, err } = await graft(...argv);
       expect(code).toBe(1);
       expect(JSON.parse(out)).toMatchObject({ kind: 'error', code: 'not-found' });
+      expect(JSON.parse(err)).toMatchObject({ kind: 'error', code: 'not-found' });
     }
+  });
+});
+
+describe('with --json every line of both streams is JSON', () => {
+  const calls: readonly string[][] = [
+    ['plan'],
+    ['plan', '--data', 'title-fees', '--budget', '1GiB'],
+    ['data', 'show', 'title-fees', '--model', 'starter', '--rows', '1-2'],
+    ['data', 'render', 'title-fees', '--model', 'starter', '--rows', '1'],
+    ['tokens', '--model', 'starter', 'a'],
+    ['cache'],
+    ['help'],
+    ['help', 'train'],
+    ['train', '--help'],
+    ['--version'],
+    ['trian'],
+    ['train', '--nonsense'],
+  ];
+  for (const call of calls) {
+    test(call.join(' '), async () => {
+      const { out, err } = await graft(...call, '--json');
+      expect(out + err).not.toBe('');
+      for (const text of [out, err]) {
+        if (text !== '') expect(jsonLines<unknown>(text).every((line) => typeof line === 'object')).toBe(true);
+      }
+    });
+  }
+
+  test('and no progress bar is drawn on a terminal', () => {
+    let text = '';
+    const terminal = new Terminal({ write: () => undefined }, { isTTY: true, write: (more) => (text += more) }, true);
+    terminal.bar(0.5, 'of it');
+    terminal.say('a line\nof two');
+    terminal.hideBar();
+    expect(jsonLines(text)).toEqual([{ kind: 'message', text: 'a line\nof two' }]);
   });
 });
 
@@ -198,10 +326,10 @@ describe('without a GPU', () => {
     const help = async (command: string) => (await graft('help', command)).out.replaceAll(/\s+/g, ' ');
     const ofTrain = await help('train');
     expect(ofTrain).toContain(
-      '--lr_scheduler_type How the learning rate falls after the warm-up. One of cosine, linear,',
+      '--lr_scheduler_type How the learning rate falls after the warm-up. Takes one of cosine, linear,',
     );
     expect(ofTrain).toContain('polynomial (default: cosine)');
-    expect(ofTrain).toContain('--learning_rate Peak learning rate. A number above 0 (default: 0.0002)');
+    expect(ofTrain).toContain('--learning_rate Peak learning rate. Takes a number above 0 (default: 0.0002)');
     expect(ofTrain).toContain('--output DIR the folder to write to (default: output)');
     const keys = Object.keys(RUN_CONFIG_KEYS);
     for (const key of keys) expect(ofTrain, key).toContain(`--${key} `);
@@ -269,12 +397,24 @@ describe('the terminal', () => {
       return text;
     };
 
-    test('is shown with its control characters escaped on a terminal, and goes elsewhere as it is', () => {
+    test('is shown with its control characters escaped on a terminal and in messages; a result goes elsewhere as it is', () => {
       expect(write(true, (terminal) => terminal.print(hostile))).toBe(shown);
       expect(write(true, (terminal) => terminal.say(hostile))).toBe(`${shown}\n`);
       expect(write(true, (terminal) => terminal.bar(0, hostile))).toContain(shown);
       expect(write(false, (terminal) => terminal.print(hostile))).toBe(hostile);
-      expect(write(false, (terminal) => terminal.say(hostile))).toBe(`${hostile}\n`);
+      expect(write(false, (terminal) => terminal.say(hostile))).toBe(`${shown}\n`);
+    });
+
+    test('in an error, whatever it quotes', async () => {
+      mkdirSync(path('hostile'));
+      const config = { model_type: 'a\x1b[31m', architectures: ['b\x1b]0;title\x07', '\u202eevil'] };
+      writeFileSync(path('hostile/config.json'), JSON.stringify(config));
+      const { err } = await graft('plan', '--model', path('hostile'));
+      expect(err).toContain(
+        'has the architecture "b\\u001b]0;title\\u0007", "\\u202eevil" (model_type "a\\u001b[31m")',
+      );
+      const named = await graft('plan', '--model', 'x\x1b[31m');
+      expect(named.err).toContain('There is no model x\\x1b[31m: name a folder');
     });
 
     test('means the same as JSON', () => {

@@ -46,6 +46,19 @@ test.skipIf(!existsSync('/dev/full'))('a full disk, which is a failure when all 
   const { status, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8', stdio: ['ignore', full, 'pipe'] });
   expect([status, isFinished('full')], stderr).toEqual([1, true]);
   expect(stderr).toMatch(
-    /can't be written \(the disk is full\): going on without it[^]*graft: The result can't be written/,
+    /can't be written \(the disk is full\): going on without it[^]*"message":"The result can't be written/,
   );
+});
+
+test.skipIf(!existsSync('/dev/full'))('a chat whose output is full ends with that sentence alone', () => {
+  const full = openSync('/dev/full', 'w');
+  const argv = ['dist/cli/graft.js', 'chat', '--model', 'starter', '--max-new-tokens', '64'];
+  const { status, stderr } = spawnSync(process.execPath, argv, {
+    encoding: 'utf8',
+    stdio: ['pipe', full, 'pipe'],
+    input: 'hello\nhello again\n',
+  });
+  expect(status, stderr).toBe(1);
+  expect(stderr).toContain("graft: The result can't be written to standard output: the disk is full.");
+  expect(stderr).not.toMatch(/the conversation goes on/);
 });

@@ -47,6 +47,17 @@ test('packages are missing where a version differs, and those of tests only wher
   expect(modulesAreCurrent(folder, false)).toBe(false);
 });
 
+test('npm start refuses a port that is none in one sentence, before it installs or builds', () => {
+  for (const PORT of ['abc', '70000', '0', '-1']) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['src/scripts/start.mjs'], {
+      env: { ...process.env, PORT },
+      encoding: 'utf8',
+    });
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toBe(`PORT is "${PORT}": set it to a number from 1 to 65535, or not at all.\n`);
+  }
+});
+
 test('what npm start installs holds nothing that only tests and benches need', () => {
   const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: object };
   const names = Object.keys(dependencies);

@@ -138,20 +138,20 @@ describe('graft train', () => {
     const { code, err } = await graft(...train('wild', '--learning_rate', '1e30', '--lr_scheduler_type', 'constant'));
     expect(code).toBe(1);
     expect(err).toMatch(
-      /\ngraft: At step \d+ the loss is .*: lower learning_rate.*checkpoint of step \d+ is kept\.\n$/,
+      /\n\{"kind":"error","code":"diverged","message":"At step \d+ the loss is .*: lower learning_rate.*checkpoint of step \d+ is kept\."\}\n$/,
     );
     expect(err).not.toMatch(/\n\s+at /);
   });
 });
 
+interface MicroBatch {
+  input_ids: number[][];
+  labels: number[][];
+}
+
 interface Trajectory {
   settings: Record<string, unknown>;
-  steps: {
-    loss: number;
-    grad_norm: number;
-    learning_rate: number;
-    micro_batches: { input_ids: number[][]; labels: number[][] }[];
-  }[];
+  steps: { loss: number; grad_norm: number; learning_rate: number; micro_batches?: MicroBatch[] }[];
 }
 
 /** Settings of a trajectory that are keys of the run file. */
@@ -164,45 +164,62 @@ const SETTINGS = [
   'max_grad_norm',
   'gradient_accumulation_steps',
   'per_device_train_batch_size',
+  'layers_to_transform',
 ];
 
-describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
-  for (const name of ['lora_all', 'lora_qv', 'rslora', 'dora', 'qlora_nf4', 'qlora_nf4_dq']) {
-    test(name, async () => {
-      const golden = (file: string) => reference('golden/adapters', name, file);
-      const { settings, steps } = JSON.parse(readFileSync(golden('trajectory.json'), 'utf8')) as Trajectory;
-      const rows = steps.flatMap(({ micro_batches }) =>
-        micro_batches.flatMap(({ input_ids, labels }) =>
-          input_ids.map((ids, i) => ({ input_ids: ids, labels: labels[i] })),
-        ),
-      );
-      writeFileSync(path(`${name}.jsonl`), rows.map((row) => JSON.stringify(row)).join('\n'));
-      const lines = SETTINGS.map((key) => `${key}: ${String(settings[key])}\n`);
-      if (settings['load_in_4bit']) {
-        lines.push(`load_in_4bit: true\nuse_bnb_nested_quant: ${String(settings['bnb_4bit_use_double_quant'])}\n`);
-      }
-      writeFileSync(path(`${name}.yaml`), lines.join(''));
-      const { code, err } = await graft(
-        ...['train', path(`${name}.yaml`), '--model', reference('models/stories260K'), '--data', path(`${name}.jsonl`)],
-        ...['--adapter', golden('adapter_init'), '--shuffle', 'false', '--output', path(name)],
-      );
-      expect(code, err).toBe(0);
+const readJson = <T>(file: string) => JSON.parse(readFileSync(file, 'utf8')) as T;
 
-      const state = JSON.parse(readFileSync(path(`${name}/trainer_state.json`), 'utf8')) as TrainerState;
-      expect(state.log_history).toHaveLength(20);
-      state.log_history.forEach(({ loss, grad_norm, learning_rate }, i) => {
-        const expected = steps[i]!;
-        expect(Math.abs(loss! / expected.loss - 1), `loss of step ${i + 1}`).toBeLessThan(1e-4);
-        expect(Math.abs(grad_norm! / expected.grad_norm - 1), `gradient norm of step ${i + 1}`).toBeLessThan(1e-4);
-        expect(learning_rate).toBe(expected.learning_rate);
-      });
-      const actual = await readAdapter(await openFolder(path(name)));
-      const final = await readAdapter(await openFolder(golden('adapter_final')));
-      const expected = new Map(final.tensors.map((tensor) => [tensor.name, toFloat32(tensor.bytes, 'f32')]));
-      expect(actual.tensors.map((tensor) => tensor.name).sort()).toEqual([...expected.keys()].sort());
-      for (const { name: tensor, bytes } of actual.tensors) {
-        expect(relativeError(toFloat32(bytes, 'f32'), expected.get(tensor)!), tensor).toBeLessThan(1e-4);
-      }
+describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
+  /** Trains as the golden did, and holds every step and the adapter at the end against it. */
+  async function follow(name: string, golden: (file: string) => string, batches: MicroBatch[]): Promise<void> {
+    const { settings, steps } = readJson<Trajectory>(golden('trajectory.json'));
+    const rows = batches.flatMap(({ input_ids, labels }) =>
+      input_ids.map((ids, i) => ({ input_ids: ids, labels: labels[i] })),
+    );
+    writeFileSync(path(`${name}.jsonl`), rows.map((row) => JSON.stringify(row)).join('\n'));
+    const shape = { per_device_train_batch_size: 2, gradient_accumulation_steps: 2, ...settings };
+    const given = SETTINGS.filter((key) => key in shape);
+    const lines = given.map((key) => `${key}: ${JSON.stringify(shape[key as keyof typeof shape])}\n`);
+    if (settings['load_in_4bit']) {
+      lines.push(`load_in_4bit: true\nuse_bnb_nested_quant: ${String(settings['bnb_4bit_use_double_quant'])}\n`);
+    }
+    writeFileSync(path(`${name}.yaml`), lines.join(''));
+    const { code, err } = await graft(
+      ...['train', path(`${name}.yaml`), '--model', reference('models/stories260K'), '--data', path(`${name}.jsonl`)],
+      ...['--adapter', golden('adapter_init'), '--shuffle', 'false', '--output', path(name)],
+    );
+    expect(code, err).toBe(0);
+
+    const state = readJson<TrainerState>(path(`${name}/trainer_state.json`));
+    expect(state.log_history).toHaveLength(steps.length);
+    state.log_history.forEach(({ loss, grad_norm, learning_rate }, i) => {
+      const expected = steps[i]!;
+      expect(Math.abs(loss! / expected.loss - 1), `loss of step ${i + 1}`).toBeLessThan(1e-4);
+      expect(Math.abs(grad_norm! / expected.grad_norm - 1), `gradient norm of step ${i + 1}`).toBeLessThan(1e-4);
+      expect(learning_rate).toBe(expected.learning_rate);
     });
+    const actual = await readAdapter(await openFolder(path(name)));
+    const final = await readAdapter(await openFolder(golden('adapter_final')));
+    const expected = new Map(final.tensors.map((tensor) => [tensor.name, toFloat32(tensor.bytes, 'f32')]));
+    expect(actual.tensors.map((tensor) => tensor.name).sort()).toEqual([...expected.keys()].sort());
+    for (const { name: tensor, bytes } of actual.tensors) {
+      expect(relativeError(toFloat32(bytes, 'f32'), expected.get(tensor)!), tensor).toBeLessThan(1e-4);
+    }
   }
+
+  test.each(['lora_all', 'lora_qv', 'rslora', 'dora', 'qlora_nf4', 'qlora_nf4_dq'])('%s', async (name) => {
+    const golden = (file: string) => reference('golden/adapters', name, file);
+    const { steps } = readJson<Trajectory>(golden('trajectory.json'));
+    await follow(
+      name,
+      golden,
+      steps.flatMap(({ micro_batches }) => micro_batches!),
+    );
+  });
+
+  test.each(['layers_to_transform', 'exclude_modules', 'target_regex'])('%s', async (name) => {
+    const golden = (file: string) => reference('golden/peft_variants', name, file);
+    const batches = reference('golden/peft_variants/batches_stories260K.json');
+    await follow(name, golden, readJson<{ steps: MicroBatch[][] }>(batches).steps.flat());
+  });
 });

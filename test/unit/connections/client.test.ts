@@ -1,7 +1,10 @@
+import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { checkEndpoint } from '../../../src/connections/endpoint';
 import { JobPauses, type Pause } from '../../../src/connections/pauses';
 import { Secrets } from '../../../src/connections/secrets';
+import { transfer } from '../../../src/connections/transfer';
+import { HubClient } from '../../../src/hub/client';
 import { redirectTo } from '../../support/recording-host';
 import { expectError } from '../hub/support';
 import { quickClient, useHosts } from './support';
@@ -59,20 +62,37 @@ describe('a secret', () => {
 });
 
 describe('an endpoint', () => {
-  test('has no credentials, query or fragment in it, and the message does not repeat them', async () => {
+  test('has no credentials, query or fragment in it, and the message repeats nothing of what was given', async () => {
     for (const address of [
-      'https://user:pass-canary@a.example',
-      'https://:pass-canary@a.example',
-      'https://a.example/?key=pass-canary',
-      'https://a.example/#pass-canary',
-      'ftp://a.example',
-      'a.example',
+      'https://user:hf_canary@a.example',
+      'https://:hf_canary@a.example',
+      'https://hf_canary@a.example',
+      'https://a.example/?key=hf_canary',
+      'https://a.example?token=hf_canary\n',
+      'https://a.example/#hf_canary',
+      'user:hf_canary@a.example',
+      'https:user:hf_canary@a.example',
+      'https:/user:hf_canary@a.example',
+      'https:\\\\user:hf_canary@a.example',
+      'https://user:hf_canary/x@a.example',
+      'ftp://a.example/hf_canary',
+      'hf_canary',
     ]) {
-      const check = () => checkEndpoint(address, 'a service', 'https://a.example');
+      const check = () => checkEndpoint(address, 'a service', 'https://b.example');
       const message = await expectError(check, 'bad-config', /is no address of a service: give a URL such as/);
-      expect(message).not.toContain('pass-canary');
+      expect(message.replace('https://b.example', '')).not.toMatch(/canary|user:|example/);
     }
     expect(checkEndpoint('https://A.example/v1//', 'a service', '')).toBe('https://a.example/v1');
+  });
+
+  test('is asked below its path, whatever empty parts stand behind that', async () => {
+    for (const end of ['?', '#', '/?', '/#', '?#', '/hf/?#']) {
+      const host = await startHost();
+      const endpoint = checkEndpoint(host.url + end, 'a service', '');
+      const client = quickClient(endpoint);
+      await client.json('/api/x', client.subject('an answer'));
+      expect(host.received.map(({ path }) => path)).toEqual([end.startsWith('/hf') ? '/hf/api/x' : '/api/x']);
+    }
   });
 
   test('is not left by a path', async () => {
@@ -156,4 +176,89 @@ test('what a host says of a refusal, in one sentence each', async () => {
     const code = status < 404 ? 'no-access' : status === 404 ? 'not-found' : 'network';
     await expectError(() => client.json('/x', client.subject('the answer')), code, sentence);
   }
+});
+
+describe('what a host repeats of a secret', () => {
+  const repeat = (text: string) => (request: { headers: { authorization?: string } }, response: ServerResponse) => {
+    response.writeHead(403, { 'x-error-message': `${text} ${request.headers.authorization}` }).end();
+  };
+  const ask = async (url: string, secret: string, other = '') => {
+    const secrets = new Secrets();
+    secrets.set(url, secret);
+    secrets.set('https://other.example', other);
+    const client = quickClient(url, { secrets });
+    return expectError(() => client.json('/x', client.subject('the answer')), 'no-access', /refuses the answer \(/);
+  };
+
+  test('is cut from our message, wherever the message ends', async () => {
+    const secret = `hf_${'canary'.repeat(5)}`;
+    for (let length = 0; length < 60; length++) {
+      const host = await startHost(repeat('x'.repeat(length)));
+      expect(await ask(host.url, secret)).not.toMatch(/hf_c|canary/);
+    }
+    const knowing = await startHost(repeat('and hf_other,'));
+    expect(await ask(knowing.url, 'hf_own', 'hf_other')).toMatch(/\("and …, Bearer …"\)/);
+  });
+
+  test('also where it is quoted from an answer that is none', async () => {
+    const host = await startHost(({ headers }, response) => void response.end(String(headers.authorization)));
+    const secrets = new Secrets();
+    secrets.set(host.url, 'hf_canary_of_some_length');
+    const client = quickClient(host.url, { secrets });
+    const json = () => client.json('/x', client.subject('the answer'));
+    expect(await expectError(json, 'bad-file', /it is not JSON/)).not.toContain('hf_c');
+    const hub = new HubClient({ endpoint: host.url, secrets });
+    const named = await startHost(({ headers }, response) => {
+      const siblings = [{ rfilename: `${'a'.repeat(40)}${headers.authorization}\n`, size: 1 }];
+      response.end(JSON.stringify({ id: 'org/tiny', sha: 'a'.repeat(40), siblings }));
+    });
+    secrets.set(named.url, 'hf_canary_of_some_length');
+    const listing = new HubClient({ endpoint: named.url, secrets });
+    expect(hub.endpoint).toBe(host.url);
+    const message = await expectError(() => listing.model('org/tiny'), 'bad-file', /is no name of a file/);
+    expect(message).not.toContain('hf_');
+  });
+});
+
+describe('an answer that does not end', () => {
+  /** Sends a space every so many milliseconds, and no end. */
+  const drip = (everyMs: number) => (_: unknown, response: ServerResponse) => {
+    const timer = setInterval(() => response.write(' '), everyMs);
+    response.on('close', () => clearInterval(timer));
+  };
+
+  test('is given up after a while, though something comes all the time', async () => {
+    const host = await startHost(drip(10));
+    const client = quickClient(host.url, { answerMs: 300 });
+    await expectError(() => client.json('/x', client.subject('the list')), 'network', /had not sent all of the list/);
+    expect(host.received.length).toBe(1);
+  });
+
+  test('counts as stalled where what comes is next to nothing, in a file too', async () => {
+    const host = await startHost(drip(10));
+    const client = quickClient(host.url, {
+      stallMs: 200,
+      apiRetries: { attempts: 2 },
+      transferRetries: { attempts: 2 },
+    });
+    const subject = client.subject('the file');
+    await expectError(() => client.json('/x', subject), 'network', /in the middle of the file/);
+    const read = async () => {
+      for await (const piece of transfer(client, { path: '/x', size: 10_000, subject }, 0, 10_000)) void piece;
+    };
+    await expectError(read, 'network', /Several attempts brought nothing more/);
+    expect(host.received.length).toBe(4);
+  });
+
+  test('and one that is nested or long beyond reason is refused in a sentence', async () => {
+    const answers = ['['.repeat(5e6) + ']'.repeat(5e6), '['.repeat(300) + ']'.repeat(300), '[[]]', '[]', '{}'];
+    const host = await startHost((_, response) => void response.end(answers.shift()));
+    const hub = new HubClient({ endpoint: host.url });
+    const model = (why: RegExp) => expectError(() => hub.model('org/tiny'), 'bad-file', why);
+    await model(/it is too long/);
+    await model(/more than 256 lists and objects lie in one another/);
+    await model(/the whole should be an object, and is a list/);
+    await model(/the whole should be an object, and is a list/);
+    await model(/id is missing/);
+  });
 });

@@ -84,6 +84,9 @@ describe('parseRunConfig', () => {
     ['val_set_size: 1.5', /val_set_size must be 0, a fraction below 1/],
     ['lora_target_modules: .*_proj', /lora_target_modules must be all-linear, auto, or a list/],
     ['lora_target_modules: []', /lora_target_modules must be all-linear, auto, or a list/],
+    ['layers_to_transform: first', /layers_to_transform must be a list of layers, counted from 0, such as \[0, 2\]/],
+    ['layers_to_transform: []', /layers_to_transform must be a list of layers/],
+    ['layers_to_transform: [0, -1]', /layers_to_transform must be a list of layers/],
     ['model_name_or_path: ""', /model_name_or_path must be text/],
     ['seed: 1\nseed: 2', /not valid YAML: Map keys must be unique at line 2/],
     ['a: [', /run\.yaml is not valid YAML/],
@@ -112,6 +115,8 @@ describe('parseRunConfig', () => {
       output_dir: 'a: b',
     });
     expect(parseRunConfig('', { lora_target_modules: '[q_proj]' }).lora_target_modules).toEqual(['q_proj']);
+    expect(parseRunConfig('layers_to_transform: 2').layers_to_transform).toEqual([2]);
+    expect(parseRunConfig('', { layers_to_transform: '0, 2' }).layers_to_transform).toEqual([0, 2]);
     expect(parseRunConfig('lora_target_modules: auto').lora_target_modules).toBe('auto');
     const paths = ['model.layers.0.self_attn.q_proj', 'mlp.up_proj'];
     expect(parseRunConfig(`lora_target_modules: [${paths.join(', ')}]`).lora_target_modules).toEqual(paths);
@@ -196,7 +201,7 @@ describe('formatRunConfig', () => {
 
   it('writes every key that has help, in its order', () => {
     const whole = [
-      'dataset: x\nmax_train_samples: 3\ntemplate_date: 2026-07-01',
+      'dataset: x\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]',
       'chat_template: "{{ messages }}"\nchat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
     ].join('\n');
     const keys = [...formatRunConfig(parseRunConfig(whole)).matchAll(/^(\w+):/gm)].map(([, key]) => key);

@@ -65,7 +65,7 @@ describe('frozen leaves', () => {
       spec: tinySpec,
       weightDType: 'f32',
       lora,
-      trainable: 'adapter',
+      trains: (name) => name.startsWith('base_model.'),
       positions: 7,
       batch: 2,
       length: 7,
@@ -110,7 +110,7 @@ describe('sums of gradients', () => {
       lossGraph({
         spec: { ...tinySpec, tieWordEmbeddings },
         weightDType: 'f32',
-        trainable: 'all',
+        trains: () => true,
         positions: 7,
         batch: 1,
         length: 7,

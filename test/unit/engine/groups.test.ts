@@ -3,17 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { elementCount } from '../../../src/core/dtypes';
 import { flatGroups, groupBuffers } from '../../../src/engine/compile/groups';
 
+const decays = (name: string) => !name.endsWith('norm.weight');
 const parameters = [
   { name: 'a.weight', shape: [64, 70] },
   { name: 'a.norm.weight', shape: [70] },
   { name: 'b.weight', shape: [64, 64] },
   { name: 'c.weight', shape: [63, 65] },
-];
-const decays = (name: string) => !name.endsWith('norm.weight');
+].map((parameter) => ({ ...parameter, kind: 'adapter' as const, decays: decays(parameter.name) }));
 
 describe('groups with 8-bit moments', () => {
-  const groups = flatGroups(parameters, decays, '8bit');
-  const buffers = groups.flatMap((group) => groupBuffers(group, true));
+  const groups = flatGroups(parameters, '8bit');
+  const buffers = groups.flatMap(groupBuffers);
 
   it('part what decays from what does not, and tensors under 4096 elements, whose moments stay f32', () => {
     const members = groups.map(({ decay, moments, entries }) => [decay, moments, entries.map(({ name }) => name)]);

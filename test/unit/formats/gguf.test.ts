@@ -212,6 +212,22 @@ describe('a file that is not what it says', () => {
     return bytes;
   };
   /** Position after `text`, the first there is. */
+  /** A head of nothing but lists of empty texts. */
+  const listsOf = (lists: number, entries: number) => {
+    const bytes = new Uint8Array(24 + lists * (8 + 6 + 4 + 4 + 8 + 8 * entries));
+    const view = new DataView(bytes.buffer);
+    bytes.set(encodeUtf8('GGUF'));
+    view.setUint32(4, 3, true);
+    view.setBigUint64(16, BigInt(lists), true);
+    for (let i = 0, at = 24; i < lists; i++, at += 30 + 8 * entries) {
+      view.setBigUint64(at, 6n, true);
+      bytes.set(encodeUtf8(`list ${i}`), at + 8);
+      view.setUint32(at + 14, 9, true);
+      view.setUint32(at + 18, 8, true);
+      view.setBigUint64(at + 22, BigInt(entries), true);
+    }
+    return bytes;
+  };
   const after = (text: string) => Buffer.from(LLAMA).indexOf(text) + text.length;
 
   it.each([
@@ -230,6 +246,8 @@ describe('a file that is not what it says', () => {
     ['2^63 tensors', changed((view) => view.setBigUint64(8, 2n ** 63n, true)), 'bad-file', /has the size/],
     ['2^20 keys', changed((view) => view.setBigUint64(16, 2n ** 20n, true)), 'bad-file', /claims 1,048,576 metadata/],
     ['a key of 2 GB', changed((view) => view.setBigUint64(24, 2n ** 31n, true)), 'bad-file', /claims a text of/],
+    ['4 million empty texts', listsOf(1, 4_194_304), 'bad-file', /claims 4,194,304 entries under "list 0"/],
+    ['many lists', listsOf(4, 2_000_000), 'bad-file', /has lists of more than 4,194,304 entries/],
     ['a name that is no UTF-8', changed((_, bytes) => bytes.fill(0xff, 32, 36)), 'bad-file', /not valid UTF-8/],
     ['one byte too few', LLAMA.subarray(0, -64), 'bad-file', /early, within tensor/],
     ['half a head', LLAMA.subarray(0, 200), 'bad-file', /early, within its head|claims/],

@@ -1,7 +1,9 @@
 /** Files that fuzzers and people found, each for its kind: what no one catches would end in the middle of the work. */
 import { describe, expect, it } from 'vitest';
 import { openTokenizer } from '../../../src/formats/tokenizer';
-import { readHeader } from '../../../src/formats/safetensors';
+import { spellBytes } from '../../../src/formats/tokenizer/bytes';
+import { readHeader, writeSafetensors } from '../../../src/formats/safetensors';
+import { derivedSource } from '../../../src/core/store';
 import { readSpec } from '../../../src/formats/model';
 import { readAdapter } from '../../../src/formats/peft';
 import { parseDataset } from '../../../src/data/dataset';
@@ -114,6 +116,22 @@ describe('a tokenizer', () => {
   });
 });
 
+describe('a normalizer that makes much of little', () => {
+  it('is stopped before the words of it fill the memory', async () => {
+    const opened = await open(tokenizer({ normalizer: { type: 'NFKD' } }));
+    await expectError(
+      () => opened?.encode('\ufdfa'.repeat(500_000), { addSpecialTokens: false }),
+      'bad-data',
+      /normalizer makes 9,000,000 characters of a text of 500,000, and reads 8,388,608 at most: shorten the text/,
+    );
+  });
+
+  it('spells a long text in bytes as it does a short one', () => {
+    const text = 'Größe 東京 😀\n'.repeat(1000);
+    expect(spellBytes(text)).toBe(Array.from(text, spellBytes).join(''));
+  });
+});
+
 describe('a string of 20 million characters', () => {
   it('is read in the header of safetensors', async () => {
     const header = new TextEncoder().encode(`{"__metadata__":{"a":"${LONG}"}}`);
@@ -124,8 +142,14 @@ describe('a string of 20 million characters', () => {
   });
 
   it('is read in a row beside tools', async () => {
-    const row = `{"prompt": "${LONG}", "completion": "c", "tools": []}`;
-    expect((await parseDataset('d.jsonl', row, { maxBadRows: 0 })).examples).toHaveLength(1);
+    const row = (prompt: string) => `{"prompt": "${prompt}", "completion": "c", "tools": []}`;
+    const longest = row(LONG.slice(0, 12_000_000));
+    expect((await parseDataset('d.jsonl', longest, { maxBadRows: 0 })).examples).toHaveLength(1);
+    await expectError(
+      () => parseDataset('d.jsonl', row(LONG), { maxBadRows: 0 }),
+      'bad-data',
+      /row 1 has 14,000,022 characters, and a row may have 8,388,608 at most: split it/,
+    );
   });
 });
 
@@ -171,5 +195,43 @@ describe('a number', () => {
         'adapter_model.safetensors': Uint8Array.from([2, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0x7d]),
       });
     await expectError(() => readAdapter(adapter('1e999')), 'bad-config', /lora_alpha must be a number above 0 within/);
+  });
+});
+
+describe('an adapter of many tensors', () => {
+  const config = '{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}';
+  const adapter = (names: readonly string[], shape: number[]) => {
+    const size = shape.reduce((product, n) => product * n, 1);
+    const bytes = (n: number) => new Uint8Array(new Float32Array(size).fill(n).buffer);
+    const tensors = names.map((name, n) => ({ name, dtype: 'f32' as const, shape, bytes: bytes(n) }));
+    const source = files({ 'adapter_config.json': config, 'adapter_model.safetensors': writeSafetensors(tensors, {}) });
+    const reads: number[] = [];
+    const read = (file: string, start?: number, end?: number) => {
+      if (file.endsWith('.safetensors')) reads.push(start ?? 0);
+      return source.read(file, start, end);
+    };
+    return { source: derivedSource(source, { read }), reads };
+  };
+  const lora = (n: number) => `base_model.model.model.layers.${n}.self_attn.q_proj.lora_A.weight`;
+  const names = (count: number) => Array.from({ length: count }, (_, n) => lora(n));
+
+  it('is read in a few goes', async () => {
+    for (const shape of [[0], [2, 8]]) {
+      const { source, reads } = adapter(names(20_000), shape);
+      const { tensors } = await readAdapter(source);
+      const found = tensors.find(({ name }) => name === lora(777))!;
+      expect([tensors.length, found.shape]).toEqual([20_000, shape]);
+      const values = new Float32Array(found.bytes.buffer, found.bytes.byteOffset, found.bytes.byteLength / 4);
+      expect(new Set(values)).toEqual(new Set(shape[0] === 0 ? [] : [777]));
+      expect(reads.length).toBeLessThan(10);
+    }
+  });
+
+  it('is refused by their count and their names before one of them is read', async () => {
+    const many = adapter(names(80_000), [0]);
+    await expectError(() => readAdapter(many.source), 'bad-file', /has 80,000 tensors; more than 30,000 are not read/);
+    const twice = adapter([lora(1), lora(1).replace('base_model.model.', '')], [2, 8]);
+    await expectError(() => readAdapter(twice.source), 'bad-file', /q_proj\.lora_A\.weight twice, under two names/);
+    expect([many.reads.length, twice.reads.length]).toEqual([2, 2]); // the length of the header, and the header
   });
 });

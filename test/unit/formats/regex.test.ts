@@ -97,6 +97,17 @@ describe('a pattern in linear time', () => {
     expect('aaa'.match(new SafeRegExp('(a+)+$', 'gu'))).toEqual(['aaa']);
   });
 
+  it.each(['(?<=a+)b', '(?<=^a*)b', '(?<!b.*)c', '(?=a+b)a', '(?=a*)b', '(?!a+b)c'])(
+    'takes a condition that may reach far through a long run: %s',
+    (source) => {
+      const input = 'a'.repeat(300_000);
+      const start = performance.now();
+      expect(input.match(new SafeRegExp(source, 'gu'))).toBeNull();
+      expect(performance.now() - start).toBeLessThan(4000);
+      expect(`${input}b`.match(new SafeRegExp('(?<=a+)b', 'gu'))).toEqual(['b']);
+    },
+  );
+
   it('takes a published pattern through a long run of spaces', () => {
     const regex = compileRegex('\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+|\\S+');
     const input = `${' '.repeat(20_000)}a`;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readSpec } from '../../../src/formats/model';
 import { prepareData } from '../../../src/recipes/steps/data';
+import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
 import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
 import { epochsAt, evaluationIsDue, roundEpoch, startOfRun } from '../../../src/recipes/steps/trainer-state';
@@ -48,6 +49,28 @@ describe('a resolved run', () => {
     expect(resolved).toMatchObject({ dtype: 'bfloat16', max_length: 64 });
     expect(resolved.lora_target_modules).toHaveLength(7);
     expect(resolveRun(resolved, model)).toEqual(resolved);
+  });
+
+  test('adapts the linears of the layers that are named, and only those', async () => {
+    const model = await shape();
+    const resolved = resolveRun(run({ lora_target_modules: 'q_proj,down_proj', layers_to_transform: '1' }), model);
+    const linears = ['model.layers.1.self_attn.q_proj', 'model.layers.1.mlp.down_proj'];
+    expect(resolved.lora_target_modules).toEqual(linears);
+    expect(resolveRun(resolved, model)).toEqual(resolved);
+    const { setup } = trainSetup(resolved, model, [8]);
+    expect(targetedLinears(model.spec, setup.lora!).map(({ name }) => name)).toEqual(linears);
+    const all = resolveRun(run({ layers_to_transform: '0,1' }), model);
+    expect(all.lora_target_modules).toHaveLength(7);
+    await expectError(
+      () => resolveRun(run({ layers_to_transform: '2' }), model),
+      'bad-config',
+      /names layer 2, and the model has layers 0 to 1/,
+    );
+    await expectError(
+      () => resolveRun(run({ lora_target_modules: 'layers.0.self_attn.q_proj', layers_to_transform: '1' }), model),
+      'bad-config',
+      /leaves nothing of lora_target_modules/,
+    );
   });
 
   test('takes the shape of the adapter that it goes on from', async () => {

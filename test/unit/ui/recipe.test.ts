@@ -7,25 +7,52 @@ import { ADVANCED, BASIC } from '../../../src/ui/features/runs/settings';
 describe('RecipeState', () => {
   test('takes a setting, and refuses an impossible one with its reason beside the old value', () => {
     const recipe = new RecipeState();
-    expect(recipe.set('lora_r', 4)).toBe(true);
-    expect(recipe.set('lora_r', 0)).toBe(false);
+    expect(recipe.setText('lora_r', '4')).toBe(true);
+    expect(recipe.setText('lora_r', '0')).toBe(false);
     expect(recipe.config.lora_r).toBe(4);
-    expect(recipe.errors.lora_r?.message).toContain('lora_r must be');
-    expect(recipe.set('lora_r', 8)).toBe(true);
-    expect(recipe.errors.lora_r).toBeUndefined();
+    expect(recipe.refused.lora_r?.error.message).toBe('lora_r must be a whole number from 1 to 65536, but is 0.');
+    expect(recipe.setText('lora_r', '8')).toBe(true);
+    expect(recipe.refused.lora_r).toBeUndefined();
   });
 
   test('refuses what is no number', () => {
     const recipe = new RecipeState();
-    expect(recipe.set('learning_rate', NaN)).toBe(false);
-    expect(recipe.errors.learning_rate?.code).toBe('bad-config');
+    const refusals: [typed: string, message: RegExp][] = [
+      ['abc', /^learning_rate must be a number above 0, but is "abc": write a number such as 0\.0002\.$/],
+      ['0,005', /^learning_rate must be .*, but is "0,005": write it with a point, 0\.005\.$/],
+      ['  ', /^learning_rate must be .*, but is empty: write a number such as 0\.0002\.$/],
+      ['-1e-3', /^learning_rate must be .*, but is -1e-3\.$/],
+    ];
+    for (const [typed, message] of refusals) {
+      expect(recipe.setText('learning_rate', typed)).toBe(false);
+      expect(recipe.refused.learning_rate).toMatchObject({ typed, error: { code: 'bad-config' } });
+      expect(recipe.refused.learning_rate?.error.message).toMatch(message);
+    }
+    expect(recipe.config.learning_rate).toBe(2e-4);
+  });
+
+  test('a row limit that is no number of rows is refused, and not taken for none or for another', () => {
+    const recipe = new RecipeState();
+    for (const typed of ['2.7', '0', 'all']) expect(recipe.setText('max_train_samples', typed)).toBe(false);
+    expect(recipe.setText('max_train_samples', '')).toBe(true);
+    expect(recipe.config.max_train_samples).toBeUndefined();
+  });
+
+  test('what was refused in one field stays while others change, and is gone where a whole file is taken', () => {
+    const recipe = new RecipeState();
+    recipe.setText('lora_r', 'x');
+    recipe.setText('seed', '7');
+    expect(recipe.change({ lora_alpha: 8 })).toBe(true);
+    expect(recipe.refused.lora_r?.typed).toBe('x');
+    expect(recipe.load('lora_r: 4')).toBe(true);
+    expect(recipe.refused).toEqual({});
   });
 
   test('a run file with a misspelt key changes nothing', () => {
     const recipe = new RecipeState();
     const before = recipe.yaml;
     expect(recipe.load('learnin_rate: 1')).toBe(false);
-    expect(recipe.errors.file?.message).toContain('learning_rate');
+    expect(recipe.fileError?.message).toContain('learning_rate');
     expect(recipe.yaml).toBe(before);
   });
 
@@ -53,10 +80,11 @@ test('the form has no setting twice, and leaves out only what the page chooses o
   expect(new Set(settings).size).toBe(settings.length);
   const elsewhere = ['model_name_or_path', 'revision', 'dataset', 'max_train_samples', 'template_date', 'output_dir'];
   const onlyOne = ['bnb_4bit_quant_type'];
-  const inTheRunFile = ['chat_template', 'chat_template_path'];
+  const inTheRunFile = ['chat_template', 'chat_template_path', 'method'];
+  const ofPreferences = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'];
   const all = Object.keys(parseRunConfig(''));
   expect(all.filter((key) => !settings.includes(key as never)).sort()).toEqual(
-    [...elsewhere, ...onlyOne, ...inTheRunFile].sort(),
+    [...elsewhere, ...onlyOne, ...inTheRunFile, ...ofPreferences].sort(),
   );
 });
 

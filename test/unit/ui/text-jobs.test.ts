@@ -9,8 +9,8 @@ import { parseRunConfig } from '../../../src/core/config';
 import type { RequestOf } from '../../../src/protocol/jobs';
 
 /**
- * A thread with a text worker's face: `data.inspect` never ends for data called `endless`, and takes a moment for all
- * others. It speaks comlink as the page's worker does.
+ * A thread with a text worker's face: `data.inspect` never ends for data called `endless`, takes more than a second
+ * in one go for `slow`, and a moment for all others. It speaks comlink as the page's worker does.
  */
 const SCRIPT = `
 const { parentPort } = require('node:worker_threads');
@@ -24,6 +24,7 @@ import(${JSON.stringify(import.meta.resolve('comlink'))}).then(({ expose, proxy 
   const run = async (id, kind, request) => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     if (request.dataset?.name === 'endless') for (;;) {}
+    if (request.dataset?.name === 'slow') for (const end = Date.now() + 1500; Date.now() < end;) {}
     return request.dataset?.name ?? kind;
   };
   expose({ open: async () => proxy({ jobs: { run, cancel: async () => undefined } }) }, endpoint);
@@ -104,5 +105,31 @@ describe('a job that never ends', () => {
     expect(await endless).toMatch(/^cancelled/);
     expect(await run(jobs, 'a')).toBe('a');
     expect(started).toBe(2);
+  }, 30_000);
+
+  it('gives way when it is cancelled to one that was asked for in its place', async () => {
+    const jobs = new TextJobRunner(startThread);
+    const endless = outcome(jobs.run('it', 'data.inspect', inspect('endless'), () => undefined));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const next = run(jobs, 'a');
+    await jobs.cancel('it');
+    expect(started).toBe(1); // the next call starts another
+    expect(await endless).toMatch(/^cancelled/);
+    expect(await next).toBe('a');
+    expect(started).toBe(2);
+  }, 30_000);
+});
+
+describe('a job that is cancelled', () => {
+  it('leaves the worker to another that holds it up for a while', async () => {
+    const jobs = new TextJobRunner(startThread);
+    expect(await run(jobs, 'a')).toBe('a');
+    const slow = run(jobs, 'slow');
+    const quick = outcome(jobs.run('quick', 'data.inspect', inspect('b'), () => undefined));
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    await jobs.cancel('quick');
+    expect(await slow).toBe('slow');
+    await quick;
+    expect(started).toBe(1);
   }, 30_000);
 });

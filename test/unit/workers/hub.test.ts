@@ -22,13 +22,13 @@ describe('the Hubs of a page', () => {
       ];
       const desk = new HubDesk();
       for (const { url } of [held.hub, other]) {
-        await desk.use({ endpoint: url, secrets, check: false });
+        desk.use({ endpoint: url, secrets });
         await desk.find('tiny', new AbortController().signal);
       }
       await desk.client(held.hub.url).model(ID);
       const sent = ({ requests }: StandInHub) => [...new Set(requests.map(({ authorization }) => authorization))];
       expect([sent(held.hub), sent(other)]).toEqual([['Bearer hf_first'], ['Bearer hf_second']]);
-      await desk.use({ endpoint: other.url, secrets: [], check: false });
+      desk.use({ endpoint: other.url, secrets: [] });
       await desk.find('tiny', new AbortController().signal);
       expect(other.requests.at(-1)!.authorization).toBeUndefined();
     } finally {
@@ -38,10 +38,10 @@ describe('the Hubs of a page', () => {
 
   test('where one is refused, the one before stays; where none was, none is asked in its place', async () => {
     const desk = new HubDesk();
-    const bad = { endpoint: 'hub', secrets: [], check: false };
+    const bad = { endpoint: 'hub', secrets: [] };
     await expectError(() => desk.use(bad), 'bad-config', /is no address of a Hub/);
     await expectError(() => desk.client(), 'bad-config', /is no address of a Hub/);
-    await desk.use({ ...bad, endpoint: held.hub.url });
+    desk.use({ ...bad, endpoint: held.hub.url });
     await expectError(() => desk.use(bad), 'bad-config', /is no address of a Hub/);
     expect(desk.client().endpoint).toBe(held.hub.url);
     expect(held.hub.requests).toEqual([]);
@@ -51,7 +51,7 @@ describe('the Hubs of a page', () => {
 test('pauses are told to the job that waits, also where it shares an open model with others', async () => {
   held.hub.add(ID, { [WEIGHTS]: someBytes(100_000) });
   const desk = new HubDesk();
-  await desk.use({ endpoint: held.hub.url, secrets: [], check: false });
+  desk.use({ endpoint: held.hub.url, secrets: [] });
   const told: Record<string, string[]> = { first: [], second: [] };
   const startJob = (name: string) => {
     const { signal } = new AbortController();

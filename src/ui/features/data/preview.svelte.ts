@@ -37,7 +37,7 @@ export class PreviewState {
   private readonly showing: Job<'data.examples'>;
   private request: RunRequest | undefined;
   /** What the report is on. */
-  private reported: RunRequest | undefined;
+  private reported = $state.raw<RunRequest>();
 
   constructor(private readonly workers: Workers) {
     this.inspecting = new Job(workers, 'data.inspect', (event) => {
@@ -61,6 +61,8 @@ export class PreviewState {
       this.plan = undefined;
       this.planError = undefined;
     }
+    // What is wrong with the data that were chosen before says nothing of these.
+    if (this.request && !readsAlike(this.request, request)) this.dataError = undefined;
     this.request = request;
     this.busy = true;
     this.stopped = false;
@@ -76,6 +78,12 @@ export class PreviewState {
     const { request } = this;
     const examples = await this.showing.run({ ...request, from: this.index, count: 1 });
     if (examples && this.request === request) this.example = examples[0];
+  }
+
+  /** Whether the whole of this request's data was read for its model, and can be trained on. */
+  hasRead(request: RunRequest): boolean {
+    const { reported } = this;
+    return this.report !== undefined && this.estimatedRows === undefined && !!reported && readsAlike(reported, request);
   }
 
   /** Stops the reading under way; the next change starts another. */

@@ -5,23 +5,18 @@ import type { FoundModel, HubRef, HubService, HubSettings, ModelSurvey } from '.
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
 import { isText, loadSetting, saveSetting } from '../../persisted';
-import { bindOldToken, loadSecrets, originOf, saveSecrets, type OriginSecret } from './kept-secrets';
+import {
+  bindOldToken,
+  forgetSecret,
+  keepSecret,
+  loadSecrets,
+  onSecretsChanged,
+  originOf,
+  type OriginSecret,
+} from './kept-secrets';
 
 const ENDPOINT = 'hub-endpoint';
 const HUGGING_FACE = 'https://huggingface.co';
-
-/** A token that the visitor gave, for one Hub. */
-interface HubToken extends OriginSecret {
-  /** In this browser, until it is forgotten; otherwise it lasts as long as the page is open. */
-  readonly kept: boolean;
-}
-
-/** What the worker has been told, or shall be. */
-interface Choice {
-  /** The visitor's own; null for the page's. */
-  readonly endpoint: string | null;
-  readonly tokens: readonly HubToken[];
-}
 
 /** Milliseconds without a change of the settings before models are planned anew. */
 const SETTLE = 300;
@@ -39,7 +34,17 @@ export class HubState {
   /** What the visitor should know of a token, in words. */
   notice = $state.raw<string>();
 
-  private choice = $state.raw<Choice>({ endpoint: null, tokens: [] });
+  /** A Hub that was chosen and is still being asked whether it may be; a token waits until that is settled. */
+  choosing = $state.raw<string>();
+
+  /** The visitor's own Hub; null for the page's. */
+  private chosen = $state.raw<string | null>(null);
+  /** Tokens that last as long as the page is open. */
+  private held = $state.raw<readonly OriginSecret[]>([]);
+  /** Tokens in this browser's storage, as it was last read. Other tabs change it, and it alone says what is kept. */
+  private kept = $state.raw<readonly OriginSecret[]>([]);
+  /** Counts the Hubs that were chosen: the answer about an earlier one changes nothing. */
+  private choices = 0;
   private readonly searchJob: Job<'hub.find'>;
   private readonly surveyJob: Job<'hub.survey'>;
 
@@ -55,17 +60,20 @@ export class HubState {
         'An earlier version of this page kept a token without the Hub that it was for. It was deleted, lest another Hub ' +
         'gets it: give it again where it is needed.';
     }
-    this.choice = { endpoint, tokens: loadSecrets().map((secret) => ({ ...secret, kept: true })) };
+    this.chosen = endpoint;
+    this.kept = loadSecrets();
     this.searchJob = new Job(workers, 'hub.find');
     this.surveyJob = new Job(workers, 'hub.survey', (event) => {
       if (event.kind !== 'survey') return;
       this.surveys = { ...this.surveys, [event.survey.name]: event.survey };
     });
-    const tell = (hub: HubService) => {
-      void this.applyChoice(this.choice, false, async (settings) => void (await hub.use(settings)));
-    };
+    const tell = (hub: HubService) => void this.report(() => hub.use(this.settings));
     workers.gpu.onStart((worker) => tell(worker.hub));
     workers.text.client.onStart((worker) => tell(worker.hub));
+    onSecretsChanged(() => {
+      this.kept = loadSecrets();
+      void this.tellWorkers();
+    });
   }
 
   get searching(): boolean {
@@ -78,12 +86,12 @@ export class HubState {
 
   /** The mirror that was chosen; empty for the page's own choice. */
   get endpoint(): string {
-    return this.choice.endpoint ?? '';
+    return this.chosen ?? '';
   }
 
   /** Base URL of the Hub that is asked. */
   get address(): string {
-    return (this.choice.endpoint ?? this.pageHub).replace(/\/+$/, '');
+    return (this.chosen ?? this.pageHub).replace(/\/+$/, '');
   }
 
   get host(): string {
@@ -97,44 +105,63 @@ export class HubState {
 
   /** The token for the Hub that is asked. */
   get token(): { readonly kept: boolean } | undefined {
-    return this.choice.tokens.find(({ origin }) => origin === originOf(this.address));
+    const token = this.tokens.find(({ origin }) => origin === originOf(this.address));
+    return token && { kept: token.kept };
   }
 
   /** Hosts of other Hubs that a token is held for. It goes to none but its own. */
   get otherTokens(): { readonly origin: string; readonly kept: boolean }[] {
-    const others = this.choice.tokens.filter(({ origin }) => origin !== originOf(this.address));
+    const others = this.tokens.filter(({ origin }) => origin !== originOf(this.address));
     return others.map(({ origin, kept }) => ({ origin, kept }));
   }
 
-  /** Asks another Hub from now on; where that is refused, the one before stays. */
+  /**
+   * Asks another Hub from now on; where that is refused, the one before stays. False also where another was chosen before
+   * this one had answered: the last choice holds.
+   */
   async useEndpoint(endpoint: string): Promise<boolean> {
-    const chosen = endpoint.trim().replace(/\/+$/, '') || null;
-    if (chosen === this.choice.endpoint) {
-      this.settingsError = undefined;
-      return true;
+    const typed = endpoint.trim().replace(/\/+$/, '');
+    const choice = ++this.choices;
+    this.settingsError = undefined;
+    this.choosing = undefined;
+    if (typed === this.endpoint) return true;
+    const [asked, isOwn] = [typed || this.pageHub, typed !== ''];
+    this.choosing = asked;
+    try {
+      const checked = await this.workers.text.client.call((worker) => worker.hub.checkEndpoint(asked, isOwn));
+      if (choice !== this.choices) return false;
+      this.chosen = isOwn ? checked : null;
+    } catch (error) {
+      if (choice === this.choices) this.settingsError = plainError(error);
+      return false;
+    } finally {
+      if (choice === this.choices) this.choosing = undefined;
     }
-    const accepted = await this.applyChoice({ ...this.choice, endpoint: chosen }, chosen !== null);
-    if (accepted) saveSetting(ENDPOINT, chosen);
-    return accepted;
+    saveSetting(ENDPOINT, this.chosen);
+    return this.tellWorkers();
   }
 
   /** Gives the Hub that is asked a token, for this Hub alone. */
   async useToken(token: string, keep: boolean): Promise<boolean> {
-    const [origin, secret] = [originOf(this.address), token.trim()];
-    const others = this.choice.tokens.filter((other) => other.origin !== origin);
-    const given = secret === '' ? [] : [{ origin, secret, kept: keep }];
-    if (!(await this.applyChoice({ ...this.choice, tokens: [...others, ...given] }, false))) return false;
+    const given = { origin: originOf(this.address), secret: token.trim() };
+    if (given.secret === '' || this.choosing !== undefined) return false;
+    const isToken = await this.report(() =>
+      this.workers.text.client.call((worker) => worker.hub.checkToken(given.secret)),
+    );
+    if (!isToken) return false;
     this.notice = undefined;
-    this.saveKeptTokens();
-    return true;
+    const isKept = keep && keepSecret(given);
+    this.kept = loadSecrets();
+    this.held = [...this.held.filter(({ origin }) => origin !== given.origin), ...(isKept ? [] : [given])];
+    return this.tellWorkers();
   }
 
   /** Forgets the token for a Hub, here and wherever it is kept. */
-  async forgetToken(origin = originOf(this.address)): Promise<void> {
-    const tokens = this.choice.tokens.filter((token) => token.origin !== origin);
-    this.choice = { ...this.choice, tokens };
-    this.saveKeptTokens();
-    await this.applyChoice(this.choice, false);
+  async forgetToken(forgotten = originOf(this.address)): Promise<void> {
+    forgetSecret(forgotten);
+    this.kept = loadSecrets();
+    this.held = this.held.filter(({ origin }) => origin !== forgotten);
+    await this.tellWorkers();
   }
 
   /** The curated list; asks nobody. */
@@ -169,34 +196,39 @@ export class HubState {
     this.surveys = {};
   }
 
-  /** @param check ask the Hub now whether the page may ask it */
-  private async applyChoice(
-    choice: Choice,
-    check: boolean,
-    send = (settings: HubSettings) => this.tellWorkers(settings),
-  ): Promise<boolean> {
-    const secrets = choice.tokens.map(({ origin, secret }) => ({ origin, secret }));
-    const settings = { endpoint: choice.endpoint ?? this.pageHub, secrets, check };
+  /** All tokens, one an origin: what was given to this page comes before what is kept. */
+  private get tokens(): (OriginSecret & { readonly kept: boolean })[] {
+    const held = this.held.map((token) => ({ ...token, kept: false }));
+    const kept = this.kept.filter(({ origin }) => !this.held.some((token) => token.origin === origin));
+    return [...held, ...kept.map((token) => ({ ...token, kept: true }))];
+  }
+
+  /** What a worker is told, as it is when the worker hears of it. */
+  private get settings(): HubSettings {
+    const secrets = this.tokens.map(({ origin, secret }) => ({ origin, secret }));
+    return { endpoint: this.chosen ?? this.pageHub, secrets };
+  }
+
+  /** Each worker has its own connection. */
+  private tellWorkers(): Promise<boolean> {
+    return this.report(() =>
+      Promise.all([
+        this.workers.text.client.call((worker) => worker.hub.use(this.settings)),
+        this.workers.gpu.call((worker) => worker.hub.use(this.settings)),
+      ]),
+    );
+  }
+
+  /** Whether the workers took it; where not, the page says why. */
+  private async report(work: () => Promise<unknown>): Promise<boolean> {
     try {
-      await send(settings);
-      this.choice = choice;
+      await work();
       this.settingsError = undefined;
       return true;
     } catch (error) {
       this.settingsError = plainError(error);
       return false;
     }
-  }
-
-  /** Each worker has its own connection; the text worker asks whether the Hub may be asked. */
-  private async tellWorkers(settings: HubSettings): Promise<void> {
-    await this.workers.text.client.call((worker) => worker.hub.use(settings));
-    await this.workers.gpu.call((worker) => worker.hub.use({ ...settings, check: false }));
-  }
-
-  private saveKeptTokens(): void {
-    const kept = this.choice.tokens.filter((token) => token.kept);
-    saveSecrets(kept.map(({ origin, secret }) => ({ origin, secret })));
   }
 }
 

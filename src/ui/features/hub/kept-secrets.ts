@@ -1,5 +1,5 @@
 /** Secrets that the visitor asked this browser to keep, each with the origin that it was given for. */
-import { isText, loadSetting, removeSetting, saveSetting } from '../../persisted';
+import { isText, loadSetting, onSettingChanged, removeSetting, saveSetting } from '../../persisted';
 
 export interface OriginSecret {
   /** Scheme, host and port: the secret goes nowhere else. */
@@ -20,7 +20,26 @@ export function loadSecrets(): OriginSecret[] {
   return loadSetting(SECRETS, [], isSecretList).map(({ origin, secret }) => ({ origin, secret }));
 }
 
-export function saveSecrets(secrets: readonly OriginSecret[]): void {
+/**
+ * Keeps one secret, in place of what was kept for its origin. What storage holds now is what is changed, for another tab
+ * may have changed it since it was last read. False where the browser refuses to keep anything.
+ */
+export function keepSecret(kept: OriginSecret): boolean {
+  saveSecrets([...loadSecrets().filter(({ origin }) => origin !== kept.origin), kept]);
+  return loadSecrets().some(({ origin, secret }) => origin === kept.origin && secret === kept.secret);
+}
+
+/** Keeps nothing for an origin any more; what is kept for others stays. */
+export function forgetSecret(forgotten: string): void {
+  saveSecrets(loadSecrets().filter(({ origin }) => origin !== forgotten));
+}
+
+/** Calls `listener` when another tab has kept or forgotten a secret. */
+export function onSecretsChanged(listener: () => void): void {
+  onSettingChanged(SECRETS, listener);
+}
+
+function saveSecrets(secrets: readonly OriginSecret[]): void {
   if (secrets.length === 0) removeSetting(SECRETS);
   else saveSetting(SECRETS, secrets);
 }
@@ -37,7 +56,7 @@ export function bindOldToken(endpoint: string | null): { readonly bound?: Origin
   const origin = originOf(endpoint ?? '');
   if (origin === '') return { dropped: true };
   const bound = { origin, secret };
-  saveSecrets([...loadSecrets().filter((other) => other.origin !== origin), bound]);
+  keepSecret(bound);
   return { bound, dropped: false };
 }
 

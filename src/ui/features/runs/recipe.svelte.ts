@@ -1,5 +1,5 @@
 /** The run file: the settings of the next run, as the page's fields and as YAML. */
-import { formatRunConfig, parseRunConfig, type RunConfig } from '../../../core/config';
+import { formatRunConfig, parseRunConfig, readRunValue, type RunConfig, type RunConfigKey } from '../../../core/config';
 import { plainError, type PlainError } from '../../../core/errors';
 import { isText, loadSetting, saveSetting } from '../../persisted';
 import quickstart from './quickstart.yaml?raw';
@@ -13,11 +13,21 @@ export const DEFAULTS = parseRunConfig('');
 /** For a model on the Hub, which is mostly larger than people expect: QLoRA. */
 export const HUB_DEFAULTS = parseRunConfig('load_in_4bit: true');
 
+/** What a field holds that was refused, as it was typed, and why. */
+export interface RefusedText {
+  readonly typed: string;
+  readonly error: PlainError;
+}
+
 export class RecipeState {
   /** Checked at all times: a change that is refused leaves it as it was. */
   config = $state.raw<RunConfig>(parseRunConfig(''));
-  /** What is wrong with the last change, by key; `file` for a run file. */
-  errors = $state.raw<Partial<Record<keyof RunConfig | 'file', PlainError>>>({});
+  /** Fields that hold something else than the settings have: nothing is trained before they are put right. */
+  refused = $state.raw<Partial<Record<RunConfigKey, RefusedText>>>({});
+  /** What is wrong with the run file that was given last. */
+  fileError = $state.raw<PlainError>();
+  /** The run file as it is being edited, until it is taken or the edit undone. */
+  editedFile = $state<string>();
 
   private touched = $state(false);
 
@@ -44,33 +54,34 @@ export class RecipeState {
     return this.touched ? this.config : config;
   }
 
-  /** Changes one setting; returns false and says why where the value is refused. */
-  set<K extends keyof RunConfig>(key: K, value: RunConfig[K]): boolean {
-    try {
-      this.apply(parseRunConfig(formatRunConfig({ ...this.config, [key]: value }), {}, 'This setting'));
-      this.touch(true);
-      this.clear(key);
-      return true;
-    } catch (error) {
-      this.errors = { ...this.errors, [key]: plainError(error) };
-      return false;
-    }
+  /** Changes one setting. `value` is one that the setting may have. */
+  set<K extends RunConfigKey>(key: K, value: RunConfig[K]): void {
+    this.apply(parseRunConfig(formatRunConfig({ ...this.config, [key]: value })));
+    this.touch(true);
+    this.accept(key);
   }
 
-  /** Changes one setting to what its text means in a run file; an empty text takes it out. */
-  setText(key: keyof RunConfig, text: string): boolean {
-    if (text.trim() === '') return this.set(key, undefined);
+  /**
+   * Changes one setting to what was typed for it, read as on a command line; an empty text takes out what may be absent.
+   * Returns false where it is refused: the setting stays, and `refused` has the text with the reason.
+   */
+  setText(key: RunConfigKey, typed: string): boolean {
     try {
-      return this.set(key, parseRunConfig('', { [key]: text }, 'This setting')[key]);
+      this.set(key, readRunValue(key, typed));
+      return true;
     } catch (error) {
-      this.errors = { ...this.errors, [key]: plainError(error) };
+      this.refused = { ...this.refused, [key]: { typed, error: plainError(error) } };
       return false;
     }
   }
 
   /** Changes several settings at once; returns false and leaves all as they were where one is refused. */
   change(settings: Partial<RunConfig>): boolean {
-    return this.load(formatRunConfig({ ...this.config, ...settings }), 'The settings');
+    const { refused } = this;
+    if (!this.load(formatRunConfig({ ...this.config, ...settings }), 'The settings')) return false;
+    this.refused = refused; // what was typed into other fields is still to be put right
+    for (const key of Object.keys(settings)) this.accept(key as RunConfigKey);
+    return true;
   }
 
   /** Replaces all settings by those of a run file; returns false and says why where it is refused. */
@@ -78,10 +89,11 @@ export class RecipeState {
     try {
       this.apply(parseRunConfig(yaml, {}, name));
       this.touch(true);
-      this.errors = {};
+      this.refused = {};
+      this.fileError = undefined;
       return true;
     } catch (error) {
-      this.errors = { ...this.errors, file: plainError(error) };
+      this.fileError = plainError(error);
       return false;
     }
   }
@@ -101,7 +113,7 @@ export class RecipeState {
     saveSetting(TOUCHED, touched);
   }
 
-  private clear(key: keyof RunConfig): void {
-    this.errors = Object.fromEntries(Object.entries(this.errors).filter(([name]) => name !== key));
+  private accept(key: RunConfigKey): void {
+    this.refused = Object.fromEntries(Object.entries(this.refused).filter(([name]) => name !== key));
   }
 }

@@ -1,7 +1,7 @@
 /** The run on the chart: live while it trains, from the library afterwards. */
 import type { PlainError } from '../../../core/errors';
 import type { LogRow } from '../../../core/events';
-import type { RunDetail, RunRecord } from '../../../core/library';
+import { canGoOn, type RunDetail, type RunRecord } from '../../../core/library';
 import type { Profile } from '../../../core/profile';
 import type { RunRequest } from '../../../protocol/data';
 import type { JobEvent } from '../../../protocol/jobs';
@@ -41,6 +41,8 @@ export class TrainingState {
   private counts = $state(false);
   /** What the library says of a past run's failure. */
   private pastError = $state.raw<PlainError>();
+  /** Why the run that was started last never began. */
+  unbegunError = $state.raw<PlainError>();
   /** Whether a run, and which of the two jobs for it, is under way. */
   private current = $state.raw<Job<'runs.train'> | Job<'runs.resume'>>();
   private readonly starting: Job<'runs.train'>;
@@ -111,9 +113,21 @@ export class TrainingState {
   }
 
   /** Shows a run of the library. */
-  show({ record, log }: RunDetail): void {
+  show(run: RunDetail): void {
     if (this.running) return;
     this.clear();
+    this.put(run);
+  }
+
+  /** Shows what was open before a run that failed before it began, or nothing; the reason stays. */
+  leaveUnbegun(before: RunDetail | undefined): void {
+    const { error } = this;
+    this.clear();
+    if (before) this.put(before);
+    this.unbegunError = error;
+  }
+
+  private put({ record, log }: RunDetail): void {
     this.record = record;
     this.rows = log;
     this.totalSteps = record.totalSteps;
@@ -127,6 +141,7 @@ export class TrainingState {
     this.totalSteps = 0;
     this.notices = [];
     this.pastError = undefined;
+    this.unbegunError = undefined;
     this.starting.clear();
     this.resuming.clear();
     this.profile = undefined;
@@ -142,8 +157,7 @@ export class TrainingState {
   }
 
   get canResume(): boolean {
-    const state = this.record?.state;
-    return !this.running && (state === 'interrupted' || state === 'cancelled' || state === 'failed');
+    return !this.running && this.record !== undefined && canGoOn(this.record);
   }
 
   private async follow(job: Job<'runs.train'> | Job<'runs.resume'>, run: () => Promise<unknown>): Promise<void> {
@@ -151,6 +165,7 @@ export class TrainingState {
     this.resuming.clear();
     this.current = job;
     this.pastError = undefined;
+    this.unbegunError = undefined;
     this.warmingUp = true;
     this.stuck = false;
     this.phase = 'Starting';

@@ -5,6 +5,7 @@ import type { Values } from '../../../reference/values';
 import { declareLeaves, type LeafInput } from '../../../support/graph-runner';
 import { attentionCases } from './attention';
 import { lossCases } from './loss';
+import { objectiveCases } from './objectives';
 import { pointwiseCases } from './pointwise';
 import { projectionCases } from './projections';
 import { rowCases } from './rows';
@@ -18,6 +19,7 @@ export const opCases: readonly OpCase[] = [
   ...rowCases,
   ...pointwiseCases,
   ...lossCases,
+  ...objectiveCases,
 ];
 
 /** The leaf that seeds the backward pass: the gradient of the first result. */

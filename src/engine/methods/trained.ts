@@ -1,0 +1,47 @@
+/** What is trained, as a predicate over named parameters, and the leaves that it comes to. */
+import { adapterParameters, parameters, type DecoderSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
+import type { FlatParameter } from '../compile/groups';
+import { storedParts, type StorageOptions } from '../model/weights';
+
+/** Whether a parameter is trained: of the model by its Hub name, of an adapter by PEFT's. */
+export type Trains = (parameter: string) => boolean;
+
+export const TRAINS_NOTHING: Trains = () => false;
+
+/** Every parameter of the adapter where there is one, else every one of the model; of the model what `base` says. */
+export function trainsFor(lora: LoraSpec | undefined, base?: Trains): Trains {
+  const ofModel = base ?? (() => lora === undefined);
+  return (parameter) => isOfAdapter(parameter) || ofModel(parameter);
+}
+
+interface TrainedModel {
+  readonly spec: DecoderSpec;
+  readonly lora?: LoraSpec | undefined;
+  readonly trains: Trains;
+}
+
+/** Every trained parameter, those of the adapter first, each in the order of the forward pass. */
+export function trainedParameters({ spec, lora, trains }: TrainedModel): ParameterSpec[] {
+  const all = [...(lora ? adapterParameters(spec, lora) : []), ...parameters(spec)];
+  return all.filter(({ name }) => trains(name));
+}
+
+/** The same as they are laid out: tables in parts, and each with what the optimiser has to know of it. */
+export function trainedLeaves(model: TrainedModel & StorageOptions): FlatParameter[] {
+  const parts = storedParts(model);
+  return trainedParameters(model).flatMap((parameter): FlatParameter[] => {
+    if (isOfAdapter(parameter.name)) return [{ ...parameter, kind: 'adapter', decays: true }];
+    const decays = decaysInTransformers(parameter.name);
+    return parts.get(parameter.name)!.map((part) => ({ ...part, kind: 'weights', decays }));
+  });
+}
+
+/** Transformers decays every matrix; norms and biases, its vectors, keep their size. */
+function decaysInTransformers(name: string): boolean {
+  return !/(norm\.weight|\.bias)$/.test(name);
+}
+
+/** PEFT's names begin with how it wraps a model. */
+function isOfAdapter(parameter: string): boolean {
+  return parameter.startsWith('base_model.model.');
+}

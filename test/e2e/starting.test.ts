@@ -1,0 +1,144 @@
+/** When the page starts a run, and what it does where a run can't begin. */
+import type { Page } from 'playwright-core';
+import { describe, expect } from 'vitest';
+import { test } from '../support/browser';
+import { axeViolations, GraftPage } from '../support/page';
+
+const RUN = 'max_steps: 3\nmax_length: 32\nlora_r: 4\n';
+
+async function type(page: Page, label: string, text: string): Promise<void> {
+  const field = page.getByLabel(label);
+  await field.fill(text);
+  await field.press('Tab');
+}
+
+describe('a setting that was refused', () => {
+  test('keeps a run from being started until it is put right, quoted as it was typed', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft.useTinyModel();
+    await graft.useRunFile(RUN);
+    await type(page, 'How big its steps are', '0,005');
+    expect(await graft.at('setting-error-learning_rate').innerText()).toBe(
+      'learning_rate must be a number above 0, but is "0,005": write it with a point, 0.005.',
+    );
+    expect(await graft.at('start').isDisabled()).toBe(true);
+    expect(await graft.at('start-obstacle').innerText()).toContain('“How big its steps are” holds “0,005”');
+    expect(await page.getByLabel('How big its steps are').inputValue()).toBe('0,005');
+    expect(await axeViolations(page)).toEqual([]);
+
+    await page.evaluate(() => scrollTo(0, 0));
+    await graft.at('next-action').click();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-learning_rate');
+    await type(page, 'How big its steps are', '0.005');
+    expect(await graft.at('start-obstacle').count()).toBe(0);
+    await graft.start();
+    await graft.state('finished');
+    expect((await graft.download('run.yaml')).toString()).toContain('learning_rate: 0.005\n');
+  });
+
+  test('is led to where it lies, folded away too, and by the one-click run', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await page.getByText('More settings').click();
+    await type(page, 'Seed of all that is random', 'abc');
+    await page.getByText('More settings').click();
+    await graft.at('quick-start').click();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-seed');
+    expect(await page.getByLabel('Seed of all that is random').isVisible()).toBe(true);
+    expect(await graft.at('status').getAttribute('data-state')).toBe('idle');
+  });
+
+  test('and a run file that was changed and not taken does so as well', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft.useTinyModel();
+    await graft.useRunFile('lora_rr: 3\n');
+    expect(await graft.at('start').isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Undo', exact: true }).click();
+    expect(await graft.at('run-file-error').count()).toBe(0);
+    expect(await graft.at('start').isEnabled()).toBe(true);
+  });
+
+  test('includes the number of examples', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft.at('first-rows').fill('2.7');
+    await graft.at('first-rows').press('Tab');
+    expect(await graft.at('setting-error-max_train_samples').innerText()).toContain('but is 2.7');
+    expect(await graft.at('start').isDisabled()).toBe(true);
+  });
+});
+
+describe('data that can not be used', () => {
+  for (const [name, text] of [
+    ['table.csv', 'question,answer\na,b\n'],
+    ['bad.jsonl', '{"question": "a", "answer": "b"}\n{"question": '],
+  ] as const) {
+    test(`${name}: no run is started, and it says why`, async ({ page, site }) => {
+      const graft = await GraftPage.open(page, site);
+      await graft.useData(name, text);
+      await graft.at('data-error').waitFor();
+      expect(await graft.at('start').isDisabled()).toBe(true);
+      expect(await graft.at('start-obstacle').innerText()).toContain(`${name} can't be used yet`);
+      expect(await graft.at('status').innerText()).toBe('Not ready to start');
+      expect(await graft.at('dock-status').innerText()).toContain(`${name} can't be used yet`);
+      expect(await graft.at('next-action').innerText()).toBe('Go to the data');
+    });
+  }
+
+  test('leave a finished run as it is', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft.useTinyModel();
+    await graft.useRunFile(RUN);
+    await graft.start();
+    await graft.state('finished');
+    expect(await graft.at('next-run').innerText()).toBe('A new run trains tiny on rows.jsonl.');
+    await graft.useData('bad.jsonl', '{"question": ');
+    await graft.at('data-error').waitFor();
+    expect(await graft.at('next-run').innerText()).toBe('A new run trains tiny on bad.jsonl.');
+    expect(await graft.at('start').isDisabled()).toBe(true);
+    expect(await graft.at('next-action').innerText()).toBe('Compare base and tuned');
+    await graft.state('finished');
+  });
+});
+
+test('a run that never began leaves nothing behind, and what was open stays open', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useTinyModel();
+  await graft.useRunFile(RUN);
+  await graft.start();
+  await graft.state('finished');
+  // No model has linears of that name, which is found out when the run is planned.
+  await graft.useRunFile(`${RUN}lora_target_modules: [nothing_like_it]\n`);
+  await graft.start();
+  const error = graft.at('start-error');
+  await error.waitFor();
+  expect(await error.innerText()).toContain('nothing_like_it');
+  await graft.state('finished');
+  expect(await graft.at('library-row').count()).toBe(1);
+  expect(await graft.at('library-row').getAttribute('aria-current')).toBe('true');
+  expect(await graft.at('resume').count()).toBe(0);
+  expect(await graft.at('next-action').innerText()).toBe('Compare base and tuned');
+  await page.reload();
+  await graft.state('finished');
+  expect(await graft.at('library-row').count()).toBe(1);
+});
+
+test('held-out figures are shown where rows are held out', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useTinyModel();
+  expect(await page.getByText('Held-out loss').count()).toBe(0);
+  await type(page, 'Held out to check it', '2');
+  expect(await page.getByText('Held-out loss').count()).toBe(2);
+});
+
+test('a model without a tokenizer is said so when it opens', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useTinyModel();
+  expect(await graft.at('model-notices').innerText()).toContain('The model has no tokenizer.json');
+});
+
+test('data that can not be used are named once', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useData('bad.jsonl', '{"question": "a", "answer": "b"}\n{"question": ');
+  const error = await graft.at('data-error').innerText();
+  expect(error).toMatch(/^The data can't be used yet\. bad\.jsonl: /);
+  expect(error.match(/bad\.jsonl/g)).toHaveLength(1);
+});
