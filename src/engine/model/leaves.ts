@@ -24,6 +24,8 @@ import { storedDTypes, storedParts, type StorageOptions } from './weights';
 export const LEAF = {
   ids: 'ids',
   labels: 'labels',
+  /** The rows that have a label, in order. */
+  labelled: 'labelled',
   /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
   dLoss: 'dloss',
   loss: 'loss',

@@ -20,7 +20,7 @@ import { LEAF, type ModelOptions } from '../model/leaves';
 import { objectiveOf } from '../objectives';
 import { labelsOf, type Objective } from '../objectives/objective';
 import type { Batch, EvaluationResult, StepResult, TrainState, TrainView, TrainViewOptions } from '../types';
-import { refuseUnlabelled, writeBatch } from './batch-leaves';
+import { refuseUnlabelled, writeBatch, type WrittenBatch } from './batch-leaves';
 import { lossGraph, LOSS, sumsLeaf } from './loss-graph';
 import { initialMagnitudes } from './magnitudes-graph';
 import { copyGraph } from './reference';
@@ -121,9 +121,9 @@ export class GpuTrainView implements TrainView {
     memory.write(LEAF.dLoss, Float32Array.of(1 / divisor));
     for (const [i, batch] of microBatches.entries()) {
       await core.exclusively(async () => {
-        const length = this.writeInputs(batch);
+        const { length, rows } = this.writeInputs(batch);
         if (core.model.lora?.dropout) memory.write(LEAF.dropoutSeed, Uint32Array.of(hash(seed, step, i)));
-        await memory.run(`train:${length}`);
+        await memory.run(`train:${length}`, rows);
       });
     }
     const bias = (beta: number) => 1 - beta ** (step + 1);
@@ -149,8 +149,8 @@ export class GpuTrainView implements TrainView {
     const { objective } = planned;
     return core.exclusively(async () => {
       core.memory.clear(this.sums);
-      const length = this.writeInputs(batch);
-      const [lossSum, logged] = await core.memory.runAndRead(`eval:${length}`, [LOSS, ...planned.metrics]);
+      const { length, rows } = this.writeInputs(batch);
+      const [lossSum, logged] = await core.memory.runAndRead(`eval:${length}`, [LOSS, ...planned.metrics], rows);
       const count = objective.count(batch);
       // Where a batch's loss is a mean already, it counts as often as there are things that it is the mean of.
       const scale = count / objective.divisor([batch]) || 0;
@@ -163,12 +163,12 @@ export class GpuTrainView implements TrainView {
     return [LOSS, ...this.planned.metrics].map(({ leaf }) => leaf!.name);
   }
 
-  /** Writes a batch's leaves, the objective's own among them. Returns its padded length. */
-  private writeInputs(batch: Batch): number {
-    const length = writeBatch(this.core, this.options, batch);
-    const shape = { batch: this.options.batchSize, length };
+  /** Writes a batch's leaves, the objective's own among them. */
+  private writeInputs(batch: Batch): WrittenBatch {
+    const written = writeBatch(this.core, this.options, batch);
+    const shape = { batch: this.options.batchSize, length: written.length };
     for (const [name, values] of this.planned.objective.inputs(batch, shape)) this.core.memory.write(name, values);
-    return length;
+    return written;
   }
 
   private meanMetrics(sums: Float32Array | undefined, microBatches: number): Record<string, number> {

@@ -144,9 +144,10 @@ describe('slots', () => {
 
   it('of scratch values count as workspace', () => {
     const graph = new Graph();
-    const leaf = (name: string, shape: number[], dtype: 'f32' | 'i32' = 'f32') =>
+    const leaf = (name: string, shape: number[], dtype: 'f32' | 'i32' | 'u32' = 'f32') =>
       graph.leaf(name, { shape, dtype }, 'workspace');
-    graph.keep(headLoss(graph, leaf('hidden', [5, 3]), [leaf('table', [9, 3])], leaf('labels', [5], 'i32')));
+    const targets = { labels: leaf('labels', [5], 'i32'), rows: leaf('rows', [5], 'u32') };
+    graph.keep(headLoss(graph, leaf('hidden', [5, 3]), [leaf('table', [9, 3])], targets));
     const { slots } = planPrograms(new Map([['main', graph]]), PLAIN);
     expect(slots.map(({ bytes, kind }) => `${kind} ${bytes}`).toSorted()).toEqual([
       'activations 16', // the loss
@@ -155,6 +156,7 @@ describe('slots', () => {
       'workspace 32',
       'workspace 32',
       'workspace 48', // maximum and sum of its one slice
+      'workspace 64', // hidden states of a chunk
     ]);
   });
 });

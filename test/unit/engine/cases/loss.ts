@@ -19,6 +19,12 @@ function someLabels(rows: number, vocab: number): number[] {
   return Array.from(integers(rows, vocab, 'i32').values, (label, row) => (row % 3 === 1 ? IGNORED : label));
 }
 
+/** The rows of those labels that count, in order. */
+function rowsOf(labels: readonly number[]): LeafInput {
+  const rows = labels.flatMap((label, row) => (label < 0 ? [] : [row]));
+  return given([...rows, ...Array<number>(labels.length - rows.length).fill(2 ** 32 - 1)]);
+}
+
 interface HeadSizes {
   readonly rows: number;
   readonly channels: number;
@@ -36,13 +42,15 @@ interface HeadSizes {
 /** The loss alone, the loss beside its gradients, and those. What a trained table's gradients are added to is not 0. */
 function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, softcap, labels }: HeadSizes): OpCase {
   const vocab = parts.reduce((sum, part) => sum + part, 0);
+  const labelled = labels ?? someLabels(rows, vocab);
   const table = (kind: string) => parts.map((_, i) => `${kind}${i}`);
   const trained = dtype === 'f32';
   const many = (kind: string, type: WeightDType) =>
     Object.fromEntries(table(kind).map((name, i) => [name, normal([parts[i]!, channels], 1, type)]));
   const inputs: Record<string, LeafInput> = {
     hidden: normal([rows, channels], scale),
-    labels: given(labels ?? someLabels(rows, vocab), 'i32'),
+    labels: given(labelled, 'i32'),
+    rows: rowsOf(labelled),
     dLoss: given([Math.fround(0.3)], 'f32'),
     ...many('w', dtype),
     ...(trained ? many('total', 'f32') : {}),
@@ -51,11 +59,11 @@ function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, softcap
     name: `headLoss ${dtype} [${rows}, ${channels}] to ${parts.join(' and ')}${scale === 1 ? '' : `, hidden × ${scale}`}${softcap ? `, capped at ${softcap}` : ''}`,
     inputs,
     build: (graph, leaves) => {
-      const { hidden, labels, dLoss } = leaves as Record<'hidden' | 'labels' | 'dLoss', Tensor>;
+      const { hidden, labels, rows, dLoss } = leaves as Record<'hidden' | 'labels' | 'rows' | 'dLoss', Tensor>;
       const w = table('w').map((name) => leaves[name]!);
       const totals = trained ? table('total').map((name) => leaves[name]!) : [];
-      const { loss, dHidden } = headLossGradients(graph, hidden, w, labels, dLoss, totals, { softcap });
-      return [headLoss(graph, hidden, w, labels, { softcap }), loss, dHidden, ...totals];
+      const { loss, dHidden } = headLossGradients(graph, hidden, w, { labels, rows }, dLoss, totals, { softcap });
+      return [headLoss(graph, hidden, w, { labels, rows }, { softcap }), loss, dHidden, ...totals];
     },
     forward: (values) => {
       const { hidden, labels, dLoss } = values as Record<'hidden' | 'labels' | 'dLoss', Values>;
@@ -78,8 +86,9 @@ export const headLossReferences: readonly OpCase[] = [undefined, 4].map((softcap
       hidden: trainable(normal([7, 20])),
       w: trainable(normal([37, 20])),
       labels: given(someLabels(7, 37), 'i32'),
+      rows: rowsOf(someLabels(7, 37)),
     },
-    build: (graph, { hidden, w, labels }) => [headLoss(graph, hidden, [w], labels, { softcap })],
+    build: (graph, { hidden, w, labels, rows }) => [headLoss(graph, hidden, [w], { labels, rows }, { softcap })],
     forward: ({ hidden, w, labels }) => [Float64Array.of(head.headLoss(hidden, w, labels, softcap))],
     backward: ({ hidden, w, labels }, dy) => {
       const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dy[0]!, softcap);
