@@ -45,6 +45,8 @@ export interface KernelRows {
   readonly count: number;
   /** The axis of the workgroups that they lie along, in order; absent where all workgroups work on all of them. */
   readonly axis?: 0 | 1 | undefined;
+  /** Rows of a tile, where the axis counts tiles of several rows and columns one after the other; else 1. */
+  readonly tileRows?: number | undefined;
 }
 
 /**
@@ -86,7 +88,8 @@ export function workgroupsFor(
   count: number,
 ): Kernel['workgroups'] | undefined {
   if (!rows) return workgroups;
-  const present = Math.min(rows.count, count - rows.first);
+  const { tileRows = 1 } = rows;
+  const present = Math.min(rows.count, Math.ceil((count - rows.first) / tileRows) * tileRows);
   if (present <= 0) return undefined;
   const [x, y, z] = workgroups;
   const needed = (all: number) => Math.ceil((all * present) / rows.count);

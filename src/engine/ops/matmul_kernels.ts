@@ -59,7 +59,7 @@ export const TILE_SIZES = [
 export type MakeKernel = (product: Product, band: RowBand, capabilities: KernelCapabilities) => Kernel;
 
 /** What all kernels of a product have in common. `rowAxis`: the axis of its workgroups that rows of C lie along. */
-function common({ inputs, outputs, attrs, rows }: Product, band: RowBand, rowAxis?: 0 | 1) {
+function common({ inputs, outputs, attrs, rows }: Product, band: RowBand, rowAxis?: 0 | 1, tileRows?: number) {
   const [a, b, addend] = inputs;
   const { m, n, k } = extents(inputs, attrs);
   return {
@@ -71,7 +71,7 @@ function common({ inputs, outputs, attrs, rows }: Product, band: RowBand, rowAxi
     ...(rows !== undefined && {
       rows: attrs.transposeA
         ? { first: rows, count: k }
-        : { first: rows + band.first, count: band.count, axis: rowAxis },
+        : { first: rows + band.first, count: band.count, axis: rowAxis, tileRows },
     }),
   };
 }
@@ -122,7 +122,7 @@ export const directKernel: MakeKernel = (product, band, capabilities) => {
   const tiles = Math.ceil(band.count / DIRECT_TILE) * Math.ceil(n / DIRECT_TILE);
   const workgroups = gridFor(tiles, DIRECT_THREADS);
   return {
-    ...common(product, band, rowAxisOf(workgroups)),
+    ...common(product, band, rowAxisOf(workgroups), DIRECT_TILE),
     shader: directShader,
     modules: blockModules(product, capabilities),
     workgroups,

@@ -80,5 +80,8 @@ describe('the workgroups of a run', () => {
     expect(workgroupsFor({ rows: { ...rows, axis: 1 }, workgroups: [5, 4, 1] }, 64 + 33)).toEqual([5, 2, 1]);
     expect(workgroupsFor({ rows: { ...rows, axis: 0 }, workgroups: [256, 1, 1] }, 64 + 1)).toEqual([2, 1, 1]);
     expect(workgroupsFor({ rows, workgroups: [5, 4, 1] }, 64 + 1)).toEqual([5, 4, 1]);
+    // Sixteen rows of tiles, each of eight rows and in sixteen workgroups: 13 rows lie in the first two.
+    const tiles = { rows: { ...rows, axis: 0, tileRows: 8 } as const, workgroups: [256, 1, 1] as const };
+    expect(workgroupsFor(tiles, 64 + 13)).toEqual([32, 1, 1]);
   });
 });
