@@ -169,6 +169,21 @@ const benches: UserConfig = {
   },
 };
 
+/** The card kit: all that it needs but `webgpu` in one folder, to be carried to a machine with a GPU. */
+const cardKit: UserConfig = {
+  ...benches,
+  build: {
+    ssr: true,
+    outDir: fromRoot('dist/card'),
+    emptyOutDir: true,
+    target: 'node20',
+    rolldownOptions: {
+      input: { card: fromRoot('test/card/card.ts'), part: fromRoot('test/card/part.ts') },
+      output: { entryFileNames: '[name].mjs', chunkFileNames: '[name]-[hash].mjs' },
+    },
+  },
+};
+
 /** GPU and browser tests share two cores with their own software GPU, and Dawn wants a process of its own. */
 const tests: ViteUserConfig = {
   plugins: [svelte({ configFile: false })],
@@ -207,6 +222,6 @@ const tests: ViteUserConfig = {
   },
 };
 
-const MODES: Record<string, UserConfig> = { cli: commandLine, bench: benches, test: tests };
+const MODES: Record<string, UserConfig> = { cli: commandLine, bench: benches, card: cardKit, test: tests };
 
 export default defineConfig(({ mode }) => MODES[mode] ?? page);

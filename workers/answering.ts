@@ -114,7 +114,7 @@ export class Answering {
     const { engine } = speakers;
     if (this.open?.key !== key || this.open.engine !== engine) {
       this.release();
-      this.open = { key, runId, engine, voices: await openVoices(speakers, { batchSize: 1 }, signal) };
+      this.open = { key, runId, engine, voices: await openVoices(speakers, {}, signal) };
     }
     return this.open.voices;
   }
@@ -138,7 +138,9 @@ async function openVoices(
   }
   const adapter = run && { name: run.name, content: await readAdapter(run) };
   const storage = run ? await weightStorage(run) : (speakers.storage ?? {});
-  const generator = await openGenerator({ engine, model, cache, adapter, storage, ...size }, undefined, signal);
+  // The base model and the tuned one each keep their side of a conversation in a slot of their own.
+  const slots = { batchSize: adapter ? 2 : 1, ...size };
+  const generator = await openGenerator({ engine, model, cache, adapter, storage, ...slots }, undefined, signal);
   return { base: generator, tuned: generator };
 }
 

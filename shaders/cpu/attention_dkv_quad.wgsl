@@ -23,30 +23,12 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> dk: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> dv: array<vec4f>;
 
-fn load_queries(at: Offsets, d: u32) -> Columns {
-  return Columns(
-    q[at.o0 + d],
-    q[at.o1 + d],
-    q[at.o2 + d],
-    q[at.o3 + d],
-    q[at.o4 + d],
-    q[at.o5 + d],
-    q[at.o6 + d],
-    q[at.o7 + d],
-  );
+fn score_operand(i: u32) -> vec4f {
+  return q[i];
 }
 
-fn load_dy(at: Offsets, d: u32) -> Columns {
-  return Columns(
-    dy[at.o0 + d],
-    dy[at.o1 + d],
-    dy[at.o2 + d],
-    dy[at.o3 + d],
-    dy[at.o4 + d],
-    dy[at.o5 + d],
-    dy[at.o6 + d],
-    dy[at.o7 + d],
-  );
+fn value_operand(i: u32) -> vec4f {
+  return dy[i];
 }
 
 // Four queries: the keys that they see, none for those past the end; log-sum-exp and delta.
@@ -143,11 +125,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
       let at = row_offsets(row_origin, row_stride, base + 8u * lane, last_row);
       var s = Block();
       for (var d = 0u; d < params.head_vecs; d++) {
-        s = add_products(s, k[k0 + d], k[k1 + d], k[k2 + d], k[k3 + d], load_queries(at, d));
+        s = add_products(s, k[k0 + d], k[k1 + d], k[k2 + d], k[k3 + d], score_columns(at, d));
       }
       var dp = Block();
       for (var d = 0u; d < params.head_vecs; d++) {
-        dp = add_products(dp, v[k0 + d], v[k1 + d], v[k2 + d], v[k3 + d], load_dy(at, d));
+        dp = add_products(dp, v[k0 + d], v[k1 + d], v[k2 + d], v[k3 + d], value_columns(at, d));
       }
       let low = load_stats(origin, head, base + 8u * lane);
       let high = load_stats(origin, head, base + 8u * lane + 4u);
@@ -174,8 +156,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
       let by_query = rows_by_lane(p, lane);
       let by_score = rows_by_lane(ds, lane);
       for (var d = 0u; d < params.head_vecs; d++) {
-        var key_sum = weighted_sum(by_score, load_queries(at, d));
-        var value_sum = weighted_sum(by_query, load_dy(at, d));
+        var key_sum = weighted_sum(by_score, score_columns(at, d));
+        var value_sum = weighted_sum(by_query, value_columns(at, d));
         if (h > 0u || base > group_first) {
           key_sum += mat4x4f(dk[out_at.x + d], dk[out_at.y + d], dk[out_at.z + d], dk[out_at.w + d]);
           value_sum += mat4x4f(dv[out_at.x + d], dv[out_at.y + d], dv[out_at.z + d], dv[out_at.w + d]);

@@ -22,30 +22,12 @@ struct Params {
 @group(0) @binding(5) var<storage, read> stats: array<vec2f>; // (lse, delta)
 @group(0) @binding(6) var<storage, read_write> dq: array<vec4f>;
 
-fn load_keys(at: Offsets, d: u32) -> Columns {
-  return Columns(
-    k[at.o0 + d],
-    k[at.o1 + d],
-    k[at.o2 + d],
-    k[at.o3 + d],
-    k[at.o4 + d],
-    k[at.o5 + d],
-    k[at.o6 + d],
-    k[at.o7 + d],
-  );
+fn score_operand(i: u32) -> vec4f {
+  return k[i];
 }
 
-fn load_values(at: Offsets, d: u32) -> Columns {
-  return Columns(
-    v[at.o0 + d],
-    v[at.o1 + d],
-    v[at.o2 + d],
-    v[at.o3 + d],
-    v[at.o4 + d],
-    v[at.o5 + d],
-    v[at.o6 + d],
-    v[at.o7 + d],
-  );
+fn value_operand(i: u32) -> vec4f {
+  return v[i];
 }
 
 // What four rows of a lane need: the keys that they see, log-sum-exp and delta.
@@ -118,11 +100,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     let at = row_offsets(key_origin, key_stride, base + 8u * lane, last_row);
     var scores = Block();
     for (var d = 0u; d < params.head_vecs; d++) {
-      scores = add_products(scores, q[r0 + d], q[r1 + d], q[r2 + d], q[r3 + d], load_keys(at, d));
+      scores = add_products(scores, q[r0 + d], q[r1 + d], q[r2 + d], q[r3 + d], score_columns(at, d));
     }
     var dp = Block();
     for (var d = 0u; d < params.head_vecs; d++) {
-      dp = add_products(dp, dy[r0 + d], dy[r1 + d], dy[r2 + d], dy[r3 + d], load_values(at, d));
+      dp = add_products(dp, dy[r0 + d], dy[r1 + d], dy[r2 + d], dy[r3 + d], value_columns(at, d));
     }
     let s = rows_by_lane(scores, lane);
     let g = rows_by_lane(dp, lane);
@@ -137,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
       score_gradient(s.b7, g.b7, base + 28u, rows),
     );
     for (var d = 0u; d < params.head_vecs; d++) {
-      var sum = weighted_sum(ds, load_keys(at, d));
+      var sum = weighted_sum(ds, score_columns(at, d));
       if (base > begin) {
         sum[0] += dq[dq_at.x + d];
         sum[1] += dq[dq_at.y + d];

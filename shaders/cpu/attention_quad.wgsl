@@ -25,30 +25,12 @@ struct Params {
 
 const LOWEST: f32 = -3.4e38;
 
-fn load_keys(at: Offsets, d: u32) -> Columns {
-  return Columns(
-    k[at.o0 + d],
-    k[at.o1 + d],
-    k[at.o2 + d],
-    k[at.o3 + d],
-    k[at.o4 + d],
-    k[at.o5 + d],
-    k[at.o6 + d],
-    k[at.o7 + d],
-  );
+fn score_operand(i: u32) -> vec4f {
+  return k[i];
 }
 
-fn load_values(at: Offsets, d: u32) -> Columns {
-  return Columns(
-    v[at.o0 + d],
-    v[at.o1 + d],
-    v[at.o2 + d],
-    v[at.o3 + d],
-    v[at.o4 + d],
-    v[at.o5 + d],
-    v[at.o6 + d],
-    v[at.o7 + d],
-  );
+fn value_operand(i: u32) -> vec4f {
+  return v[i];
 }
 
 fn scores(products: mat4x4f) -> mat4x4f {
@@ -138,7 +120,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     let at = row_offsets(key_origin, key_stride, base + 8u * lane, params.keys - 1u);
     var products = Block();
     for (var d = 0u; d < params.head_vecs; d++) {
-      products = add_products(products, q[q0 + d], q[q1 + d], q[q2 + d], q[q3 + d], load_keys(at, d));
+      products = add_products(products, q[q0 + d], q[q1 + d], q[q2 + d], q[q3 + d], score_columns(at, d));
     }
 
     var p = rows_by_lane(products, lane);
@@ -176,7 +158,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
 
     let divisor = select(vec4f(1.0), total, base + BLOCK_COLUMNS >= end);
     for (var d = 0u; d < params.head_vecs; d++) {
-      var sum = weighted_sum(p, load_values(at, d));
+      var sum = weighted_sum(p, value_columns(at, d));
       if (base > begin) {
         sum[0] += y[y_at.x + d] * correction.x;
         sum[1] += y[y_at.y + d] * correction.y;

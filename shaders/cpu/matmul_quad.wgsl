@@ -1,4 +1,3 @@
-enable subgroups;
 // Products for adapters that run on a CPU and have subgroups, from the blocks of matmul/blocks.wgsl. The four lanes of
 // a quad share 16 rows of A: each loads a quarter of them and broadcasts it, and each computes 8 columns. Loads are what
 // a CPU adapter pays most for. How blocks of B come is a module: `quad_products`.
@@ -11,13 +10,7 @@ fn block_a(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
   } else {
     index = (min(row + quad_lane, params.m - 1u) * params.k + k) / 4u;
   }
-  let share = a[index];
-  let block = mat4x4f(
-    quadBroadcast(share, 0u),
-    quadBroadcast(share, 1u),
-    quadBroadcast(share, 2u),
-    quadBroadcast(share, 3u),
-  );
+  let block = shared_rows(a[index]);
   if (TRANSPOSE_A) {
     return transpose(block);
   }

@@ -1,4 +1,3 @@
-enable subgroups;
 // What the attention kernels for CPU adapters with subgroups share. A quad works on blocks of 16 rows by 32 columns (of
 // scores, or of their gradient), and its four lanes share what they load: loads are what a CPU adapter pays most for.
 // Named fields, for such adapters go through arrays slowly.
@@ -58,9 +57,32 @@ fn row_offsets(origin: u32, stride: u32, row: u32, last: u32) -> Offsets {
   );
 }
 
-// The vectors of all four lanes.
-fn shared_rows(own: vec4f) -> mat4x4f {
-  return mat4x4f(quadBroadcast(own, 0u), quadBroadcast(own, 1u), quadBroadcast(own, 2u), quadBroadcast(own, 3u));
+// Vector d of the lane's eight columns: of those whose products with rows make scores, and of those that the scores
+// weigh. The kernel says which tensors these are: `score_operand(i)` and `value_operand(i)` are their vectors.
+fn score_columns(at: Offsets, d: u32) -> Columns {
+  return Columns(
+    score_operand(at.o0 + d),
+    score_operand(at.o1 + d),
+    score_operand(at.o2 + d),
+    score_operand(at.o3 + d),
+    score_operand(at.o4 + d),
+    score_operand(at.o5 + d),
+    score_operand(at.o6 + d),
+    score_operand(at.o7 + d),
+  );
+}
+
+fn value_columns(at: Offsets, d: u32) -> Columns {
+  return Columns(
+    value_operand(at.o0 + d),
+    value_operand(at.o1 + d),
+    value_operand(at.o2 + d),
+    value_operand(at.o3 + d),
+    value_operand(at.o4 + d),
+    value_operand(at.o5 + d),
+    value_operand(at.o6 + d),
+    value_operand(at.o7 + d),
+  );
 }
 
 // Adds the products of 16 rows, four from each lane's vector, with the lane's columns, over four numbers of each.

@@ -29,6 +29,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let mean = total(partial) / f32(params.channels);
   for (var c = 0u; c < width; c++) {
     let value = scale * (dy[base + c] * (weight[c] + params.offset) - x[base + c] * scale * mean);
-    dx[base + c] = epilogue_lanes(base + c, value);
+    dx[base + c] = epilogue(base + c, value);
   }
 }

@@ -1,4 +1,4 @@
-// A product is added to what is in its place.
-fn epilogue(index: u32, value: f32) -> f32 {
-  return c[index] + value;
+// A result is added to what is in its place.
+fn epilogue(index: u32, value: Elements) -> Elements {
+  return y[index] + value;
 }

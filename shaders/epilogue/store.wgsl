@@ -1,4 +1,4 @@
-// A product is stored as it is.
-fn epilogue(index: u32, value: f32) -> f32 {
+// A result is stored as it is, however many elements a thread takes.
+fn epilogue(index: u32, value: Elements) -> Elements {
   return value;
 }

@@ -4,11 +4,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate: array<vec4f>;
-@group(0) @binding(2) var<storage, read> up: array<vec4f>;
-@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> dgate: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dup: array<vec4f>;
+// bindings 1 and 2 are the operands gate and up
+@group(0) @binding(3) var<storage, read> dy: array<Elements>;
+@group(0) @binding(4) var<storage, read_write> dgate: array<Elements>;
+@group(0) @binding(5) var<storage, read_write> dup: array<Elements>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -17,7 +16,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let gradient = dy[i];
-  let activated = activation_and_slope(gate[i]);
-  dgate[i] = gradient * up[i] * activated.slope;
+  let gated = up_operand(i);
+  let activated = activation_and_slope(gate_operand(i));
+  dgate[i] = gradient * gated * activated.slope;
   dup[i] = gradient * activated.value;
 }

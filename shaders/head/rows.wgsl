@@ -1,7 +1,7 @@
-// Token losses from the statistics of all slices of a row, a thread a row: loss[first_row + row] = lse − logit of the
-// label where the label is not negative, else 0. The log-sum-exp is kept for the gradient.
+// Token losses from the statistics of all slices of a labelled row, a thread a row, into the row's place among all:
+// loss = lse − logit of the label. The log-sum-exp is kept for the gradient.
 struct Params {
-  rows: u32,
+  count: u32, // rows of the chunk
   first_row: u32,
   slices: u32,
 }
@@ -10,13 +10,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> statistics: array<vec2f>;
 @group(0) @binding(2) var<storage, read> label_logit: array<f32>;
 @group(0) @binding(3) var<storage, read> labels: array<i32>;
-@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
-@group(0) @binding(5) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(4) var<storage, read> rows: array<u32>;
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(6) var<storage, read_write> loss: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let row = id.x + id.y * groups.x * 64u;
-  if (row >= params.rows) {
+  if (row >= params.count) {
     return;
   }
   let base = row * params.slices;
@@ -30,8 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     total += slice.y * exp(slice.x - largest);
   }
   lse[row] = largest + log(total);
-  loss[params.first_row + row] = 0.0;
-  if (labels[params.first_row + row] >= 0) {
-    loss[params.first_row + row] = lse[row] - label_logit[row];
+  if (label_of(row) >= 0) {
+    loss[place_of(row)] = lse[row] - label_logit[row];
   }
 }

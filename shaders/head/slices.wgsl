@@ -3,19 +3,20 @@
 struct Params {
   columns: u32,
   first_column: u32, // of the whole vocabulary
-  first_row: u32, // of the labels
+  first_row: u32, // of the labelled rows
   slices: u32, // of a row of the logits
   first_slice: u32, // of a row of the whole vocabulary
   all_slices: u32,
-  rows: u32,
+  count: u32, // rows of the logits
   softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> labels: array<i32>;
-@group(0) @binding(3) var<storage, read_write> statistics: array<vec2f>;
-@group(0) @binding(4) var<storage, read_write> label_logit: array<f32>;
+@group(0) @binding(3) var<storage, read> rows: array<u32>;
+@group(0) @binding(4) var<storage, read_write> statistics: array<vec2f>;
+@group(0) @binding(5) var<storage, read_write> label_logit: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,7 +26,7 @@ fn main(
 ) {
   let index = group.x + group.y * groups.x;
   let row = index / params.slices;
-  if (row >= params.rows) {
+  if (row >= params.count) {
     return;
   }
   let slice = index % params.slices;
@@ -46,7 +47,7 @@ fn main(
     return;
   }
   statistics[row * params.all_slices + params.first_slice + slice] = vec2f(slice_max, slice_sum);
-  let label = labels[params.first_row + row] - i32(params.first_column);
+  let label = label_of(row) - i32(params.first_column);
   if (label >= i32(start) && label < i32(end)) {
     label_logit[row] = capped(logits[base + u32(label)]);
   }

@@ -14,7 +14,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // B
-@group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>; // C
 
 override TRANSPOSE_A: bool = false; // A is stored [K, M]
 override TRANSPOSE_B: bool = false; // B is stored [N, K], as a linear's weight is
@@ -51,6 +51,6 @@ fn multiply_add(sum: mat4x4f, b: mat4x4f, a: mat4x4f) -> mat4x4f {
 fn store(row: u32, column: u32, values: vec4f) {
   if (row < params.m && column < params.n) {
     let index = (row * params.n + column) / 4u;
-    c[index] = epilogue_vec4(index, params.alpha * values);
+    y[index] = epilogue(index, params.alpha * values);
   }
 }

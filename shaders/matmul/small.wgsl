@@ -13,7 +13,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // B
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>; // C
 
 override TRANSPOSE_A: bool = false; // A is stored [K, M]
 override TRANSPOSE_B: bool = false; // B is stored [N, K], as a linear's weight is
@@ -91,7 +91,7 @@ fn store_row(row: u32, column: u32, values: vec4f) {
   for (var i = 0u; i < 4u; i++) {
     if (column + i < params.n) {
       let index = row * params.n + column + i;
-      c[index] = epilogue(index, params.alpha * values[i]);
+      y[index] = epilogue(index, params.alpha * values[i]);
     }
   }
 }

@@ -12,7 +12,7 @@ const LANES: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> weights: array<WeightWords>; // B
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>; // C
 
 @compute @workgroup_size(64)
 fn main(
@@ -29,7 +29,7 @@ fn main(
     let sum = workgroup_sum(sums[row], lane);
     if (lane == 0u) {
       let index = row * params.n + column;
-      c[index] = epilogue(index, params.alpha * sum);
+      y[index] = epilogue(index, params.alpha * sum);
     }
   }
 }

@@ -1,4 +1,4 @@
-// dweight[C] = sum over rows of dy · x · rstd, rows in order; a thread a channel.
+// dweight[C] = epilogue(sum over rows of dy · x · rstd), rows in order; a thread a channel.
 struct Params {
   rows: u32,
   channels: u32,
@@ -8,7 +8,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> rstd: array<f32>;
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dweight: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -21,5 +21,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let i = row * params.channels + c;
     sum = fma(dy[i] * x[i], rstd[row], sum);
   }
-  dweight[c] = sum;
+  y[c] = epilogue(c, sum);
 }

@@ -33,6 +33,6 @@ fn main(
   let mean = workgroup_sum(total(partial), lane) / f32(params.channels);
   for (var c = lane; c < width; c += 64u) {
     let value = scale * (dy[base + c] * (weight[c] + params.offset) - x[base + c] * scale * mean);
-    dx[base + c] = epilogue_lanes(base + c, value);
+    dx[base + c] = epilogue(base + c, value);
   }
 }

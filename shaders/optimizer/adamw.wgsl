@@ -12,26 +12,23 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;
-@group(0) @binding(2) var<storage, read> norm: array<f32>;
-@group(0) @binding(3) var<storage, read> loss: array<f32>;
+@group(0) @binding(2) var<storage, read> norm: array<u32>; // f32, read as words for the guard
+@group(0) @binding(3) var<storage, read> loss: array<u32>; // likewise
 @group(0) @binding(4) var<storage, read> schedule: array<f32>; // learning rate, 1 − β₁ᵗ, sqrt(1 − β₂ᵗ)
 @group(0) @binding(5) var<storage, read_write> parameter: array<f32>;
 @group(0) @binding(6) var<storage, read_write> exp_avg: array<f32>;
 @group(0) @binding(7) var<storage, read_write> exp_avg_sq: array<f32>;
 
-const LARGEST: f32 = 3.4e38;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * 64u;
-  // Written so that NaN fails it too; a compiler may assume that x == x.
-  let finite = norm[0] < LARGEST && abs(loss[0]) < LARGEST;
+  let finite = finite_bits(norm[0]) && finite_bits(loss[0]);
   if (i >= params.count || !finite) {
     return;
   }
   var g = gradient[i];
   if (params.max_norm > 0.0) {
-    g *= min(1.0, params.max_norm / (norm[0] + 1e-6));
+    g *= min(1.0, params.max_norm / (bitcast<f32>(norm[0]) + 1e-6));
   }
   let rate = schedule[0];
   let m = exp_avg[i] + (g - exp_avg[i]) * params.one_minus_beta1;

@@ -13,15 +13,14 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<vec4f>;
-@group(0) @binding(2) var<storage, read> norm: array<f32>;
-@group(0) @binding(3) var<storage, read> loss: array<f32>;
+@group(0) @binding(2) var<storage, read> norm: array<u32>; // f32, read as words for the guard
+@group(0) @binding(3) var<storage, read> loss: array<u32>; // likewise
 @group(0) @binding(4) var<storage, read> schedule: array<f32>; // learning rate, 1 − β₁ᵗ, sqrt(1 − β₂ᵗ)
 @group(0) @binding(5) var<storage, read> maps: array<f32>; // signed map, then unsigned map
 @group(0) @binding(6) var<storage, read_write> parameter: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> codes: array<u32>; // of all first moments, then of all second ones
 @group(0) @binding(8) var<storage, read_write> absmax: array<f32>; // likewise, one a block
 
-const LARGEST: f32 = 3.4e38;
 const LANES: u32 = 64u;
 const SIGNED: u32 = 0u;
 const UNSIGNED: u32 = 256u;
@@ -72,8 +71,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let block = group.x + group.y * groups.x;
-  // Written so that NaN fails it too; a compiler may assume that x == x.
-  let finite = norm[0] < LARGEST && abs(loss[0]) < LARGEST;
+  let finite = finite_bits(norm[0]) && finite_bits(loss[0]);
   if (block >= params.blocks || !finite) {
     return;
   }
@@ -86,7 +84,7 @@ fn main(
   let words = params.blocks * LANES;
   var g = gradient[i];
   if (params.max_norm > 0.0) {
-    g *= min(1.0, params.max_norm / (norm[0] + 1e-6));
+    g *= min(1.0, params.max_norm / (bitcast<f32>(norm[0]) + 1e-6));
   }
   var m = expand(codes[i], SIGNED) * absmax[block];
   var v = expand(codes[words + i], UNSIGNED) * absmax[params.blocks + block];

@@ -29,5 +29,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let draw = pcg(key + params.offset + 4u * i + vec4u(0u, 1u, 2u, 3u));
   let random = vec4f(draw >> vec4u(8u)) * exp2(-24.0);
   let value = select(vec4f(), operand(i) / (1.0 - params.probability), random >= vec4f(params.probability));
-  y[i] = epilogue_lanes(i, value);
+  y[i] = epilogue(i, value);
 }

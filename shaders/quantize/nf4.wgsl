@@ -39,11 +39,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (block >= min(chunk.blocks, params.target_blocks - chunk.first_block)) {
     return;
   }
-  var largest = vec4f();
+  // What isn't finite makes a scale that isn't, which whoever reads the block sees.
+  var largest = vec4u();
   for (var i = 0u; i < 16u; i++) {
-    largest = max(largest, abs(weight_vec4(block * 16u + i)));
+    largest = max(largest, magnitude_bits(weight_vec4(block * 16u + i)));
   }
-  let scale = max(max(largest.x, largest.y), max(largest.z, largest.w));
+  let scale = largest_magnitude(largest);
   store_scale(chunk.first_block + block, scale);
   for (var word = 0u; word < 8u; word++) {
     var codes = 0u;

@@ -17,11 +17,12 @@ struct Chunk {
 
 // Writes the codes of a block and returns its scale.
 fn quantize_block(source: u32, block: u32) -> f32 {
-  var largest = vec4f();
+  // What isn't finite makes a scale that isn't, which whoever reads the block sees.
+  var largest = vec4u();
   for (var i = 0u; i < 8u; i++) {
-    largest = max(largest, abs(weight_vec4(source * 8u + i)));
+    largest = max(largest, magnitude_bits(weight_vec4(source * 8u + i)));
   }
-  let scale = max(max(largest.x, largest.y), max(largest.z, largest.w)) / 127.0;
+  let scale = largest_magnitude(largest) / 127.0;
   let inverse = select(0.0, 1.0 / scale, scale > 0.0);
   for (var i = 0u; i < 8u; i++) {
     let scaled = weight_vec4(source * 8u + i) * inverse;

@@ -12,7 +12,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dtable: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,6 +31,7 @@ fn main(
         sum += dy[token * params.channels + channel];
       }
     }
-    dtable[row * params.channels + channel] = params.scale * sum;
+    let index = row * params.channels + channel;
+    y[index] = epilogue(index, params.scale * sum);
   }
 }

@@ -1,4 +1,4 @@
-// y[C] = sum over rows of x[N, C], rows in order; a thread a column.
+// y[C] = epilogue(sum over rows of x[N, C]), rows in order; a thread a column.
 struct Params {
   rows: u32,
   columns: u32,
@@ -18,5 +18,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var row = 0u; row < params.rows; row++) {
     sum += x[row * params.columns + column];
   }
-  y[column] = sum;
+  y[column] = epilogue(column, sum);
 }

@@ -50,19 +50,7 @@ class Folder implements FileSource {
     });
     try {
       await this.refuseChanged(file, handle);
-      const bytes = new Uint8Array(Math.max(0, Math.min(end ?? size, size) - start));
-      let filled = 0;
-      while (filled < bytes.byteLength) {
-        const { bytesRead } = await handle.read(
-          bytes,
-          filled,
-          Math.min(bytes.byteLength - filled, MOST_AT_ONCE),
-          start + filled,
-        );
-        if (bytesRead === 0) break;
-        filled += bytesRead;
-      }
-      return bytes.subarray(0, filled);
+      return await readFully(handle, start, Math.min(end ?? size, size));
     } finally {
       await handle.close();
     }
@@ -86,6 +74,19 @@ class Folder implements FileSource {
 /** A single read or write of 2 GiB or more fails on some systems. */
 const MOST_AT_ONCE = 2 ** 30;
 
+/** Bytes `start` to `end` of an open file; fewer where it ends before. */
+async function readFully(handle: FileHandle, start: number, end: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(Math.max(0, end - start));
+  let filled = 0;
+  while (filled < bytes.byteLength) {
+    const most = Math.min(bytes.byteLength - filled, MOST_AT_ONCE);
+    const { bytesRead } = await handle.read(bytes, filled, most, start + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
+}
+
 const TEMPORARY = '.partial';
 
 /** A run's folder. It is made when the first file is written. */
@@ -102,6 +103,27 @@ export class FolderStore implements RunStore {
       return await readFile(join(this.name, file));
     } catch (cause) {
       if (isMissing(cause)) return undefined;
+      throw new GraftError('storage', `${file} in ${this.name} can't be read: ${reason(cause)}.`, { cause });
+    }
+  }
+
+  async size(file: string): Promise<number | undefined> {
+    const found = await stat(join(this.name, file)).catch((cause: unknown) => {
+      if (isMissing(cause)) return undefined;
+      throw new GraftError('storage', `${file} in ${this.name} can't be read: ${reason(cause)}.`, { cause });
+    });
+    return found?.size;
+  }
+
+  async readAt(file: string, start: number, end: number): Promise<Uint8Array> {
+    try {
+      const handle = await open(join(this.name, file));
+      try {
+        return await readFully(handle, start, end);
+      } finally {
+        await handle.close();
+      }
+    } catch (cause) {
       throw new GraftError('storage', `${file} in ${this.name} can't be read: ${reason(cause)}.`, { cause });
     }
   }

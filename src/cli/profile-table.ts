@@ -19,8 +19,14 @@ export function profileTable(profile: Profile, step: number): string {
     kernels,
     `The slowest of ${profile.kernels.length} by specialisation and shapes:`,
     table(['kernel', 'shapes', ...RATES], details),
+    ...differingNote(profile),
     '',
   ].join('\n\n');
+}
+
+function differingNote({ differing = [] }: Profile): string[] {
+  if (differing.length === 0) return [];
+  return [`Left out, as they write other bits on this device:\n${differing.join('\n')}`];
 }
 
 function rates({ calls, milliseconds, share, flops, bytes }: Omit<KernelTime, 'kernel' | 'variant' | 'shapes'>) {

@@ -26,6 +26,8 @@ export interface Profile {
   readonly milliseconds: number;
   /** Slowest first. */
   readonly kernels: readonly KernelTime[];
+  /** Kernels that never run because they wrote other bits on this device, by class of shapes. Absent where there are none. */
+  readonly differing?: readonly string[];
 }
 
 /** The same with the variants and shapes of a kernel taken together. */

@@ -51,6 +51,24 @@ export interface RunStore {
   remove(file: string): Promise<void>;
   /** The same as `write`, of pieces in their order that need never be in memory at once. Absent, `writePieces` joins them. */
   writePieces?(file: string, pieces: AsyncIterable<Uint8Array>): Promise<void>;
+  /** The file's size in bytes, and bytes `start` to `end` (exclusive) of it. Absent, `storedFile` reads it whole. */
+  size?(file: string): Promise<number | undefined>;
+  readAt?(file: string, start: number, end: number): Promise<Uint8Array>;
+}
+
+/** A file of a store that is read in ranges; at once in memory only where the store can't else. */
+export interface StoredFile {
+  readonly size: number;
+  read(start: number, end: number): Promise<Uint8Array>;
+}
+
+export async function storedFile(store: RunStore, file: string): Promise<StoredFile | undefined> {
+  if (store.size && store.readAt) {
+    const size = await store.size(file);
+    return size === undefined ? undefined : { size, read: (start, end) => store.readAt!(file, start, end) };
+  }
+  const bytes = await store.read(file);
+  return bytes && { size: bytes.byteLength, read: (start, end) => Promise.resolve(bytes.subarray(start, end)) };
 }
 
 /** Writes a file of `size` bytes from its pieces, whole or not at all; at once in memory only where the store can't else. */

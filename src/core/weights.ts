@@ -13,6 +13,24 @@ export interface StateTensor extends Omit<WeightTensor, 'dtype'> {
   readonly dtype: FloatDType | 'u8';
 }
 
+/** A tensor of a training state whose bytes come piece by piece, in order, each a whole number of words but the last. */
+export interface StateEntry extends Omit<StateTensor, 'bytes'> {
+  pieces(): AsyncIterable<Uint8Array>;
+}
+
+/** A tensor of a state with all of its bytes. */
+export async function wholeTensor(tensor: StateTensor | StateEntry): Promise<StateTensor> {
+  if ('bytes' in tensor) return tensor;
+  const { name, dtype, shape } = tensor;
+  const bytes = new Uint8Array(elementCount(shape) * (dtype === 'u8' ? 1 : BYTES_PER_ELEMENT[dtype]));
+  let filled = 0;
+  for await (const piece of tensor.pieces()) {
+    bytes.set(piece, filled);
+    filled += piece.byteLength;
+  }
+  return { name, dtype, shape, bytes };
+}
+
 /** How far a weight file was read: what is needed to go on from there. */
 export interface FileProgress {
   readonly file: string;

@@ -33,7 +33,8 @@ async function profiled<T>(
   runtime.timer = profiler;
   try {
     const value = await work();
-    return { value, profile: profiler.report() };
+    const differing = runtime.choices.differing();
+    return { value, profile: { ...profiler.report(), ...(differing.length > 0 && { differing }) } };
   } finally {
     runtime.timer = undefined;
     profiler.destroy();

@@ -2,7 +2,7 @@
  * The engine's face towards the recipes. `index.ts` exports the functions that make these; nothing else of the
  * engine is imported from outside.
  */
-import type { KeepParameter, LoadStream, StateTensor, WeightStream, WeightTensor } from '../core/weights';
+import type { KeepParameter, LoadStream, StateEntry, StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
 import type { KernelChoiceStore } from '../core/kernel-choices';
@@ -207,9 +207,12 @@ export interface TrainView {
   keepReference(): Promise<void>;
   /** Trained tensors under PEFT's names (adapter) or Hub names (full training). */
   exportParameters(): Promise<WeightTensor[]>;
-  /** Trained tensors, both moments, and the frozen copy (`.reference`) where the objective has one. */
+  /** Trained tensors, both moments, and the frozen copy (`.reference`) where the objective has one, at once in memory. */
   exportState(): Promise<TrainState>;
-  importState(state: TrainState): Promise<void>;
+  /** The same piece by piece: read them all before the next step. */
+  stateEntries(): StateEntry[];
+  /** Throws `bad-file`, and nothing has changed, where something is missing, of another shape, or stored otherwise. */
+  importState(state: readonly (StateTensor | StateEntry)[]): Promise<void>;
 }
 
 export interface ForwardView {
@@ -223,15 +226,33 @@ export interface ForwardResult {
   readonly gradients?: WeightTensor[];
 }
 
-/** A KV cache over `batchSize` independent sequences. */
+/**
+ * A KV cache of `batchSize` slots, counted from 0, each for a sequence of its own: what it answers depends on no other.
+ * A slot keeps what it holds until another sequence is admitted. Throws `bad-config` where a sequence outgrows
+ * `maxLength`, `bad-data` for an id outside the vocabulary.
+ */
 export interface DecodeView {
+  /** Tokens that went through the model so far, padding aside. */
+  readonly computedTokens: number;
   /**
-   * Starts new sequences from prompts (at most `batchSize`, each at least one token) and returns the logits after each
-   * prompt's last token: f32 [prompts, vocab]. `useAdapter` false asks the base model.
+   * Puts a sequence of at least one token into a slot, while those in other slots stay, and returns the logits after its
+   * last token, f32 [vocab].
    */
-  prefill(prompts: readonly (readonly number[])[], useAdapter?: boolean): Promise<Float32Array>;
-  /** Appends one token to each sequence and returns the next logits, f32 [sequences, vocab]. */
-  decode(tokens: readonly number[]): Promise<Float32Array>;
+  admit(slot: number, ids: readonly number[], options?: AdmitOptions): Promise<Float32Array>;
+  /** Appends a token to the sequence in each of the given slots. Returns their next logits, f32 [vocab] each, by slot. */
+  decode(tokens: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>>;
+  /** How many of the first tokens of a sequence `admit` would find in a slot, and not compute again. */
+  cachedPrefix(slot: number, ids: readonly number[], useAdapter?: boolean): number;
+}
+
+export interface AdmitOptions {
+  /** False asks the base model. */
+  readonly useAdapter?: boolean;
+  /**
+   * False computes the whole sequence, though the slot may hold its beginning: what an earlier sequence had computed
+   * token by token may differ from it in the last bits.
+   */
+  readonly reusePrefix?: boolean;
 }
 
 /** What the adapter says of itself, for logs and for the model card. */

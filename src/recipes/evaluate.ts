@@ -1,4 +1,4 @@
-/** How well a model answers the questions of a dataset, without its adapter and with it: greedy, one row at a time. */
+/** How well a model answers the questions of a dataset, without its adapter and with it: greedy. */
 import type { RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import { plural } from '../core/format';
@@ -6,8 +6,9 @@ import { contentOf, type Conversation } from '../core/text';
 import { parseDataset } from '../data/dataset';
 import { exactMatch, tokenF1 } from '../eval/exact';
 import type { HubModel } from '../formats/model';
-import { promptIds, type Prompt, type TextGenerator } from './generate';
 import { effectiveMaxLength, type DatasetFile } from './steps/data';
+import { promptIds, type Prompt } from './steps/prompt-ids';
+import type { TextGenerator } from './steps/text-generator';
 
 /** A question of a dataset. */
 export interface Question {
@@ -40,7 +41,7 @@ export interface EvaluateInput {
   readonly base: TextGenerator;
   readonly tuned: TextGenerator;
   readonly questions: readonly Question[];
-  /** Questions between two reports, for generators opened with as many sequences. */
+  /** Sequences that the generators decode at once. */
   readonly batchSize: number;
   readonly maxNewTokens: number;
 }
@@ -106,6 +107,9 @@ export function obstacleOf(run: RunConfig, model: HubModel): (conversation: Conv
   };
 }
 
+/** Questions for each sequence decoded at once before the other voice's turn: what waits fills the slots of what ends. */
+const ROUND = 4;
+
 /** @throws `cancelled`; answers given until then have been reported. */
 export async function evaluate(
   input: EvaluateInput,
@@ -114,8 +118,9 @@ export async function evaluate(
 ): Promise<{ base: Scores; tuned: Scores }> {
   const { questions, batchSize, maxNewTokens } = input;
   const answers: EvaluatedAnswer[] = [];
-  for (let from = 0; from < questions.length; from += batchSize) {
-    const asked = questions.slice(from, from + batchSize);
+  const atOnce = ROUND * batchSize;
+  for (let from = 0; from < questions.length; from += atOnce) {
+    const asked = questions.slice(from, from + atOnce);
     const prompts = asked.map(({ prompt }) => prompt);
     for (const tuned of [false, true]) {
       const options = { temperature: 0, topP: 1, topK: 0, seed: 0, stop: [], maxNewTokens, useAdapter: tuned };

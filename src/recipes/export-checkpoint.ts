@@ -11,7 +11,7 @@ import { memorySource } from '../formats/sources';
 import { openTextModel } from '../formats/text-model';
 import { isCommit } from '../hub/names';
 import { baseModelOf } from './steps/base-model';
-import { Checkpoints, type Checkpoint } from './steps/checkpoint';
+import { Checkpoints, wholeWeights, type StoredCheckpoint } from './steps/checkpoint';
 import { ADAPTER_TEXT_FILES, isTied, modelFolderFiles, NOT_ASKED } from './steps/model-folder';
 import { loraSpec } from './steps/options';
 
@@ -35,12 +35,12 @@ export async function exportCheckpoint(
   const runFile = { name: 'run.yaml', bytes: new Uint8Array(encodeUtf8(formatRunConfig(newest.run))) };
   const texts = await templateFiles(run);
   const trained = newest.run.use_peft
-    ? [...adapterOf(newest), ...texts]
+    ? [...(await adapterOf(newest)), ...texts]
     : await modelOf(newest, openModel, memorySource(run.name, filesByName(texts)));
   return { step, files: [...trained, runFile] };
 }
 
-function adapterOf(checkpoint: Checkpoint): AdapterFile[] {
+async function adapterOf(checkpoint: StoredCheckpoint): Promise<AdapterFile[]> {
   const { run, progress } = checkpoint;
   const { lora_target_modules: modules } = run;
   if (typeof modules === 'string') throw new Error('a checkpoint names the modules that its run trains');
@@ -48,7 +48,7 @@ function adapterOf(checkpoint: Checkpoint): AdapterFile[] {
     lora: loraSpec(run, modules),
     baseModel: run.model_name_or_path,
     ...(isCommit(run.revision) && { revision: run.revision }),
-    tensors: trainedTensors(checkpoint),
+    tensors: await trainedTensors(checkpoint),
     card: {
       base: baseModelOf(run),
       ...(run.dataset !== undefined && { dataset: run.dataset }),
@@ -73,12 +73,12 @@ function filesByName(files: readonly AdapterFile[]): Record<string, Uint8Array> 
 }
 
 async function modelOf(
-  checkpoint: Checkpoint,
+  checkpoint: StoredCheckpoint,
   openModel: (nameOrPath: string, revision: string) => Promise<FileSource>,
   template: FileSource,
 ): Promise<AdapterFile[]> {
   const base = await openModel(checkpoint.run.model_name_or_path, checkpoint.run.revision);
-  const tensors = trainedTensors(checkpoint);
+  const tensors = await trainedTensors(checkpoint);
   const hasTokenizer = (await base.size('tokenizer.json')) !== undefined;
   const opened = hasTokenizer ? await withTemplateOf<AskedModel>(await openTextModel(base), template) : NOT_ASKED;
   const asked = opened.template?.source === 'alpaca' ? NOT_ASKED : opened;
@@ -89,10 +89,8 @@ async function modelOf(
 }
 
 /** What the run would leave if it ended here: the best tensors where it keeps them, else the last. */
-function trainedTensors({ best, state }: Checkpoint): readonly WeightTensor[] {
-  return (
-    best ?? state.flatMap(({ dtype, ...tensor }) => (dtype === 'u8' || isMoment(tensor) ? [] : [{ ...tensor, dtype }]))
-  );
+function trainedTensors({ best, state }: StoredCheckpoint): Promise<readonly WeightTensor[]> {
+  return wholeWeights(best ?? state.filter((entry) => !isMoment(entry)));
 }
 
 /** Moments carry their parameter's name with an ending, the scales of 8-bit ones with one more. */

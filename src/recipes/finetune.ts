@@ -4,7 +4,7 @@ import type { RunSummary } from '../core/events';
 import { plural } from '../core/format';
 import type { LinearSpec } from '../core/spec';
 import type { FileSource, RunStore } from '../core/store';
-import type { Engine, StepResult } from '../engine';
+import type { DecodeViewOptions, Engine, StepResult } from '../engine';
 import type { HubModel } from '../formats/model';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { withTemplateOf } from '../formats/saved-template';
@@ -29,6 +29,7 @@ import { refuseTooLarge, Recovery } from './steps/recovery';
 import { checkFinished, pinRevision, resolveRun } from './steps/resolve';
 import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
+import { TextGenerator } from './steps/text-generator';
 import { Trainer, type TrainReport } from './steps/trainer';
 
 export interface FinetuneInput {
@@ -49,6 +50,17 @@ export interface FinetuneInput {
   readonly resume: boolean;
   /** Asked before every step, with the steps that are left: whether to report where its time goes. */
   readonly wantsProfile?: ((stepsLeft: number) => boolean) | undefined;
+  /** Makes room for a chat with the run while it trains. It changes no bit of the run. */
+  readonly talk?: TalkOptions | undefined;
+}
+
+export interface TalkOptions extends DecodeViewOptions {
+  /**
+   * Gets what answers from the session that trains: the base model without the adapter, or what is trained as it stands.
+   * The next step waits for answers under way. It is closed when training ends, and another one comes where the device
+   * is opened again.
+   */
+  readonly onReady: (generator: TextGenerator) => void;
 }
 
 /**
@@ -123,7 +135,8 @@ async function trainOnDevice(
   if (found?.newest) attempt.run = withMicroBatchOf(attempt.run, found.newest.run);
   const { run } = attempt;
   const fromAdapter = found?.newest ? hasFrozenCopy(found.newest.state) : attempt.adapter !== undefined;
-  const plan = planRun(run, model, data, fromAdapter);
+  const decode = input.talk && talkView(input.talk, model);
+  const plan = planRun(run, model, data, { fromAdapter, decode });
   report({
     kind: 'plan',
     totalBytes: plan.memory.totalBytes,
@@ -140,17 +153,24 @@ async function trainOnDevice(
   const onNotKept = (message: string) => report({ kind: 'notice', message });
   const { session, digest } = await loadSession(
     { model, storage: weightStorageKey(setup), cache: input.cache && { ...input.cache, onNotKept } },
-    (weights, keep) => engine.createSession(setup, { train }, weights, keep),
+    (weights, keep) => engine.createSession(setup, { train, ...(decode && { decode }) }, weights, keep),
     loading,
     signal,
   );
+  const { decode: view } = session.views;
+  const talk = decode && view && new TextGenerator(model, view, decode);
+  const endTalk = async () => talk?.close('The run that answered has ended: ask again.');
+  const onAbort = () => void endTalk();
+  signal?.addEventListener('abort', onAbort);
   try {
     const hashes = { datasetHash: await sha256(input.dataset.bytes), modelHash: digest };
     const slots = found?.slots ?? (await Checkpoints.startAnew(store));
     const resuming = attempt.resume;
     attempt.resume = true;
-    const stepper = (work: () => Promise<StepResult>, step: number) =>
-      input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
+    const stepper = async (work: () => Promise<StepResult>, step: number) => {
+      await talk?.quiet();
+      return input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
+    };
     const trainer = new Trainer(run, data, session, report, slots, hashes, stepper);
     if (found && found.torn > 0) report({ kind: 'notice', message: 'A damaged checkpoint was left aside.' });
     if (found?.newest) await trainer.resume(found.newest);
@@ -163,6 +183,7 @@ async function trainOnDevice(
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
     await session.compile();
     report({ kind: 'phase', phase: 'training', detail: `Training ${plural(data.totalSteps, 'step')}` });
+    if (talk) input.talk?.onReady(talk);
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
     if (stopped === 'cancelled') return summary;
@@ -185,8 +206,15 @@ async function trainOnDevice(
     report({ kind: 'phase', phase: 'done', detail: store.name });
     return summary;
   } finally {
+    signal?.removeEventListener('abort', onAbort);
+    await endTalk();
     session.dispose();
   }
+}
+
+/** A cache of at most what the model can read. */
+function talkView({ batchSize, maxLength }: TalkOptions, { spec }: HubModel): DecodeViewOptions {
+  return { batchSize, maxLength: Math.min(maxLength, spec.maxPositions) };
 }
 
 async function profiledStep(

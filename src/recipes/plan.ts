@@ -2,7 +2,7 @@
 import type { RunConfig } from '../core/config';
 import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
 import { elementCount } from '../core/dtypes';
-import { planSession, type MemoryPlan } from '../engine';
+import { planSession, type DecodeViewOptions, type MemoryPlan } from '../engine';
 import { weightStorageKey } from './steps/cached-weights';
 import { effectiveMaxLength, hasReference, type PreparedData } from './steps/data';
 import { trainSetup, type ShapedModel } from './steps/options';
@@ -19,18 +19,31 @@ export interface RunPlan {
   readonly storage: string;
 }
 
+/** What a plan depends on beside the run, the model and the data. */
+export interface PlanOptions {
+  /** The run goes on from an adapter. */
+  readonly fromAdapter?: boolean;
+  /** A chat beside the run. */
+  readonly decode?: DecodeViewOptions | undefined;
+}
+
 /**
- * Plans a run. Without data every batch has max_length tokens. `fromAdapter`: it goes on from an adapter.
+ * Plans a run. Without data every batch has max_length tokens.
  * @throws `bad-config` and `unsupported` for what the run asks of the model.
  */
-export function planRun(run: RunConfig, model: ShapedModel, data?: PreparedData, fromAdapter = false): RunPlan {
+export function planRun(
+  run: RunConfig,
+  model: ShapedModel,
+  data?: PreparedData,
+  { fromAdapter = false, decode }: PlanOptions = {},
+): RunPlan {
   const longest = effectiveMaxLength(run, model.spec);
   const lengths = [...new Set((data?.lengths ?? [longest]).map((length) => Math.min(length, longest)))];
   const { setup, train } = trainSetup(run, model, lengths, { inRows: data && hasReference(data), fromAdapter });
   const base = countElements(parameters(model.spec));
   const adapter = setup.lora && countElements(adapterParameters(model.spec, setup.lora));
   return {
-    memory: planSession(setup, { train }),
+    memory: planSession(setup, { train, ...(decode && { decode }) }),
     trainableParameters: adapter ?? base,
     totalParameters: base + (adapter ?? 0),
     lengths,

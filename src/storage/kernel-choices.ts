@@ -3,7 +3,14 @@ import * as v from 'valibot';
 import type { KernelChoiceStore } from '../core/kernel-choices';
 import { seal, unseal } from './sealed';
 
-const Choices = v.record(v.string(), v.string());
+const Choices = v.record(
+  v.string(),
+  v.object({
+    name: v.string(),
+    milliseconds: v.optional(v.record(v.string(), v.number())),
+    differing: v.optional(v.array(v.string())),
+  }),
+);
 
 /** Where the choices of an adapter are kept, as any value. */
 export interface ChoiceValues {

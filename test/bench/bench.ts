@@ -1,4 +1,5 @@
 /** What all benches stand on: the device, its clock, its ceilings, and how a graph is timed. */
+import type { KernelChoiceStore } from '../../src/core/kernel-choices';
 import { byteSize, Graph, type Tensor } from '../../src/engine/graph/graph';
 import { Profiler } from '../../src/engine/runtime/profile';
 import { declareLeaves, placeGraph, type LeafInput, type Runner } from '../support/graph-runner';
@@ -19,6 +20,8 @@ export interface Bench {
   readonly now: () => number;
   /** The clock of kernels where it isn't the GPU's own. */
   readonly kernelClock: (() => number) | undefined;
+  /** Where choices among kernels are kept from one process to the next; absent, each measures its own. */
+  readonly kernelChoices?: KernelChoiceStore;
   /** Whether a row with these names is wanted. */
   wanted(names: Partial<Row>): boolean;
   /** Shows and keeps a row. */

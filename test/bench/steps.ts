@@ -16,9 +16,11 @@ import { openDecoding, openTraining, type TrainOptions } from '../support/sessio
 export interface StepSize {
   readonly layers: number;
   readonly vocabulary: number;
+  /** All of them where absent. */
+  readonly models?: readonly BenchModel[];
 }
 
-const TOKENS = [32, 64, 128, 256, 512];
+const TOKENS = [32, 64, 128, 256, 512, 1024, 2048];
 
 /** A step may take that many times what a run of a kernel may. */
 const STEP_RUNS = 8;
@@ -32,13 +34,13 @@ const NON_MATMUL_TARGET = 0.35;
 
 export async function stepBenches(bench: Bench, ceilings: Ceilings, size: StepSize): Promise<void> {
   const wanted = (names: object) => bench.wanted({ group: 'step', ...names });
-  const engine = await openEngine(bench.gpu);
+  const engine = await openEngine(bench.gpu, { ...(bench.kernelChoices && { kernelChoices: bench.kernelChoices }) });
   try {
     for (const tokens of [256, 512]) {
       const names = { name: 'not matmul', model: LLAMA_1B.name, dtype: 'bf16', shape: `1 layer, T ${tokens}` };
       if (wanted(names)) await nonMatmulShare(bench, engine, names, tokens);
     }
-    for (const model of MODELS) {
+    for (const model of size.models ?? MODELS) {
       const spec = cut(model.spec, size);
       const tokens = affordable(TOKENS, (count) => count * flopsPerToken(spec), STEP_RUNS * ceilings.matmul);
       const shape = sizeName(model, spec, tokens);
@@ -177,12 +179,12 @@ async function decodeBench(
     const prompt = batchOf(spec, PROMPT + 1).inputIds[0]!;
     const whole = (await session.prefill([prompt])).slice();
     await session.prefill([prompt.slice(0, PROMPT)]);
-    const error = relativeError(await session.decode([prompt[PROMPT]!]), whole);
+    const error = relativeError(await session.next([prompt[PROMPT]!]), whole);
     if (!(error < 1e-3)) throw new Error(`${names.model}: decoding a token and reading it differ by ${error}`);
     const milliseconds = await medianOf(async () => {
       await session.prefill([prompt]);
       const began = bench.now();
-      for (let i = 0; i < DECODED; i++) await session.decode([i]);
+      for (let i = 0; i < DECODED; i++) await session.next([i]);
       return (bench.now() - began) / DECODED;
     });
     bench.add({

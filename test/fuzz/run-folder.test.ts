@@ -1,10 +1,10 @@
 /** Broken files of a run's folder: checkpoints whose hash is right, and Graft's own record. */
 import { createHash } from 'node:crypto';
 import { encodeUtf8 } from '../../src/core/store';
-import { Checkpoints, encodeCheckpoint } from '../../src/recipes/steps/checkpoint';
+import { Checkpoints } from '../../src/recipes/steps/checkpoint';
 import { readFinishedRun } from '../../src/recipes/steps/outputs';
 import { startOfRun } from '../../src/recipes/steps/trainer-state';
-import { MemoryStore, run, tensor } from '../unit/recipes/support';
+import { encodeCheckpoint, MemoryStore, run, tensor } from '../unit/recipes/support';
 import { fuzz } from './harness';
 import { mutateBytes, mutateJson, mutateText } from './mutate';
 

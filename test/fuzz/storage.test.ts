@@ -137,7 +137,7 @@ fuzzFile(
 );
 fuzzFile(
   'kernel choices in a folder',
-  (folder) => kernelChoicesIn(folder).write('card', { 'f32 8': 'tile' }),
+  (folder) => kernelChoicesIn(folder).write('card', { 'f32 8': { name: 'tile' } }),
   (folder) => kernelChoicesIn(folder).read('card'),
 );
 
@@ -203,7 +203,7 @@ fuzz<{ table: Table; value: unknown }>('row of the page’s database', async () 
   await openings.keepOpening('m@1', OPENING);
   await openings.keepRevision('h/m', 'main', { commit: 'c'.repeat(40), seenAt: 3 });
   await settings.setDataset({ id: '1', name: 'd.jsonl', content: new Blob(['{}']) });
-  await settings.kernelChoices().write('card', { 'f32 8': 'tile' });
+  await settings.kernelChoices().write('card', { 'f32 8': { name: 'tile' } });
   await fillCache(cache);
   const rows = new Map<Table, { key: IDBValidKey; value: unknown; isInline: boolean }[]>();
   for (const table of TABLES) {

@@ -9,10 +9,10 @@ export function gatherRows(x: Values, rows: Values, C: number): Float64Array {
   return y;
 }
 
-/** The cache [B, S, C] with x[B·T, C] written from position start[b] on; what falls past S is dropped. */
+/** The cache [B, S, C] with x[B·T, C] written from position start[b] on; what falls past end[b] or S is dropped. */
 export function kvAppend(
   x: Values,
-  start: Values,
+  { start, end }: { start: Values; end: Values },
   cache: Values,
   { length, capacity, channels }: { length: number; capacity: number; channels: number },
 ): Float64Array {
@@ -20,7 +20,7 @@ export function kvAppend(
   for (let b = 0; b < start.length; b++) {
     for (let t = 0; t < length; t++) {
       const position = start[b]! + t;
-      if (position >= capacity) continue;
+      if (position >= Math.min(end[b]!, capacity)) continue;
       for (let c = 0; c < channels; c++) {
         updated[(b * capacity + position) * channels + c] = x[(b * length + t) * channels + c]!;
       }

@@ -1,4 +1,4 @@
-import type { DecodeView } from '../../src/engine';
+import type { SideBySide } from './sessions';
 
 function argmax(values: Float32Array): number {
   return values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
@@ -6,7 +6,7 @@ function argmax(values: Float32Array): number {
 
 /** Greedy continuations of prompts decoded side by side. */
 export async function greedy(
-  session: DecodeView,
+  session: SideBySide,
   prompts: number[][],
   count: number,
   vocab: number,
@@ -17,6 +17,6 @@ export async function greedy(
     const next = prompts.map((_, b) => argmax(logits.subarray(b * vocab, (b + 1) * vocab)));
     next.forEach((token, b) => answers[b]!.push(token));
     if (i === count - 1) return answers;
-    logits = await session.decode(next);
+    logits = await session.next(next);
   }
 }

@@ -21,7 +21,14 @@ export type DecodeOptions = ModelSetup & DecodeViewOptions;
 type Base = Pick<Session<object>, 'plan' | 'liveBytes' | 'compile' | 'importParameters' | 'dispose'>;
 export type TrainSession = Base & TrainView;
 export type ForwardSession = Base & { forward(batch: Batch): Promise<ForwardResult> };
-export type DecodeSession = Base & DecodeView;
+/** Sequences side by side, in the slots from 0 on. */
+export interface SideBySide {
+  /** Admits prompts and returns the logits after each, f32 [prompts, vocab]. */
+  prefill(prompts: readonly (readonly number[])[], useAdapter?: boolean): Promise<Float32Array>;
+  /** Appends one token to each and returns the next logits, f32 [sequences, vocab]. */
+  next(tokens: readonly number[]): Promise<Float32Array>;
+}
+export type DecodeSession = Base & SideBySide & { readonly view: DecodeView };
 
 function setupOf({ spec, weightDType, quantization, lora, trains }: ModelSetup): ModelSetup {
   return { spec, weightDType, quantization, lora, trains };
@@ -54,6 +61,7 @@ export async function openTraining(
     evaluate: train.evaluate.bind(train),
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
+    stateEntries: train.stateEntries.bind(train),
     importState: train.importState.bind(train),
     keepReference: train.keepReference.bind(train),
   });
@@ -85,6 +93,7 @@ export async function openBoth(
     evaluate: train.evaluate.bind(train),
     exportParameters: train.exportParameters.bind(train),
     exportState: train.exportState.bind(train),
+    stateEntries: train.stateEntries.bind(train),
     importState: train.importState.bind(train),
     keepReference: train.keepReference.bind(train),
     forward: (batch: Batch) => forward.run(batch),
@@ -97,8 +106,23 @@ export async function openDecoding(
   weights: LoadStream,
 ): Promise<DecodeSession> {
   const session = await engine.createSession(setupOf(options), { decode: options }, weights);
-  const { decode } = session.views;
-  return Object.assign(baseOf(session), { prefill: decode.prefill.bind(decode), decode: decode.decode.bind(decode) });
+  const view = session.views.decode;
+  return Object.assign(baseOf(session), { view, ...sideBySide(view) });
+}
+
+export function sideBySide(view: DecodeView): SideBySide {
+  const joined = (logits: readonly Float32Array[]) => Float32Array.from(logits.flatMap((values) => [...values]));
+  return {
+    async prefill(prompts, useAdapter = true) {
+      const logits: Float32Array[] = [];
+      for (const [slot, ids] of prompts.entries()) logits.push(await view.admit(slot, ids, { useAdapter }));
+      return joined(logits);
+    },
+    async next(tokens) {
+      const logits = await view.decode(new Map(tokens.entries()));
+      return joined(tokens.map((_, slot) => logits.get(slot)!));
+    },
+  };
 }
 
 export const planTraining = (options: TrainOptions): MemoryPlan => planSession(setupOf(options), { train: options });

@@ -88,7 +88,7 @@ export const gradientLeaf = (name: string) => `grad:${name}`;
 export const referenceLeaf = (name: string) => `${name}.reference`;
 
 /** A tensor of the training state as a range of one of its group's buffers. */
-interface GroupTensor extends Pick<StateTensor, 'name' | 'dtype' | 'shape'> {
+export interface GroupTensor extends Pick<StateTensor, 'name' | 'dtype' | 'shape'> {
   readonly leaf: string;
   /** Bytes from the start of the buffer. */
   readonly offset: number;

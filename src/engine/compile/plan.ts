@@ -38,7 +38,7 @@ export interface ProgramsPlan {
   readonly leaves: ReadonlyMap<string, Tensor>;
 }
 
-interface Lifetime {
+export interface Lifetime {
   /** More than one where one takes the place of another. */
   readonly tensors: Tensor[];
   readonly bytes: number;
@@ -84,33 +84,63 @@ export function planPrograms(graphs: ReadonlyMap<string, Graph>, capabilities: K
   const leaves = new Map<string, Tensor>();
   const lifetimes: Lifetime[] = [];
   const inPlace = new Set<Node>();
-  const lowered: { name: string; kernels: Kernel[] }[] = [];
+  const sequences: { name: string; nodes: Node[]; origin: number }[] = [];
   let time = 0;
   for (const [name, graph] of graphs) {
     const nodes = graph.liveNodes();
     const placed = programLifetimes(graph, nodes, time);
     lifetimes.push(...placed.lifetimes);
     placed.inPlace.forEach((node) => inPlace.add(node));
+    sequences.push({ name, nodes, origin: time });
     time += nodes.length + 1;
     for (const leaf of nodes.flatMap((node) => node.inputs.filter((input) => input.leaf))) {
       // Programs of several lengths share an input leaf: its buffer is as large as the largest needs.
       const known = leaves.get(leaf.leaf!.name);
       if (!known || byteSize(known) < byteSize(leaf)) leaves.set(leaf.leaf!.name, leaf);
     }
-    lowered.push({ name, kernels: nodes.flatMap((node) => node.op.kernels(node, capabilities, inPlace.has(node))) });
   }
   const { slots, slotOf } = assignSlots(lifetimes, time);
   let uniformBytes = 0;
-  const programs = lowered.map(({ name, kernels }): PlannedProgram => {
+  const programs = sequences.map(({ name, nodes, origin }): PlannedProgram => {
+    const kernels = nodes.flatMap((node, i) =>
+      node.op.kernels(node, capabilities, inPlace.has(node), roomFor(node, origin + i, slots, slotOf)),
+    );
     const uniformOffset = uniformBytes;
     uniformBytes += kernels.length * UNIFORM_ALIGNMENT;
     return { name, kernels, uniformOffset };
   });
-  return { programs, slots, slotOf, inPlace, uniformBytes, leaves };
+  return {
+    programs,
+    slots: slots.map(({ bytes, kind }) => ({ bytes, kind })),
+    slotOf,
+    inPlace,
+    uniformBytes,
+    leaves,
+  };
+}
+
+/** Places the scratch that a node takes in the slots that are free at its time; see `Op.room`. */
+function roomFor(node: Node, time: number, slots: readonly OpenSlot[], slotOf: Map<Tensor, number>): Tensor[] {
+  if (!node.op.room) return [];
+  const own = new Set(node.outputs.slice(node.op.roomFrom).map((output) => slotOf.get(output)));
+  const free = [...slots.keys()]
+    .filter((slot) => own.has(slot) || slots[slot]!.busy.isFree(time, time))
+    .sort((a, b) => slots[b]!.bytes - slots[a]!.bytes);
+  const types = node.op.room(
+    node,
+    free.map((slot) => slots[slot]!.bytes),
+  );
+  return types.flatMap((type, i) => {
+    if (!type) return [];
+    if (byteSize(type) > slots[free[i]!]!.bytes) throw new Error(`${node.op.name} takes more room than there is`);
+    const tensor: Tensor = { ...type, id: -1 };
+    slotOf.set(tensor, free[i]!);
+    return [tensor];
+  });
 }
 
 /** When each value of a program is there. Values that take over an input's place share its lifetime. */
-function programLifetimes(
+export function programLifetimes(
   graph: Graph,
   nodes: readonly Node[],
   origin: number,
@@ -150,7 +180,10 @@ function programLifetimes(
   return { lifetimes: [...lifetimes], inPlace };
 }
 
-function assignSlots(lifetimes: readonly Lifetime[], length: number): { slots: Slot[]; slotOf: Map<Tensor, number> } {
+function assignSlots(
+  lifetimes: readonly Lifetime[],
+  length: number,
+): { slots: OpenSlot[]; slotOf: Map<Tensor, number> } {
   const slots: OpenSlot[] = [];
   const slotOf = new Map<Tensor, number>();
   // A stable order makes the plan, and with it every byte of a run, reproducible.
@@ -164,7 +197,7 @@ function assignSlots(lifetimes: readonly Lifetime[], length: number): { slots: S
     if (value.kind === 'activations') slot.kind = 'activations';
     for (const tensor of value.tensors) slotOf.set(tensor, best);
   }
-  return { slots: slots.map(({ bytes, kind }) => ({ bytes, kind })), slotOf };
+  return { slots, slotOf };
 }
 
 export function emptyBytes(): MemoryBytes {

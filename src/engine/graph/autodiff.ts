@@ -3,6 +3,7 @@
  * last to first; each op's rule emits the nodes of its gradient. A checkpointed segment is emitted again from its
  * inputs just before its rules run, so its intermediate values need not outlive the forward pass.
  */
+import { accumulate } from '../ops/accumulate';
 import { add } from '../ops/add';
 import type { Graph, Node, Segment, Tensor } from './graph';
 
@@ -13,34 +14,82 @@ import type { Graph, Node, Segment, Tensor } from './graph';
 export function backward(
   graph: Graph,
   seeds: ReadonlyMap<Tensor, Tensor>,
-  wanted?: readonly Tensor[],
+  wanted: readonly Tensor[] = trainableLeaves(graph),
 ): Map<Tensor, Tensor> {
-  return new Map(eachGradient(graph, seeds, wanted));
+  const pass = new BackwardPass(graph, seeds, wanted);
+  for (const node of pass.forward.toReversed()) pass.differentiate(node);
+  return new Map(
+    wanted.flatMap((tensor) => {
+      const gradient = pass.gradients.get(tensor);
+      return gradient ? [[tensor, gradient]] : [];
+    }),
+  );
 }
 
 /**
- * The same, one gradient at a time: each as soon as it is whole, before the rest of the pass is emitted. A caller that
- * adds it to a buffer of its own right away keeps it no longer than that.
+ * Appends the backward pass and adds the gradient of every trainable leaf to its total (f32, the leaf's shape), in the
+ * kernel that computes it where that gives all of it, else as soon as it is whole: it is kept no longer than that.
  */
-export function* eachGradient(
+export function addGradients(
   graph: Graph,
   seeds: ReadonlyMap<Tensor, Tensor>,
-  wanted: readonly Tensor[] = graph.allLeaves().filter((tensor) => tensor.leaf!.trainable),
-): Generator<[Tensor, Tensor]> {
-  const forward = [...graph.nodes];
-  const differentiable = reachesFrom(forward, wanted);
-  const gradients = new Map<Tensor, Tensor>(seeds);
-  const wholeAfter = firstUses(forward, wanted);
-  const recomputation = new Recomputation(graph, forward);
-  const value = (tensor: Tensor) => recomputation.value(tensor);
+  totalOf: (parameter: Tensor) => Tensor,
+): void {
+  const wanted = trainableLeaves(graph);
+  const pass = new BackwardPass(graph, seeds, wanted, totalOf);
+  for (const node of pass.forward.toReversed()) {
+    for (const tensor of pass.differentiate(node)) {
+      const gradient = pass.gradients.get(tensor);
+      if (gradient) accumulate(graph, gradient, totalOf(tensor));
+    }
+  }
+}
 
-  const differentiate = (node: Node) => {
-    if (!node.outputs.some((output) => gradients.has(output))) return;
-    if (!node.inputs.some((input) => differentiable.has(input))) return;
+function trainableLeaves(graph: Graph): Tensor[] {
+  return graph.allLeaves().filter((tensor) => tensor.leaf!.trainable);
+}
+
+class BackwardPass {
+  readonly forward: readonly Node[];
+  /** What has been summed so far; nothing where a rule added its result to a total. */
+  readonly gradients: Map<Tensor, Tensor>;
+  private readonly differentiable: Set<Tensor>;
+  private readonly wholeAfter: Map<Node, Tensor[]>;
+  private readonly recomputation: Recomputation;
+
+  constructor(
+    private readonly graph: Graph,
+    seeds: ReadonlyMap<Tensor, Tensor>,
+    wanted: readonly Tensor[],
+    private readonly totalOf?: (parameter: Tensor) => Tensor,
+  ) {
+    this.forward = [...graph.nodes];
+    this.gradients = new Map(seeds);
+    this.differentiable = reachesFrom(this.forward, wanted);
+    this.wholeAfter = firstUses(this.forward, wanted);
+    this.recomputation = new Recomputation(graph, this.forward);
+  }
+
+  /** Emits a node's gradient. Returns the wanted tensors whose gradients are whole now. */
+  differentiate(node: Node): readonly Tensor[] {
+    const whole = this.wholeAfter.get(node) ?? [];
+    if (this.needsRule(node)) this.applyRule(node, whole);
+    return whole;
+  }
+
+  private needsRule({ inputs, outputs }: Node): boolean {
+    return (
+      outputs.some((output) => this.gradients.has(output)) && inputs.some((input) => this.differentiable.has(input))
+    );
+  }
+
+  private applyRule(node: Node, whole: readonly Tensor[]): void {
+    const { graph, gradients, differentiable, recomputation } = this;
     if (!node.op.backward) throw new Error(`${node.op.name} has no backward rule`);
     recomputation.open(node.segment);
     const partials = node.inputs.map((input) => gradients.get(input));
     const taken = new Set<number>();
+    const value = (tensor: Tensor) => recomputation.value(tensor);
     const results = node.op.backward({
       graph,
       inputs: node.inputs.map(value),
@@ -54,6 +103,11 @@ export function* eachGradient(
         taken.add(i);
         return partials[i];
       },
+      takeTotal: (i) => {
+        const input = node.inputs[i]!;
+        const once = node.inputs.indexOf(input) === node.inputs.lastIndexOf(input);
+        return once && !partials[i] && whole.includes(input) ? this.totalOf?.(input) : undefined;
+      },
     });
     node.inputs.forEach((input, i) => {
       const result = results[i];
@@ -61,14 +115,6 @@ export function* eachGradient(
       const sum = gradients.get(input);
       gradients.set(input, sum && !taken.has(i) ? add(graph, sum, result) : result);
     });
-  };
-
-  for (const node of forward.toReversed()) {
-    differentiate(node);
-    for (const tensor of wholeAfter.get(node) ?? []) {
-      const gradient = gradients.get(tensor);
-      if (gradient) yield [tensor, gradient];
-    }
   }
 }
 

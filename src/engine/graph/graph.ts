@@ -37,6 +37,11 @@ export interface BackwardContext<A> {
    * returns the sum. Not taken, autodiff adds the two itself.
    */
   takePartial(input: number): Tensor | undefined;
+  /**
+   * Takes the leaf that this input's gradient is added to, where the rule's result is all of it: the rule then adds to
+   * the leaf in its own kernel and returns nothing. Not taken, the gradient is a value, which is added afterwards.
+   */
+  takeTotal(input: number): Tensor | undefined;
 }
 
 /**
@@ -56,12 +61,19 @@ export interface Op<A = unknown> {
   /** Inputs that the node writes: persistent leaves such as a gradient sum or a KV cache. */
   readonly writes?: readonly number[];
   /**
+   * Scratch instead of the outputs from `roomFrom` on, in their slots and those that are free while the node runs, so that
+   * the plan does not grow by it: a tensor, or none, for each of those slots, whose bytes `free` has, largest first. The
+   * kernels are asked for with them.
+   */
+  room?(node: Node<A>, free: readonly number[]): readonly (TensorType | undefined)[];
+  readonly roomFrom?: number;
+  /**
    * By output, the input whose place it may take: kernels that read an element only where they write it. The plan does so
    * where every such input ends here; the kernels are then asked for with `inPlace` and don't bind those inputs, as
    * WebGPU refuses one buffer bound twice.
    */
   readonly inPlace?: readonly number[];
-  kernels(node: Node<A>, capabilities: KernelCapabilities, inPlace?: boolean): Kernel[];
+  kernels(node: Node<A>, capabilities: KernelCapabilities, inPlace?: boolean, room?: readonly Tensor[]): Kernel[];
   /** Gradients by input; absent for ops that are never differentiated. */
   backward?(context: BackwardContext<A>): (Tensor | undefined)[];
 }

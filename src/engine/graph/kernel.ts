@@ -48,8 +48,8 @@ export interface KernelRows {
 }
 
 /**
- * Kernels for one piece of work, by name: they read and write the same bindings, and write the same bits, so that which
- * one runs is a matter of time alone.
+ * Kernels for one piece of work, by name: they read and write the same bindings, and should write the same bits, so that
+ * which one runs is a matter of time alone. `tuner.ts` leaves out those that don't on a device.
  */
 export interface Variants {
   /** What is measured once: the op, the types, and the extents coarsely. */

@@ -4,11 +4,17 @@ import { refuseUnknownIds } from '../runtime/upload';
 
 const IGNORED = -100;
 
+/** No row of a batch. */
+const NO_ROW = 2 ** 32 - 1;
+
 export interface BatchLeaves {
   /** [B·T], padded on the right with token 0. */
   readonly ids: Uint32Array;
   /** [B·T]: what each row predicts, the token after it in its document; -100 where there is none or it isn't trained. */
   readonly labels: Int32Array;
+  /** [B·T]: the rows that have a label, in order; past their count, `NO_ROW`. */
+  readonly labelled: Uint32Array;
+  readonly labelledCount: number;
   /** [B·T]: the index within its sequence of the first row of each row's document. */
   readonly first: Uint32Array;
 }
@@ -34,7 +40,12 @@ export function batchLeaves(batch: Batch, batchSize: number, length: number, voc
     labels.filter((label) => label !== IGNORED),
     vocabSize,
   );
-  return { ids, labels, first };
+  const labelled = new Uint32Array(labels.length).fill(NO_ROW);
+  let labelledCount = 0;
+  labels.forEach((label, row) => {
+    if (label !== IGNORED) labelled[labelledCount++] = row;
+  });
+  return { ids, labels, labelled, labelledCount, first };
 }
 
 /** Labels that count in the loss. */

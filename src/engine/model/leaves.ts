@@ -24,12 +24,18 @@ import { storedDTypes, storedParts, type StorageOptions } from './weights';
 export const LEAF = {
   ids: 'ids',
   labels: 'labels',
+  /** The rows that have a label, in order. */
+  labelled: 'labelled',
   /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
   dLoss: 'dloss',
   loss: 'loss',
   /** Sums of what an objective logs. */
   metrics: 'metrics',
+  /** Zero in training, which never writes it. */
   start: 'start',
+  /** Where what is new in each sequence of a cache begins and ends. */
+  cacheStart: 'cache-start',
+  cacheEnd: 'cache-end',
   first: 'first',
   lastRows: 'last-rows',
   dropoutSeed: 'dropout-seed',

@@ -33,7 +33,7 @@ export interface ObjectiveContext {
   /** The pass of what the run started from (see `Objective.reference`), without gradients. */
   reference(): Pass;
   /** A leaf that `Objective.inputs` has values for, by its name. */
-  input(name: string, shape: readonly number[], dtype: 'f32' | 'i32'): Tensor;
+  input(name: string, shape: readonly number[], dtype: 'f32' | 'i32' | 'u32'): Tensor;
   /** The gradient of the loss, f32 [1]; undefined where nothing is differentiated. */
   readonly dLoss: Tensor | undefined;
 }

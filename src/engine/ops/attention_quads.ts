@@ -4,6 +4,7 @@ import { u32, type Param, type Shader } from '../graph/kernel';
 import { inDispatches, scoreParams, scoring, type AttentionKernel, type AttentionSizes } from './attention_sizes';
 import { shader } from '../graph/shaders';
 
+const shareModule = shader('cpu/quad_share');
 const blocksModule = shader('cpu/quad_blocks');
 const forwardShader = shader('cpu/attention_quad');
 const dqShader = shader('cpu/attention_dq_quad');
@@ -22,7 +23,7 @@ function quadGrid({ batch, length }: AttentionSizes, heads: number) {
 
 function withBlocks(sizes: AttentionSizes, first: Tensor | undefined, bindings: readonly Tensor[]) {
   const { modules, ...rest } = scoring(sizes, first, bindings);
-  return { ...rest, modules: [...modules, blocksModule] };
+  return { ...rest, modules: [...modules, shareModule, blocksModule] };
 }
 
 /** Params from `heads` on, which all three kernels have. */

@@ -1,5 +1,7 @@
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { gridFor, u32 } from '../graph/kernel';
+import { summandOp } from './accumulate';
+import { epilogueModule, lanesModule } from './modules';
 import { expectShape, matrix } from './shape';
 import { shader } from '../graph/shaders';
 
@@ -20,29 +22,27 @@ const addBiasOp: Op = {
       { shader: addShader, params: [u32(count), u32(columns)], bindings, workgroups: gridFor(count), flops: count },
     ];
   },
-  backward: ({ graph, dOutputs: [dy], needs }) => [
+  backward: ({ graph, dOutputs: [dy], needs, takeTotal }) => [
     dy,
-    needs(1) ? graph.apply1(columnSumOp, [dy!], undefined) : undefined,
+    needs(1) ? columnSum(graph, [dy!], undefined, takeTotal(1)) : undefined,
   ],
 };
 
-const columnSumOp: Op = {
+const columnSum = summandOp<undefined>({
   name: 'columnSum',
-  outputs: ([x]) => [{ shape: [matrix('columnSum', x!)[1]], dtype: 'f32' }],
-  kernels({ inputs, outputs }) {
-    const [rows, columns] = matrix('columnSum', inputs[0]!);
-    const bindings = [...inputs, ...outputs];
-    return [
-      {
-        shader: sumShader,
-        params: [u32(rows), u32(columns)],
-        bindings,
-        workgroups: gridFor(columns),
-        flops: rows * columns,
-      },
-    ];
+  output: ([x]) => ({ shape: [matrix('columnSum', x!)[1]], dtype: 'f32' }),
+  kernel([x], y, _, __, accumulate) {
+    const [rows, columns] = matrix('columnSum', x!);
+    return {
+      shader: sumShader,
+      modules: [lanesModule(1), epilogueModule(undefined, accumulate)],
+      params: [u32(rows), u32(columns)],
+      bindings: [x, y],
+      workgroups: gridFor(columns),
+      flops: rows * columns,
+    };
   },
-};
+});
 
 /** x[N, C] + bias[C], both f32. */
 export function addBias(graph: Graph, x: Tensor, bias: Tensor): Tensor {

@@ -24,11 +24,11 @@ export function gatherRows(graph: Graph, x: Tensor, rows: Tensor): Tensor {
 
 const kvAppendOp: Op<{ length: number }> = {
   name: 'kvAppend',
-  writes: [2],
+  writes: [3],
   outputs: () => [],
   kernels({ inputs, attrs }) {
     const [rows, channels] = matrix('kvAppend', inputs[0]!);
-    const capacity = inputs[2]!.shape[1]!;
+    const capacity = inputs[3]!.shape[1]!;
     return [
       {
         shader: appendShader,
@@ -41,7 +41,13 @@ const kvAppendOp: Op<{ length: number }> = {
   },
 };
 
-/** Writes x[B·T, C] into cache[B, S, C] from position start[b] (u32 [B]) on; what falls past S is dropped. */
-export function kvAppend(graph: Graph, x: Tensor, start: Tensor, cache: Tensor, length: number): void {
-  graph.apply(kvAppendOp, [x, start, cache], { length });
+/** Where rows go in a cache: from position start[b] on, as far as they are before end[b]; u32 [B] both. */
+export interface CacheRange {
+  readonly start: Tensor;
+  readonly end: Tensor;
+}
+
+/** Writes x[B·T, C] into cache[B, S, C]; what falls past its end, or past S, is dropped. */
+export function kvAppend(graph: Graph, x: Tensor, { start, end }: CacheRange, cache: Tensor, length: number): void {
+  graph.apply(kvAppendOp, [x, start, end, cache], { length });
 }

@@ -1,6 +1,7 @@
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { f32, grid, gridFor, u32 } from '../graph/kernel';
-import { reduceModule, weightBlocks, weightModules } from './modules';
+import { summandOp } from './accumulate';
+import { epilogueModule, lanesModule, reduceModule, weightBlocks, weightModules } from './modules';
 import { expectShape, matrix } from './shape';
 import { shader } from '../graph/shaders';
 
@@ -52,30 +53,29 @@ const doraScaleOp: Op = {
       },
     ];
   },
-  backward({ graph, inputs: [x, magnitude, norm], dOutputs: [dy], needs }) {
+  backward({ graph, inputs: [x, magnitude, norm], dOutputs: [dy], needs, takeTotal }) {
     return [
       needs(0) ? graph.apply1(doraScaleOp, [dy!, magnitude!, norm!], undefined) : undefined,
-      needs(1) ? graph.apply1(doraDmagnitudeOp, [x!, norm!, dy!], undefined) : undefined,
+      needs(1) ? doraDmagnitude(graph, [x!, norm!, dy!], undefined, takeTotal(1)) : undefined,
     ];
   },
 };
 
-const doraDmagnitudeOp: Op = {
+const doraDmagnitude = summandOp<undefined>({
   name: 'doraDmagnitude',
-  outputs: ([, norm]) => [{ shape: norm!.shape, dtype: 'f32' }],
-  kernels({ inputs, outputs }) {
+  output: ([, norm]) => ({ shape: norm!.shape, dtype: 'f32' }),
+  kernel(inputs, y, _, __, accumulate) {
     const [rows, columns] = matrix('doraDmagnitude', inputs[0]!);
-    return [
-      {
-        shader: dmagnitudeShader,
-        params: [u32(rows), u32(columns)],
-        bindings: [...inputs, ...outputs],
-        workgroups: gridFor(columns),
-        flops: 2 * rows * columns,
-      },
-    ];
+    return {
+      shader: dmagnitudeShader,
+      modules: [lanesModule(1), epilogueModule(undefined, accumulate)],
+      params: [u32(rows), u32(columns)],
+      bindings: [...inputs, y],
+      workgroups: gridFor(columns),
+      flops: 2 * rows * columns,
+    };
   },
-};
+});
 
 /** ‖weight + scaling · b · a‖ by row: weight[out, in], a[r, in], b[out, r]; f32 [out], a constant of the backward pass. */
 export function doraNorm(graph: Graph, weight: Tensor, a: Tensor, b: Tensor, scaling: number): Tensor {

@@ -1,7 +1,7 @@
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { f32, gridFor, u32, vectors } from '../graph/kernel';
-import { epilogueLanesModule, lanesModule, placeModule } from './modules';
+import { epilogueModule, lanesModule, placeModule } from './modules';
 import { shader } from '../graph/shaders';
 
 const dropoutShader = shader('pointwise/dropout');
@@ -25,7 +25,7 @@ const dropoutOp: Op<DropoutAttrs> = {
     return [
       {
         shader: dropoutShader,
-        modules: [lanesModule(4), placeModule(inPlace), epilogueLanesModule(addend)],
+        modules: [lanesModule(4), placeModule(inPlace), epilogueModule(addend)],
         params: [u32(vectors(count)), u32(attrs.offset ?? 0), u32(attrs.stream), f32(attrs.probability)],
         bindings: [inPlace ? undefined : x, seed, y, addend],
         workgroups: gridFor(vectors(count)),

@@ -1,7 +1,8 @@
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { f32, grid, gridFor, u32, type Kernel } from '../graph/kernel';
-import { weightBlocks, weightModules } from './modules';
+import { summandOp } from './accumulate';
+import { epilogueModule, lanesModule, weightBlocks, weightModules } from './modules';
 import { matrix } from './shape';
 import { shader } from '../graph/shaders';
 
@@ -35,11 +36,11 @@ const embeddingOp: Op<{ readonly scale: number }> = {
       flops: tokens * channels,
     }));
   },
-  backward({ graph, inputs: [ids, ...parts], dOutputs: [dy], attrs: { scale }, needs }) {
+  backward({ graph, inputs: [ids, ...parts], dOutputs: [dy], attrs: { scale }, needs, takeTotal }) {
     const firsts = firstRows(parts);
     const gradients = parts.map((part, i) => {
       const attrs = { firstRow: firsts[i]!, rows: part.shape[0]!, scale };
-      return needs(i + 1) ? graph.apply1(embeddingBackwardOp, [ids!, dy!], attrs) : undefined;
+      return needs(i + 1) ? embeddingBackward(graph, [ids!, dy!], attrs, takeTotal(i + 1)) : undefined;
     });
     return [undefined, ...gradients];
   },
@@ -51,22 +52,21 @@ interface PartAttrs {
   readonly scale: number;
 }
 
-const embeddingBackwardOp: Op<PartAttrs> = {
+const embeddingBackward = summandOp<PartAttrs>({
   name: 'embeddingBackward',
-  outputs: ([, dy], { rows }) => [{ shape: [rows, dy!.shape[1]!], dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs: { firstRow, rows, scale } }) {
+  output: ([, dy], { rows }) => ({ shape: [rows, dy!.shape[1]!], dtype: 'f32' }),
+  kernel(inputs, y, { firstRow, rows, scale }, _, accumulate) {
     const [tokens, channels] = matrix('embeddingBackward', inputs[1]!);
-    return [
-      {
-        shader: backwardShader,
-        params: [u32(rows), u32(firstRow), u32(tokens), u32(channels), f32(scale)],
-        bindings: [...inputs, ...outputs],
-        workgroups: grid(rows),
-        flops: rows * tokens * Math.ceil(channels / 64) * 8,
-      },
-    ];
+    return {
+      shader: backwardShader,
+      modules: [lanesModule(1), epilogueModule(undefined, accumulate)],
+      params: [u32(rows), u32(firstRow), u32(tokens), u32(channels), f32(scale)],
+      bindings: [...inputs, y],
+      workgroups: grid(rows),
+      flops: rows * tokens * Math.ceil(channels / 64) * 8,
+    };
   },
-};
+});
 
 /**
  * Rows of table[V, C] at ids[N] (u32), times `scale`: f32 [N, C]. `table` is of any weight type, in parts of whole rows; ids must be

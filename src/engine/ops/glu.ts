@@ -2,14 +2,12 @@
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { gridFor, u32, vectors, type Shader } from '../graph/kernel';
-import { lanesModule, placeModule } from './modules';
+import { lanesModule, pairModule, placeModule } from './modules';
 import { matrix, sameShape } from './shape';
 import { shader } from '../graph/shaders';
 
 const forwardShader = shader('glu/forward');
 const backwardShader = shader('glu/backward');
-const inPlaceShader = shader('glu/backward_in_place');
-
 const fusedShader = shader('glu/fused');
 const fusedBackwardShader = shader('glu/fused_backward');
 
@@ -57,16 +55,15 @@ function gatedUnitBackward(name: string, activation: Shader): Op {
     inPlace: [0, 1],
     kernels({ inputs: [gate, up, dy], outputs }, _, inPlace = false) {
       const count = elementCount(dy!.shape);
-      const kernel = {
-        modules: [lanesModule(4), activation],
-        params: [u32(vectors(count))],
-        workgroups: gridFor(vectors(count)),
-        flops: 30 * count,
-      };
       return [
-        inPlace
-          ? { ...kernel, shader: inPlaceShader, bindings: [...outputs, dy] }
-          : { ...kernel, shader: backwardShader, bindings: [gate, up, dy, ...outputs] },
+        {
+          shader: backwardShader,
+          modules: [lanesModule(4), activation, pairModule(inPlace)],
+          params: [u32(vectors(count))],
+          bindings: [...(inPlace ? [undefined, undefined] : [gate, up]), dy, ...outputs],
+          workgroups: gridFor(vectors(count)),
+          flops: 30 * count,
+        },
       ];
     },
   };

@@ -15,15 +15,42 @@ const matmulOp: Op<MatmulAttrs> = {
   },
   kernels: (node, capabilities) => matmulKernels(node, capabilities),
   /** Only for C = addend + alpha · X · Wᵀ, a linear: dX = alpha · dY · W, dW = alpha · dYᵀ · X. */
-  backward({ graph, inputs: [x, w], dOutputs: [dy], attrs, needs, takePartial }) {
+  backward({ graph, inputs: [x, w], dOutputs: [dy], attrs, needs, takePartial, takeTotal }) {
     if (attrs.transposeA || !attrs.transposeB) throw new Error('matmul: only X · Wᵀ is differentiated');
     const { alpha } = attrs;
     // dW first: X may not be needed after it, before dX is there.
-    const dw = needs(1) ? matmul(graph, dy!, x!, { transposeA: true, alpha, addend: takePartial(1) }) : undefined;
+    const dw = needs(1) ? weightGradient(graph, dy!, x!, alpha, takePartial(1), takeTotal(1)) : undefined;
     const dx = needs(0) ? matmul(graph, dy!, w!, { alpha, addend: takePartial(0) }) : undefined;
     return [dx, dw, dy];
   },
 };
+
+/** total += alpha · op(A) · op(B). Inputs: A and B as in `matmulOp`, and the total, a persistent leaf. */
+const matmulSumOp: Op<MatmulAttrs> = {
+  name: 'matmulSum',
+  writes: [2],
+  outputs(inputs, attrs) {
+    const { m, n } = extents(inputs, attrs);
+    expectShape('matmul total', inputs[2]!, [m, n]);
+    return [];
+  },
+  kernels: ({ inputs: [a, b, total], attrs }, capabilities) =>
+    matmulKernels({ inputs: [a!, b!], outputs: [total!], attrs: { ...attrs, accumulate: true } }, capabilities),
+};
+
+/** partial + alpha · dYᵀ · X; where there is a total, it is added to that and nothing is returned. */
+function weightGradient(
+  graph: Graph,
+  dy: Tensor,
+  x: Tensor,
+  alpha: number,
+  partial: Tensor | undefined,
+  total: Tensor | undefined,
+): Tensor | undefined {
+  if (!total) return matmul(graph, dy, x, { transposeA: true, alpha, addend: partial });
+  graph.apply(matmulSumOp, [dy, x, total], { transposeA: true, transposeB: false, alpha });
+  return undefined;
+}
 
 interface MatmulOptions {
   readonly transposeA?: boolean;

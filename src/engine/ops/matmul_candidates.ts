@@ -26,9 +26,13 @@ const SMALL = `${TILE} × ${TILE}`;
 /** Up to this many rows, a workgroup per output beats a tile that is mostly padding. */
 const MATVEC_ROWS = 4;
 
-/** Extents up to which shapes are told apart and measured: 32 MiB of f32 on a card, a millisecond or so on a CPU. */
-const CARD_SAMPLE: Extents = { m: 1024, n: 2048, k: 2048 };
+/**
+ * Up to where shapes are told apart and measured. On a CPU each extent is bounded, for a millisecond or so. A card behaves
+ * as it does in earnest while it has several waves of workgroups, so there C is as large as leaves 512 of the widest
+ * tiles, and K is bounded instead; 64 MiB of f32 an operand.
+ */
 const SOFTWARE_SAMPLE: Extents = { m: 64, n: 256, k: 256 };
+const CARD_SAMPLE = { outputs: 2 ** 23, side: 2 ** 15, k: 1024, operand: 2 ** 24 };
 
 /** The kernel of a band of rows of a product, with all that could take its place. */
 export function bandKernel(product: Product, band: RowBand, capabilities: KernelCapabilities): Kernel {
@@ -45,7 +49,8 @@ export function bandKernel(product: Product, band: RowBand, capabilities: Kernel
 
 /**
  * Kernels by name, the one to take unmeasured first. All of a list sum along K in the same order, four from the last to
- * the first and then the next four, in fused multiply-adds: they give the same bits.
+ * the first and then the next four, in fused multiply-adds, so that they give the same bits: checked on the adapters that
+ * tests run on, and on every other by the tuner.
  */
 function candidates(product: Product, band: RowBand, capabilities: KernelCapabilities): Map<string, Kernel> {
   const { m, n, k } = extents(product.inputs, product.attrs);
@@ -93,10 +98,7 @@ function tileMakers(
 /** The product that stands for all of its class: extents are the nearest powers of two, within bounds. */
 function sampleOf({ inputs, attrs }: Product, { software }: KernelCapabilities): Product {
   const actual = extents(inputs, attrs);
-  const most = software ? SOFTWARE_SAMPLE : CARD_SAMPLE;
-  // No fewer than 8: fewer rows are for other kernels.
-  const nearest = (extent: number, bound: number) => Math.min(bound, Math.max(8, 2 ** Math.round(Math.log2(extent))));
-  const [m, n, k] = [nearest(actual.m, most.m), nearest(actual.n, most.n), nearest(actual.k, most.k)];
+  const { m, n, k } = software ? softwareSample(actual) : cardSample(actual);
   const tensor = (id: number, shape: [number, number], { dtype }: TensorType): Operand => {
     return { id, shape, dtype, leaf: { name: `operand ${id}`, kind: 'workspace', trainable: false } };
   };
@@ -108,6 +110,26 @@ function sampleOf({ inputs, attrs }: Product, { software }: KernelCapabilities):
     outputs: [tensor(2, [m, n], inputs[0]!)],
     attrs: { ...attrs, accumulate: false },
   };
+}
+
+/** The nearest power of two within a bound, and no less than 8: fewer rows are for other kernels. */
+function nearest(extent: number, bound: number): number {
+  return Math.min(bound, Math.max(8, 2 ** Math.round(Math.log2(extent))));
+}
+
+function softwareSample({ m, n, k }: Extents): Extents {
+  const most = SOFTWARE_SAMPLE;
+  return { m: nearest(m, most.m), n: nearest(n, most.n), k: nearest(k, most.k) };
+}
+
+function cardSample(actual: Extents): Extents {
+  let m = nearest(actual.m, CARD_SAMPLE.side);
+  let n = nearest(actual.n, CARD_SAMPLE.side);
+  while (m * n > CARD_SAMPLE.outputs) {
+    if (m > n) m /= 2;
+    else n /= 2;
+  }
+  return { m, n, k: nearest(actual.k, Math.min(CARD_SAMPLE.k, CARD_SAMPLE.operand / Math.max(m, n))) };
 }
 
 function shapeClass({ inputs, attrs }: Product): string {

@@ -4,8 +4,8 @@ import { shader } from '../graph/shaders';
 import { extents, type Product, type RowBand } from './matmul_product';
 import {
   epilogueModule,
-  epilogueVec4Module,
   laneSumsModule,
+  lanesModule,
   quadProductsModule,
   reduceModule,
   weightBlocks,
@@ -16,6 +16,7 @@ const matmulShader = shader('matmul/small');
 const blocksModule = shader('matmul/blocks');
 const columnsModule = shader('matmul/columns');
 const directShader = shader('cpu/matmul_direct');
+const shareModule = shader('cpu/quad_share');
 const quadShader = shader('cpu/matmul_quad');
 const narrowShader = shader('matmul/narrow');
 const subgroupShader = shader('matmul/subgroup');
@@ -77,7 +78,8 @@ function common({ inputs, outputs, attrs, rows }: Product, band: RowBand, rowAxi
 
 /** Modules of the kernels that stand on matmul/blocks.wgsl. */
 function blockModules({ inputs, attrs }: Product, capabilities: KernelCapabilities): Shader[] {
-  return [...weightModules(inputs[1]!, capabilities), epilogueVec4Module(inputs[2], attrs.accumulate), blocksModule];
+  const epilogue = epilogueModule(inputs[2], attrs.accumulate);
+  return [...weightModules(inputs[1]!, capabilities), lanesModule(4), epilogue, blocksModule];
 }
 
 /** A workgroup for each tile of that many rows and columns: columns along x, rows along y. */
@@ -110,6 +112,7 @@ export const smallTileKernel: MakeKernel = (product, band, capabilities) => ({
   shader: matmulShader,
   modules: [
     ...weightModules(product.inputs[1]!, capabilities),
+    lanesModule(1),
     epilogueModule(product.inputs[2], product.attrs.accumulate),
   ],
 });
@@ -129,7 +132,7 @@ export const directKernel: MakeKernel = (product, band, capabilities) => {
 export const quadKernel: MakeKernel = (product, band, capabilities) => ({
   ...tiled(product, band, QUAD_ROWS, QUAD_COLUMNS),
   shader: quadShader,
-  modules: [...blockModules(product, capabilities), quadProductsModule(product.inputs[1]!)],
+  modules: [...blockModules(product, capabilities), shareModule, quadProductsModule(product.inputs[1]!)],
 });
 
 export const subgroupKernel: MakeKernel = (product, band, capabilities) => ({
@@ -152,6 +155,7 @@ export const matvecKernel: MakeKernel = (product, band, capabilities) => {
       ...weightModules(product.inputs[1]!, capabilities),
       reduceModule(capabilities),
       laneSumsModule(product.inputs[1]!),
+      lanesModule(1),
       epilogueModule(product.inputs[2], product.attrs.accumulate),
     ],
     sizes: { ROWS: rows },

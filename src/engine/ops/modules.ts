@@ -22,18 +22,15 @@ const SCALE_F32 = shader('types/scale_f32');
 const SCALE_NESTED = shader('types/scale_nested');
 const APART = shader('place/apart');
 const SAME = shader('place/same');
+const PAIR_APART = shader('place/pair_apart');
+const PAIR_SAME = shader('place/pair_same');
 const SHARED = shader('reduce/shared');
 const SUBGROUP = shader('reduce/subgroup');
 const STORE = shader('epilogue/store');
 const ADDEND = shader('epilogue/addend');
-const STORE_VEC4 = shader('epilogue/store_vec4');
-const ADDEND_VEC4 = shader('epilogue/addend_vec4');
-const LANES_STORE = shader('epilogue/lanes_store');
-const LANES_ADDEND = shader('epilogue/lanes_addend');
+const ADD_TO = shader('epilogue/add_to');
 const ONE = shader('lanes/one');
 const FOUR = shader('lanes/four');
-const ADD_TO = shader('epilogue/add_to');
-const ADD_TO_VEC4 = shader('epilogue/add_to_vec4');
 
 /**
  * `weight_vec4(i)`: four elements of the tensor bound as `weights`, as f32. The shader's Params have `weight_blocks`,
@@ -82,19 +79,14 @@ export function placeModule(inPlace: boolean): Shader {
   return inPlace ? SAME : APART;
 }
 
+/** `gate_operand(i)` and `up_operand(i)`: of the tensors at bindings 1 and 2, or, in place, of `dgate` and `dup`. */
+export function pairModule(inPlace: boolean): Shader {
+  return inPlace ? PAIR_SAME : PAIR_APART;
+}
+
 /** `workgroup_sum` and `workgroup_max` over 64 lanes. */
 export function reduceModule(capabilities: KernelCapabilities): Shader {
   return capabilities.subgroups ? SUBGROUP : SHARED;
-}
-
-/** `epilogue`: stores the value, or adds it to a tensor bound at binding 4, or to what is in its place. */
-export function epilogueModule(addend: Operand | undefined, accumulate = false): Shader {
-  return accumulate ? ADD_TO : addend ? ADDEND : STORE;
-}
-
-/** `epilogue_vec4`: the same for four neighbours at once. */
-export function epilogueVec4Module(addend: Operand | undefined, accumulate = false): Shader {
-  return accumulate ? ADD_TO_VEC4 : addend ? ADDEND_VEC4 : STORE_VEC4;
 }
 
 /** `Elements`, what a thread takes at once: four where rows of that many elements are whole vectors. */
@@ -102,7 +94,10 @@ export function lanesModule(extent: number): Shader {
   return extent % 4 === 0 ? FOUR : ONE;
 }
 
-/** `epilogue_lanes`: the same for `Elements`. */
-export function epilogueLanesModule(addend: Operand | undefined): Shader {
-  return addend ? LANES_ADDEND : LANES_STORE;
+/**
+ * `epilogue`: stores `Elements` as they are, or adds them to a tensor bound at binding 4, or to what is in their place
+ * in `y`.
+ */
+export function epilogueModule(addend: Operand | undefined, accumulate = false): Shader {
+  return accumulate ? ADD_TO : addend ? ADDEND : STORE;
 }

@@ -8,6 +8,7 @@ import { shader } from '../graph/shaders';
 const adamwShader = shader('optimizer/adamw');
 const adamw8bitShader = shader('optimizer/adamw_8bit');
 const normShader = shader('optimizer/global_norm');
+const FINITE = shader('bits/finite');
 const squaresShader = shader('optimizer/sum_squares');
 
 /** Partial sums a gradient buffer gets: enough workgroups to fill a card, few enough to add up in one. */
@@ -42,7 +43,7 @@ const globalNormOp: Op = {
     });
     const total: Kernel = {
       shader: normShader,
-      modules,
+      modules: [...modules, FINITE],
       params: [u32(offset)],
       bindings: [partials!, norm!],
       workgroups: [1, 1, 1],
@@ -80,6 +81,7 @@ export const adamwOp: Op<AdamWAttrs> = {
     return [
       {
         shader: adamwShader,
+        modules: [FINITE],
         params: adamwParams(count, attrs),
         bindings: inputs,
         workgroups: gridFor(count),
@@ -105,7 +107,7 @@ export const adamw8bitOp: Op<AdamWAttrs> = {
     return [
       {
         shader: adamw8bitShader,
-        modules: [reduceModule(capabilities)],
+        modules: [reduceModule(capabilities), FINITE],
         params: adamwParams(blocks, attrs),
         bindings: inputs,
         workgroups: grid(blocks),

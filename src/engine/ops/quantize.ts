@@ -7,6 +7,7 @@ import { shader } from '../graph/shaders';
 
 const nf4Shader = shader('quantize/nf4');
 const q8Shader = shader('quantize/q8');
+const MAGNITUDE = shader('bits/magnitude');
 const SCALE_F32 = shader('quantize/scale_f32');
 const SCALE_NESTED = shader('quantize/scale_nested');
 
@@ -25,7 +26,7 @@ const quantizeOp: Op = {
     return [
       {
         shader: dtype === 'q8' ? q8Shader : nf4Shader,
-        modules: [...weightModules(source!, capabilities), ...stores],
+        modules: [...weightModules(source!, capabilities), MAGNITUDE, ...stores],
         params: [weightBlocks(source!), u32(quantizedLayout(dtype, target!.shape).blocks)],
         bindings: [source!, chunk!, target!, scales],
         workgroups: gridFor(units),

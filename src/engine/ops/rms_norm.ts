@@ -1,6 +1,7 @@
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities, type Shader } from '../graph/kernel';
-import { epilogueLanesModule, lanesModule, reduceModule } from './modules';
+import { summandOp } from './accumulate';
+import { epilogueModule, lanesModule, reduceModule } from './modules';
 import { matrix } from './shape';
 import { shader } from '../graph/shaders';
 
@@ -59,12 +60,12 @@ const rmsNormOp: Op<NormAttrs> = {
       },
     ];
   },
-  backward({ graph, inputs: [x, weight], outputs: [, rstd], dOutputs: [dy], attrs, needs, takePartial }) {
+  backward({ graph, inputs: [x, weight], outputs: [, rstd], dOutputs: [dy], attrs, needs, takePartial, takeTotal }) {
     const addend = needs(0) ? takePartial(0) : undefined;
     const inputs = [x!, weight!, rstd!, dy!, ...(addend ? [addend] : [])];
     return [
       needs(0) ? graph.apply1(rmsNormDxOp, inputs, attrs) : undefined,
-      needs(1) ? graph.apply1(rmsNormDweightOp, [x!, rstd!, dy!], { channels: weight!.shape[0]! }) : undefined,
+      needs(1) ? rmsNormDweight(graph, [x!, rstd!, dy!], { channels: weight!.shape[0]! }, takeTotal(1)) : undefined,
     ];
   },
 };
@@ -79,7 +80,7 @@ const rmsNormDxOp: Op<NormAttrs> = {
     return [
       {
         ...kernel,
-        modules: [...modules, epilogueLanesModule(addend)],
+        modules: [...modules, epilogueModule(addend)],
         params: [u32(rows), u32(channels), f32(attrs.offset)],
         bindings: [x!, weight!, dx!, addend, rstd!, dy!],
         flops: 8 * rows * channels,
@@ -88,22 +89,21 @@ const rmsNormDxOp: Op<NormAttrs> = {
   },
 };
 
-const rmsNormDweightOp: Op<{ readonly channels: number }> = {
+const rmsNormDweight = summandOp<{ readonly channels: number }>({
   name: 'rmsNormDweight',
-  outputs: (_, { channels }) => [{ shape: [channels], dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs }) {
+  output: (_, { channels }) => ({ shape: [channels], dtype: 'f32' }),
+  kernel(inputs, y, attrs, _, accumulate) {
     const [rows, channels] = normRows(inputs[0]!, attrs.channels);
-    return [
-      {
-        shader: dweightShader,
-        params: [u32(rows), u32(channels)],
-        bindings: [...inputs, ...outputs],
-        workgroups: gridFor(channels),
-        flops: 3 * rows * channels,
-      },
-    ];
+    return {
+      shader: dweightShader,
+      modules: [lanesModule(1), epilogueModule(undefined, accumulate)],
+      params: [u32(rows), u32(channels)],
+      bindings: [...inputs, y],
+      workgroups: gridFor(channels),
+      flops: 3 * rows * channels,
+    };
   },
-};
+});
 
 /**
  * Root-mean-square norm of x[N, C], f32, with weight[C], to which `offset` is added. With a shorter weight[D] each D

@@ -1,5 +1,5 @@
 /** One kernel with its buffers, and who may run many of them instead of their program. */
-import type { Kernel } from '../graph/kernel';
+import { workgroupsFor, type Kernel } from '../graph/kernel';
 
 /** What a dispatch costs beside its arithmetic, in flops. */
 export const DISPATCH_FLOPS = 2e4;
@@ -15,6 +15,15 @@ export class Dispatch {
     private readonly bindGroup: GPUBindGroup,
   ) {
     this.cost = kernel.flops + DISPATCH_FLOPS;
+  }
+
+  /** The dispatch in a run of a batch that has so many of the rows that kernels count; undefined where it has no work. */
+  ofRows(count: number): Dispatch | undefined {
+    const { rows, ...kernel } = this.kernel;
+    const workgroups = workgroupsFor(this.kernel, count);
+    if (!rows || !workgroups) return workgroups && this;
+    const flops = (kernel.flops * Math.min(rows.count, count - rows.first)) / rows.count;
+    return new Dispatch({ ...kernel, workgroups, flops }, this.pipeline, this.bindGroup);
   }
 
   encode(pass: GPUComputePassEncoder): void {

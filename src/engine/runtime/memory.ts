@@ -89,6 +89,11 @@ export class Memory {
     return { ...this.leaf(operand.leaf.name), size };
   }
 
+  /** Whether a program of the plan has this leaf. */
+  holds(name: string): boolean {
+    return this.leaves.has(name);
+  }
+
   private leaf(name: string): { buffer: GPUBuffer; offset: number } {
     const place = this.leaves.get(name);
     if (!place) throw new Error(`no buffer holds the leaf ${name}`);
@@ -127,8 +132,11 @@ export class Memory {
     return program;
   }
 
-  /** Runs a program and reads tensors back through the session's staging buffer, one after the other, as f32. */
-  async runAndRead(name: string, tensors: readonly Tensor[]): Promise<Float32Array[]> {
+  /**
+   * Runs a program and reads tensors back through the session's staging buffer, one after the other, as f32. `rows`: see
+   * `Program.run`.
+   */
+  async runAndRead(name: string, tensors: readonly Tensor[], rows?: number): Promise<Float32Array[]> {
     const program = await this.program(name);
     const offsets: number[] = [];
     let bytes = 0;
@@ -136,20 +144,21 @@ export class Memory {
       offsets.push(bytes);
       bytes += byteSize(tensor);
     }
-    await program.run((encoder) => {
+    const copy = (encoder: GPUCommandEncoder) => {
       tensors.forEach((tensor, i) => {
         const { buffer, offset, size } = this.binding(tensor);
         encoder.copyBufferToBuffer(buffer, offset, this.readback, offsets[i]!, size);
       });
-    });
+    };
+    await program.run(copy, undefined, rows);
     await this.device.wait(this.readback.mapAsync(MAP_MODE_READ, 0, bytes));
     const values = new Float32Array(this.readback.getMappedRange(0, bytes).slice(0));
     this.readback.unmap();
     return tensors.map((tensor, i) => values.subarray(offsets[i]! / 4, offsets[i]! / 4 + elementCount(tensor.shape)));
   }
 
-  async run(name: string): Promise<void> {
-    await (await this.program(name)).run();
+  async run(name: string, rows?: number): Promise<void> {
+    await (await this.program(name)).run(undefined, undefined, rows);
   }
 
   /** Reads `count` f32 from the start of a leaf. */
@@ -157,20 +166,21 @@ export class Memory {
     return new Float32Array((await this.readBytes(name, 4 * count)).buffer);
   }
 
-  /** Reads `bytes` from the start of a leaf. */
-  async readBytes(name: string, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  /** Reads `bytes` of a leaf from `start` (bytes, whole words) on. */
+  async readBytes(name: string, bytes: number, start = 0): Promise<Uint8Array<ArrayBuffer>> {
     const values = new Uint8Array(bytes);
     let done = 0;
-    for await (const piece of this.readPieces(name, bytes)) {
+    for await (const piece of this.readPieces(name, bytes, start)) {
       values.set(piece, done);
       done += piece.byteLength;
     }
     return values;
   }
 
-  /** The same piece by piece, as the session's staging buffer holds them. */
-  async *readPieces(name: string, bytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-    const { buffer, offset } = this.leaf(name);
+  /** The same piece by piece, as the session's staging buffer holds them; from `start` (bytes, whole words) on. */
+  async *readPieces(name: string, bytes: number, start = 0): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const { buffer, offset: leafOffset } = this.leaf(name);
+    const offset = leafOffset + start;
     for (let done = 0; done < bytes; done += this.readback.size) {
       const piece = Math.min(this.readback.size, bytes - done);
       const words = Math.ceil(piece / 4) * 4;

@@ -35,9 +35,10 @@ export class Program {
     return new Program(runtime, dispatches);
   }
 
-  /** Runs every dispatch; see `Runtime.run`. */
-  run(finish?: (encoder: GPUCommandEncoder) => void, timer?: DispatchTimer): Promise<void> {
-    return this.runtime.run(this.dispatches, finish, timer);
+  /** Runs every dispatch that has work in a batch of so many rows (`Kernel.rows`); see `Runtime.run`. */
+  run(finish?: (encoder: GPUCommandEncoder) => void, timer?: DispatchTimer, rows = Infinity): Promise<void> {
+    const present = this.dispatches.flatMap((dispatch) => dispatch.ofRows(rows) ?? []);
+    return this.runtime.run(present, finish, timer);
   }
 }
 

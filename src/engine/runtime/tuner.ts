@@ -1,14 +1,18 @@
 /**
  * Chooses among the variants of kernels by measuring them, once for each class of shapes: on buffers of its own, before
- * a session makes its buffers, with what is found kept on the device and in the store that it was opened with. All
- * variants give the same bits, so that a choice that falls one way today and another tomorrow changes no run.
+ * a session makes its buffers, with what is found kept on the device and in the store that it was opened with. Variants
+ * that don't write the bits of the others on this device are left out, so that a choice that falls one way today and
+ * another tomorrow changes no run.
  */
 import { errorCode } from '../../core/errors';
+import type { KernelChoice } from '../../core/kernel-choices';
 import type { Kernel, Variants } from '../graph/kernel';
 import { leafBuffers } from '../compile/layout';
+import { agreeing, BitSample } from './same-bits';
 import { Memory } from './memory';
 import { UNIFORM_ALIGNMENT, type ProgramsPlan } from '../compile/plan';
 import { Profiler } from './profile';
+import { fillRandomly } from './random-operands';
 import type { Runtime } from './runtime';
 import type { Operand, Tensor } from '../graph/tensor';
 
@@ -46,23 +50,27 @@ export async function tune(runtime: Runtime, { programs }: ProgramsPlan): Promis
   if (classes.size === 0) return;
   const { choices } = runtime;
   await choices.load();
-  const measured = new Map<string, string>();
+  const measured = new Map<string, KernelChoice>();
   for (const [shapeClass, variants] of classes) {
     const samples = variants.sample();
     // What another version or a lesser device has left may name kernels that there are none of here.
     if (samples.has(choices.get(shapeClass) ?? '')) continue;
-    const name = await measure(runtime, samples);
-    if (name !== undefined) measured.set(shapeClass, name);
+    const choice = await measure(runtime, samples);
+    if (choice) measured.set(shapeClass, choice);
   }
   if (measured.size > 0) await choices.add(measured);
 }
 
-/** The fastest by its name, or undefined where there is no room to measure. */
-async function measure(runtime: Runtime, samples: ReadonlyMap<string, Kernel>): Promise<string | undefined> {
+/** The fastest of those that write the same bits, or undefined where there is no room to measure. */
+export async function measure(
+  runtime: Runtime,
+  samples: ReadonlyMap<string, Kernel>,
+): Promise<KernelChoice | undefined> {
   const plan = samplePlan(samples);
+  const outputs = writtenLeaves(samples);
   let memory: Memory;
   try {
-    memory = await Memory.allocate(runtime, plan, leafBuffers(plan, []), UNIFORM_ALIGNMENT);
+    memory = await Memory.allocate(runtime, plan, leafBuffers(plan, []), BitSample.PIECE_BYTES);
   } catch (error) {
     if (errorCode(error) === 'out-of-memory') return undefined;
     throw error;
@@ -77,12 +85,40 @@ async function measure(runtime: Runtime, samples: ReadonlyMap<string, Kernel>): 
     return samples.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / samples.length;
   };
   try {
+    const names = outputs.map(({ leaf }) => leaf!.name);
+    for (const [name, leaf] of plan.leaves) {
+      if (!names.includes(name)) fillRandomly(memory, leaf);
+    }
+    const written = new Map<string, BitSample>();
+    for (const name of samples.keys()) {
+      memory.clear(names);
+      try {
+        await memory.run(programName(name, 1));
+      } catch (error) {
+        if (isRefused(error)) continue;
+        throw error;
+      }
+      written.set(name, await BitSample.read(memory, outputs));
+    }
+    const { same, differing } = agreeing(written);
     const margin = runtime.device.info.software ? SOFTWARE_MARGIN : CARD_MARGIN;
-    return await fastest([...samples.keys()], time, margin);
+    const found = await fastest(same, time, margin);
+    return found && { ...found, ...(differing.length > 0 && { differing }) };
   } finally {
     profiler.destroy();
     memory.destroy();
   }
+}
+
+/** What the kernels write: the last leaf that all of them bind. */
+function writtenLeaves(samples: ReadonlyMap<string, Kernel>): Tensor[] {
+  const [kernel] = samples.values();
+  return kernel!.bindings.filter(isLeaf).slice(-1);
+}
+
+/** Whether the device can't compile a kernel. */
+function isRefused(error: unknown): boolean {
+  return error instanceof Error && error.name === 'GPUPipelineError';
 }
 
 /** Programs of one run and of a batch for each variant, on leaves that they share. */
@@ -113,27 +149,27 @@ function isLeaf(operand: Operand | undefined): operand is Tensor {
 }
 
 /**
- * The name that takes the least time, of several that stand in order of preference. `time` runs one so many times and
- * returns the milliseconds of a run; a name that can't be compiled is left out. One is chosen before another that stands
- * before it where it is `margin` times faster.
+ * The name that takes the least time, of several that stand in order of preference, and the milliseconds that each took
+ * at best. `time` runs one so many times and returns the milliseconds of a run; a name that can't be compiled is left
+ * out. One is chosen before another that stands before it where it is `margin` times faster.
  */
 export async function fastest(
   names: readonly string[],
   time: (name: string, repeats: number) => Promise<number>,
   margin = CARD_MARGIN,
-): Promise<string | undefined> {
+): Promise<Pick<Required<KernelChoice>, 'name' | 'milliseconds'> | undefined> {
   const once = new Map<string, number>();
   for (const name of names) {
     try {
       // The first run compiles it, and wakes the device.
       once.set(name, Math.min(await time(name, 1), await time(name, 1)));
     } catch (error) {
-      if ((error as Error).name !== 'GPUPipelineError') throw error;
+      if (!isRefused(error)) throw error;
     }
   }
   const least = Math.min(...once.values());
   const hopeful = [...once.keys()].filter((name) => once.get(name)! <= Math.max(COARSE_MS, HOPELESS * least));
-  if (hopeful.length < 2) return hopeful[0];
+  if (hopeful.length < 2) return hopeful[0] === undefined ? undefined : chosen(hopeful[0], once);
 
   const best = new Map([...once].map(([name, taken]) => [name, taken < COARSE_MS ? Infinity : taken]));
   const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(ROUND_MS / least)));
@@ -145,5 +181,12 @@ export async function fastest(
     }
   }
   const winner = Math.min(...best.values());
-  return hopeful.find((name) => best.get(name)! <= margin * winner);
+  return chosen(
+    hopeful.find((name) => best.get(name)! <= margin * winner)!,
+    best,
+  );
+}
+
+function chosen(name: string, milliseconds: ReadonlyMap<string, number>) {
+  return { name, milliseconds: Object.fromEntries([...milliseconds].filter(([, taken]) => Number.isFinite(taken))) };
 }

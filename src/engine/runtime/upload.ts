@@ -60,7 +60,7 @@ export class Arrivals {
 }
 
 /** Throws `bad-file` where these are not the expected tensors, each once. */
-export function checkTensors(tensors: readonly StateTensor[], expected: readonly ParameterSpec[]): void {
+export function checkTensors(tensors: readonly Omit<StateTensor, 'bytes'>[], expected: readonly ParameterSpec[]): void {
   const missing = new Map(expected.map((parameter) => [parameter.name, parameter]));
   for (const tensor of tensors) {
     checkTensor(tensor, missing);
@@ -69,7 +69,7 @@ export function checkTensors(tensors: readonly StateTensor[], expected: readonly
   refuseMissing(missing);
 }
 
-function checkTensor(tensor: StateTensor, missing: ReadonlyMap<string, ParameterSpec>): void {
+function checkTensor(tensor: Omit<StateTensor, 'bytes'>, missing: ReadonlyMap<string, ParameterSpec>): void {
   const parameter = missing.get(tensor.name);
   if (!parameter)
     throw new GraftError('bad-file', `The tensor ${tensor.name} does not belong to this model, or comes twice.`);

@@ -5,16 +5,26 @@ import { LEAF } from '../model/leaves';
 import type { Batch, BatchShape } from '../types';
 import type { SessionCore } from './view';
 
-/** Writes a batch's leaves. Returns its padded length. */
-export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchShape, batch: Batch): number {
+/** What of its program a batch needs. */
+export interface WrittenBatch {
+  /** Padded. */
+  readonly length: number;
+  /** Labelled rows, by which a run leaves out what there is nothing to do for: see `Memory.run`. */
+  readonly rows: number;
+}
+
+/** Writes a batch's leaves. */
+export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchShape, batch: Batch): WrittenBatch {
   if (batch.documents && !shape.packing) throw new Error('rows of several documents were not planned for');
   const length = lengthFor(shape, batch);
-  const { ids, labels, first } = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize);
-  memory.write(LEAF.ids, ids);
-  memory.write(LEAF.labels, labels);
-  if (shape.packing) memory.write(LEAF.first, first);
+  const leaves = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize);
+  memory.write(LEAF.ids, leaves.ids);
+  memory.write(LEAF.labels, leaves.labels);
+  // Objectives that work on pairs have no use for it.
+  if (memory.holds(LEAF.labelled)) memory.write(LEAF.labelled, leaves.labelled);
+  if (shape.packing) memory.write(LEAF.first, leaves.first);
   rotary.useFor(longestDocument(batch));
-  return length;
+  return { length, rows: leaves.labelledCount };
 }
 
 /** The padded length that fits the batch. */

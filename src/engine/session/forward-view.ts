@@ -58,8 +58,8 @@ export class GpuForwardView implements ForwardView {
     return core.exclusively(async () => {
       memory.clear([LEAF.loss, ...differentiated.map(({ name }) => gradientLeaf(name))]);
       if (differentiated.length > 0) memory.write(LEAF.dLoss, Float32Array.of(1 / tokens));
-      const length = writeBatch(core, options, batch);
-      const [values] = await memory.runAndRead(programName(length), [planned.logits.get(length)!]);
+      const { length, rows } = writeBatch(core, options, batch);
+      const [values] = await memory.runAndRead(programName(length), [planned.logits.get(length)!], rows);
       const [lossSum] = await memory.read(LEAF.loss, 1);
       return {
         logits: values!.subarray(0, batch.inputIds.length * length * model.spec.vocabSize),

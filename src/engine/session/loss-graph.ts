@@ -1,7 +1,8 @@
 /** What a micro-batch and an evaluation compute. */
-import { eachGradient } from '../graph/autodiff';
+import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
+import { keepRepeats } from '../compile/reuse';
 import { decoder, head, headTable, type DecoderContext } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
 import { accumulate } from '../ops/accumulate';
@@ -66,13 +67,10 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
       return { hidden, table: headTable(context), dTable: [] };
     },
   });
-  if (gradients) {
-    for (const [parameter, gradient] of eachGradient(graph, built.seeds)) {
-      accumulate(graph, gradient, gradientOf(parameter));
-    }
-  }
+  if (gradients) addGradients(graph, built.seeds, gradientOf);
   accumulate(graph, built.loss, total);
   if (built.metrics) accumulate(graph, built.metrics, leaves.input(LEAF.metrics, [objective.metrics.length], 'f32'));
+  keepRepeats(graph);
   return { graph, logits };
 }
 

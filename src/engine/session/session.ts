@@ -35,7 +35,13 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     await tune(runtime, programs);
     const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
     try {
-      const core = { model, memory, rotary: new RotaryLeaves(memory, model), exclusively: inTurn() };
+      const core = {
+        model,
+        memory,
+        rotary: new RotaryLeaves(memory, model),
+        trained: { version: 0 },
+        exclusively: inTurn(),
+      };
       await loadModel(runtime.device, memory, model, weights, keep);
       const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
       await train?.initialize();
@@ -72,6 +78,7 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     const taken = trained.length === 0 && lora ? adapterParameters(spec, lora) : trained;
     if (taken.length === 0) throw new Error('this session has no adapter');
     checkTensors(tensors, taken);
+    this.core.trained.version++;
     const leaves = byWhole(trained.length === 0 ? taken : trainedLeaves(model));
     for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
       memory.write(part.name, converted(part, 'f32'));

@@ -3,7 +3,7 @@ import { GraftError } from '../../core/errors';
 import { dynamicMap } from '../../core/dynamic-map';
 import { hash } from '../../core/rng';
 import type { ParameterSpec } from '../../core/spec';
-import type { WeightTensor } from '../../core/weights';
+import type { StateEntry, StateTensor, WeightTensor } from '../../core/weights';
 import {
   flatGroups,
   groupBuffers,
@@ -20,7 +20,7 @@ import { LEAF, type ModelOptions } from '../model/leaves';
 import { objectiveOf } from '../objectives';
 import { labelsOf, type Objective } from '../objectives/objective';
 import type { Batch, EvaluationResult, StepResult, TrainState, TrainView, TrainViewOptions } from '../types';
-import { refuseUnlabelled, writeBatch } from './batch-leaves';
+import { refuseUnlabelled, writeBatch, type WrittenBatch } from './batch-leaves';
 import { lossGraph, LOSS, sumsLeaf } from './loss-graph';
 import { initialMagnitudes } from './magnitudes-graph';
 import { copyGraph } from './reference';
@@ -121,15 +121,18 @@ export class GpuTrainView implements TrainView {
     memory.write(LEAF.dLoss, Float32Array.of(1 / divisor));
     for (const [i, batch] of microBatches.entries()) {
       await core.exclusively(async () => {
-        const length = this.writeInputs(batch);
+        const { length, rows } = this.writeInputs(batch);
         if (core.model.lora?.dropout) memory.write(LEAF.dropoutSeed, Uint32Array.of(hash(seed, step, i)));
-        await memory.run(`train:${length}`);
+        await memory.run(`train:${length}`, rows);
       });
     }
     const bias = (beta: number) => 1 - beta ** (step + 1);
     memory.write(LEAF.schedule, Float32Array.of(learningRate, bias(adamw.beta1), Math.sqrt(bias(adamw.beta2))));
     const read = [LOSS, planned.norm, ...planned.metrics];
-    const [lossSum, norm, logged] = await core.exclusively(() => memory.runAndRead('update', read));
+    const [lossSum, norm, logged] = await core.exclusively(() => {
+      core.trained.version++;
+      return memory.runAndRead('update', read);
+    });
     const loss = lossSum![0]! / divisor;
     const gradNorm = norm![0]!;
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
@@ -146,8 +149,8 @@ export class GpuTrainView implements TrainView {
     const { objective } = planned;
     return core.exclusively(async () => {
       core.memory.clear(this.sums);
-      const length = this.writeInputs(batch);
-      const [lossSum, logged] = await core.memory.runAndRead(`eval:${length}`, [LOSS, ...planned.metrics]);
+      const { length, rows } = this.writeInputs(batch);
+      const [lossSum, logged] = await core.memory.runAndRead(`eval:${length}`, [LOSS, ...planned.metrics], rows);
       const count = objective.count(batch);
       // Where a batch's loss is a mean already, it counts as often as there are things that it is the mean of.
       const scale = count / objective.divisor([batch]) || 0;
@@ -160,12 +163,12 @@ export class GpuTrainView implements TrainView {
     return [LOSS, ...this.planned.metrics].map(({ leaf }) => leaf!.name);
   }
 
-  /** Writes a batch's leaves, the objective's own among them. Returns its padded length. */
-  private writeInputs(batch: Batch): number {
-    const length = writeBatch(this.core, this.options, batch);
-    const shape = { batch: this.options.batchSize, length };
+  /** Writes a batch's leaves, the objective's own among them. */
+  private writeInputs(batch: Batch): WrittenBatch {
+    const written = writeBatch(this.core, this.options, batch);
+    const shape = { batch: this.options.batchSize, length: written.length };
     for (const [name, values] of this.planned.objective.inputs(batch, shape)) this.core.memory.write(name, values);
-    return length;
+    return written;
   }
 
   private meanMetrics(sums: Float32Array | undefined, microBatches: number): Record<string, number> {
@@ -180,7 +183,12 @@ export class GpuTrainView implements TrainView {
     return this.core.exclusively(() => this.state.export());
   }
 
-  async importState(state: TrainState): Promise<void> {
-    this.state.import(state);
+  stateEntries(): StateEntry[] {
+    return this.state.entries((work) => this.core.exclusively(work));
+  }
+
+  async importState(state: readonly (StateTensor | StateEntry)[]): Promise<void> {
+    await this.state.import(state);
+    this.core.trained.version++;
   }
 }

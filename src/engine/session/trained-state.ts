@@ -2,12 +2,16 @@
 import { elementCount } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import type { ParameterSpec } from '../../core/spec';
-import type { StateTensor, WeightTensor } from '../../core/weights';
-import type { GroupBuffer } from '../compile/groups';
-import { byWhole, joinParts, splitParts, wholeShape } from '../compile/parts';
+import { wholeTensor, type StateEntry, type StateTensor, type WeightTensor } from '../../core/weights';
+import type { GroupBuffer, GroupTensor } from '../compile/groups';
+import { byWhole, joinParts, wholeShape } from '../compile/parts';
 import type { Memory } from '../runtime/memory';
 import { checkTensors, converted } from '../runtime/upload';
 import type { TrainState } from '../types';
+import type { SessionCore } from './view';
+
+/** The most bytes of a state that are in memory at once: what the session reads back at once, and whole words. */
+const PIECE_BYTES = 4 * 2 ** 20;
 
 export class TrainedState {
   constructor(
@@ -28,16 +32,61 @@ export class TrainedState {
     return [...(await this.parameters()), ...(await this.read('moments')), ...(await this.read('reference'))];
   }
 
-  /** Throws `bad-file` where something is missing, has another shape, or is stored in another way. */
-  import(state: TrainState): void {
-    const kept = this.buffers.filter(({ role }) => role !== 'gradients').flatMap(({ tensors }) => tensors);
-    const leaves = byWhole(kept);
+  /** The same as `export`, each tensor read piece by piece when it is asked for; `exclusively` runs each reading. */
+  entries(exclusively: SessionCore['exclusively']): StateEntry[] {
+    const pieces = (parts: readonly GroupTensor[]) => this.pieces(parts, exclusively);
+    return [...byWhole(this.kept())].map(([name, parts]) => {
+      return { name, dtype: parts[0]!.dtype, shape: wholeShape(parts), pieces: () => pieces(parts) };
+    });
+  }
+
+  private async *pieces(
+    parts: readonly GroupTensor[],
+    exclusively: SessionCore['exclusively'],
+  ): AsyncGenerator<Uint8Array> {
+    for (const part of parts) {
+      const bytes = leafBytes(part);
+      for (let start = 0; start < bytes; start += PIECE_BYTES) {
+        const length = Math.min(PIECE_BYTES, bytes - start);
+        yield await exclusively(() => this.memory.readBytes(part.leaf, length, start));
+      }
+    }
+  }
+
+  /** Throws `bad-file`, before anything is written, where something is missing, of another shape, or stored otherwise. */
+  async import(state: readonly (StateTensor | StateEntry)[]): Promise<void> {
+    const leaves = byWhole(this.kept());
     const expected = [...leaves].map(([name, parts]) => ({ name, shape: wholeShape(parts) }));
     checkTensors(state, expected);
-    const dtypes = new Map(kept.map(({ name, dtype }) => [name, dtype]));
-    for (const part of state.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
-      this.memory.write(part.name, stateBytes(part, dtypes.get(part.name)!));
+    for (const { name, dtype } of state) refuseOtherType(name, dtype, leaves.get(name)![0]!.dtype);
+    for (const tensor of state) {
+      const parts = leaves.get(tensor.name)!;
+      const [{ dtype }] = parts as [GroupTensor];
+      if ('pieces' in tensor && tensor.dtype === dtype) await this.write(parts, tensor.pieces());
+      else await this.write(parts, oneByOne(stateBytes(await wholeTensor(tensor), dtype)));
     }
+  }
+
+  /** Writes the bytes of a tensor into the leaves that it is stored in, in their order. */
+  private async write(parts: readonly GroupTensor[], pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    let [index, filled] = [0, 0];
+    for await (const piece of pieces) {
+      for (let taken = 0; taken < piece.byteLength && index < parts.length;) {
+        const part = parts[index]!;
+        const count = Math.min(piece.byteLength - taken, leafBytes(part) - filled);
+        this.memory.write(part.leaf, piece.subarray(taken, taken + count), filled);
+        taken += count;
+        filled += count;
+        if (filled === leafBytes(part)) [index, filled] = [index + 1, 0];
+      }
+      // What is on its way to the GPU takes memory a second time.
+      await this.memory.settle();
+    }
+  }
+
+  /** The leaves that a state is made of: parameters and moments. */
+  private kept(): GroupTensor[] {
+    return this.buffers.filter(({ role }) => role !== 'gradients').flatMap(({ tensors }) => tensors);
   }
 
   /** Reads whole buffers, takes their tensors out of them, and puts the parts of tables together again. */
@@ -47,7 +96,7 @@ export class TrainedState {
       if (found !== role) continue;
       const values = await this.memory.readBytes(label, bytes);
       for (const { name, dtype, shape, offset } of tensors) {
-        const end = offset + elementCount(shape) * (dtype === 'u8' ? 1 : 4);
+        const end = offset + leafBytes({ dtype, shape });
         read.push({ name, dtype, shape, bytes: values.slice(offset, end) });
       }
     }
@@ -55,12 +104,22 @@ export class TrainedState {
   }
 }
 
-/** Bytes of a tensor of a state for a buffer of that type. Codes are no numbers to convert. */
+const leafBytes = ({ dtype, shape }: Pick<StateTensor, 'dtype' | 'shape'>) =>
+  elementCount(shape) * (dtype === 'u8' ? 1 : 4);
+
+async function* oneByOne(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes);
+}
+
+/** Codes are no numbers to convert, and numbers no codes. */
+function refuseOtherType(name: string, stored: StateTensor['dtype'], dtype: StateTensor['dtype']): void {
+  if (stored === dtype || (stored !== 'u8' && dtype === 'f32')) return;
+  throw new GraftError('bad-file', `The tensor ${name} is stored as ${stored}, and this run keeps ${dtype}.`);
+}
+
+/** Bytes of a tensor of a state for a buffer of a type that it may have. */
 function stateBytes(tensor: StateTensor, dtype: StateTensor['dtype']): Uint8Array {
-  if (tensor.dtype === dtype) return tensor.bytes;
-  if (tensor.dtype !== 'u8' && dtype === 'f32') return converted({ ...tensor, dtype: tensor.dtype }, 'f32');
-  throw new GraftError(
-    'bad-file',
-    `The tensor ${tensor.name} is stored as ${tensor.dtype}, and this run keeps ${dtype}.`,
-  );
+  return tensor.dtype === dtype || tensor.dtype === 'u8'
+    ? tensor.bytes
+    : converted({ ...tensor, dtype: tensor.dtype }, 'f32');
 }

@@ -20,6 +20,8 @@ export interface SessionCore {
   readonly model: ModelOptions;
   readonly memory: Memory;
   readonly rotary: RotaryLeaves;
+  /** Grows with every change of what is trained, so that what was computed before can be told. */
+  readonly trained: { version: number };
   /**
    * Runs `work` when nothing else of the session does: from what it writes to what it reads, no other view may come in
    * between, as they share leaves and slots.

@@ -3,7 +3,7 @@ import { toFloat32 } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { formatCount, plural } from '../../core/format';
 import type { FileSource } from '../../core/store';
-import type { StateTensor, WeightTensor } from '../../core/weights';
+import type { StateEntry, WeightTensor } from '../../core/weights';
 import { readHeader, type TensorEntry } from './header';
 import { entryDType } from './stream';
 
@@ -45,16 +45,23 @@ export async function readWeights(
   return read;
 }
 
-/** Every tensor of a training state: weights, and 8-bit codes. */
-export async function readState(source: FileSource, file: string): Promise<StateTensor[]> {
-  const { tensors } = await readHeader(source, file);
-  const state: StateTensor[] = [];
-  for await (const { entry, bytes } of readInGroups(source, file, tensors)) {
-    const { name, dtype, shape } = entry;
-    if (dtype === 'U8') state.push({ name, dtype: 'u8', shape, bytes });
-    else state.push({ name, dtype: entryDType(file, entry), shape, bytes });
-  }
-  return state;
+/** What is read at once of a tensor that comes in pieces: whole words. */
+const PIECE_BYTES = 4 * 2 ** 20;
+
+/** A tensor of a training state, a weight or 8-bit codes, read piece by piece when it is asked for. */
+export function stateEntry(source: FileSource, file: string, entry: TensorEntry): StateEntry {
+  const { name, shape, start, end } = entry;
+  const dtype = entry.dtype === 'U8' ? 'u8' : entryDType(file, entry);
+  return {
+    name,
+    dtype,
+    shape,
+    async *pieces() {
+      for (let at = start; at < end; at += PIECE_BYTES) {
+        yield await readTensorBytes(source, file, { ...entry, start: at, end: Math.min(end, at + PIECE_BYTES) });
+      }
+    },
+  };
 }
 
 /** Bytes that are read in one go; a larger tensor is by itself. */

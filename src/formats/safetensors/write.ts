@@ -13,8 +13,7 @@ export function writeSafetensors(
   tensors: readonly StateTensor[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
-  const rank = (tensor: StateTensor) => SAFETENSORS_DTYPES.indexOf(storedDType(tensor.dtype));
-  const sorted = [...tensors].sort((a, b) => rank(b) - rank(a) || (a.name < b.name ? -1 : 1));
+  const sorted = inFileOrder(tensors);
   for (const { name, dtype, shape, bytes } of sorted) {
     const byteLength = tensorBytes({ dtype, shape });
     if (byteLength !== bytes.byteLength) {
@@ -30,6 +29,12 @@ export function writeSafetensors(
     position += bytes.byteLength;
   }
   return file;
+}
+
+/** Tensors in the order in which the reference implementation writes them: widest dtype first, then by name. */
+export function inFileOrder<T extends TensorShape>(tensors: readonly T[]): T[] {
+  const rank = (tensor: T) => SAFETENSORS_DTYPES.indexOf(storedDType(tensor.dtype));
+  return [...tensors].sort((a, b) => rank(b) - rank(a) || (a.name < b.name ? -1 : 1));
 }
 
 /** What a header tells of a tensor. */

@@ -3,7 +3,7 @@ import type { ChatTemplate, Conversation } from '../../core/text';
 import { listRows } from '../../data/left-out';
 import { findUnshown } from '../../data/shown';
 import { renderConversation } from '../../data/spans';
-import type { Prompt } from '../generate';
+import type { Prompt } from './prompt-ids';
 
 /** A sentence for each kind of thing that isn't shown, with the prompts that it is left out of, counted from 1. */
 export function promptNotices(template: ChatTemplate | undefined, prompts: readonly Prompt[]): string[] {

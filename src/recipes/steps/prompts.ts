@@ -3,7 +3,7 @@ import { GraftError, errorCode } from '../../core/errors';
 import type { Message } from '../../core/text';
 import { PromptReader, type AskedRow } from '../../data/examples/reader';
 import { readRows } from '../../data/rows';
-import type { Prompt } from '../generate';
+import type { Prompt } from './prompt-ids';
 
 export interface PromptRow {
   readonly prompt: Prompt;

@@ -7,7 +7,7 @@ import { chunks, epochRows, epochSteps, type Row } from '../../data/batches';
 import type { Batch, Session, StepResult, TrainViewOptions } from '../../engine';
 import type { Adapter } from '../../formats/peft';
 import { schedule, type Schedule } from '../schedules';
-import type { Checkpoint, Checkpoints } from './checkpoint';
+import { wholeWeights, type Checkpoint, type Checkpoints, type StoredCheckpoint } from './checkpoint';
 import { toBatch } from './batch';
 import { batching, type PreparedData } from './data';
 import { Pace } from './pace';
@@ -71,7 +71,7 @@ export class Trainer {
   }
 
   /** @throws `bad-config` where the checkpoint belongs to other settings, data or weights. */
-  async resume(checkpoint: Checkpoint): Promise<void> {
+  async resume(checkpoint: StoredCheckpoint): Promise<void> {
     checkSameRun(this.run, checkpoint.run);
     const changed =
       checkpoint.datasetHash !== this.hashes.datasetHash
@@ -85,9 +85,9 @@ export class Trainer {
         `The ${changed} is not the one that the run to resume was started with: give it the same ${changed}, or start anew.`,
       );
     }
-    await this.session.views.train.importState([...checkpoint.state]);
+    await this.session.views.train.importState(checkpoint.state);
     this.progress = checkpoint.progress;
-    this.best = checkpoint.best;
+    this.best = checkpoint.best && (await wholeWeights(checkpoint.best));
     this.report({ kind: 'resumed', step: checkpoint.progress.step });
   }
 
@@ -220,7 +220,7 @@ export class Trainer {
 
   private async save(): Promise<void> {
     const { progress, run, best } = this;
-    const state = await this.session.views.train.exportState();
+    const state = this.session.views.train.stateEntries();
     await this.slots.write({ run, ...this.hashes, progress, state, best });
     this.report({ kind: 'checkpoint', step: progress.step });
   }

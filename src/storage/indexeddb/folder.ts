@@ -16,6 +16,33 @@ type FolderTransaction = IDBPTransaction<Schema, ('files' | 'shards')[], 'readwr
 
 const ADVICE = 'Delete it in the Library and make it again.';
 
+/** Versions of files that this page writes: their shards belong to no file yet. */
+const writing = new Set<string>();
+
+/** Pieces as shards of a size, in one buffer that is filled again: whoever keeps a shard copies it first. */
+async function* shardsOf(pieces: AsyncIterable<Uint8Array>, shardBytes: number): AsyncGenerator<Bytes> {
+  let shard = new Uint8Array(0);
+  let filled = 0;
+  for await (const piece of pieces) {
+    for (let taken = 0; taken < piece.byteLength;) {
+      // Small files need no buffer of a whole shard.
+      if (filled === shard.byteLength && filled < shardBytes) {
+        const larger = new Uint8Array(Math.min(shardBytes, Math.max(2 * filled, piece.byteLength)));
+        larger.set(shard);
+        shard = larger;
+      }
+      const count = Math.min(piece.byteLength - taken, shard.byteLength - filled);
+      shard.set(piece.subarray(taken, taken + count), filled);
+      filled += count;
+      taken += count;
+      if (filled < shardBytes) continue;
+      yield shard;
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield shard.slice(0, filled);
+}
+
 export class BrowserFolder implements RunStore {
   /** Shards whose hash was right once in this session; a second read of a weight file skips the work. */
   private readonly verified = new Set<string>();
@@ -94,6 +121,56 @@ export class BrowserFolder implements RunStore {
     };
     await guard(`save ${file} of ${this.name}`, () =>
       inTransaction(this.database, [...TABLES], replace, { durability: 'strict' }),
+    );
+  }
+
+  async readAt(file: string, start: number, end: number): Promise<Bytes> {
+    const entry = await this.entry(file);
+    if (!entry) throw new GraftError('not-found', `${this.name} has no file ${file}.`);
+    return this.readRange(entry, start, end);
+  }
+
+  /** Replaces the file, a shard in memory at a time: the old one is there until the last shard of the new one is. */
+  async writePieces(file: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    await this.removeAbandoned();
+    const version = crypto.randomUUID();
+    writing.add(version);
+    try {
+      const shards: ShardDigest[] = [];
+      const keep = async (part: Bytes) => {
+        const key: [string, string, number] = [this.folder, version, shards.length];
+        shards.push(await digestShard(part));
+        await guard(`save ${file} of ${this.name}`, () => this.database.put('shards', part, key));
+      };
+      for await (const part of shardsOf(pieces, this.shardBytes)) await keep(part);
+      const replace = async (transaction: FolderTransaction) => {
+        const before = await this.versionOf(file, transaction);
+        await transaction.objectStore('files').put({ ...this.newEntry(file, shards), version });
+        if (before !== undefined) await transaction.objectStore('shards').delete(keysUnder(this.folder, before));
+      };
+      await guard(`save ${file} of ${this.name}`, () =>
+        inTransaction(this.database, [...TABLES], replace, { durability: 'strict' }),
+      );
+    } catch (error) {
+      await this.database.delete('shards', keysUnder(this.folder, version)).catch(() => undefined);
+      throw error;
+    } finally {
+      writing.delete(version);
+    }
+  }
+
+  /** Deletes shards of writes that were cut off: they belong to no file, and nobody would ever find them. */
+  private async removeAbandoned(): Promise<void> {
+    await guard(`save files of ${this.name}`, () =>
+      inTransaction(this.database, [...TABLES], async (transaction) => {
+        const entries = await transaction.objectStore('files').getAll(keysUnder(this.folder));
+        const known = new Set<unknown>(entries.map((entry) => (entry as Partial<FileEntry> | undefined)?.version));
+        const keys = await transaction.objectStore('shards').getAllKeys(keysUnder(this.folder));
+        for (const key of keys) {
+          const version = (key as unknown[])[1] as string;
+          if (!known.has(version) && !writing.has(version)) await transaction.objectStore('shards').delete(key);
+        }
+      }),
     );
   }
 

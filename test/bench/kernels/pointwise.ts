@@ -113,10 +113,14 @@ function lossBench({ name: model, spec: { vocabSize } }: BenchModel): KernelBenc
         Array.from({ length: LOSS_ROWS }, (_, i) => (i * 7919) % vocabSize),
         'i32',
       ),
+      rows: given(
+        Array.from({ length: LOSS_ROWS }, (_, row) => row),
+        'u32',
+      ),
       dloss: given([0.5], 'f32'),
     }),
-    build: (graph, { hidden, table, labels, dloss }) => {
-      const { loss, dHidden } = headLossGradients(graph, hidden, [table], labels, dloss);
+    build: (graph, { hidden, table, labels, rows, dloss }) => {
+      const { loss, dHidden } = headLossGradients(graph, hidden, [table], { labels, rows }, dloss);
       return [loss, dHidden];
     },
     check: ({ hidden, table, labels }, results) => {

@@ -49,6 +49,14 @@ describe('a folder to read', () => {
 });
 
 describe('a run’s folder', () => {
+  test('tells sizes, and is read by ranges', async () => {
+    const store = new FolderStore(root);
+    await store.write('a', Uint8Array.of(1, 2, 3, 4));
+    expect([await store.size('a'), await store.size('b')]).toEqual([4, undefined]);
+    expect([...(await store.readAt('a', 1, 3))]).toEqual([2, 3]);
+    await expectError(() => store.readAt('b', 0, 1), 'storage', /b in .* can't be read/);
+  });
+
   test('is made by the first write and holds whole files only', async () => {
     const store = new FolderStore(join(root, 'deep/run'));
     expect(await store.list()).toEqual([]);

@@ -14,27 +14,27 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 test('choices are read back by adapter', async () => {
   const store = kernelChoicesIn(join(root, 'not', 'yet', 'there'));
   expect(await store.read('card')).toBeUndefined();
-  await store.write('card', { product: '64 × 64' });
-  await store.write('another', { product: '128 × 64' });
-  expect(await store.read('card')).toEqual({ product: '64 × 64' });
-  expect(await store.read('another')).toEqual({ product: '128 × 64' });
+  await store.write('card', { product: { name: '64 × 64' } });
+  await store.write('another', { product: { name: '128 × 64' } });
+  expect(await store.read('card')).toEqual({ product: { name: '64 × 64' } });
+  expect(await store.read('another')).toEqual({ product: { name: '128 × 64' } });
 });
 
 test('a file that is something else counts as none', async () => {
   const store = kernelChoicesIn(root);
-  await store.write('card', { product: '64 × 64' });
+  await store.write('card', { product: { name: '64 × 64' } });
   const [file] = readdirSync(root);
   writeFileSync(join(root, file!), '{"product": ');
   const choices = new KernelChoices('card', store);
   await choices.load();
   expect(choices.get('product')).toBeUndefined();
-  await choices.add(new Map([['product', '32 × 32']]));
-  expect(await store.read('card')).toEqual({ product: '32 × 32' });
+  await choices.add(new Map([['product', { name: '32 × 32' }]]));
+  expect(await store.read('card')).toEqual({ product: { name: '32 × 32' } });
 });
 
 test('a file in which a letter differs, or of another adapter, counts as none and is replaced', async () => {
   const store = kernelChoicesIn(root);
-  await store.write('card', { product: '64 × 64' });
+  await store.write('card', { product: { name: '64 × 64' } });
   const file = join(root, readdirSync(root)[0]!);
   const text = readFileSync(file, 'utf8');
   for (const changed of [
@@ -47,6 +47,6 @@ test('a file in which a letter differs, or of another adapter, counts as none an
   }
   const choices = new KernelChoices('card', store);
   await choices.load();
-  await choices.add(new Map([['product', '32 × 32']]));
-  expect(await store.read('card')).toEqual({ product: '32 × 32' });
+  await choices.add(new Map([['product', { name: '32 × 32' }]]));
+  expect(await store.read('card')).toEqual({ product: { name: '32 × 32' } });
 });

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEngine, type Checkpointing } from '../../../src/engine';
-import { backward } from '../../../src/engine/graph/autodiff';
+import { addGradients, backward } from '../../../src/engine/graph/autodiff';
 import type { Graph, Tensor } from '../../../src/engine/graph/graph';
+import { accumulate } from '../../../src/engine/ops/accumulate';
 import { add } from '../../../src/engine/ops/add';
 import { linear } from '../../../src/engine/ops/matmul';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm';
@@ -18,6 +19,7 @@ import { openRunner, runGraph, type LeafInput, type Runner } from '../../support
 import { testGpu } from '../../support/gpu';
 import { applyRecipe, recipeInputs, recipes, type Segments, type Step } from '../../support/random-graph';
 import { randomWeights } from '../../support/random-weights';
+import { caseInputs, opCases, type OpCase } from './cases';
 import { normal, trainable } from './cases/types';
 import { openTraining, type TrainOptions } from '../../support/sessions';
 
@@ -186,5 +188,43 @@ describe('checkpointing', () => {
       expect(Math.abs(rounded!.gradNorm / exact.results[0]!.gradNorm - 1)).toBeLessThan(0.05);
       expect(single.activations).toBeLessThan(exact.activations);
     });
+  });
+});
+
+describe('gradients that are added to totals', () => {
+  const totalOf = (name: string) => `total of ${name}`;
+  const trainedBy = ({ inputs }: OpCase) => Object.entries(inputs).filter(([, input]) => input.trainable);
+  // Two of each op that has a gradient to add: products, norms, biases, tables, magnitudes, and sums of several uses.
+  const differentiated = opCases.filter((opCase) => opCase.backward && trainedBy(opCase).length > 0);
+  const opOf = ({ name }: OpCase) => name.split(' ')[0]!;
+  const cases = differentiated.filter((opCase, i) => {
+    const before = differentiated.slice(0, i).filter((other) => opOf(other) === opOf(opCase));
+    return before.length < 2;
+  });
+
+  /** Totals, as bits, after the gradients of a case were added to other numbers. */
+  async function totals(opCase: OpCase, addTo: (graph: Graph, seeds: Map<Tensor, Tensor>) => void) {
+    const given = trainedBy(opCase).map(([name, { shape }], i) => {
+      const values = Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, k) => Math.fround((k % 7) / 3 - i));
+      return [totalOf(name), { shape, dtype: 'f32', values }] as const;
+    });
+    const inputs = { ...caseInputs(opCase), ...Object.fromEntries(given) } as Record<string, LeafInput>;
+    inputs['dy'] = { ...inputs['dy']!, values: Float32Array.from(inputs['dy']!.values, (_, k) => Math.sin(k + 1)) };
+    const read = await runGraph(runner, inputs, (graph, leaves) => {
+      const [result] = opCase.build(graph, leaves);
+      addTo(graph, new Map([[result!, leaves['dy']!]]));
+      return Object.fromEntries(given.map(([name]) => [name, leaves[name]!]));
+    });
+    return Object.entries(read).map(([name, values]) => [name, [...new Uint32Array(values.slice().buffer)]]);
+  }
+
+  it.each(cases)('have the bits of those that are added afterwards: $name', async (opCase) => {
+    const total = (graph: Graph, { leaf, shape }: Tensor) =>
+      graph.leaf(totalOf(leaf!.name), { shape, dtype: 'f32' }, 'workspace');
+    const afterwards = await totals(opCase, (graph, seeds) => {
+      for (const [leaf, gradient] of backward(graph, seeds)) accumulate(graph, gradient, total(graph, leaf));
+    });
+    const atOnce = await totals(opCase, (graph, seeds) => addGradients(graph, seeds, (leaf) => total(graph, leaf)));
+    expect(atOnce).toEqual(afterwards);
   });
 });

@@ -1,6 +1,6 @@
 /** What the backward pass emits: no work for frozen leaves, sums folded where a kernel can take them. */
 import { describe, expect, it } from 'vitest';
-import { backward } from '../../../src/engine/graph/autodiff';
+import { addGradients, backward } from '../../../src/engine/graph/autodiff';
 import { Graph, type Tensor } from '../../../src/engine/graph/graph';
 import { lossGraph } from '../../../src/engine/session/loss-graph';
 import { add } from '../../../src/engine/ops/add';
@@ -79,7 +79,9 @@ describe('frozen leaves', () => {
       rmsNorm: 5 + 2,
       // Forward 7 a layer, and 2 an adapter. Backward: dX of layer 1's seven linears and of layer 0's four behind the
       // values; of both adapters dB, d(xAᵀ) and dA, and in layer 1 dx through A.
-      matmul: 14 + 4 + (7 + 4) + (3 + 3 + 1),
+      matmul: 14 + 4 + (7 + 4) + (1 + 1 + 1),
+      // dB and dA are added to their totals by the products themselves.
+      matmulSum: 2 + 2,
       rope: 4 + 2,
       attention: 2,
       swiglu: 2,
@@ -89,7 +91,7 @@ describe('frozen leaves', () => {
       attentionDelta: 2,
       attentionDq: 1,
       attentionDkv: 2,
-      accumulate: 4 + 1,
+      accumulate: 1, // the loss
     });
   });
 });
@@ -123,6 +125,39 @@ describe('sums of gradients', () => {
   it('need no addition of their own, not for a tied embedding either', () => {
     expect(counts(fullTraining(false))['add']).toBeUndefined();
     expect(counts(fullTraining(true))['add']).toBeUndefined();
+  });
+});
+
+describe('totals of gradients', () => {
+  /** The ops that add to totals, and how many additions stand by themselves. */
+  function additions(build: (graph: Graph, w: Tensor) => Tensor): Record<string, number> {
+    const graph = new Graph();
+    const y = build(graph, leaf(graph, 'w', [20, 20], true));
+    addGradients(graph, new Map([[y, leaf(graph, 'dy', [...y.shape], false)]]), (w) =>
+      leaf(graph, `total of ${w.leaf!.name}`, [...w.shape], false),
+    );
+    return counts(graph.nodes.filter(({ op }) => op.writes).map(({ op }) => op.name));
+  }
+
+  it('are added to by the product that is a whole gradient', () => {
+    expect(additions((graph, w) => linear(graph, leaf(graph, 'x', [7, 20], false), w))).toEqual({ matmulSum: 1 });
+  });
+
+  it('are added to once where a gradient is a sum, in the order of a sum that is kept', () => {
+    const twice = (graph: Graph, w: Tensor) => linear(graph, linear(graph, leaf(graph, 'x', [7, 20], false), w), w);
+    expect(additions(twice)).toEqual({ accumulate: 1 });
+    const square = (graph: Graph, w: Tensor) => linear(graph, w, w);
+    expect(additions(square)).toEqual({ accumulate: 1 });
+  });
+
+  it('need no addition of their own in training of all or of an adapter', () => {
+    const shared = { spec: tinySpec, weightDType: 'f32', positions: 7, batch: 1, length: 7 } as const;
+    const rest = { gradients: true, dropout: true, checkpoint: true };
+    for (const lora of [undefined, tinyLora]) {
+      const trains = (name: string) => !lora || name.startsWith('base_model.');
+      const { graph } = lossGraph({ ...shared, ...rest, lora, trains, dropout: lora !== undefined });
+      expect(counts(opNames(graph))['accumulate']).toBe(1); // the loss
+    }
   });
 });
 

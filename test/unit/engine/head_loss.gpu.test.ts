@@ -31,21 +31,24 @@ it('equals the plain reference, within planned memory', async () => {
   const labels = Array.from({ length: TOKENS }, (_, i) => (i % 5 === 0 ? -100 : random.uint32() % VOCAB));
   const hidden = new Float32Array(TOKENS * CHANNELS);
   vector.forEach((k, row) => hidden.set(vectors.subarray(k * CHANNELS, (k + 1) * CHANNELS), row * CHANNELS));
-  const inputs: Record<'hidden' | 'table' | 'labels' | 'dLoss', LeafInput> = {
+  const labelled = labels.flatMap((label, row) => (label < 0 ? [] : [row]));
+  const rows = Array.from({ length: TOKENS }, (_, i) => labelled[i] ?? 2 ** 32 - 1);
+  const inputs: Record<'hidden' | 'table' | 'labels' | 'rows' | 'dLoss', LeafInput> = {
     hidden: { shape: [TOKENS, CHANNELS], dtype: 'f32', values: hidden },
     table: { shape: [VOCAB, CHANNELS], dtype: 'bf16', values: table },
     labels: { shape: [TOKENS], dtype: 'i32', values: labels },
+    rows: { shape: [TOKENS], dtype: 'u32', values: rows },
     dLoss: { shape: [1], dtype: 'f32', values: [1 / 1024] },
   };
 
   const graph = new Graph();
   const leaves = declareLeaves(graph, inputs);
-  const outputs = headLossGradients(graph, leaves.hidden, [leaves.table], leaves.labels, leaves.dLoss);
+  const outputs = headLossGradients(graph, leaves.hidden, [leaves.table], leaves, leaves.dLoss);
   const placed = await placeGraph(runner, graph, inputs, [outputs.loss, outputs.dHidden]);
   const { activations, workspace } = placed.plan.bytes;
   expect(activations + workspace).toBeLessThan(48 * 2 ** 20);
   expect(placed.memory.ledger.liveBytes()).toEqual(placed.plan);
-  const [loss, dHidden] = await placed.memory.runAndRead('main', [outputs.loss, outputs.dHidden]);
+  const [loss, dHidden] = await placed.memory.runAndRead('main', [outputs.loss, outputs.dHidden], labelled.length);
   placed.memory.destroy();
 
   // loss = Σ (lse − hidden · w of the label); lse from a label of 0, whose logit is added again.

@@ -89,7 +89,7 @@ it('an inference session holds what was planned through 50 tokens, and nothing a
       [4, 5],
     ]);
     for (let token = 0; token < 25; token++) {
-      await session.decode([token, token + 1]);
+      await session.next([token, token + 1]);
       after ??= { ...counts };
     }
   }

@@ -9,7 +9,8 @@ import { add } from '../../../src/engine/ops/add';
 import { headLoss } from '../../../src/engine/ops/head_loss';
 import { linear } from '../../../src/engine/ops/matmul';
 import { swiglu } from '../../../src/engine/ops/glu';
-import { planPrograms, type ProgramsPlan } from '../../../src/engine/compile/plan';
+import { planPrograms, programLifetimes, type ProgramsPlan } from '../../../src/engine/compile/plan';
+import { keepRepeats } from '../../../src/engine/compile/reuse';
 import type {} from '../../../src/engine/types';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { declareLeaves, openRunner, placeGraph } from '../../support/graph-runner';
@@ -62,6 +63,16 @@ function replay(graph: Graph, { slots, slotOf, inPlace }: ProgramsPlan): void {
   for (const result of graph.results) if (!result.leaf) expectHeld(result);
 }
 
+/** The most bytes that are alive at once. */
+function mostHeld(graph: Graph): number {
+  const nodes = graph.liveNodes();
+  const held = nodes.map(() => 0).concat(0);
+  for (const { bytes, start, end } of programLifetimes(graph, nodes, 0).lifetimes) {
+    for (let time = start; time <= end; time++) held[time]! += bytes;
+  }
+  return Math.max(...held);
+}
+
 const cases = fc.record({
   recipe: recipes,
   segments: fc.constantFrom<Segments>('none', 'flat', 'nested'),
@@ -73,6 +84,19 @@ describe('slots', () => {
     fc.assert(
       fc.property(cases, ({ recipe, segments, kept }) => {
         const graph = recipeGraph(recipe, segments, kept);
+        replay(graph, planPrograms(new Map([['main', graph]]), PLAIN));
+      }),
+    );
+  });
+
+  it('never do so either where values are kept that would be computed again, and take no more bytes', () => {
+    fc.assert(
+      fc.property(cases, ({ recipe, segments, kept }) => {
+        const graph = recipeGraph(recipe, segments, kept);
+        const before = { nodes: graph.liveNodes().length, held: mostHeld(graph) };
+        keepRepeats(graph);
+        expect(graph.liveNodes().length).toBeLessThanOrEqual(before.nodes);
+        expect(mostHeld(graph)).toBeLessThanOrEqual(before.held);
         replay(graph, planPrograms(new Map([['main', graph]]), PLAIN));
       }),
     );
@@ -120,9 +144,10 @@ describe('slots', () => {
 
   it('of scratch values count as workspace', () => {
     const graph = new Graph();
-    const leaf = (name: string, shape: number[], dtype: 'f32' | 'i32' = 'f32') =>
+    const leaf = (name: string, shape: number[], dtype: 'f32' | 'i32' | 'u32' = 'f32') =>
       graph.leaf(name, { shape, dtype }, 'workspace');
-    graph.keep(headLoss(graph, leaf('hidden', [5, 3]), [leaf('table', [9, 3])], leaf('labels', [5], 'i32')));
+    const targets = { labels: leaf('labels', [5], 'i32'), rows: leaf('rows', [5], 'u32') };
+    graph.keep(headLoss(graph, leaf('hidden', [5, 3]), [leaf('table', [9, 3])], targets));
     const { slots } = planPrograms(new Map([['main', graph]]), PLAIN);
     expect(slots.map(({ bytes, kind }) => `${kind} ${bytes}`).toSorted()).toEqual([
       'activations 16', // the loss
@@ -131,6 +156,7 @@ describe('slots', () => {
       'workspace 32',
       'workspace 32',
       'workspace 48', // maximum and sum of its one slice
+      'workspace 64', // hidden states of a chunk
     ]);
   });
 });

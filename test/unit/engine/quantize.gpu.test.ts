@@ -90,3 +90,19 @@ describe.each(['f32', 'f16', 'bf16'] as const)('from %s', (source) => {
     },
   );
 });
+
+/** What a weight that isn't finite makes of its block must be seen by whoever reads it, and of no other block. */
+describe.each([NaN, Infinity, -Infinity])('a weight of %d', (odd) => {
+  it.each([0, 3, 63])('at place %i leaves no scale that is finite', async (place) => {
+    const shape = [4, 64] as const;
+    const values = Float32Array.from({ length: 256 }, (_, i) => (i === 64 + place ? odd : (i % 7) - 3));
+    const nf4 = await quantized(values, shape, 'nf4');
+    const scales = new Float32Array(nf4.buffer, 4 * quantizedLayout('nf4', shape).scales, 4);
+    expect(Array.from(scales, Number.isFinite)).toEqual([true, false, true, true]);
+    const q8 = await quantized(values, shape, 'q8');
+    const halves = toFloat32(bytesOf(q8, quantizedLayout('q8', shape).scales, 16), 'f16');
+    expect(Array.from(halves, Number.isFinite)).toEqual(
+      Array.from({ length: 8 }, (_, block) => block !== 2 + Math.floor(place / 32)),
+    );
+  });
+});

@@ -1,9 +1,9 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import {
   CHECKPOINT_SLOTS,
+  checkpointFile,
   Checkpoints,
-  decodeCheckpoint,
-  encodeCheckpoint,
   newestCheckpointStep,
   type Checkpoint,
 } from '../../../src/recipes/steps/checkpoint';
@@ -12,7 +12,7 @@ import { encodeUtf8 } from '../../../src/core/store';
 import { writeSafetensors } from '../../../src/formats/safetensors';
 import { readFinishedRun } from '../../../src/recipes/steps/outputs';
 import { startOfRun } from '../../../src/recipes/steps/trainer-state';
-import { MemoryStore, run, tensor } from './support';
+import { decodeCheckpoint, encodeCheckpoint, MemoryStore, run, tensor } from './support';
 
 function checkpoint(step: number, best?: Checkpoint['best']): Checkpoint {
   const log = [{ epoch: 0.3333, step, loss: 1 / 3, grad_norm: 0.1, learning_rate: 2e-4 }];
@@ -34,7 +34,8 @@ describe('a checkpoint file', () => {
   test('gives back everything, bit for bit', async () => {
     const written = checkpoint(25, [tensor('a.lora_A.weight', [9, 8, 7, 6])]);
     const read = await decodeCheckpoint(await encodeCheckpoint(written));
-    const byName = (list: Checkpoint['state']) => [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const byName = <T extends { readonly name: string }>(list: readonly T[]) =>
+      [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
     expect(read).toMatchObject({ run: written.run, progress: written.progress, datasetHash: written.datasetHash });
     expect(byName(read!.state)).toEqual(byName(written.state));
     expect(read!.best).toEqual(written.best);
@@ -55,6 +56,71 @@ describe('a checkpoint file', () => {
     expect(await encodeCheckpoint(checkpoint(5))).toEqual(await encodeCheckpoint(checkpoint(5)));
   });
 });
+
+describe('a checkpoint of any size', () => {
+  const PIECES = 24;
+  const PIECE_BYTES = 256 * 1024;
+  const shape = [(PIECES * PIECE_BYTES) / 4];
+  /** A tensor of 6 MiB that is made as it is read, and never held. */
+  const large = (name: string) => ({
+    name,
+    dtype: 'f32' as const,
+    shape,
+    async *pieces() {
+      for (let i = 0; i < PIECES; i++) yield await Promise.resolve(new Uint8Array(PIECE_BYTES).fill(i + name.length));
+    },
+  });
+  const names = ['w', 'w.exp_avg', 'w.exp_avg_sq'];
+
+  test('is written, and read back, without being in memory: no buffer is larger than what is read at once', async () => {
+    const written = checkpointFile({ ...checkpoint(5), state: names.map(large) });
+    const pieces: Uint8Array[] = [];
+    let largest = 0;
+    for await (const piece of written.pieces()) {
+      largest = Math.max(largest, piece.byteLength);
+      pieces.push(piece);
+    }
+    expect(largest).toBe(PIECE_BYTES);
+
+    const file = new Uint8Array(Buffer.concat(pieces));
+    expect(file.byteLength).toBe(written.size);
+    let mostAtOnce = 0;
+    const store = Object.assign(new MemoryStore(), {
+      read: () => Promise.reject(new Error('the whole file was read at once')),
+      size: (name: string) => Promise.resolve(name === 'checkpoint-0' ? file.byteLength : undefined),
+      readAt: (_: string, start: number, end: number) => {
+        mostAtOnce = Math.max(mostAtOnce, end - start);
+        return Promise.resolve(file.subarray(start, end));
+      },
+    });
+    const { newest } = await Checkpoints.find(store);
+    expect(newest!.progress.step).toBe(5);
+    let bytes = 0;
+    for (const { name, pieces: read } of newest!.state) {
+      let at = 0;
+      for await (const piece of read()) {
+        expect(piece[0]).toBe(at / PIECE_BYTES + name.length);
+        at += piece.byteLength;
+      }
+      bytes += at;
+    }
+    expect(bytes).toBe(names.length * PIECES * PIECE_BYTES);
+    expect(mostAtOnce).toBe(4 * 2 ** 20);
+  });
+
+  test('has the bytes of one that was in memory', async () => {
+    const held = await decodeCheckpoint(await encodeCheckpoint({ ...checkpoint(5), state: names.map(large) }));
+    const again = await encodeCheckpoint({ ...checkpoint(5), state: held!.state });
+    expect(sum(again)).toBe(sum(await encodeCheckpoint({ ...checkpoint(5), state: names.map(large) })));
+  });
+
+  test('is refused where the state is not as long as its shape says', async () => {
+    const short = { ...large('w'), shape: [shape[0]! + 1] };
+    await expect(encodeCheckpoint({ ...checkpoint(5), state: [short] })).rejects.toThrow(/4 bytes short/);
+  });
+});
+
+const sum = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 describe('a checkpoint file that is whole and no run of this version', () => {
   /** The file with another text under `graft` in its header, and the hash that it then has. */

@@ -103,6 +103,85 @@ describe('generation', () => {
     three.dispose();
   });
 
+  test('ten prompts that take the slots of those that end give what each gives alone, greedy and sampled', async () => {
+    const random = new Random(21);
+    const ten: Prompt[] = Array.from({ length: 10 }, (_, i) => {
+      const ids = Array.from({ length: 1 + ((7 * i) % 19) }, () => random.uint32() % 40);
+      return { kind: 'tokens', ids };
+    });
+    // Answers of different length too: up to the edge of the context, which prompts reach sooner or later.
+    const options = { ...greedy, maxNewTokens: 99 };
+    const shared = { model: tiny, engine, contextLength: 30, adapter: randomAdapter(tiny) };
+    const three = await openGenerator({ ...shared, batchSize: 3 });
+    const one = await openGenerator(shared);
+    for (const drawing of [{ seed: 0 }, { seed: 8, temperature: 1.2, topP: 0.9 }]) {
+      const order: number[] = [];
+      const answers = await three.generateAll(ten, { ...options, ...drawing }, (_, index) => order.push(index));
+      expect(order).toEqual(ten.map((_, index) => index));
+      for (const [i, prompt] of ten.entries()) {
+        const seed = drawing.seed + i;
+        const [alone] = await one.generateAll([prompt], { ...options, ...drawing, seed });
+        expect(answers[i], `prompt ${i}`).toEqual(alone);
+      }
+      expect(new Set(answers.map(({ ids }) => ids.length)).size).toBeGreaterThan(5);
+    }
+    one.dispose();
+    three.dispose();
+  });
+
+  test('what can not be asked is told in its place, and takes no slot', async () => {
+    const generator = await openGenerator({ model: tiny, engine, batchSize: 2, contextLength: 12 });
+    const long: Prompt = { kind: 'tokens', ids: new Array<number>(12).fill(1) };
+    const told: string[] = [];
+    const answers = await generator.generateAll(
+      [long, prompts[0]!, long, prompts[1]!, prompts[2]!],
+      { ...greedy, maxNewTokens: 3 },
+      (_, index) => told.push(`answer ${index}`),
+      undefined,
+      (error, index) => told.push(`${error.code} ${index}`),
+    );
+    expect(told).toEqual(['bad-config 0', 'answer 1', 'bad-config 2', 'answer 3', 'answer 4']);
+    expect(answers.map(({ promptTokens }) => promptTokens)).toEqual([3, 1, 7]);
+    generator.dispose();
+  });
+
+  test('a second turn computes its new tokens alone, and says what a fresh session says', async () => {
+    const generator = await openGenerator({ model: tiny, engine });
+    const first = await generator.generate(prompts[2]!, greedy);
+    // All but the last token of the answer went through the model.
+    expect(generator.computedTokens).toBe(7 + 11);
+    const conversation = [...idsOf(prompts[2]!), ...first.ids, 21, 22, 23];
+    const turn: Prompt = { kind: 'tokens', ids: conversation };
+    const second = await generator.generate(turn, greedy);
+    expect(generator.computedTokens).toBe(7 + 11 + (1 + 3) + 11);
+    expect(second.ids).toEqual(await slowGreedy(tiny, conversation, 12));
+    generator.dispose();
+  });
+
+  test('the base model and the tuned one each keep their side of a conversation, where there are two slots', async () => {
+    const generator = await openGenerator({ model: tiny, engine, adapter: randomAdapter(tiny), batchSize: 2 });
+    const conversations = [true, false].map((useAdapter) => ({ useAdapter, ids: [...idsOf(prompts[2]!)] }));
+    const computed: number[] = [];
+    for (let turn = 0; turn < 3; turn++) {
+      for (const { useAdapter, ids } of conversations) {
+        const before = generator.computedTokens;
+        const answer = await generator.generate({ kind: 'tokens', ids: [...ids] }, { ...greedy, useAdapter });
+        computed.push(generator.computedTokens - before);
+        ids.push(...answer.ids, 21, 22);
+      }
+    }
+    expect(computed).toEqual([7 + 11, 7 + 11, ...new Array<number>(4).fill(1 + 2 + 11)]);
+    generator.dispose();
+  });
+
+  test('two that ask at once are answered one after the other', async () => {
+    const generator = await openGenerator({ model: tiny, engine, adapter: randomAdapter(tiny) });
+    const ask = (useAdapter: boolean) => generator.generate(prompts[0]!, { ...greedy, useAdapter });
+    const apart = [await ask(true), await ask(false)];
+    expect(await Promise.all([ask(true), ask(false)])).toEqual(apart);
+    generator.dispose();
+  });
+
   test('a repetition penalty holds for the tokens of prompt and answer, each sequence for its own', async () => {
     const generator = await openGenerator({ model: tiny, engine, batchSize: 3 });
     const free = await generator.generateAll(prompts, greedy);

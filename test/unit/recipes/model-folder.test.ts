@@ -6,12 +6,11 @@ import type { AskedModel } from '../../../src/formats/asked-model';
 import { withTemplateOf } from '../../../src/formats/saved-template';
 import { openTextModel } from '../../../src/formats/text-model';
 import { exportCheckpoint } from '../../../src/recipes';
-import { encodeCheckpoint } from '../../../src/recipes/steps/checkpoint';
 import { adapterTextFiles, modelFolderFiles, NOT_ASKED } from '../../../src/recipes/steps/model-folder';
 import { writeRunFile, writeTemplateFiles } from '../../../src/recipes/steps/outputs';
 import { startOfRun } from '../../../src/recipes/steps/trainer-state';
 import { files, folder } from '../formats/support';
-import { MemoryStore, run, tensor } from './support';
+import { encodeCheckpoint, MemoryStore, run, tensor } from './support';
 
 const STARTER = folder('public/models/starter');
 const TEMPLATE = 'chat_template.jinja';

@@ -9,6 +9,8 @@ import { readSpec } from '../../../src/formats/model';
 import { writeSafetensors } from '../../../src/formats/safetensors';
 import { memorySource } from '../../../src/formats/sources';
 import { expect } from 'vitest';
+import { wholeTensor } from '../../../src/core/weights';
+import { checkpointFile, readCheckpoint, wholeWeights, type Checkpoint } from '../../../src/recipes/steps/checkpoint';
 
 /** A run's folder in memory, which can be told to fail or to count. */
 export class MemoryStore implements RunStore {
@@ -98,4 +100,20 @@ export async function expectError(action: () => unknown, code: ErrorCode, messag
   expect(error).toBeInstanceOf(GraftError);
   expect((error as GraftError).code).toBe(code);
   expect((error as GraftError).message).toMatch(message);
+}
+
+/** The bytes of a checkpoint's file. */
+export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of checkpointFile(checkpoint).pieces()) pieces.push(piece);
+  return new Uint8Array(Buffer.concat(pieces));
+}
+
+/** The checkpoint in a file, with all of its tensors in memory. */
+export async function decodeCheckpoint(bytes: Uint8Array) {
+  const read = (start: number, end: number) => Promise.resolve(bytes.subarray(start, end));
+  const found = await readCheckpoint({ size: bytes.byteLength, read });
+  if (!found) return undefined;
+  const { state, best } = found;
+  return { ...found, state: await Promise.all(state.map(wholeTensor)), best: best && (await wholeWeights(best)) };
 }

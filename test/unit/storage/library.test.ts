@@ -91,6 +91,58 @@ describe('a file in shards', () => {
   });
 });
 
+describe('a file written piece by piece', () => {
+  const bytesOf = (size: number, seed: number) => Uint8Array.from({ length: size }, (_, i) => (i * 7 + seed) % 251);
+
+  async function* inPieces(bytes: Uint8Array, sizes: readonly number[], failAt = Infinity) {
+    let start = 0;
+    for (const size of sizes) {
+      if (start >= failAt) throw new Error('cut off');
+      yield await Promise.resolve(bytes.subarray(start, start + size));
+      start += size;
+    }
+  }
+
+  const SIZES = [1, 0, 99, 250, 3, 47];
+  const TOTAL = 400;
+
+  it('lies in the same shards as one that is written whole, and is read by ranges', async () => {
+    const folder = new BrowserFolder(database, 'runs/r', 'r', 100);
+    const bytes = bytesOf(TOTAL, 1);
+    await folder.write('whole', bytes);
+    await folder.writePieces('pieces', inPieces(bytes, SIZES));
+    const [whole, pieces] = (await folder.entries()).toSorted((a, b) => b.name.localeCompare(a.name));
+    expect(pieces!.shards).toEqual(whole!.shards);
+    expect(await folder.read('pieces')).toEqual(bytes);
+    expect(await folder.size('pieces')).toBe(TOTAL);
+    expect(await folder.readAt('pieces', 95, 305)).toEqual(bytes.slice(95, 305));
+    await expect(folder.readAt('none', 0, 1)).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('replaces the file with its last shard, and leaves it where the pieces break off', async () => {
+    const folder = new BrowserFolder(database, 'runs/r', 'r', 100);
+    const [before, after] = [bytesOf(TOTAL, 1), bytesOf(TOTAL, 2)];
+    await folder.writePieces('f', inPieces(before, SIZES));
+    const broken = folder.writePieces('f', inPieces(after, SIZES, 300));
+    await expect(broken).rejects.toThrow('cut off');
+    expect(await folder.read('f')).toEqual(before);
+    expect(await database.count('shards')).toBe(4);
+    await folder.writePieces('f', inPieces(after, SIZES));
+    expect(await folder.read('f')).toEqual(after);
+    expect(await database.count('shards')).toBe(4);
+  });
+
+  it('takes away what a tab that was killed has left of another', async () => {
+    const folder = new BrowserFolder(database, 'runs/r', 'r', 100);
+    await folder.writePieces('f', inPieces(bytesOf(TOTAL, 1), SIZES));
+    await database.put('shards', new Uint8Array(100), ['runs/r', 'a version of no file', 0]);
+    await database.put('shards', new Uint8Array(100), ['runs/other', 'a version of another folder', 0]);
+    await folder.writePieces('g', inPieces(bytesOf(TOTAL, 2), SIZES));
+    expect(await database.count('shards')).toBe(4 + 4 + 1);
+    expect(await folder.read('f')).toEqual(bytesOf(TOTAL, 1));
+  });
+});
+
 describe('a file for a download', () => {
   it('is a blob of its shards, and refused where one is damaged', async () => {
     const folder = new BrowserFolder(database, 'runs/r', 'r', 100);
@@ -125,19 +177,19 @@ describe('what is remembered of the page', () => {
 
   it('of kernels counts as nothing where it is damaged, and is replaced', async () => {
     const choices = new SettingsStore(database).kernelChoices();
-    await choices.write('card', { 'f32 8': 'tile' });
-    expect(await choices.read('card')).toEqual({ 'f32 8': 'tile' });
+    await choices.write('card', { 'f32 8': { name: 'tile' } });
+    expect(await choices.read('card')).toEqual({ 'f32 8': { name: 'tile' } });
     const row = (await database.get('workspace', 'kernels card')) as { value: object };
     await database.put(
       'workspace',
-      { ...row, value: { adapter: 'card', choices: { 'f32 8': 'row' } } },
+      { ...row, value: { adapter: 'card', choices: { 'f32 8': { name: 'row' } } } },
       'kernels card',
     );
     expect(await choices.read('card')).toBeUndefined();
     await database.put('workspace', row, 'kernels other');
     expect(await choices.read('other')).toBeUndefined();
-    await choices.write('card', { 'f32 8': 'row' });
-    expect(await choices.read('card')).toEqual({ 'f32 8': 'row' });
+    await choices.write('card', { 'f32 8': { name: 'row' } });
+    expect(await choices.read('card')).toEqual({ 'f32 8': { name: 'row' } });
   });
 });
 

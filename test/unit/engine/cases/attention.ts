@@ -105,20 +105,46 @@ function cachedAttentionCase(starts: readonly number[], length: number, keys: nu
   });
 }
 
-/** The last sequence runs over the end of its cache. */
-function kvAppendCase(starts: readonly number[], length: number, capacity: number, channels: number): OpCase {
+/** As a prompt goes into one of several slots: to attention the whole cache is one sequence, and a slot a document. */
+function slotAttentionCase(slot: number, slots: number, from: number, length: number, capacity: number): OpCase {
+  const sizes = { batch: 1, length, keys: slots * capacity, ...grouped, window: capacity };
+  const { heads, kvHeads, headDim } = grouped;
+  const begin = slot * capacity;
   return opCase({
-    name: `kvAppend [${starts.length}·${length}, ${channels}] from ${starts.join(' and ')} of ${capacity}`,
+    name: `attention in slot ${slot} of ${slots}·${capacity} from ${from}, T ${length}`,
+    inputs: {
+      q: normal([length, heads * headDim]),
+      k: normal([1, slots * capacity, kvHeads * headDim]),
+      v: normal([1, slots * capacity, kvHeads * headDim]),
+      start: given([begin + from]),
+      first: given(new Array<number>(length).fill(begin)),
+    },
+    build: (graph, { q, k, v, ...rows }) => [attention(graph, q, k, v, rows, sizes)],
+    forward: ({ q, k, v, ...rows }) => [reference.attention(q, k, v, rows, sizes)],
+  });
+}
+
+/** Sequences of which some end before all their rows are written, or run over the end of their cache. */
+function kvAppendCase(
+  starts: readonly number[],
+  ends: readonly number[],
+  length: number,
+  capacity: number,
+  channels: number,
+): OpCase {
+  return opCase({
+    name: `kvAppend [${starts.length}·${length}, ${channels}] from ${starts.join(' and ')} to ${ends.join(' and ')} of ${capacity}`,
     inputs: {
       x: normal([starts.length * length, channels]),
       start: given(starts),
+      end: given(ends),
       cache: normal([starts.length, capacity, channels]),
     },
-    build: (graph, { x, start, cache }) => {
-      kvAppend(graph, x, start, cache, length);
+    build: (graph, { x, cache, ...range }) => {
+      kvAppend(graph, x, range, cache, length);
       return [cache];
     },
-    forward: ({ x, start, cache: before }) => [cache.kvAppend(x, start, before, { length, capacity, channels })],
+    forward: ({ x, cache: before, ...range }) => [cache.kvAppend(x, range, before, { length, capacity, channels })],
   });
 }
 
@@ -175,7 +201,11 @@ export const attentionCases: readonly OpCase[] = [
   cachedAttentionCase([5, 129, 400], 1, 403, { ...grouped, window: 64 }),
   cachedAttentionCase([0, 300], 2, 303, { heads: 4, kvHeads: 2, headDim: 96, window: 7, softcap: 1, scale: 0.5 }),
   cachedAttentionCase([100, 0], 65, 170, { ...grouped, window: 40, softcap: 1 }),
-  kvAppendCase([0, 3], 3, 7, 20),
-  kvAppendCase([5, 2, 6], 3, 7, 65),
+  slotAttentionCase(0, 2, 0, 16, 20),
+  slotAttentionCase(1, 3, 5, 40, 70),
+  slotAttentionCase(2, 3, 30, 33, 67),
+  kvAppendCase([0, 3], [3, 6], 3, 7, 20),
+  kvAppendCase([5, 2, 6], [9, 9, 9], 3, 7, 65),
+  kvAppendCase([1, 0, 4], [3, 0, 5], 3, 7, 12),
   gatherCase,
 ];

@@ -19,6 +19,12 @@ function someLabels(rows: number, vocab: number): number[] {
   return Array.from(integers(rows, vocab, 'i32').values, (label, row) => (row % 3 === 1 ? IGNORED : label));
 }
 
+/** The rows of those labels that count, in order. */
+function rowsOf(labels: readonly number[]): LeafInput {
+  const rows = labels.flatMap((label, row) => (label < 0 ? [] : [row]));
+  return given([...rows, ...Array<number>(labels.length - rows.length).fill(2 ** 32 - 1)]);
+}
+
 interface HeadSizes {
   readonly rows: number;
   readonly channels: number;
@@ -36,13 +42,15 @@ interface HeadSizes {
 /** The loss alone, the loss beside its gradients, and those. What a trained table's gradients are added to is not 0. */
 function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, softcap, labels }: HeadSizes): OpCase {
   const vocab = parts.reduce((sum, part) => sum + part, 0);
+  const labelled = labels ?? someLabels(rows, vocab);
   const table = (kind: string) => parts.map((_, i) => `${kind}${i}`);
   const trained = dtype === 'f32';
   const many = (kind: string, type: WeightDType) =>
     Object.fromEntries(table(kind).map((name, i) => [name, normal([parts[i]!, channels], 1, type)]));
   const inputs: Record<string, LeafInput> = {
     hidden: normal([rows, channels], scale),
-    labels: given(labels ?? someLabels(rows, vocab), 'i32'),
+    labels: given(labelled, 'i32'),
+    rows: rowsOf(labelled),
     dLoss: given([Math.fround(0.3)], 'f32'),
     ...many('w', dtype),
     ...(trained ? many('total', 'f32') : {}),
@@ -51,11 +59,11 @@ function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, softcap
     name: `headLoss ${dtype} [${rows}, ${channels}] to ${parts.join(' and ')}${scale === 1 ? '' : `, hidden × ${scale}`}${softcap ? `, capped at ${softcap}` : ''}`,
     inputs,
     build: (graph, leaves) => {
-      const { hidden, labels, dLoss } = leaves as Record<'hidden' | 'labels' | 'dLoss', Tensor>;
+      const { hidden, labels, rows, dLoss } = leaves as Record<'hidden' | 'labels' | 'rows' | 'dLoss', Tensor>;
       const w = table('w').map((name) => leaves[name]!);
       const totals = trained ? table('total').map((name) => leaves[name]!) : [];
-      const { loss, dHidden } = headLossGradients(graph, hidden, w, labels, dLoss, totals, { softcap });
-      return [headLoss(graph, hidden, w, labels, { softcap }), loss, dHidden, ...totals];
+      const { loss, dHidden } = headLossGradients(graph, hidden, w, { labels, rows }, dLoss, totals, { softcap });
+      return [headLoss(graph, hidden, w, { labels, rows }, { softcap }), loss, dHidden, ...totals];
     },
     forward: (values) => {
       const { hidden, labels, dLoss } = values as Record<'hidden' | 'labels' | 'dLoss', Values>;
@@ -78,8 +86,9 @@ export const headLossReferences: readonly OpCase[] = [undefined, 4].map((softcap
       hidden: trainable(normal([7, 20])),
       w: trainable(normal([37, 20])),
       labels: given(someLabels(7, 37), 'i32'),
+      rows: rowsOf(someLabels(7, 37)),
     },
-    build: (graph, { hidden, w, labels }) => [headLoss(graph, hidden, [w], labels, { softcap })],
+    build: (graph, { hidden, w, labels, rows }) => [headLoss(graph, hidden, [w], { labels, rows }, { softcap })],
     forward: ({ hidden, w, labels }) => [Float64Array.of(head.headLoss(hidden, w, labels, softcap))],
     backward: ({ hidden, w, labels }, dy) => {
       const { dHidden, dW } = head.headLossBackward(hidden, w, labels, dy[0]!, softcap);
@@ -106,18 +115,25 @@ const normCase: OpCase = opCase({
 });
 
 /** A step of a run under way whose gradients are of that size; a large learning rate, so that the update shows. */
-function adamwCase(size: number, norm: number, maxNorm: number, weightDecay: number, step: number): OpCase {
+function adamwCase(
+  size: number,
+  norm: number,
+  maxNorm: number,
+  weightDecay: number,
+  step: number,
+  lossValue = 2,
+): OpCase {
   const count = 131;
   const attrs = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, maxNorm };
   const learningRate = Math.fround(0.3);
   const schedule = [learningRate, 1 - attrs.beta1 ** step, Math.sqrt(1 - attrs.beta2 ** step)];
   const squares = normal([count], size);
   return opCase({
-    name: `adamw, gradients of size ${size}, norm ${norm} clipped at ${maxNorm}, decay ${weightDecay}, step ${step}`,
+    name: `adamw, gradients of size ${size}, norm ${norm} clipped at ${maxNorm}, decay ${weightDecay}, step ${step}, loss ${lossValue}`,
     inputs: {
       gradient: normal([count], size),
       norm: given([norm], 'f32'),
-      loss: given([2], 'f32'),
+      loss: given([lossValue], 'f32'),
       schedule: given(schedule, 'f32'),
       parameter: normal([count]),
       expAvg: normal([count], size / 2),
@@ -135,15 +151,15 @@ function adamwCase(size: number, norm: number, maxNorm: number, weightDecay: num
   });
 }
 
-/** Nothing may change where the loss or the norm is not finite. */
+/** Nothing may change where the loss or the norm is not finite, whatever the bits that say so. */
 function divergedCase(norm: number, lossValue: number): OpCase {
   const attrs = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxNorm: 1 };
   return opCase({
-    name: `adamw with loss ${lossValue} and norm ${norm}`,
+    name: `adamw with loss ${lossValue} and norm ${norm}, as bits`,
     inputs: {
       gradient: normal([37]),
-      norm: given([norm], 'f32'),
-      loss: given([lossValue], 'f32'),
+      norm: given([norm]),
+      loss: given([lossValue]),
       schedule: given([1, 0.1, 0.03], 'f32'),
       parameter: normal([37]),
       expAvg: normal([37]),
@@ -205,6 +221,11 @@ function adamw8bitCase(norm: number, maxNorm: number, weightDecay: number): OpCa
   });
 }
 
+/** The largest number of f32, and numbers as bits: 1; infinity and minus infinity; NaN, quiet and not, of either sign. */
+const LARGEST = (2 - 2 ** -23) * 2 ** 127;
+const ONE = 0x3f800000;
+const NOT_FINITE = [0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffc00000, 0xffffffff];
+
 export const lossCases: readonly OpCase[] = [
   headLossCase({ rows: 7, channels: 20, parts: [37] }),
   headLossCase({ rows: 65, channels: 33, parts: [130] }),
@@ -230,8 +251,6 @@ export const lossCases: readonly OpCase[] = [
   adamw8bitCase(5, 1, 0.1),
   adamw8bitCase(0.5, 0, 0),
   adamw8bitCase(Infinity, 1, 0),
-  divergedCase(Infinity, 2),
-  divergedCase(NaN, 2),
-  divergedCase(1, NaN),
-  divergedCase(1, -Infinity),
+  adamwCase(0.1, 5, 1, 0.01, 1, LARGEST),
+  ...NOT_FINITE.flatMap((bits) => [divergedCase(bits, ONE), divergedCase(ONE, bits)]),
 ];
