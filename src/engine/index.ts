@@ -41,7 +41,14 @@ async function profiled<T>(
   }
 }
 
-/** Bytes of a session, exact, without a GPU. */
-export function planSession(model: ModelSetup, views: ViewOptions): MemoryPlan {
-  return planned(model, views, PLAIN).memory;
+/** What a session takes, exact, without a GPU. */
+export interface SessionCost {
+  readonly memory: MemoryPlan;
+  /** Dispatches of a run of each program, by its name, where every row is labelled. */
+  readonly dispatches: ReadonlyMap<string, number>;
+}
+
+export function planSession(model: ModelSetup, views: ViewOptions): SessionCost {
+  const { memory, programs } = planned(model, views, PLAIN);
+  return { memory, dispatches: new Map(programs.programs.map(({ name, kernels }) => [name, kernels.length])) };
 }

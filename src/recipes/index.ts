@@ -10,7 +10,7 @@ export { exampleView, exampleViews, inspectPrepared, prepareData, sidesOf } from
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
 export { fitToBudget, type Choice, type FittedRun } from './fit';
-export { planRun, type RunPlan } from './plan';
+export { countDecodeDispatches, planRun, type RunPlan } from './plan';
 export {
   arrangeData,
   arrangementKey,

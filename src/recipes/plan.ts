@@ -9,6 +9,8 @@ import { trainSetup, type ShapedModel } from './steps/options';
 
 export interface RunPlan {
   readonly memory: MemoryPlan;
+  /** Dispatches of a micro-batch of the longest rows, of an update, and of the evaluation of such a batch. */
+  readonly dispatches: { readonly train: number; readonly update: number; readonly evaluate: number };
   readonly trainableParameters: number;
   readonly totalParameters: number;
   /** Padded lengths of the batches, in tokens. */
@@ -42,14 +44,33 @@ export function planRun(
   const { setup, train } = trainSetup(run, model, lengths, { inRows: data && hasReference(data), fromAdapter });
   const base = countElements(parameters(model.spec));
   const adapter = setup.lora && countElements(adapterParameters(model.spec, setup.lora));
+  const { memory, dispatches } = planSession(setup, { train, ...(decode && { decode }) });
+  const longestRows = lengths.at(-1)!;
   return {
-    memory: planSession(setup, { train, ...(decode && { decode }) }),
+    memory,
+    dispatches: {
+      train: dispatches.get(`train:${longestRows}`)!,
+      update: dispatches.get('update')!,
+      evaluate: dispatches.get(`eval:${longestRows}`)!,
+    },
     trainableParameters: adapter ?? base,
     totalParameters: base + (adapter ?? 0),
     lengths,
     totalSteps: data?.totalSteps ?? (run.max_steps > 0 ? run.max_steps : undefined),
     storage: weightStorageKey(setup),
   };
+}
+
+/** Dispatches of one token of one sequence on a cache of `length` tokens, without the adapter and with it. */
+export function countDecodeDispatches(
+  run: RunConfig,
+  model: ShapedModel,
+  length: number,
+): { readonly base: number; readonly tuned: number } {
+  const { setup } = trainSetup(run, model, [Math.min(length, model.spec.maxPositions)]);
+  const { dispatches } = planSession(setup, { decode: { batchSize: 1, maxLength: length } });
+  const base = dispatches.get('decode:base')!;
+  return { base, tuned: dispatches.get('decode:tuned') ?? base };
 }
 
 function countElements(list: readonly ParameterSpec[]): number {

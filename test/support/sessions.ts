@@ -125,8 +125,10 @@ export function sideBySide(view: DecodeView): SideBySide {
   };
 }
 
-export const planTraining = (options: TrainOptions): MemoryPlan => planSession(setupOf(options), { train: options });
-export const planDecoding = (options: DecodeOptions): MemoryPlan => planSession(setupOf(options), { decode: options });
+export const planTraining = (options: TrainOptions): MemoryPlan =>
+  planSession(setupOf(options), { train: options }).memory;
+export const planDecoding = (options: DecodeOptions): MemoryPlan =>
+  planSession(setupOf(options), { decode: options }).memory;
 
 export function planTrainSession(
   options: TrainOptions,

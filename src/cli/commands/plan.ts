@@ -2,6 +2,7 @@ import { formatBytes, parseBytes } from '../../core/bytes';
 import { formatValue, type RunConfig } from '../../core/config';
 import { formatCount, plural } from '../../core/format';
 import {
+  countDecodeDispatches,
   fitToBudget,
   openShape,
   planRun,
@@ -45,10 +46,16 @@ export const plan: Command = {
         help: 'change the settings so that the run fits, and say why: 8GiB or 8G (2^30 bytes each), 8GB (10^9 bytes)',
         default: 'none',
       },
+      decode: {
+        value: 'N',
+        help: 'count the dispatches of one token on a cache of N tokens, too',
+        default: 'not counted',
+      },
     },
   },
   async run(args, terminal, signal) {
     const budget = args.text('budget');
+    const cache = args.number('decode', { least: 2, most: 1_048_576, whole: true });
     const budgetBytes = budget === undefined ? undefined : asUsage(() => parseBytes(budget));
     const run = await runArgument(args);
     if (args.positionals.length === 0 && !args.has('model') && args.overrides['model_name_or_path'] === undefined) {
@@ -63,9 +70,11 @@ export const plan: Command = {
     if (data === undefined && longest < run.max_length) {
       terminal.say(`max_length is ${longest}, the most that the model can read, instead of ${run.max_length}.`);
     }
+    const decode = cache === undefined ? undefined : countDecodeDispatches(chosen?.run ?? run, shape, cache);
     terminal.emit({
       total_bytes: planned.memory.totalBytes,
       bytes: planned.memory.bytes,
+      dispatches: { ...planned.dispatches, ...(decode && { decode }) },
       trainable_parameters: planned.trainableParameters,
       total_parameters: planned.totalParameters,
       per_device_train_batch_size,
@@ -75,6 +84,12 @@ export const plan: Command = {
       ...(chosen && { choices: chosen.choices }),
     });
     printPlan(planned, terminal);
+    if (decode) {
+      terminal.print(
+        `decoding a token on a cache of ${plural(cache!, 'token')}: ${formatCount(decode.base)} dispatches, ` +
+          `${formatCount(decode.tuned)} with the adapter\n`,
+      );
+    }
     if (chosen && budgetBytes !== undefined) printChoices(chosen.choices, budgetBytes, terminal);
   },
 };
@@ -119,5 +134,10 @@ function printPlan(planned: RunPlan, terminal: Terminal): void {
   terminal.print(
     `\ntrains ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters on rows of up to ` +
       `${plural(lengths.at(-1)!, 'token')}${steps}\n`,
+  );
+  const { train, update, evaluate } = planned.dispatches;
+  terminal.print(
+    `dispatches: ${formatCount(train)} a micro-batch, ${formatCount(update)} an update, ` +
+      `${formatCount(evaluate)} to evaluate a batch\n`,
   );
 }
