@@ -1,5 +1,7 @@
 /** `object.name`, `object[key]` and `object[start:stop:step]`, as jinja2's immutable sandbox answers them. */
 import { JinjaError } from './errors';
+import { mapCharacters } from './builder';
+import { spendReading, spendSteps } from './fuel';
 import { callWith, type Builtin } from './functions';
 import { escapeMarkup } from './markup';
 import {
@@ -14,7 +16,7 @@ import {
 import { STRING_METHODS, TEXT_RESULTS } from './methods/strings';
 import { textRepr, toRepr } from './printing';
 import { formatText } from './str-format';
-import { codePointAt, codePoints } from './text';
+import { codePointAt, offsetOf, reverseText, textLength } from './text';
 import {
   Callable,
   Dict,
@@ -74,8 +76,12 @@ function markupMethod(object: Markup, name: string): ((args: CallArguments) => V
   const method = getMethod(object.text, name);
   if (!method) return undefined;
   const escapes = name === 'join' || name === 'format' || name === 'replace';
-  const escape = (value: Value): Value =>
-    isText(value) ? escapeMarkup(value) : isList(value) ? value.map(escape) : value;
+  const escape = (value: Value): Value => {
+    if (isText(value)) return escapeMarkup(value);
+    if (!isList(value)) return value;
+    spendSteps(value.length);
+    return value.map(escape);
+  };
   return ({ positional, named }) => {
     const result = method({
       positional: escapes ? positional.map(escape) : positional,
@@ -126,7 +132,10 @@ export function getItem(object: Value, key: Value): Value {
 /** `object[key]`, or undefined where Python raises a LookupError or TypeError. */
 function lookUp(object: Value, key: Value): Value | undefined {
   if (isDict(object)) {
-    if (typeof key === 'string') return dictGet(object, key);
+    if (typeof key === 'string') {
+      spendReading(key.length);
+      return dictGet(object, key);
+    }
     if (isList(key) || isDict(key)) return undefined;
     hashKey(key);
     return dictGet(object, key);
@@ -135,10 +144,10 @@ function lookUp(object: Value, key: Value): Value | undefined {
   if (integer === undefined) return undefined;
   const index = Number(integer);
   if (isList(object)) return object[index < 0 ? index + object.length : index];
-  if (typeof object === 'string') return codePointAt(object, index);
+  if (typeof object === 'string') return characterAt(object, index);
   if (object instanceof Tuple) return object.items[index < 0 ? index + object.items.length : index];
   if (object instanceof Markup) {
-    const character = codePointAt(object.text, index);
+    const character = characterAt(object.text, index);
     return character === undefined ? undefined : new Markup(character);
   }
   if (object instanceof Range) {
@@ -178,10 +187,10 @@ export function slice(object: Value, start: Value, stop: Value, step: Value): Va
   }
   const by = step === null ? 1 : Number(intOf(step));
   if (by === 0) throw new JinjaError('slice step cannot be zero');
-  if (typeof object === 'string') return pick(codePoints(object), start, stop, by).join('');
+  if (typeof object === 'string') return sliceText(object, start, stop, by);
   if (isList(object)) return pick(object, start, stop, by);
   if (object instanceof Tuple) return new Tuple(pick(object.items, start, stop, by));
-  if (object instanceof Markup) return new Markup(pick(codePoints(object.text), start, stop, by).join(''));
+  if (object instanceof Markup) return new Markup(sliceText(object.text, start, stop, by));
   return sliceRange(object, start, stop, by);
 }
 
@@ -198,10 +207,39 @@ function limits(length: number, start: Value, stop: Value, step: number): { from
 
 function pick<T>(items: readonly T[], start: Value, stop: Value, step: number): T[] {
   const { from, to } = limits(items.length, start, stop, step);
+  // What is copied at once takes little time, but memory.
+  spendSteps(Math.max(0, Math.ceil((to - from) / step)) * (step === 1 ? 0.5 : 1));
   if (step === 1) return items.slice(from, Math.max(from, to));
   const picked: T[] = [];
   for (let i = from; step > 0 ? i < to : i > to; i += step) picked.push(items[i]!);
   return picked;
+}
+
+/** How much longer finding a place by its number may take than looking at a text: its characters are counted twice. */
+const COUNTING = 4;
+
+function characterAt(text: string, index: number): string | undefined {
+  spendReading(COUNTING * text.length);
+  return codePointAt(text, index);
+}
+
+function sliceText(text: string, start: Value, stop: Value, step: number): string {
+  spendReading(COUNTING * text.length);
+  if (step < 0) {
+    const { from, to } = limits(textLength(text), start, stop, step);
+    if (to >= from) return '';
+    const reversed = reverseText(text.slice(offsetOf(text, to + 1), offsetOf(text, from + 1)));
+    return step === -1 ? reversed : everyOf(reversed, -step);
+  }
+  const { from, to } = limits(textLength(text), start, stop, step);
+  const part = to > from ? text.slice(offsetOf(text, from), offsetOf(text, to)) : '';
+  return step === 1 ? part : everyOf(part, step);
+}
+
+/** The first character and every `step`th after it. */
+function everyOf(text: string, step: number): string {
+  let at = 0;
+  return mapCharacters(text, (character) => (at++ % step === 0 ? character : ''));
 }
 
 function sliceRange(range: Range, start: Value, stop: Value, step: number): Range {

@@ -61,7 +61,9 @@ export function operate(operator: Operator, a: Value, b: Value): Value {
 
 function escapeOperands(value: Value): Value {
   if (textOf(value) !== undefined) return escapeMarkup(value);
-  return value instanceof Tuple ? new Tuple(value.items.map(escapeOperands)) : value;
+  if (!(value instanceof Tuple)) return value;
+  spendSteps(value.items.length);
+  return new Tuple(value.items.map(escapeOperands));
 }
 
 function repeat(sequence: Value, count: Value): Value | undefined {
@@ -69,11 +71,12 @@ function repeat(sequence: Value, count: Value): Value | undefined {
   const items = isList(sequence) ? sequence : sequence instanceof Tuple ? sequence.items : undefined;
   const times = intOf(count);
   if ((text === undefined && items === undefined) || times === undefined) return undefined;
-  const n = Math.max(0, Number(times));
+  const n = (text ?? items)?.length === 0 ? 0 : Math.max(0, Number(times));
   if (text !== undefined) spendText(n * text.length);
   else spendSteps(n * items!.length);
   if (text !== undefined) return sequence instanceof Markup ? new Markup(text.repeat(n)) : text.repeat(n);
-  const repeated = Array.from({ length: n }, () => items!).flat();
+  const repeated: Value[] = [];
+  for (let i = 0; i < n; i++) for (const item of items!) repeated.push(item);
   return sequence instanceof Tuple ? new Tuple(repeated) : repeated;
 }
 
@@ -177,6 +180,7 @@ function smallIntArithmetic(operator: Operator, x: number, y: number): number {
 }
 
 function bigIntArithmetic(operator: Operator, x: bigint, y: bigint): bigint {
+  spendSteps(Math.ceil(((bitsOf(x) + bitsOf(y)) / 4096) ** 2));
   switch (operator) {
     case '+':
       return x + y;
@@ -207,6 +211,7 @@ function intPower(x: number | bigint, y: number | bigint): Value {
   // Of 0, 1 and -1 only the parity of the exponent matters, however large it is.
   if (base >= -1n && base <= 1n) return makeInt(Number(y) === 0 ? 1n : base ** (2n - (BigInt(y) % 2n)));
   if (base.toString(2).length * Number(y) > MAX_BITS) throw new JinjaError('the power is too large');
+  spendSteps(Math.ceil(((base.toString(2).length * Number(y)) / 2048) ** 2));
   return makeInt(base ** BigInt(y));
 }
 

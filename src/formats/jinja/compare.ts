@@ -1,6 +1,7 @@
 /** Python's `==`, `<` and `in`. */
 import { JinjaError } from './errors';
-import { COUNTING, spendReading, spendSteps } from './fuel';
+import { spendReading, spendSteps } from './fuel';
+import { Finder } from './search';
 import { compareText } from './text';
 import {
   Dict,
@@ -41,7 +42,7 @@ export function equals(a: Value, b: Value): boolean {
   if (isDict(a)) return isDict(b) && equalDicts(a, b);
   if (a instanceof Tuple) return b instanceof Tuple && equalItems(a.items, b.items);
   if (a instanceof Undefined) return b instanceof Undefined;
-  if (a instanceof Range) return b instanceof Range && equalItems(a.toArray(), b.toArray());
+  if (a instanceof Range) return b instanceof Range && equalRanges(a, b);
   if (a instanceof View && b instanceof View && a.type === b.type && a.type !== 'dict_values') {
     spendSteps(a.items.length * b.items.length);
     return a.items.length === b.items.length && a.items.every((item) => b.items.some((other) => equals(item, other)));
@@ -64,6 +65,12 @@ function exact(value: Value): unknown {
 function equalItems(a: readonly Value[], b: readonly Value[]): boolean {
   spendSteps(1 + Math.min(a.length, b.length));
   return a.length === b.length && a.every((item, i) => same(item, b[i]!));
+}
+
+/** Ranges of the same numbers. */
+function equalRanges(a: Range, b: Range): boolean {
+  if (a.length !== b.length) return false;
+  return a.length === 0 || (a.start === b.start && (a.length === 1 || a.step === b.step));
 }
 
 /** Equality as containers mean it: the very same object counts. */
@@ -102,7 +109,8 @@ export function compareValues(a: Value, b: Value, operator: Order = '<'): number
   if (typeof a === 'number' && typeof b === 'number') return a - b || (a === b ? 0 : Math.sign(a - b));
   const [left, right] = [textOf(a), textOf(b)];
   if (left !== undefined && right !== undefined) {
-    spendReading(COUNTING * Math.min(left.length, right.length));
+    // A joined text is put together before it is looked at.
+    spendReading(Math.min(left.length, right.length) + (left.length + right.length) / 8);
     return compareText(left, right);
   }
   if (a instanceof Undefined) throw a.fail();
@@ -132,7 +140,7 @@ export function contains(container: Value, item: Value): boolean {
     if (part === undefined) {
       throw new JinjaError(`'in <string>' requires string as left operand, not ${typeName(item)}`);
     }
-    return text.includes(part);
+    return part === '' || new Finder(text, part).first() >= 0;
   }
   if (isDict(container)) {
     // Asking for an unhashable key fails even in an empty dict.
@@ -142,6 +150,7 @@ export function contains(container: Value, item: Value): boolean {
   }
   if (container instanceof Stream) {
     for (let next = container.iterator.next(); !next.done; next = container.iterator.next()) {
+      spendSteps();
       if (same(item, next.value)) return true;
     }
     return false;
@@ -172,6 +181,7 @@ export function sortValues<T>(items: readonly T[], key: (item: T) => Value, reve
 
 /** Where `item` is in a list. */
 export function indexOf(items: readonly Value[], item: Value): number {
+  spendSteps(items.length);
   const index = items.findIndex((other) => same(item, other));
   if (index < 0) throw new JinjaError(`${toRepr(item)} is not in list`);
   return index;

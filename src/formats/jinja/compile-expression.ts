@@ -5,16 +5,14 @@ import type { Arguments, Call, Comparison, Expression, FilterOrTest } from './as
 import { contains, equals, isOrdered } from './compare';
 import { JinjaError } from './errors';
 import { findFilter, findTest } from './filters';
-import { COUNTING, joinTexts, spendReading, spendSteps } from './fuel';
+import { joinTexts, SMALL_STEP, spendSteps } from './fuel';
 import { GLOBALS } from './globals';
 import { toText } from './printing';
 import { findName, type Scope } from './scope';
-import { isSimple } from './text';
 import {
   Dict,
   dictPairs,
   isDict,
-  isText,
   isTrue,
   listOf,
   makeFloat,
@@ -54,31 +52,50 @@ export function compileExpression(node: Expression, optional: boolean): Evaluate
     }
     case 'list': {
       const items = node.items.map(compile);
-      return (scope) => items.map((item) => item(scope));
+      return (scope) => {
+        spendSteps(items.length);
+        return items.map((item) => item(scope));
+      };
     }
     case 'tuple': {
       const items = node.items.map(compile);
-      return (scope) => new Tuple(items.map((item) => item(scope)));
+      return (scope) => {
+        spendSteps(items.length);
+        return new Tuple(items.map((item) => item(scope)));
+      };
     }
     case 'dict': {
       const pairs = node.pairs.map(([key, value]) => [compile(key), compile(value)] as const);
-      return (scope) => new Dict(pairs.map(([key, value]) => [key(scope), value(scope)] as const));
+      return (scope) => {
+        spendSteps(2 * pairs.length);
+        return new Dict(pairs.map(([key, value]) => [key(scope), value(scope)] as const));
+      };
     }
     case 'not': {
       const operand = compile(node.operand);
-      return (scope) => !isTrue(operand(scope));
+      return (scope) => {
+        spendSteps(SMALL_STEP);
+        return !isTrue(operand(scope));
+      };
     }
     case 'negative': {
       const operand = compile(node.operand);
-      return (scope) => negate(operand(scope));
+      return (scope) => {
+        spendSteps(SMALL_STEP);
+        return negate(operand(scope));
+      };
     }
     case 'positive': {
       const operand = compile(node.operand);
-      return (scope) => positive(operand(scope));
+      return (scope) => {
+        spendSteps(SMALL_STEP);
+        return positive(operand(scope));
+      };
     }
     case 'and': {
       const [left, right] = [compile(node.left), compile(node.right)];
       return (scope) => {
+        spendSteps(SMALL_STEP);
         const value = left(scope);
         return isTrue(value) ? right(scope) : value;
       };
@@ -86,6 +103,7 @@ export function compileExpression(node: Expression, optional: boolean): Evaluate
     case 'or': {
       const [left, right] = [compile(node.left), compile(node.right)];
       return (scope) => {
+        spendSteps(SMALL_STEP);
         const value = left(scope);
         return isTrue(value) ? value : right(scope);
       };
@@ -102,7 +120,7 @@ export function compileExpression(node: Expression, optional: boolean): Evaluate
     case 'concat': {
       const parts = node.parts.map(compile);
       return (scope) => {
-        spendSteps();
+        spendSteps(parts.length);
         return parts.reduce((text, part) => joinTexts(text, toText(part(scope))), '');
       };
     }
@@ -113,6 +131,7 @@ export function compileExpression(node: Expression, optional: boolean): Evaluate
       const otherwise = node.otherwise && compileExpression(node.otherwise, true);
       const { line } = node;
       return (scope) => {
+        spendSteps(SMALL_STEP);
         if (isTrue(test(scope))) return then(scope);
         return otherwise ? otherwise(scope) : new Undefined(() => noElse(line));
       };
@@ -120,7 +139,10 @@ export function compileExpression(node: Expression, optional: boolean): Evaluate
     case 'attribute': {
       const object = compile(node.object);
       const { name } = node;
-      return (scope) => getAttribute(object(scope), name);
+      return (scope) => {
+        spendSteps(SMALL_STEP);
+        return getAttribute(object(scope), name);
+      };
     }
     case 'item':
       return compileItem(compile(node.object), node.key, compile);
@@ -143,14 +165,14 @@ function compileItem(object: Evaluate, key: Expression, compile: (node: Expressi
     const [start, stop, step] = [key.start, key.stop, key.step].map((bound) => (bound ? compile(bound) : () => null));
     return (scope) => {
       const sliced = object(scope);
-      spendOnCounting(sliced);
+      spendSteps();
       return slice(sliced, start!(scope), stop!(scope), step!(scope));
     };
   }
   const inner = compile(key);
   return (scope) => {
     const whole = object(scope);
-    if (isText(whole)) spendOnCounting(whole);
+    spendSteps();
     return getItem(whole, inner(scope));
   };
 }
@@ -169,7 +191,6 @@ const COMPARE: Readonly<Record<Comparison['operator'], Compare>> = {
 };
 
 function isIn(item: Value, container: Value): boolean {
-  spendOn(container);
   return contains(container, item);
 }
 
@@ -210,7 +231,7 @@ export function compileCall(
     const { name } = callee;
     return (scope, extra) => {
       const self = object(scope);
-      spendOn(self);
+      spendSteps();
       const method = getMethod(self, name);
       if (method) return method(evaluateArguments(scope, extra));
       const found = getAttribute(self, name);
@@ -220,22 +241,9 @@ export function compileCall(
   const evaluateCallee = compileExpression(callee, optional);
   return (scope, extra) => {
     const found = evaluateCallee(scope);
+    spendSteps();
     return callValue(found, evaluateArguments(scope, extra));
   };
-}
-
-/** What a filter, test or method takes of its object: it may look at all of a text. */
-function spendOn(value: Value): void {
-  spendSteps();
-  const text = textOf(value);
-  if (text !== undefined) spendReading(text.length);
-}
-
-/** What finding a place in a text takes: where some characters have two units, it is a matter of counting. */
-function spendOnCounting(value: Value): void {
-  spendOn(value);
-  const text = textOf(value);
-  if (text !== undefined && !isSimple(text)) spendReading(COUNTING * text.length);
 }
 
 const NO_ARGUMENTS: CallArguments = { positional: [], named: NO_NAMED };
@@ -291,7 +299,7 @@ export function compileFilterOrTest(node: FilterOrTest, operand: Evaluate, optio
   const evaluateArguments = compileArguments(node.args, optional);
   return (scope) => {
     const value = operand(scope);
-    spendOn(value);
+    spendSteps();
     return found(value, evaluateArguments(scope));
   };
 }

@@ -2,7 +2,7 @@
 import type { For, Signature, Statement, Target } from './ast';
 import { compileCall, compileExpression, compileFilterOrTest, type Evaluate } from './compile-expression';
 import { JinjaError } from './errors';
-import { spendSteps } from './fuel';
+import { SMALL_STEP, spendSteps } from './fuel';
 import { GLOBALS } from './globals';
 import { Names, targetNames } from './hidden-names';
 import { LoopContext } from './loop';
@@ -168,6 +168,7 @@ function compileIf({ branches, otherwise, line }: Extract<Statement, { kind: 'if
   return (scope) => {
     scope.run.line = line;
     for (let i = 0; i < tests.length; i++) {
+      spendSteps(SMALL_STEP);
       if (isTrue(tests[i]!(scope))) return bodies[i]!(scope);
     }
     return last(scope);

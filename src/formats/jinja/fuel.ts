@@ -1,50 +1,91 @@
 /**
  * What one rendering may use up. A template is a program from a stranger, and nothing can interrupt it in JavaScript: so
- * it counts its own steps, the characters that it reads and those that it makes, and ends where they are too many.
+ * it counts its own steps, the characters that it reads and those that it makes, and ends where they are too many. Each
+ * limit alone takes about a second, and what is kept of the work stays below 200 MB.
  *
  * The largest conversations that models take have a million tokens, some five million characters, in some thousand
  * messages. Published templates take about a hundred steps a message, and look at each character some dozen times.
  */
 import { JinjaError } from './errors';
 
-/** Statements, turns of loops, operators, calls, items that a built-in goes through: these take about a second. */
-const MAX_STEPS = 6_000_000;
+/** Statements, turns of loops, operators, calls, items that a built-in goes through, some 150 ns each. */
+const MAX_STEPS = 8_000_000;
 
-/** Characters that built-ins look at. */
+/** Characters that the engine's own code looks at, some 4 ns each; what takes longer counts as several. */
 const MAX_READ = 2 ** 28;
 
 /** Characters of texts that are made, each of which takes one or two bytes; joined texts share those of their parts. */
-const MAX_MADE = 2 ** 26;
+const MAX_MADE = 2 ** 25;
 
 /** Characters of one text, however it came about. */
-const MAX_LENGTH = 2 ** 25;
+const MAX_LENGTH = 2 ** 24;
 
-/** How much longer it takes to tell a text's characters apart than to look at them, where some have two units. */
-export const COUNTING = 32;
+/** How much longer it takes to change a character's case, or to ask for its kind, than to look at it. */
+export const CHANGE = 8;
+
+/** How much longer it takes to go through a text character by character than to look at it. */
+export const WALK = 16;
+
+/** Steps for an operator that does next to nothing: it asks for an attribute, or whether something is true. */
+export const SMALL_STEP = 0.25;
+
+/** Steps for each part that a text is cut into, which takes some 50 bytes. */
+const PART = 4;
 
 class Fuel {
-  steps = MAX_STEPS;
-  read = MAX_READ;
-  made = MAX_MADE;
+  steps: number;
+  read: number;
+  made: number;
+
+  constructor(share: number) {
+    this.steps = MAX_STEPS * share;
+    this.read = MAX_READ * share;
+    this.made = MAX_MADE * share;
+  }
+}
+
+/** What a rendering has used, as shares of what it may. */
+export interface FuelUse {
+  readonly steps: number;
+  readonly read: number;
+  readonly made: number;
 }
 
 /** Of the rendering that is under way: one ends before another begins, for none can be interrupted. */
-let fuel = new Fuel();
+let fuel = new Fuel(1);
 
-/** Runs a rendering with fuel of its own. */
-export function withFuel<T>(render: () => T): T {
+let lastUse: FuelUse = { steps: 0, read: 0, made: 0 };
+
+/** Runs a rendering with fuel of its own, a share of what one may use. */
+export function withFuel<T>(render: () => T, share = 1): T {
   const outer = fuel;
-  fuel = new Fuel();
+  fuel = new Fuel(share);
   try {
     return render();
   } finally {
+    const { steps, read, made } = fuel;
+    lastUse = {
+      steps: share - steps / MAX_STEPS,
+      read: share - read / MAX_READ,
+      made: share - made / MAX_MADE,
+    };
     fuel = outer;
   }
+}
+
+/** What the last rendering used, however it ended. */
+export function lastFuelUse(): FuelUse {
+  return lastUse;
 }
 
 export function spendSteps(count = 1): void {
   if ((fuel.steps -= count) >= 0) return;
   throw new JinjaError(`it takes more than ${shown(MAX_STEPS)} steps, as if it went on for ever`, { exhausted: true });
+}
+
+/** Before a text is cut into so many parts more. */
+export function spendParts(count = 1): void {
+  spendSteps(PART * count);
 }
 
 /** Before a text of so many characters is looked at. */
@@ -67,7 +108,7 @@ export function joinTexts(a: string, b: string): string {
   return a + b;
 }
 
-function checkLength(characters: number): void {
+export function checkLength(characters: number): void {
   if (characters <= MAX_LENGTH) return;
   throw new JinjaError(`it makes a text of more than ${shown(MAX_LENGTH)} characters`, { exhausted: true });
 }

@@ -1,6 +1,7 @@
 /** Functions that templates call: their parameters, as Python binds arguments to them. */
 import { JinjaError } from './errors';
-import { type CallArguments, type Value } from './values';
+import { spendReading, spendSteps } from './fuel';
+import { textOf, type CallArguments, type Value } from './values';
 
 /** A function, filter, test or method. `undefined` stands for an argument that wasn't given. */
 export interface Builtin {
@@ -10,6 +11,8 @@ export interface Builtin {
   readonly required: number;
   /** Whether arguments can be given by name. */
   readonly named: boolean;
+  /** What it takes for each character of the texts that it is given, at least: 1 where the engine looks at them. */
+  readonly weight: number;
   readonly run: (...args: (Value | undefined)[]) => Value;
 }
 
@@ -19,7 +22,7 @@ type Run<T extends readonly (Value | undefined)[]> = (...args: T) => Value;
  * A function from its signature, as `replace(old, new, count?)`; `?` marks what may be left out, and a `/` at the end
  * parameters that can't be given by name.
  */
-export function builtin(signature: string, run: Run<Value[]> | ((...args: never[]) => Value)): Builtin {
+export function builtin(signature: string, run: Run<Value[]> | ((...args: never[]) => Value), weight = 1): Builtin {
   const [, name = '', list = ''] = /^(\S+?)\((.*)\)$/.exec(signature) ?? [];
   const parts = list.split(',').map((part) => part.trim());
   const parameters = parts.filter((part) => part !== '' && part !== '/');
@@ -28,6 +31,7 @@ export function builtin(signature: string, run: Run<Value[]> | ((...args: never[
     parameters: parameters.map((part) => part.replace('?', '')),
     required: parameters.filter((part) => !part.endsWith('?')).length,
     named: !parts.includes('/'),
+    weight,
     run: run as Builtin['run'],
   };
 }
@@ -39,7 +43,11 @@ export function table(builtins: readonly Builtin[]): Map<string, Builtin> {
 /** Calls a function whose first parameter is `self`: what a filter is applied to, or a method's object. */
 export function callWith(builtin: Builtin, self: Value, args: CallArguments): Value {
   const { positional, named } = args;
-  const { parameters } = builtin;
+  const { parameters, weight } = builtin;
+  spendSteps();
+  spendOn(self, weight);
+  for (const value of positional) spendOn(value, weight);
+  if (named.size > 0) for (const value of named.values()) spendOn(value, weight);
   if (named.size === 0 && positional.length + 1 >= builtin.required && positional.length < parameters.length) {
     switch (positional.length) {
       case 0:
@@ -51,6 +59,11 @@ export function callWith(builtin: Builtin, self: Value, args: CallArguments): Va
     }
   }
   return builtin.run(...bind(builtin, [self, ...positional], named, 1));
+}
+
+function spendOn(value: Value, weight: number): void {
+  const text = textOf(value);
+  if (text !== undefined) spendReading(weight * text.length);
 }
 
 export function callPlain(builtin: Builtin, args: CallArguments): Value {

@@ -1,8 +1,9 @@
 /** The `tojson` filter: Python's `json.dumps` with what Transformers lets a template set. */
 import { sortValues } from './compare';
 import { JinjaError } from './errors';
+import { replaceMatches, TextBuilder } from './builder';
 import { joinTexts, spendReading, spendSteps, spendText } from './fuel';
-import { floatRepr, numberRepr } from './printing';
+import { bigintText, floatRepr, numberRepr } from './printing';
 import { dictPairs, Float, isDict, isList, Markup, Tuple, typeName, type Value } from './values';
 
 export interface JsonOptions {
@@ -31,7 +32,7 @@ class JsonWriter {
       case 'boolean':
         return value ? 'true' : 'false';
       case 'bigint':
-        return value.toString();
+        return bigintText(value);
       default:
         if (value === null) return 'null';
         if (isList(value)) return this.writeAll('[', value, ']', newline, (item, inner) => this.write(item, inner));
@@ -76,13 +77,32 @@ class JsonWriter {
   }
 
   private quote(text: string): string {
-    spendReading(text.length);
-    const quoted = JSON.stringify(text);
+    const quoted = quoteText(text);
     if (!this.options.ensureAscii) return quoted;
-    return quoted.replace(/[^\0-\x7e]/g, (unit) =>
-      unit === '\x7f' ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
+    return replaceMatches(quoted, /[^\0-\x7f]+/g, ([units]) => escapeUnits(units));
   }
+}
+
+/** Characters that are quoted at once, each of which may become six. */
+const QUOTED_AT_ONCE = 65_536;
+
+function quoteText(text: string): string {
+  spendReading(2 * text.length);
+  const builder = new TextBuilder();
+  for (let start = 0; start < text.length;) {
+    let end = Math.min(text.length, start + QUOTED_AT_ONCE);
+    // Half a character would be escaped.
+    if (end < text.length && text.codePointAt(end - 1)! > 0xffff) end--;
+    builder.add(JSON.stringify(text.slice(start, end)).slice(1, -1));
+    start = end;
+  }
+  return `"${builder.finish()}"`;
+}
+
+function escapeUnits(units: string): string {
+  const builder = new TextBuilder();
+  for (let i = 0; i < units.length; i++) builder.add(`\\u${units.charCodeAt(i).toString(16).padStart(4, '0')}`);
+  return builder.finish();
 }
 
 function jsonFloat(value: number): string {

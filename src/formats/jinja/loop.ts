@@ -1,6 +1,7 @@
 /** The `loop` variable. */
 import { equals } from './compare';
 import { JinjaError } from './errors';
+import { spendSteps } from './fuel';
 import { Callable, iterate, SizedObject, sizeOf, Tuple, Undefined, type CallArguments, type Value } from './values';
 
 /** Renders the items of a deeper level with the same body. */
@@ -15,6 +16,8 @@ export class LoopContext extends SizedObject {
   private current: Value | undefined;
   /** Items that were asked for ahead of their turn. */
   private ahead: Value[] = [];
+  /** How many of those have had their turn since. */
+  private taken = 0;
   private changedValue: Value | undefined;
 
   constructor(
@@ -29,7 +32,11 @@ export class LoopContext extends SizedObject {
 
   /** The next item, or undefined at the end. */
   next(): Value | undefined {
-    const item = this.ahead.length > 0 ? this.ahead.shift() : this.pull();
+    const item = this.taken < this.ahead.length ? this.ahead[this.taken++] : this.pull();
+    if (this.taken === this.ahead.length) {
+      this.ahead = [];
+      this.taken = 0;
+    }
     if (item === undefined) return undefined;
     this.index++;
     this.previous = this.current;
@@ -39,8 +46,11 @@ export class LoopContext extends SizedObject {
 
   size(): number {
     if (this.length === undefined) {
-      for (let item = this.pull(); item !== undefined; item = this.pull()) this.ahead.push(item);
-      this.length = this.index + 1 + this.ahead.length;
+      for (let item = this.pull(); item !== undefined; item = this.pull()) {
+        spendSteps();
+        this.ahead.push(item);
+      }
+      this.length = this.index + 1 + this.ahead.length - this.taken;
     }
     return this.length;
   }
@@ -99,11 +109,11 @@ export class LoopContext extends SizedObject {
   }
 
   private peek(): Value | undefined {
-    if (this.ahead.length === 0) {
+    if (this.taken === this.ahead.length) {
       const item = this.pull();
       if (item !== undefined) this.ahead.push(item);
     }
-    return this.ahead[0];
+    return this.ahead[this.taken];
   }
 
   private hasChanged(value: Tuple): boolean {

@@ -36,7 +36,7 @@ export function compileMacro(
   });
 
   const call = (defined: Scope, args: CallArguments): string => {
-    spendSteps();
+    spendSteps(1 + names.length);
     const scope = new Scope(defined, new Output(false), defined.run);
     bindSpecial(scope, name, names, special, args);
     names.forEach((parameter, i) => {

@@ -1,4 +1,5 @@
 /** HTML's special characters, which the `escape` filter and what is joined to its results replace. */
+import { replaceMatches } from './builder';
 import { toText } from './printing';
 import { Markup, type Value } from './values';
 
@@ -11,7 +12,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
 };
 
 export function escapeText(text: string): string {
-  return text.replace(/[&<>'"]/g, (character) => ENTITIES[character]!);
+  return replaceMatches(text, /[&<>'"]/g, ([character]) => ENTITIES[character]!);
 }
 
 /** The text of a value as it stands in markup: marked text as it is, anything else escaped. */

@@ -1,6 +1,7 @@
 /** Numbers as `%` formatting, `str.format` and `round` want them. */
 import { JinjaError } from './errors';
-import { floatRepr } from './printing';
+import { spendSteps } from './fuel';
+import { bigintText, floatRepr } from './printing';
 
 /** Places of a number: a double has no more than 1,074 behind the point. */
 const MAX_DIGITS = 2000;
@@ -19,6 +20,7 @@ function exactFraction(value: number): { numerator: bigint; denominator: bigint 
 /** A finite number of 0 or more rounded to `digits` places (half to even on its exact value), as digits without a point. */
 function roundedDigits(value: number, digits: number): string {
   if (Math.abs(digits) > MAX_DIGITS) throw new JinjaError('precision too big');
+  spendSteps(100 + Math.abs(digits));
   const { numerator, denominator } = exactFraction(value);
   const scaled = digits >= 0 ? numerator * 10n ** BigInt(digits) : numerator;
   const divisor = digits >= 0 ? denominator : denominator * 10n ** BigInt(-digits);
@@ -31,6 +33,7 @@ function roundedDigits(value: number, digits: number): string {
 /** `%.{precision}f` of a number of 0 or more. */
 export function toFixed(value: number, precision: number): string {
   if (precision > 1000) throw new JinjaError('precision too big');
+  if (!Number.isFinite(value)) return floatRepr(value);
   const digits = roundedDigits(value, precision).padStart(precision + 1, '0');
   return precision === 0 ? digits : `${digits.slice(0, -precision)}.${digits.slice(-precision)}`;
 }
@@ -77,10 +80,10 @@ export interface NumberStyle {
 
 /** The digits of a float of 0 or more, by the letter of a format. */
 export function formatFloatDigits(value: number, { type, precision, alternate }: NumberStyle): string {
-  const upper = type === type.toUpperCase() && type !== '';
+  const upper = /[A-Z]/.test(type);
   const digits = Number.isFinite(value)
     ? finiteDigits(value, type.toLowerCase(), precision, alternate)
-    : floatRepr(value);
+    : floatRepr(value) + (type === '%' ? '%' : '');
   return upper ? digits.toUpperCase() : digits;
 }
 
@@ -115,12 +118,16 @@ const PREFIXES: Readonly<Record<string, readonly [number, string]>> = { x: [16, 
 /** The digits of an int of 0 or more. */
 export function formatIntDigits(value: bigint, { type, alternate }: NumberStyle): string {
   const [radix, prefix] = PREFIXES[type.toLowerCase()] ?? [10, ''];
-  const digits = (alternate ? prefix : '') + value.toString(radix);
+  const digits = (alternate ? prefix : '') + bigintText(value, radix);
   return type === 'X' ? digits.toUpperCase() : digits;
 }
 
 /** Digits in groups, from the point to the left. */
 export function groupDigits(digits: string, separator: string, size: number): string {
-  const [, whole = '', rest = ''] = /^(\d*|[\da-fA-F]*)(.*)$/s.exec(digits) ?? [];
-  return whole.replace(new RegExp(`\\B(?=(?:[\\da-fA-F]{${size}})+$)`, 'g'), separator) + rest;
+  // Fours are those of binary, octal and hexadecimal digits, thousands those before a point or an exponent.
+  const pattern = size === 4 ? /^(0[xob])?([\da-f]*)(.*)$/is : /^()(\d*)(.*)$/s;
+  const [, prefix = '', whole = '', rest = ''] = pattern.exec(digits) ?? [];
+  const groups: string[] = [];
+  for (let end = whole.length; end > 0; end -= size) groups.push(whole.slice(Math.max(0, end - size), end));
+  return prefix + groups.reverse().join(separator) + rest;
 }

@@ -1,9 +1,10 @@
 /** `'…%s…' % values`. */
 import { JinjaError } from './errors';
+import { replaceMatches } from './builder';
 import { spendText } from './fuel';
 import { formatFloatDigits, formatIntDigits } from './number-format';
 import { textRepr, toRepr, toText } from './printing';
-import { codePoints, textLength } from './text';
+import { offsetOf, textLength } from './text';
 import {
   dictGet,
   Float,
@@ -43,16 +44,10 @@ export function formatPercent(format: string, values: Value): string {
     if (number !== undefined && Math.abs(number) > MAX_WIDTH) throw new JinjaError('width too big');
     return number;
   };
-  const text = format.replace(
+  const text = replaceMatches(
+    format,
     DIRECTIVE,
-    (
-      directive,
-      key: string | undefined,
-      flags: string,
-      widthText?: string,
-      precisionText?: string,
-      type: string = '',
-    ) => {
+    ([directive, key, flags = '', widthText, precisionText, type = '']: (string | undefined)[]) => {
       if (key !== undefined && !isDict(values)) throw new JinjaError('format requires a mapping');
       const width = nextSize(widthText);
       const precision = nextSize(precisionText);
@@ -98,7 +93,7 @@ function formatOne(value: Value, type: string, flags: string, precision: number 
     case 'r':
     case 'a': {
       const text = type === 's' ? toText(value) : type === 'r' ? toRepr(value) : toAscii(toRepr(value));
-      return precision === undefined ? text : codePoints(text).slice(0, precision).join('');
+      return precision === undefined ? text : text.slice(0, offsetOf(text, precision));
     }
     case 'c':
       return toCharacter(value);
@@ -163,7 +158,7 @@ function toCharacter(value: Value): string {
 
 /** `ascii()` of what `repr()` gave. */
 export function toAscii(text: string): string {
-  return text.replace(/[^\0-\x7f]/gu, (character) => {
+  return replaceMatches(text, /[^\0-\x7f]/gu, ([character]) => {
     const code = character.codePointAt(0)!;
     const hex = code.toString(16);
     if (code < 0x100) return `\\x${hex.padStart(2, '0')}`;

@@ -1,6 +1,7 @@
 /** `str()` and `repr()` as Python prints values. */
 import { JinjaError } from './errors';
-import { spendReading, spendSteps, spendText } from './fuel';
+import { replaceMatches } from './builder';
+import { CHANGE, spendReading, spendSteps, spendText } from './fuel';
 import {
   Callable,
   dictPairs,
@@ -16,6 +17,12 @@ import {
   View,
   type Value,
 } from './values';
+
+/** The digits of a large int, which take time quadratic in their number. */
+export function bigintText(value: bigint, radix = 10): string {
+  spendSteps(Math.ceil((value.toString(16).length / 512) ** 2));
+  return value.toString(radix);
+}
 
 /** What `{{ value }}` prints. */
 export function toText(value: Value): string {
@@ -34,7 +41,7 @@ export function toRepr(value: Value): string {
     case 'boolean':
       return value ? 'True' : 'False';
     case 'bigint':
-      return value.toString();
+      return bigintText(value);
     default:
       if (value === null) return 'None';
       if (isList(value)) return spendOnText(`[${value.map(toRepr).join(', ')}]`);
@@ -60,14 +67,14 @@ function objectRepr(value: PyObject): string {
   }
   if (value instanceof Undefined) return 'Undefined';
   if (value instanceof Markup) return `Markup(${textRepr(value.text)})`;
-  if (value instanceof View) return `${value.type}([${value.items.map(toRepr).join(', ')}])`;
+  if (value instanceof View) return spendOnText(`${value.type}([${value.items.map(toRepr).join(', ')}])`);
   if (value instanceof Range) {
     const { start, stop, step } = value;
     return step === 1 ? `range(${start}, ${stop})` : `range(${start}, ${stop}, ${step})`;
   }
   if (value instanceof Namespace) {
     const pairs = [...value.attributes].map(([key, item]) => `${toRepr(key)}: ${toRepr(item)}`);
-    return `<Namespace {${pairs.join(', ')}}>`;
+    return spendOnText(`<Namespace {${pairs.join(', ')}}>`);
   }
   if (value instanceof Callable && value.type === 'Macro') return `<Macro ${textRepr(value.name)}>`;
   if (value instanceof Stream || value instanceof Callable) {
@@ -102,17 +109,17 @@ export function floatRepr(value: number): string {
 }
 
 const NAMED_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
-const UNPRINTABLE = /[\\\p{C}\p{Z}]/gu;
+const UNPRINTABLE = /[\\\p{C}]|(?! )\p{Z}/gu;
 
 export function textRepr(text: string): string {
-  spendReading(text.length);
+  spendReading(CHANGE * text.length);
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
-  const escaped = text.replace(UNPRINTABLE, (character) => {
-    if (character === ' ') return ' ';
-    const named = NAMED_ESCAPES[character];
-    return named ?? escapeCode(character.codePointAt(0)!);
-  });
-  return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote;
+  const escaped = replaceMatches(
+    text,
+    UNPRINTABLE,
+    ([character]) => NAMED_ESCAPES[character] ?? escapeCode(character.codePointAt(0)!),
+  );
+  return spendOnText(quote + (quote === "'" ? replaceMatches(escaped, /'/g, () => "\\'") : escaped) + quote);
 }
 
 function escapeCode(code: number): string {

@@ -1,10 +1,11 @@
 /** `'{}'.format(…)`. */
 import { JinjaError } from './errors';
-import { spendText } from './fuel';
+import { TextBuilder } from './builder';
+import { spendSteps, spendText } from './fuel';
 import { formatFloatDigits, formatIntDigits, groupDigits } from './number-format';
 import { toAscii } from './percent-format';
 import { textRepr, toRepr, toText } from './printing';
-import { codePoints, textLength } from './text';
+import { offsetOf, textLength } from './text';
 import { intOf, isFloat, numberOf, textOf, typeName, Undefined, type CallArguments, type Value } from './values';
 
 const MAX_DEPTH = 2;
@@ -32,23 +33,29 @@ class Formatter {
 
   format(format: string, depth: number): string {
     if (depth < 0) throw new JinjaError('Max string recursion exceeded');
-    let result = '';
+    const result = new TextBuilder();
+    const brace = /[{}]/g;
     for (let i = 0; i < format.length; i++) {
-      const character = format[i]!;
-      if (character !== '{' && character !== '}') {
-        result += character;
+      brace.lastIndex = i;
+      const at = brace.exec(format)?.index ?? format.length;
+      if (at > i) result.add(format.slice(i, at));
+      i = at;
+      spendSteps();
+      const character = format[i];
+      if (character === undefined) {
+        break;
       } else if (format[i + 1] === character) {
-        result += character;
+        result.add(character);
         i++;
       } else if (character === '}') {
         throw new JinjaError("Single '}' encountered in format string");
       } else {
         const end = findEnd(format, i + 1);
-        result += this.formatField(format.slice(i + 1, end), depth);
+        result.add(this.formatField(format.slice(i + 1, end), depth));
         i = end;
       }
     }
-    return result;
+    return result.finish();
   }
 
   private formatField(field: string, depth: number): string {
@@ -116,7 +123,7 @@ export function formatValue(value: Value, specification: string): string {
     if (align === '=') throw new JinjaError("'=' alignment not allowed in string format specifier");
     if (grouping !== undefined) throw new JinjaError(`Cannot specify '${grouping}' with 's'.`);
     if (alternate !== undefined) throw new JinjaError('Alternate form (#) not allowed in string format specifier');
-    const cut = precision === undefined ? text : codePoints(text).slice(0, precision).join('');
+    const cut = precision === undefined ? text : text.slice(0, offsetOf(text, precision));
     return place(cut, '', { ...box, align: align ?? '<' });
   }
   const style = { type, precision, alternate: alternate !== undefined };

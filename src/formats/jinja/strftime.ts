@@ -1,4 +1,6 @@
 /** Python's `strftime` in the C locale. */
+import { replaceMatches } from './builder';
+import { spendSteps } from './fuel';
 
 const MONTHS = 'January February March April May June July August September October November December'.split(' ');
 const DAYS = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
@@ -8,7 +10,8 @@ const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
 const DIRECTIVE = /%([-_0^#]?)([%A-Za-z])/g;
 
 export function strftime(date: Date, format: string): string {
-  return format.replace(DIRECTIVE, (directive, flag: string, letter: string) => {
+  return replaceMatches(format, DIRECTIVE, ([directive, flag = '', letter = '']) => {
+    spendSteps(4);
     const value = describe(date, letter);
     if (value === undefined) return directive;
     if (typeof value === 'string') return flag === '^' ? value.toUpperCase() : value;

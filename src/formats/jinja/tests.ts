@@ -1,6 +1,7 @@
 /** All tests of jinja2, by name. */
 import { operate } from './arithmetic';
 import { contains, equals, isOrdered, isSame } from './compare';
+import { CHANGE } from './fuel';
 import { builtin, table, type Builtin } from './functions';
 import { toText } from './printing';
 import { isLower, isUpper } from './text';
@@ -59,8 +60,8 @@ export function makeTests(hasFilter: (name: string) => boolean): Map<string, Bui
     builtin('callable(obj, /)', (value: Value) => value instanceof Callable || value instanceof Undefined),
     builtin('sameas(value, other)', isSame),
     builtin('escaped(value)', (value: Value) => value instanceof Markup),
-    builtin('lower(value)', (value: Value) => isLower(toText(value))),
-    builtin('upper(value)', (value: Value) => isUpper(toText(value))),
+    builtin('lower(value)', (value: Value) => isLower(toText(value)), 2 * CHANGE),
+    builtin('upper(value)', (value: Value) => isUpper(toText(value)), 2 * CHANGE),
     builtin('odd(value)', (value: Value) => equals(operate('%', value, 2), 1)),
     builtin('even(value)', (value: Value) => divides(value, 2)),
     builtin('divisibleby(value, num)', divides),

@@ -1,7 +1,12 @@
 /** Python's view of text: code points, its own idea of white space, lines and letters' case. */
 
+import { mapCharacters, TextBuilder } from './builder';
+import { spendParts, spendText } from './fuel';
+
 /** What `str.isspace` and `\s` of Python's `re` match, as a class of a regular expression. */
 export const PYTHON_SPACE = '[\\t-\\r\\x1c-\\x1f \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
+
+export const NOT_PYTHON_SPACE = `[^${PYTHON_SPACE.slice(1)}`;
 
 const SURROGATE = /[\ud800-\udfff]/;
 const START_SPACES = new RegExp(`^${PYTHON_SPACE}+`);
@@ -9,6 +14,8 @@ const SPACE_RUN = new RegExp(`${PYTHON_SPACE}+`);
 const SPACE = new RegExp(`^${PYTHON_SPACE}$`);
 
 export function isSpace(character: string): boolean {
+  const code = character.charCodeAt(0);
+  if (code < 0x80) return code === 0x20 || (code >= 9 && code <= 13) || (code >= 0x1c && code <= 0x1f);
   return SPACE.test(character);
 }
 
@@ -17,7 +24,9 @@ export function isSimple(text: string): boolean {
   return !SURROGATE.test(text);
 }
 
+/** All characters at once, which takes memory: for short texts. */
 export function codePoints(text: string): string[] {
+  spendParts(text.length);
   return isSimple(text) ? text.split('') : Array.from(text);
 }
 
@@ -30,14 +39,30 @@ export function textLength(text: string): number {
 
 /** `text[index]`, or undefined where there is none; a negative index counts from the end. */
 export function codePointAt(text: string, index: number): string | undefined {
-  const characters = isSimple(text) ? text : Array.from(text);
-  return characters[index < 0 ? index + characters.length : index];
+  if (isSimple(text)) return text[index < 0 ? index + text.length : index];
+  const place = index < 0 ? index + textLength(text) : index;
+  const offset = place < 0 ? text.length : offsetOf(text, place);
+  return offset < text.length ? String.fromCodePoint(text.codePointAt(offset)!) : undefined;
 }
 
-/** The UTF-16 offset of a code point. */
+/** The UTF-16 offset of a code point; that of the end where there are fewer. */
 export function offsetOf(text: string, index: number): number {
-  if (isSimple(text)) return index;
-  return Array.from(text).slice(0, index).join('').length;
+  if (isSimple(text)) return Math.min(index, text.length);
+  let offset = 0;
+  for (let i = 0; i < index && offset < text.length; i++) offset += text.codePointAt(offset)! > 0xffff ? 2 : 1;
+  return offset;
+}
+
+/** The characters from the last to the first. */
+export function reverseText(text: string): string {
+  const builder = new TextBuilder();
+  for (let end = text.length; end > 0;) {
+    const isPair = end > 1 && text.codePointAt(end - 2)! > 0xffff;
+    const start = end - (isPair ? 2 : 1);
+    builder.add(text.slice(start, end));
+    end = start;
+  }
+  return builder.finish();
 }
 
 export function stripStart(text: string, characters?: string): string {
@@ -75,6 +100,7 @@ export function splitSpaces(text: string, limit: number): string[] {
   while (rest !== '' && (limit < 0 || words.length < limit)) {
     const space = SPACE_RUN.exec(rest);
     if (!space) break;
+    spendParts();
     words.push(rest.slice(0, space.index));
     rest = rest.slice(space.index + space[0].length);
   }
@@ -90,6 +116,7 @@ export function splitSpacesFromEnd(text: string, limit: number): string[] {
     let start = rest.length;
     while (start > 0 && !isSpace(rest[start - 1]!)) start--;
     if (start === 0) break;
+    spendParts();
     words.push(rest.slice(start));
     rest = stripEnd(rest.slice(0, start));
   }
@@ -105,6 +132,7 @@ export function splitLines(text: string, keepEnds = false): string[] {
   const lines: string[] = [];
   let start = 0;
   for (const end of text.matchAll(LINE_END)) {
+    spendParts();
     const next = end.index + end[0].length;
     lines.push(text.slice(start, keepEnds ? next : end.index));
     start = next;
@@ -131,7 +159,23 @@ export function titleCase(character: string): string {
 
 export function capitalize(text: string): string {
   const first = text === '' ? '' : String.fromCodePoint(text.codePointAt(0)!);
-  return titleCase(first) + text.slice(first.length).toLowerCase();
+  return titleCase(first) + toLower(text.slice(first.length));
+}
+
+export function toLower(text: string): string {
+  return changeCase(text, (part) => part.toLowerCase());
+}
+
+export function toUpper(text: string): string {
+  return changeCase(text, (part) => part.toUpperCase());
+}
+
+/** One character may become three. */
+function changeCase(text: string, change: (text: string) => string): string {
+  spendText(text.length);
+  const changed = change(text);
+  if (changed.length > text.length) spendText(changed.length);
+  return changed;
 }
 
 const CASED = /[\p{Uppercase}\p{Lowercase}\p{Lt}]/u;
@@ -139,18 +183,15 @@ const CASED = /[\p{Uppercase}\p{Lowercase}\p{Lt}]/u;
 /** `str.title`: every cased character after one that isn't begins a word. */
 export function toTitle(text: string): string {
   let after = false;
-  let result = '';
-  for (const character of text) {
-    result += after ? character.toLowerCase() : titleCase(character);
+  return mapCharacters(text, (character) => {
+    const changed = after ? character.toLowerCase() : titleCase(character);
     after = CASED.test(character);
-  }
-  return result;
+    return changed;
+  });
 }
 
 export function swapCase(text: string): string {
-  return Array.from(text, (c) => (/\p{Lu}/u.test(c) ? c.toLowerCase() : /\p{Ll}/u.test(c) ? c.toUpperCase() : c)).join(
-    '',
-  );
+  return mapCharacters(text, (c) => (/\p{Lu}/u.test(c) ? c.toLowerCase() : /\p{Ll}/u.test(c) ? c.toUpperCase() : c));
 }
 
 export function isLower(text: string): boolean {
@@ -181,12 +222,11 @@ export function isTitle(text: string): boolean {
 
 /** Whether `a` sorts before `b` by code points, as Python compares text: below, at or above 0. */
 export function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  if (isSimple(a) && isSimple(b)) return a < b ? -1 : 1;
-  const [left, right] = [Array.from(a), Array.from(b)];
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const difference = left[i]!.codePointAt(0)! - right[i]!.codePointAt(0)!;
-    if (difference !== 0) return difference;
-  }
-  return left.length - right.length;
+  const length = Math.min(a.length, b.length);
+  let at = 0;
+  while (at < length && a.charCodeAt(at) === b.charCodeAt(at)) at++;
+  if (at === length) return a.length - b.length;
+  // A character of two units may differ in its second one.
+  const start = at > 0 && (a.codePointAt(at - 1)! > 0xffff || b.codePointAt(at - 1)! > 0xffff) ? at - 1 : at;
+  return a.codePointAt(start)! - b.codePointAt(start)!;
 }

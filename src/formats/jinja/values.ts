@@ -3,7 +3,7 @@
  * float. What JavaScript lacks (tuples, whole floats, dicts with keys of any kind, undefined values) is a class here.
  */
 import { JinjaError } from './errors';
-import { spendSteps, spendText } from './fuel';
+import { spendParts, spendReading, spendSteps, spendText } from './fuel';
 import { isSimple, textLength } from './text';
 
 /** Ints beyond 2^53 are bigints, all others numbers. */
@@ -202,15 +202,16 @@ const UNDEFINED_KEY = Symbol('Undefined');
 /** What stands for a value among the keys of a map: equal for values that Python calls equal. */
 export function hashKey(value: Value): unknown {
   if (typeof value === 'boolean') return Number(value);
+  if (typeof value === 'string') spendReading(value.length);
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Float) return Number.isSafeInteger(value.value) ? value.value : hashInt(value.value);
   if (value instanceof Markup) return value.text;
   if (value instanceof Undefined) return UNDEFINED_KEY;
   if (value instanceof Tuple) {
     spendSteps(value.items.length);
-    const keys = value.items.map((item) => describeKey(hashKey(item))).join(',');
-    spendText(keys.length);
-    return `\0(${keys})`;
+    const keys = value.items.map((item) => describeKey(hashKey(item)));
+    spendText(keys.reduce((sum, key) => sum + key.length + 1, 0));
+    return `\0(${keys.join(',')})`;
   }
   if (isList(value) || isDict(value) || value instanceof View)
     throw new JinjaError(`unhashable type: '${typeName(value)}'`);
@@ -225,7 +226,10 @@ const objectKeys = new WeakMap<object, number>();
 let objectCount = 0;
 
 function describeKey(key: unknown): string {
-  if (typeof key === 'string') return JSON.stringify(key);
+  if (typeof key === 'string') {
+    spendText(key.length);
+    return JSON.stringify(key);
+  }
   if (typeof key !== 'object' || key === null) return String(key);
   let id = objectKeys.get(key);
   if (id === undefined) objectKeys.set(key, (id = objectCount++));
@@ -264,8 +268,9 @@ export function dictGet(dict: AnyDict, key: Value): Value | undefined {
 }
 
 export function dictPairs(dict: AnyDict): (readonly [Value, Value])[] {
-  if (dict instanceof Dict) return [...dict.pairs()];
-  return Object.entries(dict).filter(([, value]) => (value as unknown) !== undefined);
+  const pairs = dict instanceof Dict ? [...dict.pairs()] : Object.entries(dict);
+  spendSteps(pairs.length);
+  return dict instanceof Dict ? pairs : pairs.filter(([, value]) => (value as unknown) !== undefined);
 }
 
 export function dictKeys(dict: AnyDict): Value[] {
@@ -306,8 +311,20 @@ export function isTrue(value: Value): boolean {
     default:
       if (value === null || value instanceof Undefined) return false;
       if (value instanceof Float) return value.value !== 0;
+      if (isDict(value) && !(value instanceof Dict)) return hasFields(value);
       return sizeOf(value) !== 0;
   }
+}
+
+/** Whether a JSON object has fields, which never change: engines list all names before they give the first. */
+const fullDicts = new WeakMap<PlainDict, boolean>();
+
+function hasFields(dict: PlainDict): boolean {
+  const known = fullDicts.get(dict);
+  if (known !== undefined) return known;
+  const found = dictPairs(dict).length > 0;
+  fullDicts.set(dict, found);
+  return found;
 }
 
 /** `len(value)`, or undefined where Python has none. */
@@ -337,15 +354,18 @@ export function lengthOf(value: Value): number {
 /** The items that a loop over `value` goes through, as an array that must not be changed; undefined where it can't. */
 export function itemsOf(value: Value): Value[] | undefined {
   if (typeof value === 'string') {
-    spendSteps(value.length);
+    spendParts(value.length);
     return isSimple(value) ? value.split('') : Array.from(value);
   }
   if (typeof value !== 'object' || value === null) return undefined;
   if (isList(value)) return value;
   if (!(value instanceof PyObject) || value instanceof Dict) return dictKeys(value);
   if (value instanceof Tuple || value instanceof View) return value.items;
-  if (value instanceof Range) return value.toArray();
-  if (value instanceof Markup) return Array.from(value.text);
+  if (value instanceof Range) {
+    spendSteps(value.length);
+    return value.toArray();
+  }
+  if (value instanceof Markup) return itemsOf(value.text);
   if (value instanceof Undefined) return [];
   return undefined;
 }
@@ -374,7 +394,8 @@ export function iterate(value: Value): Iterator<Value> {
 }
 
 export function isIterable(value: Value): boolean {
-  return value instanceof Stream || itemsOf(value) !== undefined;
+  if (typeof value === 'string' || value instanceof Stream || isList(value) || isDict(value)) return true;
+  return [Tuple, View, Range, Markup, Undefined].some((kind) => value instanceof kind);
 }
 
 /** A bool, int or float as its number; undefined for anything else. */

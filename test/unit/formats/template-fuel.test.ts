@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Message } from '../../../src/core/text';
+import { lastFuelUse } from '../../../src/formats/jinja/fuel';
 import { chatTemplate } from '../../../src/formats/template';
 import { expectError } from './support';
 
@@ -43,6 +44,23 @@ describe('a template that is no template for conversations', () => {
     ['a wide indentation', '{{ [[1], [2]] | tojson(indent=100000000) }}'],
     ['a thousand million slices', '{% for x in [1] | slice(1000000000) %}{% endfor %}'],
     ['a batch of a thousand million', '{{ [1] | batch(1000000000, 0) | list }}'],
+    ['letters of a URL', '{{ ("é" * 16700000) | urlencode | length }}'],
+    ['texts of URLs', '{% set x = "é" * 8000000 %}{{ [x | urlencode, x | urlencode, x | urlencode] | length }}'],
+    ['a title of many words', '{{ ("a " * 16700000) | title }}'],
+    ['many percent signs', '{{ ("%%" * 8300000) % () }}'],
+    ['a text from its end', '{{ ("ab" * 16700000)[::-1] }}'],
+    ['a text reversed three times', '{{ ("a" * 16000000) | reverse | reverse | reverse }}'],
+    ['a text wrapped word by word', '{{ ("a b " * 4000000) | wordwrap(1) }}'],
+    ['cases swapped', '{{ ("aB" * 8000000).swapcase().swapcase() }}'],
+    ['years', '{{ strftime_now("%Y" * 8000000) }}'],
+    ['letters of three characters in capitals', '{{ ("ΐ" * 16000000) | upper }}'],
+    ['a text quoted', '{{ ("\\1" * 16000000) | tojson }}'],
+    ['a part that is searched letter by letter', loops('{% set x = ("b" + "a" * 4000) in ("a" * 10000) %}')],
+    [
+      'conditions that are nothing but true',
+      loops(`{% if ${Array(500).fill('i is defined').join(' and ')} %}{% endif %}`),
+    ],
+    ['digits of large ints', loops('{% set x = (3 ** 40000) | string %}')],
     ['a long line wrapped letter by letter', '{{ ("a" * 1000000) | wordwrap(1) }}'],
   ])('ends: %s', async (_, text) => {
     const template = chatTemplate('chat_template.jinja', text, TOKENS);
@@ -78,6 +96,25 @@ describe('a template that is no template for conversations', () => {
     expect(print('{{ 15 | round(-1000000000) }} {{ 15 | round(-1) }} {{ 1.5 | round(1000000000) }}')).toBe('0 20 1.5');
     expect(print('{{ ("9" * 5000) | int(7) }}')).toBe('7');
     expect(print('{{ "<a><b" | striptags }}')).toBe('<b');
+    expect(print('{{ "inf" | filesizeformat }} {{ "nan" | filesizeformat }} {{ "{:%}".format(1.0e308) }}')).toBe(
+      'inf YB nan YB inf%',
+    );
+    expect(print('{{ "{:_}".format(1234567) }} {{ "{:,}".format(123) }} {{ "{:_x}".format(1048575) }}')).toBe(
+      '1_234_567 123 f_ffff',
+    );
+    expect(print('{{ "{:#_x}".format(1048575) }} {{ "{:,.2f}".format(12345.5) }} {{ "é€😀 /?" | urlencode }}')).toBe(
+      '0xf_ffff 12,345.50 %C3%A9%E2%82%AC%F0%9F%98%80%20/%3F',
+    );
+    expect(
+      print('{{ "aXbXc".replace("X", "--", 1) }} {{ "abc".replace("", "-", 2) }} {{ "ab".replace("", "-") }}'),
+    ).toBe('a--bXc -a-bc -a-b-');
+    expect(print('{{ "a😀bcd"[::-1] }} {{ "a😀bcd"[3:0:-2] }} {{ "a😀bcd"[-4:4] }} {{ "a😀b"[-2] }}')).toBe(
+      'dcb😀a c😀 😀bc 😀',
+    );
+    expect(print('{{ "\uffff" < "😀" }} {{ "😀" < "😁" }} {{ ("ab" * 40 ~ "c") in ("ab" * 50 ~ "c") }}')).toBe(
+      'True True True',
+    );
+    expect(print('{{ ("ab" * 50).rfind("ab" * 40) }} {{ ("a" * 99 ~ "b").count("a" * 33) }}')).toBe('20 3');
   });
 });
 
@@ -92,5 +129,9 @@ describe('published templates', () => {
     const template = chatTemplate(name, readFileSync(`${folder}/${name}`, 'utf8'), TOKENS);
     const text = template.render({ messages: turns }, { addGenerationPrompt: true });
     expect(text).not.toBe('');
+    // One of them looks at every message from each: 2,000 of them take a million steps.
+    const { steps, read, made } = lastFuelUse();
+    expect(steps).toBeLessThan(name === 'typescript-types.jinja' ? 0.7 : 0.02);
+    expect(Math.max(read, made)).toBeLessThan(0.15);
   });
 });

@@ -1,7 +1,9 @@
 /** What filters make of their arguments. */
 import { getItem } from '../access';
 import { JinjaError } from '../errors';
+import { CHANGE, spendParts, spendReading, spendSteps } from '../fuel';
 import { toText } from '../printing';
+import { toLower } from '../text';
 import { intOf, isTrue, Markup, textOf, typeName, Undefined, type Value } from '../values';
 
 export type Argument = Value | undefined;
@@ -35,7 +37,9 @@ export function strictText(value: Argument, filter: string): string {
 /** Text in lower case where letters' case doesn't count. */
 export function foldCase(value: Value): Value {
   const text = textOf(value);
-  return text === undefined ? value : text.toLowerCase();
+  if (text === undefined) return value;
+  spendReading(CHANGE * text.length);
+  return toLower(text);
 }
 
 export type Getter = (item: Value) => Value;
@@ -47,6 +51,7 @@ export type Getter = (item: Value) => Value;
 export function attributeGetter(attribute: Argument, otherwise?: Value): Getter {
   const path = attributePath(attribute);
   return (item) => {
+    spendSteps(path.length);
     for (const part of path) {
       item = getItem(item, part);
       if (item instanceof Undefined && otherwise !== undefined && otherwise !== null) item = otherwise;
@@ -59,12 +64,17 @@ function attributePath(attribute: Argument): Value[] {
   if (attribute === undefined || attribute === null) return [];
   const text = textOf(attribute);
   if (text === undefined) return [attribute];
+  spendParts(text.length);
   return text.split('.').map((part) => (/^\p{Nd}+$/u.test(part) ? Number(part) : part));
 }
 
 /** The key of `sort(attribute='a,b')`: one value for each name. */
 export function attributesGetter(attribute: Argument, caseSensitive: boolean): (item: Value) => Value[] {
   const text = textOf(attribute);
+  if (text !== undefined) spendParts(text.length);
   const getters = (text === undefined ? [attribute] : text.split(',')).map((name) => attributeGetter(name));
-  return (item) => getters.map((get) => (caseSensitive ? get(item) : foldCase(get(item))));
+  return (item) => {
+    spendSteps(getters.length);
+    return getters.map((get) => (caseSensitive ? get(item) : foldCase(get(item))));
+  };
 }

@@ -24,6 +24,10 @@ FILTERS.set('rejectattr', selection(true, false));
 
 const TESTS = makeTests((name) => FILTERS.has(name));
 
+/** Names of all filters and tests. */
+export const FILTER_NAMES: readonly string[] = [...FILTERS.keys()];
+export const TEST_NAMES: readonly string[] = [...TESTS.keys()];
+
 export function findFilter(name: string): Filter | undefined {
   return FILTERS.get(name);
 }

@@ -1,8 +1,10 @@
 /** Filters on numbers. */
 import { operate } from '../arithmetic';
 import { JinjaError } from '../errors';
+import { spendSteps } from '../fuel';
 import { builtin, type Builtin } from '../functions';
 import { roundFloat, toFixed } from '../number-format';
+import { bigintText } from '../printing';
 import { stripEnd, stripStart } from '../text';
 import {
   Float,
@@ -27,7 +29,13 @@ const FLOAT = /^[-+]?(?:(?:\d(?:_?\d)*)?\.?(?:\d(?:_?\d)*)?(?:e[-+]?\d(?:_?\d)*)
 function parseFloatLike(value: Value): number | undefined {
   if (value instanceof Undefined) throw value.fail();
   const text = textOf(value);
-  if (text === undefined) return numberOf(value);
+  if (text === undefined) {
+    const number = numberOf(value);
+    if (typeof value === 'bigint' && !Number.isFinite(number)) {
+      throw new JinjaError('int too large to convert to float');
+    }
+    return number;
+  }
   const trimmed = stripEnd(stripStart(text));
   if (trimmed.length > MAX_NUMBER_LENGTH) return undefined;
   if (!FLOAT.test(trimmed) || !/\d|inf|nan/i.test(trimmed)) return undefined;
@@ -43,6 +51,7 @@ const PREFIXES: Readonly<Record<string, number>> = { b: 2, o: 8, x: 16 };
 /** Python's `int(text, base)`; undefined where it raises a ValueError. */
 function parseIntText(text: string, base: number): bigint | undefined {
   if (text.length > MAX_NUMBER_LENGTH) return undefined;
+  spendSteps(Math.ceil(text.length / 8));
   if (base !== 0 && (base < 2 || base > 36)) return undefined;
   const [, sign = '', prefix, body = ''] =
     /^([-+]?)(?:0([box])_?)?([\da-z_]*)$/i.exec(stripEnd(stripStart(text)).toLowerCase()) ?? [];
@@ -97,7 +106,7 @@ function round(value: Value, precision: Value | undefined, method: Value | undef
   if (digits >= 0) return makeInt(BigInt(intOf(value)!));
   // Beyond its own digits nothing is left of an int.
   const whole = BigInt(intOf(value)!);
-  return -digits > whole.toString().length ? 0 : roundInt(whole, 10n ** BigInt(-digits));
+  return -digits > bigintText(whole).length ? 0 : roundInt(whole, 10n ** BigInt(-digits));
 }
 
 /** To a multiple of `unit`, halves to the even one. */
@@ -124,7 +133,7 @@ function filesize(value: Value, binary: Value | undefined): string {
   if (bytes === 1) return '1 Byte';
   if (bytes < base) return `${Math.trunc(bytes)} Bytes`;
   let power = 2;
-  while (power < prefixes.length + 1 && bytes >= base ** power) power++;
+  while (power < prefixes.length + 1 && !(bytes < base ** power)) power++;
   const scaled = (base * bytes) / base ** power;
   return `${toFixed(scaled, 1)} ${prefixes[power - 2]}`;
 }

@@ -7,7 +7,7 @@ import { spendSteps } from '../fuel';
 import { builtin, type Builtin } from '../functions';
 import { joinAll } from '../methods/strings';
 import { toText } from '../printing';
-import { codePoints } from '../text';
+import { reverseText } from '../text';
 import {
   dictPairs,
   hashKey,
@@ -40,15 +40,15 @@ function first(value: Value): Value {
   return next.done ? new Undefined(() => 'No first item, sequence was empty.') : next.value;
 }
 
-/** Items from the end, for what Python can reverse: not for a generator. */
-function reversedItems(value: Value): Value[] {
+/** The items of what Python can reverse: not of a generator. */
+function reversible(value: Value): Value[] {
   const items = itemsOf(value);
   if (!items) throw new JinjaError(`'${typeName(value)}' object is not reversible`);
-  return [...items].reverse();
+  return items;
 }
 
 function last(value: Value): Value {
-  const [item] = reversedItems(value);
+  const item = reversible(value).at(-1);
   return item === undefined ? new Undefined(() => 'No last item, sequence was empty.') : item;
 }
 
@@ -146,14 +146,16 @@ function* items(value: Value): Generator<Value> {
 function reverse(value: Value): Value {
   const text = textOf(value);
   if (text !== undefined) {
-    const reversed = codePoints(text).reverse().join('');
+    const reversed = reverseText(text);
     return value instanceof Markup ? new Markup(reversed) : reversed;
   }
   if (value instanceof Stream) return listOf(value).reverse();
   if (value instanceof Undefined) return [];
-  if (!itemsOf(value)) throw new JinjaError('argument must be iterable');
+  const items = itemsOf(value);
+  if (!items) throw new JinjaError('argument must be iterable');
+  spendSteps(items.length);
   const type = isList(value) ? 'list_reverseiterator' : value instanceof Range ? 'range_iterator' : 'reversed';
-  return new Stream(reversedItems(value)[Symbol.iterator](), type);
+  return new Stream([...items].reverse()[Symbol.iterator](), type);
 }
 
 function sum(value: Value, attribute: Argument, start: Argument): Value {

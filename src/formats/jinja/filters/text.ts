@@ -2,13 +2,25 @@
 import { operate } from '../arithmetic';
 import { sortValues } from '../compare';
 import { JinjaError } from '../errors';
-import { spendReading, spendText } from '../fuel';
+import { mapCharacters, replaceMatches, TextBuilder } from '../builder';
+import { CHANGE, spendSteps, spendText } from '../fuel';
 import { builtin, type Builtin } from '../functions';
 import { toJson } from '../json';
 import { escapeMarkup, escapeText } from '../markup';
 import { joinAll, padText, replaceText } from '../methods/strings';
 import { toRepr, toText } from '../printing';
-import { codePoints, capitalize, splitLines, stripEnd, stripStart, textLength, PYTHON_SPACE } from '../text';
+import {
+  capitalize,
+  offsetOf,
+  PYTHON_SPACE,
+  splitLines,
+  splitSpaces,
+  stripEnd,
+  stripStart,
+  textLength,
+  toLower,
+  toUpper,
+} from '../text';
 import {
   dictPairs,
   Dict,
@@ -17,6 +29,7 @@ import {
   isText,
   isTrue,
   itemsOf,
+  lengthOf,
   listOf,
   Markup,
   textOf,
@@ -29,16 +42,24 @@ import {
 import { changeText, flag, integer, strictText, type Argument } from './arguments';
 import { wrapText } from './wrap';
 
-const WORD_BREAKS = new RegExp(`((?:[-({\\[<]|${PYTHON_SPACE})+)`);
+const WORD_BREAKS = new RegExp(`(?:[-({\\[<]|${PYTHON_SPACE})+`, 'g');
 
 function title(text: string): string {
-  return text
-    .split(WORD_BREAKS)
-    .map((part) => {
-      const first = codePoints(part)[0] ?? '';
-      return first.toUpperCase() + part.slice(first.length).toLowerCase();
-    })
-    .join('');
+  const builder = new TextBuilder();
+  const add = (word: string) => {
+    const first = word === '' ? '' : String.fromCodePoint(word.codePointAt(0)!);
+    builder.add(first.toUpperCase());
+    builder.add(word.slice(first.length).toLowerCase());
+  };
+  let end = 0;
+  for (const found of text.matchAll(WORD_BREAKS)) {
+    spendSteps();
+    add(text.slice(end, found.index));
+    builder.add(found[0]);
+    end = found.index + found[0].length;
+  }
+  add(text.slice(end));
+  return builder.finish();
 }
 
 function spaces(count: number): string {
@@ -71,12 +92,9 @@ function truncate(
   const slack = leeway === undefined || leeway === null ? 5 : integer(leeway, 5);
   if (length < textLength(end)) throw new JinjaError(`expected length >= ${textLength(end)}, got ${length}`);
   if (slack < 0) throw new JinjaError(`expected leeway >= 0, got ${slack}`);
-  const items = itemsOf(value);
-  if (!items) throw new JinjaError(`object of type '${typeName(value)}' has no len()`);
-  if (items.length <= length + slack) return value;
-  const head = codePoints(strictText(value, 'truncate'))
-    .slice(0, length - textLength(end))
-    .join('');
+  if (lengthOf(value) <= length + slack) return value;
+  const text = strictText(value, 'truncate');
+  const head = text.slice(0, offsetOf(text, length - textLength(end)));
   const space = flag(killWords) ? -1 : head.lastIndexOf(' ');
   return (space < 0 ? head : head.slice(0, space)) + end;
 }
@@ -113,7 +131,7 @@ function tojson(
 
 /** Dicts by their keys, as `pprint` shows them. */
 function sortKeys(value: Value): Value {
-  spendReading(8);
+  spendSteps(2);
   if (isList(value)) return value.map(sortKeys);
   if (value instanceof Tuple) return new Tuple(value.items.map(sortKeys));
   if (!isDict(value)) return value;
@@ -121,25 +139,37 @@ function sortKeys(value: Value): Value {
   return new Dict(pairs.map(([key, item]) => [key, sortKeys(item)] as const));
 }
 
+const BYTES_IN_URLS: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
+  const character = String.fromCharCode(byte);
+  return /[A-Za-z0-9_.~/-]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+});
+
 function quoteUrl(value: Value, forQuery: boolean): string {
-  spendReading(8 * toText(value).length);
-  const unreserved = forQuery ? /[A-Za-z0-9_.~-]/ : /[A-Za-z0-9_.~/-]/;
-  const quoted = Array.from(new TextEncoder().encode(toText(value)), (byte) => {
-    const character = String.fromCharCode(byte);
-    return unreserved.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  }).join('');
-  return forQuery ? quoted.replaceAll('%20', '+') : quoted;
+  return mapCharacters(toText(value), (character) => {
+    if (forQuery && character === ' ') return '+';
+    if (forQuery && character === '/') return '%2F';
+    if (character < '\x80') return BYTES_IN_URLS[character.charCodeAt(0)]!;
+    return quoteCode(character.codePointAt(0)!);
+  });
+}
+
+/** The UTF-8 of a character that isn't ASCII; half a character is an unknown one. */
+function quoteCode(code: number): string {
+  const quoteRest = (shift: number) => BYTES_IN_URLS[0x80 | ((code >> shift) & 0x3f)]!;
+  if (code < 0x800) return BYTES_IN_URLS[0xc0 | (code >> 6)]! + quoteRest(0);
+  if (code >= 0xd800 && code < 0xe000) return '%EF%BF%BD';
+  if (code < 0x10000) return BYTES_IN_URLS[0xe0 | (code >> 12)]! + quoteRest(6) + quoteRest(0);
+  return BYTES_IN_URLS[0xf0 | (code >> 18)]! + quoteRest(12) + quoteRest(6) + quoteRest(0);
 }
 
 function urlencode(value: Value): string {
   const items = isText(value) ? undefined : isDict(value) ? dictPairs(value) : itemsOf(value)?.map(listOf);
   if (!items) return quoteUrl(value, false);
-  return items
-    .map(([key, item, ...more]) => {
-      if (key === undefined || item === undefined || more.length > 0) throw new JinjaError('a query is made of pairs');
-      return `${quoteUrl(key, true)}=${quoteUrl(item, true)}`;
-    })
-    .join('&');
+  const pairs = items.map(([key, item, ...more]) => {
+    if (key === undefined || item === undefined || more.length > 0) throw new JinjaError('a query is made of pairs');
+    return `${quoteUrl(key, true)}=${quoteUrl(item, true)}`;
+  });
+  return joinAll(pairs, '&');
 }
 
 function xmlattr(value: Value, autospace: Argument): string {
@@ -149,7 +179,7 @@ function xmlattr(value: Value, autospace: Argument): string {
     if (/[\s/>=]/.test(toText(key))) throw new JinjaError(`Invalid character in attribute name: ${toRepr(key)}`);
     return [`${escapeMarkup(key)}="${escapeMarkup(item)}"`];
   });
-  const text = parts.join(' ');
+  const text = joinAll(parts, ' ');
   return text !== '' && (autospace === undefined || isTrue(autospace)) ? ` ${text}` : text;
 }
 
@@ -164,22 +194,25 @@ const HTML_ENTITIES: Readonly<Record<string, string>> = {
 
 /** The text without what stands between `open` and the next `close`, and without them. */
 function removeBetween(text: string, open: string, close: string): string {
-  let kept = '';
+  const kept = new TextBuilder();
   let from = 0;
   for (;;) {
     const start = text.indexOf(open, from);
     const end = start < 0 ? -1 : text.indexOf(close, start + open.length);
-    if (end < 0) return kept + text.slice(from);
-    kept += text.slice(from, start);
+    spendSteps();
+    kept.add(end < 0 ? text.slice(from) : text.slice(from, start));
+    if (end < 0) return kept.finish();
     from = end + close.length;
   }
 }
 
+const ENTITY = /&(?:#(\d+)|#[xX]([\da-fA-F]+)|([a-z]+));/g;
+
 function striptags(value: Value): string {
   const text = removeBetween(removeBetween(toText(value), '<!--', '-->'), '<', '>');
-  const words = text.split(new RegExp(`${PYTHON_SPACE}+`)).filter((word) => word !== '');
-  return words.join(' ').replace(/&(?:#(\d+)|#[xX]([\da-fA-F]+)|([a-z]+));/g, (entity, decimal, hex, name) => {
-    if (name !== undefined) return HTML_ENTITIES[String(name)] ?? entity;
+  const words = joinAll(splitSpaces(text, -1), ' ');
+  return replaceMatches(words, ENTITY, ([entity, decimal, hex, name]) => {
+    if (name !== undefined) return HTML_ENTITIES[name] ?? entity;
     const code = decimal !== undefined ? Number(decimal) : parseInt(String(hex), 16);
     return code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
   });
@@ -187,14 +220,24 @@ function striptags(value: Value): string {
 
 /** A filter that is a method of str, on the text of any value. */
 function likeMethod(name: string, change: (text: string) => string): Builtin {
-  return builtin(`${name}(value)`, (value: Value) => changeText(value, change));
+  return builtin(`${name}(value)`, (value: Value) => changeText(value, change), CHANGE);
+}
+
+function countWords(text: string): number {
+  const words = text.matchAll(WORD);
+  let count = 0;
+  while (!words.next().done) {
+    spendSteps(2);
+    count++;
+  }
+  return count;
 }
 
 const WORD = /[\p{L}\p{N}_]+/gu;
 
 export const TEXT_FILTERS: readonly Builtin[] = [
-  likeMethod('upper', (text) => text.toUpperCase()),
-  likeMethod('lower', (text) => text.toLowerCase()),
+  likeMethod('upper', toUpper),
+  likeMethod('lower', toLower),
   likeMethod('capitalize', capitalize),
   builtin('title(value)', (value: Value) => title(toText(value))),
   builtin('trim(value, chars?)', (value: Value, chars?: Value) => {
@@ -226,7 +269,7 @@ export const TEXT_FILTERS: readonly Builtin[] = [
       );
     },
   ),
-  builtin('wordcount(value)', (value: Value) => toText(value).match(WORD)?.length ?? 0),
+  builtin('wordcount(value)', (value: Value) => countWords(toText(value)), CHANGE),
   builtin('escape(value)', (value: Value) => new Markup(escapeMarkup(value))),
   builtin('e(value)', (value: Value) => new Markup(escapeMarkup(value))),
   builtin('forceescape(value)', (value: Value) => new Markup(escapeText(toText(value)))),

@@ -1,7 +1,7 @@
 /** Python's `textwrap.wrap` of one line, with tabs and other white space left as they are. */
-import { codePoints, isSpace, textLength } from '../text';
+import { codePoints, NOT_PYTHON_SPACE, textLength } from '../text';
 import { JinjaError } from '../errors';
-import { COUNTING, spendReading } from '../fuel';
+import { spendParts, spendReading, spendSteps } from '../fuel';
 
 export interface WrapOptions {
   readonly width: number;
@@ -11,6 +11,7 @@ export interface WrapOptions {
 
 // textwrap knows only ASCII's white space.
 const SPACES = /([\t-\r ]+)/;
+const NO_SPACE = new RegExp(NOT_PYTHON_SPACE);
 const LETTER = '[\\p{L}\\p{Pc}\\p{M}]';
 const WORD_CHARACTER = '[\\p{L}\\p{N}_!"\'&.,?]';
 
@@ -26,7 +27,11 @@ const CHUNKS = new RegExp(
 export function wrapText(line: string, options: WrapOptions): string[] {
   const { width } = options;
   // Where a dash may be broken is looked for from each of its hyphens on.
-  for (const [dashes] of line.matchAll(/-{2,}/g)) spendReading(dashes.length ** 2);
+  for (const [dashes] of line.matchAll(/-{2,}/g)) {
+    spendSteps();
+    spendReading(dashes.length ** 2);
+  }
+  spendParts(line.length);
   if (width <= 0) throw new JinjaError(`invalid width ${width} (must be > 0)`);
   const chunks = line
     .split(options.breakOnHyphens ? CHUNKS : SPACES)
@@ -50,13 +55,12 @@ export function wrapText(line: string, options: WrapOptions): string[] {
 }
 
 function isBlank(chunk: string): boolean {
-  return codePoints(chunk).every(isSpace);
+  return !NO_SPACE.test(chunk);
 }
 
 /** A word longer than a line: cut where that is allowed, else a line of its own. */
 function breakLongWord(chunks: string[], current: string[], length: number, options: WrapOptions): void {
   const space = Math.max(1, options.width - length);
-  spendReading(COUNTING * chunks.at(-1)!.length);
   const chunk = codePoints(chunks.at(-1)!);
   if (!options.breakLongWords) {
     if (current.length === 0) current.push(chunks.pop()!);

@@ -1,7 +1,9 @@
 /** Methods of list, tuple, dict, int and float that don't change their object: the sandbox refuses those that do. */
 import { equals, indexOf } from '../compare';
 import { JinjaError } from '../errors';
+import { spendSteps } from '../fuel';
 import { builtin, table } from '../functions';
+import { bigintText } from '../printing';
 import {
   Dict,
   dictGet,
@@ -10,7 +12,6 @@ import {
   Float,
   intOf,
   isList,
-  itemsOf,
   listOf,
   makeInt,
   numberOf,
@@ -21,10 +22,6 @@ import {
   type Value,
 } from '../values';
 
-function items(self: Value): Value[] {
-  return itemsOf(self) ?? [];
-}
-
 function position(value: Value | undefined, length: number, otherwise: number): number {
   const index = value === undefined ? otherwise : Number(intOf(value) ?? NaN);
   if (Number.isNaN(index)) throw new JinjaError('slice indices must be integers');
@@ -34,7 +31,7 @@ function position(value: Value | undefined, length: number, otherwise: number): 
 const index = builtin(
   'index(self, value, start?, stop?, /)',
   (self: Value, value: Value, start?: Value, stop?: Value) => {
-    const all = items(self);
+    const all = listOf(self);
     const from = position(start, all.length, 0);
     return from + indexOf(all.slice(from, position(stop, all.length, all.length)), value);
   },
@@ -42,10 +39,10 @@ const index = builtin(
 
 const count = builtin(
   'count(self, value, /)',
-  (self: Value, value: Value) => items(self).filter((item) => item === value || equals(item, value)).length,
+  (self: Value, value: Value) => listOf(self).filter((item) => item === value || equals(item, value)).length,
 );
 
-export const LIST_METHODS = table([index, count, builtin('copy(self, /)', (self: Value) => [...items(self)])]);
+export const LIST_METHODS = table([index, count, builtin('copy(self, /)', (self: Value) => [...listOf(self)])]);
 
 export const TUPLE_METHODS = table([index, count]);
 
@@ -83,14 +80,11 @@ export const DICT_METHODS = table([
 export const INT_METHODS = table([
   builtin('bit_length(self, /)', (self: Value) => {
     const value = BigInt(intOf(self) ?? 0);
-    return value === 0n ? 0 : (value < 0n ? -value : value).toString(2).length;
+    return value === 0n ? 0 : bigintText(value < 0n ? -value : value, 2).length;
   }),
   builtin(
     'bit_count(self, /)',
-    (self: Value) =>
-      BigInt(intOf(self) ?? 0)
-        .toString(2)
-        .replaceAll(/[^1]/g, '').length,
+    (self: Value) => bigintText(BigInt(intOf(self) ?? 0), 2).replaceAll(/[^1]/g, '').length,
   ),
   builtin('conjugate(self, /)', (self: Value) => intOf(self) ?? 0),
   builtin('as_integer_ratio(self, /)', (self: Value) => new Tuple([intOf(self) ?? 0, 1])),
@@ -102,6 +96,7 @@ export const FLOAT_METHODS = table([
   builtin('as_integer_ratio(self, /)', (self: Value) => {
     let numerator = numberOf(self) ?? 0;
     let denominator = 1n;
+    spendSteps(100);
     if (!Number.isFinite(numerator)) throw new JinjaError('cannot convert Infinity or NaN to integer ratio');
     while (!Number.isInteger(numerator)) {
       numerator *= 2;

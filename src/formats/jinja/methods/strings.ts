@@ -1,17 +1,17 @@
 /** Methods of str. */
 import { JinjaError } from '../errors';
-import { spendReading, spendText } from '../fuel';
+import { mapCharacters, TextBuilder } from '../builder';
+import { CHANGE, WALK, spendParts, spendReading, spendSteps, spendText } from '../fuel';
 import { builtin, table, type Builtin } from '../functions';
 import { toText } from '../printing';
+import { Finder } from '../search';
 import {
   capitalize,
-  codePoints,
   isLower,
-  isSimple,
   isTitle,
   isUpper,
   offsetOf,
-  PYTHON_SPACE,
+  NOT_PYTHON_SPACE,
   splitLines,
   splitSpaces,
   splitSpacesFromEnd,
@@ -19,7 +19,9 @@ import {
   stripStart,
   swapCase,
   textLength,
+  toLower,
   toTitle,
+  toUpper,
 } from '../text';
 import { intOf, isDict, isTrue, dictPairs, listOf, textOf, Tuple, typeName, type Value } from '../values';
 
@@ -45,7 +47,33 @@ function characters(value: Argument, method: string): string | undefined {
 }
 
 function count(self: string, part: string): number {
-  return part === '' ? textLength(self) + 1 : self.split(part).length - 1;
+  if (part === '') return textLength(self) + 1;
+  const found = places(self, part);
+  let count = 0;
+  while (!found.next().done) count++;
+  return count;
+}
+
+/** Where a part that is not empty stands in a text, from the left. */
+function* places(self: string, part: string): Generator<number> {
+  const finder = new Finder(self, part);
+  for (let at = finder.first(); at >= 0; at = finder.first(at + part.length)) {
+    spendSteps();
+    yield at;
+  }
+}
+
+/** The parts of a text between `cut`s. */
+function splitAt(self: string, cut: string): string[] {
+  const parts: string[] = [];
+  let end = 0;
+  for (const at of places(self, cut)) {
+    spendParts();
+    parts.push(self.slice(end, at));
+    end = at + cut.length;
+  }
+  parts.push(self.slice(end));
+  return parts;
 }
 
 /** The offsets in UTF-16 units of `self[start:end]`; undefined where the start lies beyond the end of the text. */
@@ -64,8 +92,14 @@ function find(self: Value, part: Argument, start: Argument, end: Argument, last:
   if (!range) return -1;
   const inside = whole.slice(range.from, range.to);
   const wanted = text(part, method);
-  const index = last ? inside.lastIndexOf(wanted) : inside.indexOf(wanted);
+  const index = findPart(inside, wanted, last);
   return index < 0 ? -1 : textLength(whole.slice(0, range.from + index));
+}
+
+function findPart(whole: string, part: string, last: boolean): number {
+  if (part === '') return last ? whole.length : 0;
+  const finder = new Finder(whole, part);
+  return last ? finder.last() : finder.first();
 }
 
 function affix(
@@ -82,9 +116,11 @@ function affix(
   }
   if (!range) return false;
   const inside = whole.slice(range.from, range.to);
-  return (parts instanceof Tuple ? parts.items : [parts!]).some((part) =>
-    method === 'startswith' ? inside.startsWith(text(part, method)) : inside.endsWith(text(part, method)),
-  );
+  return (parts instanceof Tuple ? listOf(parts) : [parts!]).some((part) => {
+    const wanted = text(part, method);
+    spendReading(wanted.length);
+    return method === 'startswith' ? inside.startsWith(wanted) : inside.endsWith(wanted);
+  });
 }
 
 function split(self: Value, separator: Argument, limit: Argument, fromEnd: boolean): Value[] {
@@ -95,32 +131,48 @@ function split(self: Value, separator: Argument, limit: Argument, fromEnd: boole
   }
   const cut = text(separator, 'split');
   if (cut === '') throw new JinjaError('empty separator');
-  const parts = whole.split(cut);
+  const parts = splitAt(whole, cut);
   if (most < 0 || parts.length <= most + 1) return parts;
   if (fromEnd) {
     const head = parts.length - most;
-    return [parts.slice(0, head).join(cut), ...parts.slice(head)];
+    return [joinAll(parts.slice(0, head), cut), ...parts.slice(head)];
   }
-  return [...parts.slice(0, most), parts.slice(most).join(cut)];
+  return [...parts.slice(0, most), joinAll(parts.slice(most), cut)];
 }
 
 function partition(self: Value, separator: Argument, last: boolean): Tuple {
   const whole = text(self, 'partition');
   const cut = text(separator, 'partition');
   if (cut === '') throw new JinjaError('empty separator');
-  const index = last ? whole.lastIndexOf(cut) : whole.indexOf(cut);
+  const index = findPart(whole, cut, last);
   if (index < 0) return new Tuple(last ? ['', '', whole] : [whole, '', '']);
   return new Tuple([whole.slice(0, index), cut, whole.slice(index + cut.length)]);
 }
 
-/** `str.replace`; an empty `old` stands between all characters. */
+/** `str.replace`; an empty `old` stands between all characters. A `limit` below 0 is none. */
 export function replaceText(self: string, old: string, replacement: string, limit: number): string {
-  spendReading(self.length);
-  const parts = old === '' ? ['', ...codePoints(self), ''] : self.split(old);
-  spendText(self.length + (parts.length - 1) * replacement.length);
-  if (limit < 0) return parts.join(replacement);
-  const head = parts.slice(0, limit + 1).join(replacement);
-  return parts.length > limit + 1 ? head + old + parts.slice(limit + 1).join(old) : head;
+  if (limit === 0) return self;
+  let left = limit;
+  if (old === '') {
+    const put = () => {
+      if (left === 0) return '';
+      left--;
+      return replacement;
+    };
+    const body = mapCharacters(self, (character) => put() + character);
+    return body + put();
+  }
+  const builder = new TextBuilder();
+  let end = 0;
+  const finder = new Finder(self, old);
+  for (let at = finder.first(); at >= 0 && left !== 0; at = finder.first(end), left--) {
+    if (at > end) builder.add(self.slice(end, at));
+    builder.add(replacement);
+    end = at + old.length;
+  }
+  if (end === 0) return self;
+  builder.add(self.slice(end));
+  return builder.finish();
 }
 
 function pad(self: Value, width: Argument, fill: Argument, side: 'left' | 'right' | 'both'): string {
@@ -133,7 +185,7 @@ function pad(self: Value, width: Argument, fill: Argument, side: 'left' | 'right
 export function padText(whole: string, width: number, character: string, side: 'left' | 'right' | 'both'): string {
   const missing = width - textLength(whole);
   if (missing <= 0) return whole;
-  spendText(width);
+  spendText(whole.length + missing * character.length);
   // Where the two sides can't be equal, CPython's rule.
   const left = side === 'left' ? missing : side === 'right' ? 0 : (missing >> 1) + (missing & width & 1);
   return character.repeat(left) + whole + character.repeat(missing - left);
@@ -151,18 +203,16 @@ function zeroFill(self: Value, width: Argument): string {
 function expandTabs(self: Value, size: Argument): string {
   const width = integer(size, 8);
   let column = 0;
-  return codePoints(text(self, 'expandtabs'))
-    .map((character) => {
-      if (character === '\t') {
-        const spaces = width > 0 ? width - (column % width) : 0;
-        spendText(spaces);
-        column += spaces;
-        return ' '.repeat(spaces);
-      }
-      column = character === '\n' || character === '\r' ? 0 : column + 1;
-      return character;
-    })
-    .join('');
+  return mapCharacters(text(self, 'expandtabs'), (character) => {
+    if (character === '\t') {
+      const spaces = width > 0 ? width - (column % width) : 0;
+      spendText(spaces);
+      column += spaces;
+      return ' '.repeat(spaces);
+    }
+    column = character === '\n' || character === '\r' ? 0 : column + 1;
+    return character;
+  });
 }
 
 function join(self: Value, items: Argument): string {
@@ -183,15 +233,11 @@ export function joinAll(parts: readonly string[], separator: string): string {
 
 function translate(self: Value, mapping: Argument): string {
   const pairs = new Map(mapping !== undefined && isDict(mapping) ? dictPairs(mapping) : []);
-  return codePoints(text(self, 'translate'))
-    .map((character) => {
-      const code = character.codePointAt(0)!;
-      const found = pairs.has(code) ? pairs.get(code)! : character;
-      const part = found === null ? '' : typeof found === 'number' ? toCharacter(found) : toText(found);
-      spendText(part.length);
-      return part;
-    })
-    .join('');
+  return mapCharacters(text(self, 'translate'), (character) => {
+    const code = character.codePointAt(0)!;
+    const found = pairs.has(code) ? pairs.get(code)! : character;
+    return found === null ? '' : typeof found === 'number' ? toCharacter(found) : toText(found);
+  });
 }
 
 function toCharacter(code: number): string {
@@ -201,10 +247,11 @@ function toCharacter(code: number): string {
   return String.fromCodePoint(code);
 }
 
-const IDENTIFIER = /^[\p{ID_Start}_][\p{ID_Continue}]*$/u;
+const IDENTIFIER_START = /^[\p{ID_Start}_]/u;
 
-function every(pattern: RegExp): (self: Value) => boolean {
-  return (self) => pattern.test(text(self, 'is'));
+/** A method that says whether a text has characters, and none that `other` matches: a loop to the end could run out of memory. */
+function every(name: string, other: RegExp): Builtin {
+  return mapped(name, (self) => self !== '' && !other.test(self), CHANGE);
 }
 
 function found(index: number): number {
@@ -212,32 +259,30 @@ function found(index: number): number {
   return index;
 }
 
-function mapped(name: string, change: (self: string) => Value): Builtin {
-  return builtin(`${name}(self, /)`, (self: Value) => change(text(self, name)));
+function mapped(name: string, change: (self: string) => Value, weight = 1): Builtin {
+  return builtin(`${name}(self, /)`, (self: Value) => change(text(self, name)), weight);
 }
-
-const SPACE_ONLY = new RegExp(`^${PYTHON_SPACE}+$`);
 
 /** `format` and `format_map`, which look into values, are in access.ts. */
 export const STRING_METHODS = table([
-  mapped('upper', (self) => self.toUpperCase()),
-  mapped('lower', (self) => self.toLowerCase()),
-  mapped('casefold', (self) => self.toLowerCase().replaceAll('ß', 'ss').replaceAll('ς', 'σ')),
-  mapped('title', toTitle),
-  mapped('capitalize', capitalize),
-  mapped('swapcase', swapCase),
-  mapped('islower', isLower),
-  mapped('isupper', isUpper),
-  mapped('istitle', isTitle),
-  mapped('isspace', (self) => SPACE_ONLY.test(self)),
-  mapped('isascii', (self) => isSimple(self) && !/[^\0-\x7f]/.test(self)),
-  mapped('isprintable', (self) => !/[\p{C}\p{Z}]/u.test(self.replaceAll(' ', ''))),
-  mapped('isidentifier', (self) => IDENTIFIER.test(self)),
-  builtin('isalpha(self, /)', every(/^\p{L}+$/u)),
-  builtin('isalnum(self, /)', every(/^[\p{L}\p{N}]+$/u)),
-  builtin('isdecimal(self, /)', every(/^\p{Nd}+$/u)),
-  builtin('isdigit(self, /)', every(/^[\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨]+$/u)),
-  builtin('isnumeric(self, /)', every(/^\p{N}+$/u)),
+  mapped('upper', toUpper, CHANGE),
+  mapped('lower', toLower, CHANGE),
+  mapped('casefold', (self) => replaceText(replaceText(toLower(self), 'ß', 'ss', -1), 'ς', 'σ', -1), CHANGE),
+  mapped('title', toTitle, WALK),
+  mapped('capitalize', capitalize, CHANGE),
+  mapped('swapcase', swapCase, WALK),
+  mapped('islower', isLower, 2 * CHANGE),
+  mapped('isupper', isUpper, 2 * CHANGE),
+  mapped('istitle', isTitle, 2 * WALK),
+  every('isspace', new RegExp(NOT_PYTHON_SPACE)),
+  mapped('isascii', (self) => !/[^\0-\x7f]/.test(self)),
+  mapped('isprintable', (self) => !/\p{C}|(?! )\p{Z}/u.test(self), CHANGE),
+  mapped('isidentifier', (self) => IDENTIFIER_START.test(self) && !/\P{ID_Continue}/u.test(self), CHANGE),
+  every('isalpha', /\P{L}/u),
+  every('isalnum', /[^\p{L}\p{N}]/u),
+  every('isdecimal', /\P{Nd}/u),
+  every('isdigit', /[^\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨]/u),
+  every('isnumeric', /\P{N}/u),
   builtin('strip(self, chars?, /)', (self: Value, chars?: Value) => {
     const set = characters(chars, 'strip');
     return stripEnd(stripStart(text(self, 'strip'), set), set);
