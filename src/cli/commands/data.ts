@@ -113,9 +113,11 @@ function rowRanges(text: string | undefined): readonly RowRange[] {
   if (text === undefined) return [{ from: 1, to: Infinity }];
   return text.split(',').map((part) => {
     const [, first, last = first] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
+    if (first === undefined) throw new UsageError(`--rows must be rows such as 1-5 or 3,8, but is ${text}.`);
     const [from, to] = [Number(first), Number(last)];
     if (from >= 1 && from <= to) return { from, to };
-    throw new UsageError(`--rows must be rows such as 1-5 or 3,8, counted from 1, but is ${text}.`);
+    const why = from < 1 ? 'rows are counted from 1' : 'the first of a range is not above its last';
+    throw new UsageError(`--rows must be rows such as 1-5 or 3,8, but is ${text}: ${why}.`);
   });
 }
 

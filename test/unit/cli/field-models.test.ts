@@ -357,8 +357,14 @@ describe('sentences', () => {
       [ask(adapter), /is an adapter of org\/base and no model: .*--model org\/base --adapter /],
       [graft('plan', '--model', adapter), /is an adapter of org\/base and no model/],
       [ask(model, '--adapter', model), /it is a model folder, which goes with --model/],
-      [ask(model, '--adapter', join(adapter, 'adapter_model.safetensors')), /is a file; .*name the one that holds it/],
-      [ask(join(model, 'model.safetensors')), /is a file; a folder is expected: name the one that holds it/],
+      [
+        ask(model, '--adapter', join(adapter, 'adapter_model.safetensors')),
+        /is a file; a folder is expected: name the folder that holds it, \//,
+      ],
+      [
+        ask(join(model, 'model.safetensors')),
+        /is a file; a model folder or a GGUF file \(\*\.gguf\) is expected: name the folder that holds it, \//,
+      ],
       [
         ask(model, '--adapter', 'some/adapter'),
         /has no some\/adapter at revision main.*There is no folder some\/adapter/,

@@ -82,7 +82,7 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
     [
       'rows of nothing',
       () => ['data', 'show', path('rows.jsonl'), '--model', model, '--rows', '0'],
-      /--rows must be rows such as 1-5 or 3,8, counted from 1, but is 0/,
+      /--rows must be rows such as 1-5 or 3,8, but is 0: rows are counted from 1/,
       2,
     ],
     [
@@ -295,6 +295,17 @@ describe('without a GPU', () => {
       'workspace',
     ]);
     expect(Object.values(plan.bytes).reduce((a, b) => a + b, 0)).toBe(plan.total_bytes);
+    const { dispatches } = JSON.parse((await graft('plan', '--model', model, '--json', '--decode', '64')).out) as {
+      dispatches: Record<string, number | Record<string, number>>;
+    };
+    const { train, update, evaluate, decode } = dispatches as { train: number; update: number; evaluate: number } & {
+      decode: { base: number; tuned: number };
+    };
+    // An evaluation is a forward pass, a micro-batch that and more; an adapter adds products to a token.
+    expect(update).toBeGreaterThan(0);
+    expect(train).toBeGreaterThan(2 * evaluate);
+    expect(decode.tuned).toBeGreaterThan(decode.base);
+    expect((await graft('plan', '--model', model)).out).toContain(`dispatches: ${train} a micro-batch`);
     const person = await graft('plan', '--model', 'test/fixtures/configs/TinyLlama-1.1B');
     expect(person.out).toContain(plan.total_bytes.toLocaleString('en-US'));
   });

@@ -63,6 +63,12 @@ describe('a micro-batch of Llama-3.2-1B', () => {
     expect(layerKernels(plan).length).toBeLessThanOrEqual(2543);
   });
 
+  it('is of 2,700 dispatches at most, of which none takes 100 ms at 1 TFLOP/s', () => {
+    const { kernels } = plan.programs.programs.find(({ name }) => name === 'train:2048')!;
+    expect(kernels.length).toBeLessThanOrEqual(2700); // 7,022 with a head in chunks of 64 rows and accumulated gradients
+    expect(Math.max(...kernels.map(({ flops }) => flops))).toBeLessThanOrEqual(1e11);
+  });
+
   it('takes no more bytes than when gradients were values first', () => {
     expect(plan.memory.totalBytes).toBeLessThanOrEqual(3_761_897_328);
   });

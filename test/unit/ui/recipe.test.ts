@@ -80,7 +80,7 @@ test('the form has no setting twice, and leaves out only what the page chooses o
   expect(new Set(settings).size).toBe(settings.length);
   const elsewhere = ['model_name_or_path', 'revision', 'dataset', 'max_train_samples', 'template_date', 'output_dir'];
   const onlyOne = ['bnb_4bit_quant_type'];
-  const inTheRunFile = ['chat_template', 'chat_template_path', 'method'];
+  const inTheRunFile = ['chat_template', 'chat_template_path', 'layers_to_transform', 'method'];
   const ofPreferences = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'];
   const all = Object.keys(parseRunConfig(''));
   expect(all.filter((key) => !settings.includes(key as never)).sort()).toEqual(

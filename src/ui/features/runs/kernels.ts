@@ -9,7 +9,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/^optimizer/, 'The update'],
   [/^(pointwise\/(add|accumulate)|sums)/, 'Sums'],
   [/^pointwise\/dropout/, 'Dropout'],
-  [/^head/, 'The loss'],
+  [/^(head|objectives|pointwise\/zero)/, 'The loss'],
   [/^rows\/embedding/, 'Looking up tokens'],
   [/^dora/, 'Magnitudes'],
 ];
