@@ -34,23 +34,41 @@ export class TrainedState {
 
   /** The same as `export`, each tensor read piece by piece when it is asked for; `exclusively` runs each reading. */
   entries(exclusively: SessionCore['exclusively']): StateEntry[] {
-    const pieces = (parts: readonly GroupTensor[]) => this.pieces(parts, exclusively);
+    const read = this.ahead(exclusively);
+    const buffers = new Map(
+      this.buffers.flatMap((buffer) => buffer.tensors.map(({ leaf }) => [leaf, buffer] as const)),
+    );
+    async function* pieces(parts: readonly GroupTensor[]): AsyncGenerator<Uint8Array> {
+      for (const part of parts) {
+        const bytes = leafBytes(part);
+        for (let start = 0; start < bytes; start += PIECE_BYTES) {
+          const length = Math.min(PIECE_BYTES, bytes - start);
+          yield await read(buffers.get(part.leaf)!, part.offset + start, length);
+        }
+      }
+    }
     return [...byWhole(this.kept())].map(([name, parts]) => {
       return { name, dtype: parts[0]!.dtype, shape: wholeShape(parts), pieces: () => pieces(parts) };
     });
   }
 
-  private async *pieces(
-    parts: readonly GroupTensor[],
+  /**
+   * Reads ranges of buffers. Small tensors lie end to end and come together with the one that was asked for; a file has
+   * a parameter and its moments in turn, so that each buffer keeps what it read last.
+   */
+  private ahead(
     exclusively: SessionCore['exclusively'],
-  ): AsyncGenerator<Uint8Array> {
-    for (const part of parts) {
-      const bytes = leafBytes(part);
-      for (let start = 0; start < bytes; start += PIECE_BYTES) {
-        const length = Math.min(PIECE_BYTES, bytes - start);
-        yield await exclusively(() => this.memory.readBytes(part.leaf, length, start));
+  ): (buffer: GroupBuffer, start: number, length: number) => Promise<Uint8Array> {
+    const kept = new Map<string, { readonly from: number; readonly bytes: Uint8Array }>();
+    return async ({ label, bytes: all }, start, length) => {
+      let held = kept.get(label);
+      if (!held || start < held.from || start + length > held.from + held.bytes.byteLength) {
+        const size = Math.min(PIECE_BYTES, all - start);
+        held = { from: start, bytes: await exclusively(() => this.memory.readBytes(label, size, start)) };
+        kept.set(label, held);
       }
-    }
+      return held.bytes.subarray(start - held.from, start - held.from + length);
+    };
   }
 
   /** Throws `bad-file`, before anything is written, where something is missing, of another shape, or stored otherwise. */

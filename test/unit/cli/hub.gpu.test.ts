@@ -31,7 +31,7 @@ test('a run on a model of the Hub says everywhere which commit it was', async ()
   const environment = { HF_ENDPOINT: hub.url, HF_HOME: root, GRAFT_CACHE: path('cache') };
   const { ended } = startGraft([...argv, '--max_steps', '1', '--lora_r', '2'], undefined, environment);
   const { code, err } = await ended;
-  expect([code, err]).toEqual([0, expect.stringContaining('1 steps in')]);
+  expect([code, err]).toEqual([0, expect.stringContaining('1 step in')]);
   const text = (file: string) => readFileSync(path('out', file), 'utf8');
   expect(text('run.yaml')).toContain(`model_name_or_path: org/tiny\nrevision: ${commit}\n`);
   expect(JSON.parse(text('adapter_config.json'))).toMatchObject({

@@ -61,12 +61,12 @@ describe('graft train', () => {
     const profiles = jsonLines<TrainEvent>(out).filter((event) => event.kind === 'profile');
     expect(profiles.map(({ step }) => step)).toEqual([3]);
     const kernels = new Map(byKernel(profiles[0]!.profile).map(({ kernel, calls }) => [kernel, calls]));
-    expect([kernels.get('adamw'), kernels.get('embedding')]).toEqual([1, 2]); // of two micro-batches
+    expect([kernels.get('optimizer/adamw'), kernels.get('rows/embedding')]).toEqual([1, 2]); // of two micro-batches
     expect(adapter('profiled')).toEqual(adapter('whole'));
     const person = await graft(
       ...train('printed', '--profile', '--max_steps', '2').filter((word) => word !== '--json'),
     );
-    expect(person.out).toMatch(/^Step 2: [\d.]+ ms in kernels[^]*\nkernel +calls +ms +share[^]*\nadamw +1 /);
+    expect(person.out).toMatch(/^Step 2: [\d.]+ ms in kernels[^]*\nkernel +calls +ms +share[^]*\noptimizer\/adamw +1 /);
   });
 
   test('refuses to write over a run, resumes a finished one at once, and starts anew when told', async () => {

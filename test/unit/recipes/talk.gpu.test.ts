@@ -1,11 +1,12 @@
 /** A chat with a run while it trains. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { wholeTensor } from '../../../src/core/weights';
 import type { TrainEvent, TrainerState } from '../../../src/core/events';
 import { decodeUtf8 } from '../../../src/core/store';
 import { openEngine, type Engine } from '../../../src/engine';
 import { openModel } from '../../../src/formats/model';
 import { finetune, openGenerator, type GenerationOptions, type TextGenerator } from '../../../src/recipes';
-import { Checkpoints } from '../../../src/recipes/steps/checkpoint';
+import { Checkpoints, wholeWeights } from '../../../src/recipes/steps/checkpoint';
 import { loraOf } from '../../../src/recipes/steps/options';
 import { testGpu } from '../../support/gpu';
 import { expectError, MemoryStore, run, tinyModel, tokenRows } from './support';
@@ -82,9 +83,10 @@ function log(store: MemoryStore) {
 /** The newest checkpoint, without how long things took. */
 async function checkpoint(store: MemoryStore) {
   const { newest } = await Checkpoints.find(store);
-  const { progress, ...rest } = newest!;
+  const { progress, state: entries, ...rest } = newest!;
+  const state = await Promise.all(entries.map((entry) => wholeTensor(entry)));
   const rows = progress.log.map(({ eval_runtime: _, ...row }) => row);
-  return { ...rest, progress: { ...progress, seconds: 0, log: rows } };
+  return { ...rest, state, progress: { ...progress, seconds: 0, log: rows } };
 }
 
 test('the bytes of a run are the same whether somebody talks to it or not', async () => {
@@ -124,7 +126,7 @@ test('the run answers as its adapter stands, and as the base model without it', 
   await train(stopped, { onEvent: (event, _, abort) => isStep(event, 4) && abort() });
   const { state } = await checkpoint(stopped);
   const model = await openModel(await tinyModel());
-  const tensors = state.filter(({ name }) => /lora_[AB]\.weight$/.test(name)) as never;
+  const tensors = await wholeWeights(state.filter(({ name }) => /lora_[AB]\.weight$/.test(name)));
   const content = { lora: loraOf(config, model.spec)!, baseModel: '', tensors };
   const later = await openGenerator({ model, engine, adapter: { name: 'step 4', content }, contextLength: 32 });
   const expected = {
