@@ -68,11 +68,11 @@ export class Workers {
 }
 
 function handOver<T>(result: T): T {
-  const { packed } = (result ?? {}) as { packed?: Record<string, Int32Array<ArrayBuffer>> };
+  const { packed } = (result ?? {}) as { packed?: Record<string, unknown> };
   return packed
     ? transfer(
         result,
-        Object.values(packed).map(({ buffer }) => buffer),
+        Object.values(packed).flatMap((value) => (ArrayBuffer.isView(value) ? [value.buffer as ArrayBuffer] : [])),
       )
     : result;
 }
