@@ -2,7 +2,6 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect } from 'vitest';
 import { test } from '../support/browser';
 import { HANGING_TEXT, writeHangingModel } from '../support/hanging-model';
 import { GraftPage } from '../support/page';
