@@ -3,7 +3,7 @@ import { gridFor, u32 } from '../graph/kernel';
 import { matrix } from './shape';
 import { shader } from '../graph/shaders';
 
-const gatherShader = shader('rows/gather_rows');
+const gatherShader = shader('rows/gather');
 const appendShader = shader('rows/kv_append');
 
 const gatherRowsOp: Op = {
@@ -12,8 +12,9 @@ const gatherRowsOp: Op = {
   kernels({ inputs, outputs }) {
     const [rows, channels] = matrix('gatherRows', outputs[0]!);
     const bindings = [...inputs, ...outputs];
+    const params = [rows, channels, 0, inputs[0]!.shape[0]!].map(u32);
     const workgroups = gridFor(rows * channels);
-    return [{ shader: gatherShader, params: [u32(rows), u32(channels)], bindings, workgroups, flops: rows * channels }];
+    return [{ shader: gatherShader, params, bindings, workgroups, flops: rows * channels }];
   },
 };
 

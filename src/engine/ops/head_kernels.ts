@@ -9,8 +9,8 @@ import { reduceModule } from './modules';
 import { capModules, capParam } from './softcap';
 
 const targetsModule = shader('head/targets');
-const gatherShader = shader('head/gather');
-const scatterShader = shader('head/scatter');
+const gatherShader = shader('rows/gather');
+const scatterShader = shader('rows/scatter');
 const slicesShader = shader('head/slices');
 const rowsShader = shader('head/rows');
 const gradientShader = shader('head/gradient');

@@ -1,4 +1,4 @@
-// y[rows[first_row + i]] = x[i] for a chunk of labelled rows.
+// y[rows[first_row + i]] = x[i], but for rows past those of y.
 struct Params {
   count: u32,
   channels: u32,

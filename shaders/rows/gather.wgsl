@@ -1,4 +1,4 @@
-// y[i] = x[rows[first_row + i]] for a chunk of labelled rows, and 0 past the last of them.
+// y[i] = x[rows[first_row + i]], and 0 where that is past the rows of x, as in the places that an index has left.
 struct Params {
   count: u32,
   channels: u32,
