@@ -92,12 +92,6 @@ export interface EvaluationResult {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/**
- * Everything that changes while training, and the copy of what it started from where the objective has one, beside the trainer's own counters. Names end in `.exp_avg`, `.exp_avg_sq` for
- * moments; those in 8 bits are codes, and the scales of their blocks end in `.absmax`.
- */
-export type TrainState = StateTensor[];
-
 export interface TrainView {
   /**
    * One optimiser step over its micro-batches. `step` counts from 0 and seeds the dropout masks together with
@@ -112,9 +106,12 @@ export interface TrainView {
   keepReference(): Promise<void>;
   /** Trained tensors under PEFT's names (adapter) or Hub names (full training). */
   exportParameters(): Promise<WeightTensor[]>;
-  /** Trained tensors, both moments, and the frozen copy (`.reference`) where the objective has one, at once in memory. */
-  exportState(): Promise<TrainState>;
-  /** The same piece by piece: read them all before the next step. */
+  /**
+   * Everything that changes while training, beside the trainer's own counters: trained tensors, both moments, and the
+   * frozen copy (`.reference`) where the objective has one. They are read piece by piece; read them all before the next
+   * step. Names end in `.exp_avg`, `.exp_avg_sq` for moments; those in 8 bits are codes, and the scales of their blocks
+   * end in `.absmax`.
+   */
   stateEntries(): StateEntry[];
   /** Throws `bad-file`, and nothing has changed, where something is missing, of another shape, or stored otherwise. */
   importState(state: readonly (StateTensor | StateEntry)[]): Promise<void>;

@@ -14,12 +14,12 @@ import type {
 } from '../../src/engine';
 import { planSession } from '../../src/engine';
 import { planSession as planPrograms, type SessionPlan } from '../../src/engine/session/plan-session';
-import type { KeepParameter, LoadStream } from '../../src/core/weights';
+import { wholeTensor, type KeepParameter, type LoadStream, type StateTensor } from '../../src/core/weights';
 
 export type TrainOptions = ModelSetup & TrainViewOptions;
 export type DecodeOptions = ModelSetup & DecodeViewOptions;
 type Base = Pick<Session<object>, 'plan' | 'liveBytes' | 'compile' | 'importParameters' | 'dispose'>;
-export type TrainSession = Base & TrainView;
+export type TrainSession = Base & TrainView & { exportState(): Promise<StateTensor[]> };
 export type ForwardSession = Base & { forward(batch: Batch): Promise<ForwardResult> };
 /** Sequences side by side, in the slots from 0 on. */
 export interface SideBySide {
@@ -48,6 +48,25 @@ function baseOf(session: Session<object>): Base {
   };
 }
 
+/** The whole training state in memory. */
+export async function exportState(train: TrainView): Promise<StateTensor[]> {
+  const state: StateTensor[] = [];
+  for (const entry of train.stateEntries()) state.push(await wholeTensor(entry));
+  return state;
+}
+
+function trainFace(train: TrainView): TrainView & { exportState(): Promise<StateTensor[]> } {
+  return {
+    step: train.step.bind(train),
+    evaluate: train.evaluate.bind(train),
+    exportParameters: train.exportParameters.bind(train),
+    exportState: () => exportState(train),
+    stateEntries: train.stateEntries.bind(train),
+    importState: train.importState.bind(train),
+    keepReference: train.keepReference.bind(train),
+  };
+}
+
 export async function openTraining(
   engine: Engine,
   options: TrainOptions,
@@ -56,15 +75,7 @@ export async function openTraining(
 ): Promise<TrainSession> {
   const session = await engine.createSession(setupOf(options), { train: options }, weights, keep);
   const { train } = session.views;
-  return Object.assign(baseOf(session), {
-    step: train.step.bind(train),
-    evaluate: train.evaluate.bind(train),
-    exportParameters: train.exportParameters.bind(train),
-    exportState: train.exportState.bind(train),
-    stateEntries: train.stateEntries.bind(train),
-    importState: train.importState.bind(train),
-    keepReference: train.keepReference.bind(train),
-  });
+  return Object.assign(baseOf(session), trainFace(train));
 }
 
 /** With gradients, of everything that `options` would train, unless told otherwise. */
@@ -88,14 +99,7 @@ export async function openBoth(
   const views = { train: options, forward: { ...options, gradients: true } };
   const session = await engine.createSession(setupOf(options), views, weights);
   const { train, forward } = session.views;
-  return Object.assign(baseOf(session), {
-    step: train.step.bind(train),
-    evaluate: train.evaluate.bind(train),
-    exportParameters: train.exportParameters.bind(train),
-    exportState: train.exportState.bind(train),
-    stateEntries: train.stateEntries.bind(train),
-    importState: train.importState.bind(train),
-    keepReference: train.keepReference.bind(train),
+  return Object.assign(baseOf(session), trainFace(train), {
     forward: (batch: Batch) => forward.run(batch),
   });
 }

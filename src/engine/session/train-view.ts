@@ -19,7 +19,7 @@ import { byteSize } from '../graph/tensor';
 import { LEAF, type ModelOptions } from '../model/leaves';
 import { objectiveOf } from '../objectives';
 import { labelsOf, type Objective } from '../objectives/objective';
-import type { Batch, EvaluationResult, StepResult, TrainState, TrainView, TrainViewOptions } from '../types';
+import type { Batch, EvaluationResult, StepResult, TrainView, TrainViewOptions } from '../types';
 import { refuseUnlabelled, writeBatch, type WrittenBatch } from './batch-leaves';
 import { lossGraph, LOSS, sumsLeaf } from './loss-graph';
 import { initialMagnitudes } from './magnitudes-graph';
@@ -177,10 +177,6 @@ export class GpuTrainView implements TrainView {
 
   exportParameters(): Promise<WeightTensor[]> {
     return this.core.exclusively(() => this.state.parameters());
-  }
-
-  exportState(): Promise<TrainState> {
-    return this.core.exclusively(() => this.state.export());
   }
 
   stateEntries(): StateEntry[] {

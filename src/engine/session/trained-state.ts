@@ -7,7 +7,6 @@ import type { GroupBuffer, GroupTensor } from '../compile/groups';
 import { byWhole, joinParts, wholeShape } from '../compile/parts';
 import type { Memory } from '../runtime/memory';
 import { checkTensors, converted } from '../runtime/upload';
-import type { TrainState } from '../types';
 import type { SessionCore } from './view';
 
 /** The most bytes of a state that are in memory at once: what the session reads back at once, and whole words. */
@@ -24,15 +23,11 @@ export class TrainedState {
   /** One f32 tensor for each trained parameter, in the order of the forward pass. */
   async parameters(): Promise<WeightTensor[]> {
     const order = new Map(this.trained.map(({ name }, i) => [name, i]));
-    const tensors = (await this.read('parameters')).map((tensor) => ({ ...tensor, dtype: 'f32' as const }));
+    const tensors = (await this.readParameters()).map((tensor) => ({ ...tensor, dtype: 'f32' as const }));
     return tensors.sort((a, b) => order.get(a.name)! - order.get(b.name)!);
   }
 
-  async export(): Promise<TrainState> {
-    return [...(await this.parameters()), ...(await this.read('moments')), ...(await this.read('reference'))];
-  }
-
-  /** The same as `export`, each tensor read piece by piece when it is asked for; `exclusively` runs each reading. */
+  /** All that a state is made of, each tensor read piece by piece when it is asked for; `exclusively` runs each reading. */
   entries(exclusively: SessionCore['exclusively']): StateEntry[] {
     const read = this.ahead(exclusively);
     const buffers = new Map(
@@ -108,10 +103,10 @@ export class TrainedState {
   }
 
   /** Reads whole buffers, takes their tensors out of them, and puts the parts of tables together again. */
-  private async read(role: GroupBuffer['role']): Promise<StateTensor[]> {
+  private async readParameters(): Promise<StateTensor[]> {
     const read: StateTensor[] = [];
-    for (const { label, bytes, tensors, role: found } of this.buffers) {
-      if (found !== role) continue;
+    for (const { label, bytes, tensors, role } of this.buffers) {
+      if (role !== 'parameters') continue;
       const values = await this.memory.readBytes(label, bytes);
       for (const { name, dtype, shape, offset } of tensors) {
         const end = offset + leafBytes({ dtype, shape });

@@ -8,6 +8,7 @@ import { relativeError } from '../../support/compare';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
 import { testGpu } from '../../support/gpu';
 import { randomWeights } from '../../support/random-weights';
+import { exportState } from '../../support/sessions';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -226,7 +227,7 @@ describe('decoding beside training', () => {
         expect(relativeError(said.get(0)!, base!.get(1)!)).toBeGreaterThan(1e-3);
         other.dispose();
       }
-      states.push(await training.exportState());
+      states.push(await exportState(training));
       expect(session.liveBytes).toEqual(session.plan);
       session.dispose();
     }

@@ -1,6 +1,5 @@
 /** A device that binds little: tables are cut into parts, and nothing that a session computes changes. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { wholeTensor } from '../../../src/core/weights';
 import { openEngine, type Batch, type Engine } from '../../../src/engine';
 import { toFloat32, type FloatDType } from '../../../src/core/dtypes';
 import type { DecoderSpec } from '../../../src/core/spec';
@@ -71,14 +70,10 @@ async function train(engine: Engine, train: TrainOptions) {
     await session.importParameters(await session.exportParameters());
     await session.importState(state);
     expect(await session.exportState()).toEqual(state);
-    // Piece by piece it is the same, and comes back the same.
-    const entries = await Promise.all(session.stateEntries().map(wholeTensor));
-    const piecewise = new Map(entries.map((entry) => [entry.name, entry]));
-    expect(piecewise.size).toBe(state.length);
-    for (const { name, dtype, shape, bytes } of state) {
-      expect(piecewise.get(name)).toMatchObject({ dtype, shape });
-      expect(Buffer.compare(piecewise.get(name)!.bytes, bytes), name).toBe(0);
-    }
+    const whole = new Map((await session.exportParameters()).map(({ name, bytes }) => [name, bytes]));
+    const parameters = state.filter(({ name }) => whole.has(name));
+    expect(parameters).toHaveLength(whole.size);
+    for (const { name, bytes } of parameters) expect(Buffer.compare(whole.get(name)!, bytes), name).toBe(0);
     const halves = state.map(({ bytes, ...tensor }) => ({
       ...tensor,
       async *pieces() {

@@ -11,7 +11,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/^pointwise\/dropout/, 'Dropout'],
   [/^(head|objectives|pointwise\/zero)/, 'The loss'],
   [/^rows\/embedding/, 'Looking up tokens'],
-  [/^rows\/(gather|scatter)/, 'Picking labelled rows'],
+  [/^rows\/(gather|scatter)/, 'Picking rows'],
   [/^dora/, 'Magnitudes'],
 ];
 
