@@ -56,5 +56,5 @@ test('a run above the budget is changed until it fits, with reasons, and back', 
   expect(await graft.at('budget-error').getAttribute('data-code')).toBe('out-of-memory');
 
   await page.reload();
-  await expect.poll(() => graft.at('fit').innerText()).toContain('more than the 5.1 MiB');
+  await graft.at('fit').filter({ hasText: 'more than the 5.1 MiB' }).waitFor();
 });
