@@ -177,6 +177,10 @@ test('a run that trains is seen everywhere, is not left by accident, and answers
   await page.locator('[data-testid=tuned-answer][data-state=done]').waitFor({ timeout: 60_000 });
   await graft.openPart('Files');
   await graft.at('download-checkpoint').waitFor();
+  await graft.openPart('Overview');
+  const download = page.waitForEvent('download');
+  await graft.at('download-now').click();
+  expect((await download).suggestedFilename()).toMatch(/-step-\d+\.zip$/);
 });
 
 test('a file that is dropped beside the places for it is taken as data', async ({ page, site }) => {

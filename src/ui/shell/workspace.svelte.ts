@@ -117,7 +117,7 @@ export class Workspace {
     this.error = undefined;
     this.draft.unbegunError = undefined;
     this.draft.download.clear(); // the run goes on with it
-    this.leaveConversation();
+    this.endAnswers();
     void this.device.askToPersist();
     const workload = isDraft ? this.draft.workload : undefined; // what is edited meanwhile is the next run
     await this.training.start(request);
@@ -132,7 +132,9 @@ export class Workspace {
     await this.run.show(runId);
     const { detail } = this.run;
     if (detail?.record.id !== runId || this.training.running) return;
-    this.leaveConversation();
+    this.endAnswers();
+    this.chat.forget(runId); // it learns more than it knew then
+    this.compare.forget(runId);
     await this.training.resume(detail, this.draft.model.refOf(detail.record.model));
   }
 
@@ -145,7 +147,8 @@ export class Workspace {
     await this.library.delete(runId);
     if (this.library.runs.some(({ id }) => id === runId)) return; // it is in use, which the library says
     if (this.training.record?.id === runId) this.training.clear();
-    if (this.chat.runId === runId) this.chat.clear();
+    this.chat.forget(runId);
+    this.compare.forget(runId);
     const { route } = this.router;
     if (route.page === 'run' && route.id === runId) this.router.replace(placeOf('runs'));
   }
@@ -181,9 +184,10 @@ export class Workspace {
     if (named) await this.draft.openHub(named);
   }
 
-  private leaveConversation(): void {
-    this.chat.clear();
-    this.compare.clear();
+  /** The GPU is needed for a run. */
+  private endAnswers(): void {
+    this.chat.stop();
+    this.compare.cancel();
   }
 
   private async runBegan(runId: string): Promise<void> {
