@@ -1,16 +1,18 @@
 /** What is trained, as a predicate over named parameters, and the leaves that it comes to. */
-import { adapterParameters, parameters, type DecoderSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
+import { parameters, type DecoderSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
 import type { FlatParameter } from '../compile/groups';
 import { storedParts, type StorageOptions } from '../model/weights';
+import { methodOf } from '.';
+import type { Method } from './method';
 
 /** Whether a parameter is trained: of the model by its Hub name, of an adapter by PEFT's. */
 export type Trains = (parameter: string) => boolean;
 
 export const TRAINS_NOTHING: Trains = () => false;
 
-/** Every parameter of the adapter where there is one, else every one of the model; of the model what `base` says. */
-export function trainsFor(lora: LoraSpec | undefined, base?: Trains): Trains {
-  const ofModel = base ?? (() => lora === undefined);
+/** Every tensor that the method adds, and of the model what `base` says, or all where the method trains that. */
+export function trainsFor({ trainsModel }: Pick<Method, 'trainsModel'>, base?: Trains): Trains {
+  const ofModel = base ?? (() => trainsModel);
   return (parameter) => isOfAdapter(parameter) || ofModel(parameter);
 }
 
@@ -22,7 +24,7 @@ interface TrainedModel {
 
 /** Every trained parameter, those of the adapter first, each in the order of the forward pass. */
 export function trainedParameters({ spec, lora, trains }: TrainedModel): ParameterSpec[] {
-  const all = [...(lora ? adapterParameters(spec, lora) : []), ...parameters(spec)];
+  const all = [...methodOf({ spec, lora }).parameters, ...parameters(spec)];
   return all.filter(({ name }) => trains(name));
 }
 

@@ -2,7 +2,6 @@
 import { fromFloat32, toFloat32, type FloatDType, type WeightDType } from '../../core/dtypes';
 import {
   layerSpec,
-  targetedLinears,
   type DecoderSpec,
   type LinearSpec,
   type LoraSpec,
@@ -10,10 +9,10 @@ import {
   type RopeKind,
 } from '../../core/spec';
 import type { Graph, Tensor } from '../graph/graph';
-import { adaptedLinear } from '../methods/lora';
+import { methodOf } from '../methods';
+import type { Method, MethodLeaves } from '../methods/method';
 import type { AttentionSizes } from '../ops/attention_sizes';
 import { addBias } from '../ops/bias';
-import { linear } from '../ops/matmul';
 import type { Positions } from '../ops/positions';
 import type { Checkpointing } from '../types';
 import type { DecoderContext } from './decoder';
@@ -59,10 +58,10 @@ export interface ModelOptions extends StorageOptions {
 }
 
 /** Leaves of one graph, and the linears on them. */
-export class GraphLeaves {
+export class GraphLeaves implements MethodLeaves {
   private readonly stored: Map<string, readonly ParameterSpec[]>;
   private readonly dtypes: Map<string, WeightDType>;
-  private readonly streams: Map<string, number>;
+  private readonly method: Method;
 
   constructor(
     readonly graph: Graph,
@@ -71,8 +70,7 @@ export class GraphLeaves {
   ) {
     this.stored = storedParts(options);
     this.dtypes = storedDTypes(options);
-    const targets = options.lora ? targetedLinears(options.spec, options.lora) : [];
-    this.streams = new Map(targets.map((target, i) => [target.name, i]));
+    this.method = methodOf(options);
   }
 
   weight(name: string): Tensor {
@@ -101,26 +99,9 @@ export class GraphLeaves {
     target: LinearSpec,
     { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor | undefined } = {},
   ): Tensor {
-    const weight = this.weight(`${target.name}.weight`);
-    const stream = this.streams.get(target.name);
-    const y =
-      stream === undefined
-        ? linear(this.graph, x, weight, { addend: residual })
-        : adaptedLinear(
-            {
-              graph: this.graph,
-              lora: this.options.lora!,
-              weight,
-              parameter: (name, shape) => this.adapter(name, shape),
-              dropoutSeed: this.dropoutSeed,
-              stream,
-              firstRow,
-            },
-            x,
-            target,
-            residual,
-          );
-    return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
+    const { graph, dropoutSeed } = this;
+    const y = this.method.project({ graph, leaves: this, dropoutSeed, firstRow }, x, target, residual);
+    return target.bias ? addBias(graph, y, this.weight(`${target.name}.bias`)) : y;
   }
 
   /** Where the rows of `batch` sequences stand; `packed` where one may hold several documents. */

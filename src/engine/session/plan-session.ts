@@ -2,6 +2,7 @@
 import { layoutBytes, leafBuffers, type LeafBuffer } from '../compile/layout';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../compile/plan';
 import type { KernelCapabilities } from '../graph/kernel';
+import { methodOf } from '../methods';
 import { TRAINS_NOTHING, trainsFor } from '../methods/trained';
 import type { ModelOptions } from '../model/leaves';
 import { quantizeGraphs } from '../model/weights';
@@ -55,7 +56,7 @@ function modelOptions(setup: ModelSetup, views: ViewOptions, partBytes: number |
     weightDType: setup.weightDType,
     quantization: setup.quantization,
     lora: setup.lora,
-    trains: differentiated ? trainsFor(setup.lora, setup.trains) : TRAINS_NOTHING,
+    trains: differentiated ? trainsFor(methodOf(setup), setup.trains) : TRAINS_NOTHING,
     positions: Math.max(...lengths),
     partBytes,
   };

@@ -1,7 +1,7 @@
 /** A session owns the weights on a device. Its views are planned together: they share leaves and slots. */
-import { adapterParameters } from '../../core/spec';
 import type { KeepParameter, LoadStream, WeightTensor } from '../../core/weights';
 import { byWhole, splitParts } from '../compile/parts';
+import { methodOf } from '../methods';
 import { trainedLeaves, trainedParameters } from '../methods/trained';
 import { loadModel } from '../model/load';
 import { RotaryLeaves } from '../model/rotary-leaves';
@@ -72,10 +72,9 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
     const { memory, model } = this.core;
-    const { spec, lora } = model;
     // Decoding takes an adapter that nothing here trains.
     const trained = trainedParameters(model);
-    const taken = trained.length === 0 && lora ? adapterParameters(spec, lora) : trained;
+    const taken = trained.length === 0 ? methodOf(model).parameters : trained;
     if (taken.length === 0) throw new Error('this session has no adapter');
     checkTensors(tensors, taken);
     this.core.trained.version++;

@@ -1,0 +1,12 @@
+/** The one place that chooses a method. The next one is a file beside these, and a case here. */
+import type { DecoderSpec, LoraSpec } from '../../core/spec';
+import { doraMethod } from './dora';
+import { full } from './full';
+import { loraMethod } from './lora';
+import type { Method } from './method';
+
+/** What a model is trained by, or was: without an adapter it is the model itself. */
+export function methodOf({ spec, lora }: { readonly spec: DecoderSpec; readonly lora?: LoraSpec | undefined }): Method {
+  if (!lora) return full;
+  return lora.useDora ? doraMethod(spec, lora) : loraMethod(spec, lora);
+}
