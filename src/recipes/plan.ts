@@ -50,7 +50,8 @@ export function planRun(
     memory,
     dispatches: {
       train: dispatches.get(`train:${longestRows}`)!,
-      update: dispatches.get('update')!,
+      // What passes read of trained tensors is derived after each update.
+      update: dispatches.get('update')! + (dispatches.get('derive') ?? 0),
       evaluate: dispatches.get(`eval:${longestRows}`)!,
     },
     trainableParameters: adapter ?? base,

@@ -98,6 +98,10 @@ export class GraphLeaves implements MethodLeaves {
     return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trains(name));
   }
 
+  derived(name: string, shape: readonly number[]): Tensor | undefined {
+    return this.input(`derived:${name}`, shape, 'f32');
+  }
+
   input(name: string, shape: readonly number[], dtype: 'f32' | 'u32' | 'i32'): Tensor {
     return this.graph.leaf(name, { shape, dtype }, 'workspace');
   }

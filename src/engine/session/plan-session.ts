@@ -9,6 +9,7 @@ import type { ModelOptions } from '../model/leaves';
 import { quantizeGraphs, storedDTypes, storedParts } from '../model/weights';
 import type { MemoryPlan, ModelSetup, ViewOptions } from '../types';
 import { planDecoding, type DecodePlan } from './decode-view';
+import { DERIVE, derivedGraph } from './method-graphs';
 import { planForward, type ForwardPlan } from './forward-view';
 import { planTraining, type TrainPlan } from './train-view';
 import type { ViewPlan } from './view';
@@ -37,7 +38,12 @@ export function planSession(
   const decode = views.decode && planDecoding(model, views.decode);
   const planned = [train, forward, decode].filter((view): view is ViewPlan & typeof view => view !== undefined);
 
-  const graphs = new Map([...quantizeGraphs(model), ...planned.flatMap((view) => [...view.graphs])]);
+  const derived = derivedGraph(model);
+  const graphs = new Map([
+    ...quantizeGraphs(model),
+    ...(derived ? [[DERIVE, derived] as const] : []),
+    ...planned.flatMap((view) => [...view.graphs]),
+  ]);
   const programs = planPrograms(graphs, capabilities);
   const flat = planned.flatMap((view) => view.buffers);
   const buffers = [...leafBuffers(programs, flat), ...unreadWeights(model, programs, flat)];
