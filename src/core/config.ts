@@ -56,7 +56,8 @@ const day = v.pipe(
 );
 
 const MODULES = 'all-linear, auto, or a list of module names such as [q_proj, v_proj]';
-const moduleName = v.pipe(v.string(MODULES), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, MODULES));
+const moduleNameOf = (message: string) => v.pipe(v.string(message), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, message));
+const moduleName = moduleNameOf(MODULES);
 const modules = v.union(
   [
     v.literal('all-linear'),
@@ -70,6 +71,19 @@ const modules = v.union(
     ),
   ],
   MODULES,
+);
+
+const SAVED_MODULES = 'a list of module names such as [embed_tokens, lm_head]';
+const savedModules = v.union(
+  [
+    v.pipe(v.array(moduleNameOf(SAVED_MODULES)), v.minLength(1, SAVED_MODULES)),
+    v.pipe(
+      v.string(),
+      v.transform((names) => names.split(',').map((name) => name.trim())),
+      v.array(moduleNameOf(SAVED_MODULES)),
+    ),
+  ],
+  SAVED_MODULES,
 );
 
 const LAYERS = 'a list of layers, counted from 0, such as [0, 2]';
@@ -228,6 +242,16 @@ const KEYS = {
     v.optional(layers),
     undefined,
     'The layers, counted from 0, whose linears get an adapter; absent, all of them.',
+  ),
+  lora_modules_to_save: key(
+    v.optional(savedModules),
+    undefined,
+    'Modules that are trained whole beside the adapter, and saved with it; absent, none.',
+  ),
+  ensure_weight_tying: key(
+    flag,
+    false,
+    'Keep head and embedding tied where lora_modules_to_save names either; else they part.',
   ),
   use_rslora: key(flag, false, 'Scale by lora_alpha / sqrt(lora_r) (rank-stabilised LoRA).'),
   use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),

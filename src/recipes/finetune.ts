@@ -229,7 +229,16 @@ async function profiledStep(
 }
 
 /** What an adapter to go on from brings along. */
-const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'layers_to_transform', 'use_rslora', 'use_dora'] as const;
+const ADAPTER_KEYS = [
+  'lora_r',
+  'lora_alpha',
+  'lora_dropout',
+  'layers_to_transform',
+  'lora_modules_to_save',
+  'ensure_weight_tying',
+  'use_rslora',
+  'use_dora',
+] as const;
 
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
@@ -241,10 +250,10 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   }
   const defaults = parseRunConfig('');
   for (const key of ADAPTER_KEYS) {
-    if (run[key] !== asked[key] && asked[key] !== defaults[key]) {
-      const instead = `as the adapter to go on from has it, instead of ${String(asked[key])}`;
-      notice(`${key} is ${String(run[key] ?? 'that of its modules')}, ${instead}.`);
-    }
+    if (String(run[key]) === String(asked[key]) || asked[key] === defaults[key]) continue;
+    const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
+    const instead = `as the adapter to go on from has it, instead of ${String(asked[key])}`;
+    notice(`${key} is ${String(run[key] ?? absent)}, ${instead}.`);
   }
   const kept = keptIn16Bits(run, model.spec);
   if (kept.length > 0) {

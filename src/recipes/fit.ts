@@ -8,7 +8,7 @@ import { GraftError } from '../core/errors';
 import { planRun, type RunPlan } from './plan';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
 import { rowsPerStep, withMicroBatch } from './steps/micro-batch';
-import type { ShapedModel } from './steps/options';
+import { trainsTables, type ShapedModel } from './steps/options';
 
 /** A setting that was changed, as it would stand in the run file, and why in a sentence. */
 export interface Choice {
@@ -52,8 +52,8 @@ const MEASURES: readonly Measure[] = [
     const balanced = 2 ** Math.floor(Math.log2((tokens * spec.hiddenSize) / spec.intermediateSize));
     return chunks(run, tokens, Math.max(LEAST_CHUNK, balanced));
   },
-  (run) =>
-    run.embedding_dtype === 'q8' || !run.use_peft
+  (run, { spec }) =>
+    run.embedding_dtype === 'q8' || trainsTables(run, spec)
       ? undefined
       : {
           key: 'embedding_dtype',

@@ -29,6 +29,7 @@ export function methodOnTargets(
   const streams = new Map(targetedLinears(spec, lora).map((target, i) => [target.name, i]));
   return {
     parameters: adapterParameters(spec, lora),
+    replaced: new Map(),
     trainsModel: false,
     initialValues: (seed) => initialAdapter(spec, lora, seed),
     project(context, x, target, residual) {

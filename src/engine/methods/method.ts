@@ -5,6 +5,8 @@ import type { Graph, Tensor } from '../graph/graph';
 export interface Method {
   /** The tensors that it adds to a model, under PEFT's names, in the order of the forward pass. They are f32. */
   readonly parameters: readonly ParameterSpec[];
+  /** Those of them that stand in the place of parameters of the model, by the Hub names of these. */
+  readonly replaced: ReadonlyMap<string, ParameterSpec>;
   /** Whether it trains the model's own parameters, where nothing says which. */
   readonly trainsModel: boolean;
   /** What of its tensors starts at something else than zero, drawn from the run's seed, by name. */
@@ -17,8 +19,12 @@ export interface Method {
 
 /** The leaves of a graph, as a method asks for them. */
 export interface MethodLeaves {
-  /** A parameter of the model, by its Hub name. */
+  /** A parameter of the model, by its Hub name, or what stands in its place. */
   weight(name: string): Tensor;
+  /** The leaves of a parameter of the model itself, which may be stored in parts. */
+  original(name: string): Tensor[];
+  /** The leaves of what stands in its place. */
+  table(name: string): Tensor[];
   /** A tensor of the method, by PEFT's name. */
   adapter(name: string, shape: readonly number[]): Tensor;
 }

@@ -1,7 +1,7 @@
 /** What is trained, as a predicate over named parameters, and the leaves that it comes to. */
 import { parameters, type DecoderSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
 import type { FlatParameter } from '../compile/groups';
-import { storedParts, type StorageOptions } from '../model/weights';
+import { methodParts, storedParts, type StorageOptions } from '../model/weights';
 import { methodOf } from '.';
 import type { Method } from './method';
 
@@ -31,11 +31,26 @@ export function trainedParameters({ spec, lora, trains }: TrainedModel): Paramet
 /** The same as they are laid out: tables in parts, and each with what the optimiser has to know of it. */
 export function trainedLeaves(model: TrainedModel & StorageOptions): FlatParameter[] {
   const parts = storedParts(model);
-  return trainedParameters(model).flatMap((parameter): FlatParameter[] => {
-    if (isOfAdapter(parameter.name)) return [{ ...parameter, kind: 'adapter', decays: true }];
-    const decays = decaysInTransformers(parameter.name);
-    return parts.get(parameter.name)!.map((part) => ({ ...part, kind: 'weights', decays }));
-  });
+  return [
+    ...methodLeaves(model, model.trains),
+    ...parameters(model.spec)
+      .filter(({ name }) => model.trains(name))
+      .flatMap(({ name }) => laidOut(name, parts.get(name)!, 'weights')),
+  ];
+}
+
+/** The tensors that the method adds, or some of them, as they are laid out. */
+export function methodLeaves(
+  model: Pick<TrainedModel, 'spec' | 'lora'> & Pick<StorageOptions, 'partBytes'>,
+  includes: Trains = () => true,
+): FlatParameter[] {
+  return methodOf(model)
+    .parameters.filter(({ name }) => includes(name))
+    .flatMap((parameter) => laidOut(parameter.name, methodParts(parameter, model.partBytes), 'adapter'));
+}
+
+function laidOut(name: string, parts: readonly ParameterSpec[], kind: FlatParameter['kind']): FlatParameter[] {
+  return parts.map((part) => ({ ...part, kind, decays: decaysInTransformers(name) }));
 }
 
 /** Transformers decays every matrix; norms and biases, its vectors, keep their size. */

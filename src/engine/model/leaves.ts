@@ -1,6 +1,8 @@
 /** The leaves that the graphs of a session share, and how a graph gets at them. */
 import { fromFloat32, toFloat32, type FloatDType, type WeightDType } from '../../core/dtypes';
 import {
+  EMBEDDING,
+  HEAD,
   layerSpec,
   type DecoderSpec,
   type LinearSpec,
@@ -17,7 +19,7 @@ import type { Positions } from '../ops/positions';
 import type { Checkpointing } from '../types';
 import type { DecoderContext } from './decoder';
 import { rotatedPairs } from './rotary';
-import { storedDTypes, storedParts, type StorageOptions } from './weights';
+import { methodParts, storedDTypes, storedParts, type StorageOptions } from './weights';
 
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
 export const LEAF = {
@@ -77,8 +79,14 @@ export class GraphLeaves implements MethodLeaves {
     return this.table(name)[0]!;
   }
 
-  /** The leaves of a parameter that may be stored in parts. */
   table(name: string): Tensor[] {
+    const { spec, partBytes } = this.options;
+    const own = this.method.replaced.get(name);
+    if (own) return methodParts(own, partBytes).map(({ name, shape }) => this.adapter(name, shape));
+    return this.original(name === HEAD && spec.tieWordEmbeddings ? EMBEDDING : name);
+  }
+
+  original(name: string): Tensor[] {
     const parts = this.stored.get(name);
     if (!parts) throw new Error(`the model has no parameter ${name}`);
     const dtype = this.dtypes.get(name)!;

@@ -2,7 +2,7 @@
 import type { KeepParameter, LoadStream, WeightTensor } from '../../core/weights';
 import { byWhole, splitParts } from '../compile/parts';
 import { methodOf } from '../methods';
-import { trainedLeaves, trainedParameters } from '../methods/trained';
+import { methodLeaves, trainedLeaves, trainedParameters } from '../methods/trained';
 import { loadModel } from '../model/load';
 import { RotaryLeaves } from '../model/rotary-leaves';
 import { Memory } from '../runtime/memory';
@@ -78,7 +78,7 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     if (taken.length === 0) throw new Error('this session has no adapter');
     checkTensors(tensors, taken);
     this.core.trained.version++;
-    const leaves = byWhole(trained.length === 0 ? taken : trainedLeaves(model));
+    const leaves = byWhole(trained.length === 0 ? methodLeaves(model) : trainedLeaves(model));
     for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
       memory.write(part.name, converted(part, 'f32'));
     }

@@ -3,7 +3,21 @@ import { parseRunConfig, type RunConfig } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
-import { allLinears, layerLinears, pathEnds, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
+import {
+  allLinears,
+  EMBEDDING,
+  HEAD,
+  isSavedBy,
+  layerLinears,
+  moduleName,
+  pathEnds,
+  savedParameters,
+  targetedLinears,
+  type DecoderSpec,
+  type LinearSpec,
+  type LoraSpec,
+} from '../../core/spec';
+import { quote } from '../../core/format';
 import type { FileSource } from '../../core/store';
 import type { ModelSetup, ObjectiveOptions, Quantization, TrainViewOptions } from '../../engine';
 import { readObject } from '../../formats/json';
@@ -72,6 +86,13 @@ export function keptIn16Bits(run: RunConfig, spec: DecoderSpec): LinearSpec[] {
 /** Throws `bad-config` for settings that exclude each other. */
 export function refuseContradictions(run: RunConfig): void {
   refuseUnusedKeys(run);
+  const saved = run.use_peft ? undefined : SAVED_KEYS.find((name) => run[name]);
+  if (saved) {
+    throw new GraftError(
+      'bad-config',
+      `${saved} is for use_peft: true, and use_peft: false trains every parameter: take it out, or set use_peft: true.`,
+    );
+  }
   if (run.load_in_4bit && !run.use_peft) {
     throw new GraftError(
       'bad-config',
@@ -85,6 +106,9 @@ export function refuseContradictions(run: RunConfig): void {
     );
   }
 }
+
+/** Keys of what is trained beside an adapter. */
+const SAVED_KEYS = ['lora_modules_to_save', 'ensure_weight_tying'] as const;
 
 /** Keys that one method alone reads. */
 const DPO_KEYS = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'] as const;
@@ -114,9 +138,50 @@ function refuseUnusedKeys(run: RunConfig): void {
   if (run.packing) refuse('packing: true is for method: sft: pairs are trained a sequence each; set packing: false.');
 }
 
-/** The adapter of a run, or undefined where every parameter is trained. */
+/**
+ * The adapter of a run, or undefined where every parameter is trained.
+ * Throws `bad-config` for modules and layers that the model hasn't, or that exclude each other.
+ */
 export function loraOf(run: RunConfig, spec: DecoderSpec): LoraSpec | undefined {
-  return run.use_peft ? loraSpec(run, targetModules(run, spec)) : undefined;
+  if (!run.use_peft) return undefined;
+  const lora = loraSpec(run, targetModules(run, spec));
+  refuseSavedModules(run, spec, lora);
+  return lora;
+}
+
+/** Throws `bad-config` where what `lora_modules_to_save` asks for can't be trained whole. */
+function refuseSavedModules(run: RunConfig, spec: DecoderSpec, lora: LoraSpec): void {
+  const refuse = (message: string) => {
+    throw new GraftError('bad-config', message);
+  };
+  const { modulesToSave = [] } = lora;
+  const saved = savedParameters(spec, lora);
+  const stranger = modulesToSave.find((module) => ![...saved.keys()].some((name) => isSavedBy(module, name)));
+  if (stranger !== undefined) {
+    const linears = [...new Set(allLinears(spec).map(moduleName))].join(', ');
+    refuse(
+      `lora_modules_to_save names ${quote(stranger)}, which the model hasn't: name embed_tokens, lm_head, norm, or one of ${linears}.`,
+    );
+  }
+  const twice = targetedLinears(spec, lora).find(({ name }) => saved.has(`${name}.weight`));
+  if (twice) {
+    refuse(
+      `lora_modules_to_save and lora_target_modules both mean ${twice.name}: a module is trained whole or gets an adapter; name it in one of them.`,
+    );
+  }
+  const savesTables = saved.has(EMBEDDING) || saved.has(HEAD);
+  if (run.embedding_dtype === 'q8' && savesTables) {
+    refuse(
+      'embedding_dtype: q8 keeps in 8 bits what lora_modules_to_save trains whole from there: set embedding_dtype: auto.',
+    );
+  }
+  if (run.ensure_weight_tying && !(spec.tieWordEmbeddings && savesTables)) {
+    refuse(
+      spec.tieWordEmbeddings
+        ? 'ensure_weight_tying: true is for lora_modules_to_save with embed_tokens or lm_head: name one of them, or take it out.'
+        : "ensure_weight_tying: true is for models whose head is tied to the embedding, and this one's is not: take it out.",
+    );
+  }
 }
 
 /**
@@ -151,6 +216,12 @@ export function targetModules(run: RunConfig, spec: DecoderSpec): string[] {
   );
 }
 
+/** Whether embedding or head are trained, whole or all of the model: what is trained is not kept in 8 bits. */
+export function trainsTables(run: RunConfig, spec: DecoderSpec): boolean {
+  const saved = savedParameters(spec, loraSpec(run, []));
+  return !run.use_peft || saved.has(EMBEDDING) || saved.has(HEAD);
+}
+
 export function loraSpec(run: RunConfig, targetModules: readonly string[]): LoraSpec {
   return {
     r: run.lora_r,
@@ -159,6 +230,8 @@ export function loraSpec(run: RunConfig, targetModules: readonly string[]): Lora
     targetModules,
     useRslora: run.use_rslora,
     useDora: run.use_dora,
+    ...(run.lora_modules_to_save && { modulesToSave: run.lora_modules_to_save }),
+    ...(run.ensure_weight_tying && { ensureWeightTying: true }),
   };
 }
 

@@ -55,6 +55,8 @@ export function resolveRun(
     lora_dropout: lora.dropout,
     lora_target_modules: resolveTargetModules(lora.targetModules, model.spec),
     layers_to_transform: undefined,
+    lora_modules_to_save: lora.modulesToSave && [...lora.modulesToSave],
+    ensure_weight_tying: lora.ensureWeightTying ?? false,
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };

@@ -50,6 +50,7 @@ const lora: LoraSpec = {
   targetModules: layerLinears(spec, 0).map(({ name }) => name.slice(name.lastIndexOf('.') + 1)),
   useRslora: false,
   useDora: true,
+  modulesToSave: ['embed_tokens', 'lm_head'],
 };
 
 const programKernels = (plan: { programs: ProgramsPlan }) =>

@@ -73,6 +73,24 @@ describe('a resolved run', () => {
     );
   });
 
+  test.each([
+    [{ lora_modules_to_save: 'score' }, /names "score", which the model hasn't: name embed_tokens, lm_head, norm/],
+    [{ lora_modules_to_save: 'mlp' }, /both mean model\.layers\.0\.mlp\.gate_proj/],
+    [{ lora_modules_to_save: 'lm_head', embedding_dtype: 'q8' }, /embedding_dtype: q8 keeps in 8 bits/],
+    [{ lora_modules_to_save: 'norm', ensure_weight_tying: 'true' }, /with embed_tokens or lm_head: name one/],
+    [{ lora_modules_to_save: 'lm_head', use_peft: 'false' }, /lora_modules_to_save is for use_peft: true/],
+  ])('refuses to train whole what it can not: %j', async (keys, message) => {
+    const model = await shape();
+    await expectError(() => trainSetup(run(keys), model, [8]), 'bad-config', message);
+  });
+
+  test('refuses to tie what the model has apart', async () => {
+    const { spec, weightDType } = await shape();
+    const untied = { spec: { ...spec, tieWordEmbeddings: false }, weightDType };
+    const asked = run({ lora_modules_to_save: 'lm_head', ensure_weight_tying: 'true' });
+    await expectError(() => trainSetup(asked, untied, [8]), 'bad-config', /this one's is not: take it out/);
+  });
+
   test('takes the shape of the adapter that it goes on from', async () => {
     const model = await shape();
     const lora = { r: 2, alpha: 5, dropout: 0, targetModules: ['v_proj', 'q_proj'], useRslora: true, useDora: false };
