@@ -1,5 +1,6 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
 import { parseRunConfig, type RunConfig } from '../core/config';
+import { errorCode } from '../core/errors';
 import type { RunSummary } from '../core/events';
 import { plural } from '../core/format';
 import type { LinearSpec } from '../core/spec';
@@ -50,7 +51,7 @@ export interface FinetuneInput {
   readonly resume: boolean;
   /** Asked before every step, with the steps that are left: whether to report where its time goes. */
   readonly wantsProfile?: ((stepsLeft: number) => boolean) | undefined;
-  /** Makes room for a chat with the run while it trains. It changes no bit of the run. */
+  /** Makes room for a chat with the run while it trains, unless there is none. It changes no bit of the run. */
   readonly talk?: TalkOptions | undefined;
 }
 
@@ -95,16 +96,22 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
-  const attempt: Attempt = { run, resume: input.resume, data, adapter: adapter?.content };
+  const attempt: Attempt = { run, resume: input.resume, data, adapter: adapter?.content, talk: input.talk };
   for (;;) {
     const engine = await recovery.open();
     try {
       return await trainOnDevice(input, attempt, engine, report, signal);
     } catch (error) {
-      attempt.run = await recovery.after(error, attempt.run);
+      if (attempt.talk && errorCode(error) === 'out-of-memory') {
+        attempt.talk = undefined;
+        report({ kind: 'notice', message: NO_ROOM_TO_TALK });
+      } else attempt.run = await recovery.after(error, attempt.run);
     }
   }
 }
+
+const NO_ROOM_TO_TALK =
+  'The run does not fit the memory of the GPU with room for a chat beside it: it trains without, and can be talked to when it is done.';
 
 /** The model as the run asks it: through the run's own chat template, else the one beside what it goes on from. */
 async function openRunModel({ run, model, adapter, resume, store }: FinetuneInput): Promise<HubModel> {
@@ -119,6 +126,7 @@ interface Attempt {
   resume: boolean;
   readonly data: PreparedData;
   readonly adapter: Adapter | undefined;
+  talk: TalkOptions | undefined;
 }
 
 /** Plans, loads, and trains from where the run stands to its end. */
@@ -130,12 +138,12 @@ async function trainOnDevice(
   signal: AbortSignal | undefined,
 ): Promise<RunSummary> {
   const { model, modelFiles, store } = input;
-  const { data } = attempt;
+  const { data, talk } = attempt;
   const found = attempt.resume ? await Checkpoints.find(store) : undefined;
   if (found?.newest) attempt.run = withMicroBatchOf(attempt.run, found.newest.run);
   const { run } = attempt;
   const fromAdapter = found?.newest ? hasFrozenCopy(found.newest.state) : attempt.adapter !== undefined;
-  const decode = input.talk && talkView(input.talk, model);
+  const decode = talk && talkView(talk, model);
   const plan = planRun(run, model, data, { fromAdapter, decode });
   report({
     kind: 'plan',
@@ -158,8 +166,8 @@ async function trainOnDevice(
     signal,
   );
   const { decode: view } = session.views;
-  const talk = decode && view && new TextGenerator(model, view, decode);
-  const endTalk = async () => talk?.close('The run that answered has ended: ask again.');
+  const speaker = decode && view && new TextGenerator(model, view, decode);
+  const endTalk = async () => speaker?.close('The run that answered has ended: ask again.');
   const onAbort = () => void endTalk();
   signal?.addEventListener('abort', onAbort);
   try {
@@ -168,7 +176,7 @@ async function trainOnDevice(
     const resuming = attempt.resume;
     attempt.resume = true;
     const stepper = async (work: () => Promise<StepResult>, step: number) => {
-      await talk?.quiet();
+      await speaker?.quiet();
       return input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
     };
     const trainer = new Trainer(run, data, session, report, slots, hashes, stepper);
@@ -183,7 +191,7 @@ async function trainOnDevice(
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
     await session.compile();
     report({ kind: 'phase', phase: 'training', detail: `Training ${plural(data.totalSteps, 'step')}` });
-    if (talk) input.talk?.onReady(talk);
+    if (speaker) talk?.onReady(speaker);
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
     if (stopped === 'cancelled') return summary;

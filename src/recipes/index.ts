@@ -32,4 +32,5 @@ export { promptNotices } from './steps/prompt-notices';
 export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';
 export { parseRunFile } from './steps/records';
 export type { Generation, GenerationOptions } from './steps/sequence';
+export { talkSize } from './steps/talk';
 export { TextGenerator } from './steps/text-generator';
