@@ -12,7 +12,7 @@ import { withTemplateOf } from '../formats/saved-template';
 import { planRun } from './plan';
 import { idleRun } from './schedules';
 import { Checkpoints, hasFrozenCopy } from './steps/checkpoint';
-import { arrangeData, hasReference, readData, type DatasetFile, type PreparedData } from './steps/data';
+import { arrangeData, objectiveSources, readData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from '../core/hash';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
@@ -157,7 +157,7 @@ async function trainOnDevice(
 
   report({ kind: 'phase', phase: 'loading', detail: `Loading ${model.name}` });
   const loading = (loadedBytes: number, totalBytes: number) => report({ kind: 'loading', loadedBytes, totalBytes });
-  const { setup, train } = trainSetup(run, model, data.lengths, { inRows: hasReference(data), fromAdapter });
+  const { setup, train } = trainSetup(run, model, data.lengths, { ...objectiveSources(data), fromAdapter });
   const onNotKept = (message: string) => report({ kind: 'notice', message });
   const { session, digest } = await loadSession(
     { model, storage: weightStorageKey(setup), cache: input.cache && { ...input.cache, onNotKept } },
@@ -267,9 +267,9 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${truncated} of ${data.dataset.exampleCount} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   data.notices.forEach(notice);
-  if (run.method === 'dpo' && run.disable_dropout && run.lora_dropout > 0) {
+  if (run.method !== 'sft' && run.disable_dropout && run.lora_dropout > 0) {
     notice(
-      `method: dpo trains without dropout, as TRL does, and lora_dropout ${run.lora_dropout} has no effect: set disable_dropout: false for it.`,
+      `method: ${run.method} trains without dropout, as TRL does, and lora_dropout ${run.lora_dropout} has no effect: set disable_dropout: false for it.`,
     );
   }
   if (run.packing) {
