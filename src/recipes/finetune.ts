@@ -1,5 +1,5 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
-import { parseRunConfig, type RunConfig } from '../core/config';
+import type { RunConfig } from '../core/config';
 import { errorCode } from '../core/errors';
 import type { RunSummary } from '../core/events';
 import { plural } from '../core/format';
@@ -27,7 +27,7 @@ import {
   writtenTemplate,
 } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
-import { checkFinished, pinRevision, resolveRun } from './steps/resolve';
+import { adapterNotices, checkFinished, pinRevision, resolveRun } from './steps/resolve';
 import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
 import { TextGenerator } from './steps/text-generator';
@@ -152,6 +152,7 @@ async function trainOnDevice(
     totalSteps: data.totalSteps,
     trainableParameters: plan.trainableParameters,
     totalParameters: plan.totalParameters,
+    dispatches: { ...plan.dispatches },
   });
   refuseTooLarge(plan.memory.totalBytes, engine);
 
@@ -236,9 +237,6 @@ async function profiledStep(
   return value;
 }
 
-/** What an adapter to go on from brings along. */
-const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'layers_to_transform', 'use_rslora', 'use_dora'] as const;
-
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
   model.notices.forEach(notice);
@@ -247,13 +245,7 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   if (run.max_length < asked.max_length) {
     notice(`max_length is ${run.max_length}, the most that the model can read, instead of ${asked.max_length}.`);
   }
-  const defaults = parseRunConfig('');
-  for (const key of ADAPTER_KEYS) {
-    if (run[key] !== asked[key] && asked[key] !== defaults[key]) {
-      const instead = `as the adapter to go on from has it, instead of ${String(asked[key])}`;
-      notice(`${key} is ${String(run[key] ?? 'that of its modules')}, ${instead}.`);
-    }
-  }
+  adapterNotices(asked, run).forEach(notice);
   const kept = keptIn16Bits(run, model.spec);
   if (kept.length > 0) {
     const [{ name, outFeatures, inFeatures }] = kept as [LinearSpec];

@@ -1,5 +1,5 @@
 /** A run file as it will really be run: what `auto` and `all-linear` mean for the model, what an adapter brings along. */
-import type { RunConfig, RunConfigKey } from '../../core/config';
+import { parseRunConfig, type RunConfig, type RunConfigKey } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
@@ -58,6 +58,18 @@ export function resolveRun(
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };
+}
+
+/** What an adapter to go on from brings along. */
+const ADAPTER_KEYS = ['lora_r', 'lora_alpha', 'lora_dropout', 'layers_to_transform', 'use_rslora', 'use_dora'] as const;
+
+/** What an adapter to go on from has changed of the run as it was asked for, a sentence each. */
+export function adapterNotices(asked: RunConfig, resolved: RunConfig): string[] {
+  const defaults = parseRunConfig('');
+  return ADAPTER_KEYS.filter((key) => resolved[key] !== asked[key] && asked[key] !== defaults[key]).map(
+    (key) =>
+      `${key} is ${String(resolved[key] ?? 'that of its modules')}, as the adapter to go on from has it, instead of ${String(asked[key])}.`,
+  );
 }
 
 /** The run with the commit that its model came from, where it came from the Hub: a branch moves on, a commit doesn't. */
