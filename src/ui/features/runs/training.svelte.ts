@@ -29,6 +29,9 @@ export class TrainingState {
   secondsLeft = $state<number>();
   notices = $state.raw<readonly string[]>([]);
 
+  /** Dispatches of the run's programs, once they are planned. */
+  dispatches = $state.raw<{ train: number; update: number; evaluate: number }>();
+
   /** Where the time of a step went, and which step it was. */
   profile = $state.raw<{ step: number; profile: Profile }>();
   /** A profile was asked for and has not come. */
@@ -148,6 +151,7 @@ export class TrainingState {
     this.starting.clear();
     this.resuming.clear();
     this.profile = undefined;
+    this.dispatches = undefined;
   }
 
   /** The last row with a loss. */
@@ -198,6 +202,7 @@ export class TrainingState {
       this.counts = event.unit === 'bytes' || event.done < event.total;
     } else if (event.kind === 'plan') {
       this.totalSteps = event.totalSteps;
+      this.dispatches = event.dispatches;
     } else if (event.kind === 'resumed') {
       this.flush();
       this.rows = this.rows.filter((row) => row.step <= event.step);
