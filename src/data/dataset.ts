@@ -5,6 +5,7 @@ import type { Dataset, Example } from './example';
 import { PairReader } from './examples/pairs';
 import { ExampleReader } from './examples/reader';
 import { checkSkipped, skippedNotice } from './left-out';
+import type { ColumnMapping } from './reading/mapping';
 import { readRows } from './rows';
 
 export { IGNORED, type Dataset, type DatasetFormat, type Example } from './example';
@@ -14,18 +15,20 @@ export interface DatasetOptions {
   readonly maxBadRows: number;
   /** What the rows are read for: single answers where absent, or pairs. */
   readonly reads?: 'answers' | 'pairs';
+  /** Which column of the file is which field, where the user says so. */
+  readonly mapping?: ColumnMapping | undefined;
 }
 
 /**
- * Reads a dataset file (JSON, JSON Lines) row by row, in whichever format each row has.
+ * Reads a dataset file row by row, in whichever format each row has.
  * @throws `bad-data` where the file can't be read, or more than the allowed share of its rows.
  */
 export async function parseDataset(
   fileName: string,
   content: Uint8Array | string,
-  { maxBadRows, reads = 'answers' }: DatasetOptions,
+  { maxBadRows, reads = 'answers', mapping }: DatasetOptions,
 ): Promise<Dataset> {
-  const file = await readRows(fileName, content);
+  const file = await readRows(fileName, content, { mapping });
   const reader = reads === 'pairs' ? new PairReader() : new ExampleReader();
   const examples: Example[] = [];
   const skipped: SkippedRow[] = [...file.unreadable];

@@ -87,6 +87,7 @@ export async function readData(
   const parsed = await parseDataset(file.name, file.bytes, {
     maxBadRows: run.max_bad_rows,
     reads: run.method === 'dpo' ? 'pairs' : 'answers',
+    mapping: run.dataset_mapping,
   });
   const dataset = firstRows(parsed, run.max_train_samples);
   report?.(0, dataset.examples.length);
@@ -144,6 +145,7 @@ export function readingKey(run: RunConfig, model: TextModel): string {
     run.max_train_samples ?? null,
     run.max_bad_rows,
     run.method,
+    run.dataset_mapping ?? null,
     run.assistant_only_loss,
     run.chat_template ?? model.template?.text ?? null,
     run.chat_template_kwargs ?? null,
