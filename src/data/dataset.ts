@@ -11,8 +11,8 @@ import { readRows } from './rows';
 export { IGNORED, type Dataset, type DatasetFormat, type Example } from './example';
 
 export interface DatasetOptions {
-  /** The share of rows that may be left out as unusable; with more the file is refused. */
-  readonly maxBadRows: number;
+  /** The share of rows that may be left out as unusable, any but all where absent; with more the file is refused. */
+  readonly maxBadRows?: number;
   /** What the rows are read for: single answers where absent, or pairs. */
   readonly reads?: 'answers' | 'pairs';
   /** Which column of the file is which field, where the user says so. */
@@ -21,12 +21,12 @@ export interface DatasetOptions {
 
 /**
  * Reads a dataset file row by row, in whichever format each row has.
- * @throws `bad-data` where the file can't be read, or more than the allowed share of its rows.
+ * @throws `bad-data` where the file can't be read, or more than the allowed share of its rows, or all.
  */
 export async function parseDataset(
   fileName: string,
   content: Uint8Array | string,
-  { maxBadRows, reads = 'answers', mapping }: DatasetOptions,
+  { maxBadRows = 1, reads = 'answers', mapping }: DatasetOptions = {},
 ): Promise<Dataset> {
   const file = await readRows(fileName, content, { mapping });
   const reader = reads === 'pairs' ? new PairReader() : new ExampleReader();

@@ -13,6 +13,7 @@ export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { countDecodeDispatches, planRun, type RunPlan } from './plan';
 export {
   arrangeData,
+  checkBadRows,
   arrangementKey,
   readData,
   readFirstRows,

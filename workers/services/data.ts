@@ -1,11 +1,12 @@
 /** Datasets as a model reads them: the first rows at once, then all of them, kept while other settings change. */
 import { transfer } from 'comlink';
 import type { RunConfig } from '../../src/core/config';
-import { GraftError } from '../../src/core/errors';
+import { GraftError, plainError } from '../../src/core/errors';
 import type { HubModel } from '../../src/formats/model';
 import {
   arrangeData,
   arrangementKey,
+  checkBadRows,
   exampleViews,
   inspectPrepared,
   packData,
@@ -123,8 +124,12 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
           job.report({ kind: 'first', report, estimatedRows: first.estimatedRows });
         }
       }
-      const { model, data } = await reader.prepare(request, job);
-      return inspectPrepared(data, model, 1);
+      const { model, data } = await reader.read(request, job);
+      const report = inspectPrepared(data, model, 1);
+      const refusal = refusalOf(request.config, data);
+      if (refusal !== undefined) return { ...report, refusal };
+      await reader.prepare(request, job);
+      return report;
     },
     'data.examples': async (request, job) => {
       const { model, data } = await reader.read(request, job);
@@ -135,6 +140,16 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
       return transferPacked(packed);
     },
   };
+}
+
+/** Why a run can't take the rows that can be used. */
+function refusalOf(config: RunConfig, data: ReadData): string | undefined {
+  try {
+    checkBadRows(config, data);
+    return undefined;
+  } catch (error) {
+    return plainError(error).message;
+  }
 }
 
 /** Hands the large arrays over instead of copying them. */

@@ -78,7 +78,15 @@ describe('RecipeState', () => {
 test('the form has no setting twice, and leaves out only what the page chooses or cannot do yet', () => {
   const settings = [...BASIC, ...CHECK, ...ADVANCED.flatMap((group) => group.settings)].map(({ key }) => key);
   expect(new Set(settings).size).toBe(settings.length);
-  const elsewhere = ['model_name_or_path', 'revision', 'dataset', 'max_train_samples', 'template_date', 'output_dir'];
+  const elsewhere = [
+    'model_name_or_path',
+    'revision',
+    'dataset',
+    'dataset_mapping',
+    'max_train_samples',
+    'template_date',
+    'output_dir',
+  ];
   const onlyOne = ['bnb_4bit_quant_type'];
   const inTheRunFile = ['chat_template', 'chat_template_path', 'layers_to_transform', 'method'];
   const ofPreferences = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'];

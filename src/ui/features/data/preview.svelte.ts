@@ -83,7 +83,13 @@ export class PreviewState {
   /** Whether the whole of this request's data was read for its model, and can be trained on. */
   hasRead(request: RunRequest): boolean {
     const { reported } = this;
-    return this.report !== undefined && this.estimatedRows === undefined && !!reported && readsAlike(reported, request);
+    return (
+      this.report !== undefined &&
+      !this.dataError &&
+      this.estimatedRows === undefined &&
+      !!reported &&
+      readsAlike(reported, request)
+    );
   }
 
   /** Stops the reading under way; the next change starts another. */
@@ -122,11 +128,12 @@ export class PreviewState {
       return;
     }
     this.showReport(report, undefined);
+    if (report.refusal !== undefined) this.plan = undefined;
     void this.show(Math.min(this.index, report.kept - 1));
-    const plan = await this.planning.run(request);
+    const plan = report.refusal === undefined ? await this.planning.run(request) : undefined;
     if (isStale()) return;
     this.plan = plan;
-    this.planError = this.planning.error;
+    this.planError = report.refusal === undefined ? this.planning.error : undefined;
     this.busy = false;
   }
 
@@ -143,7 +150,7 @@ export class PreviewState {
     this.estimatedRows = estimatedRows;
     this.reported = this.request;
     this.outdated = false;
-    this.dataError = undefined;
+    this.dataError = report.refusal === undefined ? undefined : { code: 'bad-data', message: report.refusal };
   }
 }
 
