@@ -155,7 +155,7 @@ function readAsTable(collected: RowCollector, text: string): boolean {
   const delimiter = findDelimiter(text);
   if (delimiter === undefined) return false;
   const hasNames = !collected.goesByPlaces;
-  const table = readTable(fileName, text, delimiter, hasNames);
+  const table = readTable(fileName, text, delimiter, { hasNames });
   const isKnown = hasRowField(Object.fromEntries(table.names.map((name) => [name, ''])));
   if (!isKnown && !mapping) {
     if (/\.(csv|tsv|tab)$/i.test(fileName) || isEven(table)) throw unknownColumns(fileName, table.names);

@@ -8,6 +8,7 @@ import {
   arrangementKey,
   checkBadRows,
   exampleViews,
+  findColumns,
   inspectPrepared,
   packData,
   readData,
@@ -88,9 +89,14 @@ export class DatasetReader {
   /** The first rows of a large file. Undefined where the whole is as quick, or where they can't be told by themselves. */
   async readFirst(request: RunRequest) {
     const model = withRunTemplate(request.config, await this.models.open(request.model));
-    const head = await this.sources.datasetHead(request.dataset, HEAD_BYTES);
+    const head = await this.readHead(request.dataset);
     const first = head && (await readFirstRows(request.config, model, head).catch(ignoreRefusal));
     return first && { model, first };
+  }
+
+  /** The beginning of a file that isn't built in. */
+  readHead(dataset: RunRequest['dataset']) {
+    return this.sources.datasetHead(dataset, HEAD_BYTES);
   }
 
   /** Names what is read, and how. */
@@ -130,6 +136,11 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
       if (refusal !== undefined) return { ...report, refusal };
       await reader.prepare(request, job);
       return report;
+    },
+    'data.columns': async ({ dataset }) => {
+      const head = await reader.readHead(dataset);
+      const found = head && findColumns(head.name, head.bytes);
+      return found ? { ...found, columns: [...found.columns] } : null;
     },
     'data.examples': async (request, job) => {
       const { model, data } = await reader.read(request, job);

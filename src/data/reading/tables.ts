@@ -59,13 +59,25 @@ function parseStart(text: string): string[] {
   return lines;
 }
 
+export interface TableOptions {
+  /** Whether the first line names the columns; where it doesn't, the names are `1`, `2`, …. */
+  readonly hasNames: boolean;
+  /** Whether the text may end within a row. */
+  readonly isCut?: boolean;
+}
+
 /**
- * A text as a table, blank lines aside. `hasNames` says whether its first line names the columns; where it doesn't, the
- * names are `1`, `2`, ….
+ * A text as a table, blank lines aside.
  * @throws `bad-data` for names that occur twice, too many columns, and a quote that is never closed, with its line
  */
-export function readTable(fileName: string, text: string, delimiter: string, hasNames: boolean): Table {
+export function readTable(
+  fileName: string,
+  text: string,
+  delimiter: string,
+  { hasNames, isCut = false }: TableOptions,
+): Table {
   const parsed = parse(text, delimiter, (line) => {
+    if (isCut) return;
     throw new GraftError(
       'bad-data',
       `${fileName} has a quote in the row of line ${line} that is never closed, so that all after it is one cell: ` +

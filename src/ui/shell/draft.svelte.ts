@@ -102,10 +102,10 @@ export class Draft {
     return report && `${report.name} on ${this.dataset.ref.name}`;
   }
 
-  /** Chooses other data; a limit on the rows was meant for the data before. */
+  /** Chooses other data; a limit on the rows and a mapping of columns were meant for the data before. */
   useData(choose: () => void): void {
     choose();
-    this.recipe.set('max_train_samples', undefined);
+    this.recipe.change({ max_train_samples: undefined, dataset_mapping: undefined });
   }
 
   async openFolder(folder: ChosenFolder): Promise<void> {

@@ -155,5 +155,6 @@ export class PreviewState {
 }
 
 function readsAlike(a: RunRequest, b: RunRequest): boolean {
-  return a.model === b.model && a.dataset === b.dataset;
+  const columns = ({ config }: RunRequest) => JSON.stringify(config.dataset_mapping);
+  return a.model === b.model && a.dataset === b.dataset && columns(a) === columns(b);
 }
