@@ -73,6 +73,7 @@ test('a run answers while it trains, its figures go on, and it ends in the bytes
 
   // The conversation goes on with what has become of it.
   await graft.openPart('Chat');
+  await page.getByText('How it answers').click();
   await graft.at('max-new-tokens').fill('4');
   await graft.at('chat-input').fill('And now?');
   await graft.at('send').click();
