@@ -56,7 +56,8 @@ const day = v.pipe(
 );
 
 const MODULES = 'all-linear, auto, or a list of module names such as [q_proj, v_proj]';
-const moduleName = v.pipe(v.string(MODULES), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, MODULES));
+const moduleNameOf = (message: string) => v.pipe(v.string(message), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, message));
+const moduleName = moduleNameOf(MODULES);
 const modules = v.union(
   [
     v.literal('all-linear'),
@@ -70,6 +71,19 @@ const modules = v.union(
     ),
   ],
   MODULES,
+);
+
+const SAVED_MODULES = 'a list of module names such as [embed_tokens, lm_head]';
+const savedModules = v.union(
+  [
+    v.pipe(v.array(moduleNameOf(SAVED_MODULES)), v.minLength(1, SAVED_MODULES)),
+    v.pipe(
+      v.string(),
+      v.transform((names) => names.split(',').map((name) => name.trim())),
+      v.array(moduleNameOf(SAVED_MODULES)),
+    ),
+  ],
+  SAVED_MODULES,
 );
 
 const LAYERS = 'a list of layers, counted from 0, such as [0, 2]';
@@ -99,6 +113,14 @@ const variables = v.pipe(
   v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
 );
 
+const MAPPING = "a mapping of fields to the file's columns such as {question: Frage, answer: Antwort}";
+const place = v.pipe(v.number(MAPPING), v.integer(MAPPING), v.minValue(1, MAPPING));
+const mapping = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), MAPPING), // a list has keys, too
+  v.record(v.string(MAPPING), v.union([v.pipe(v.string(), v.minLength(1)), place], MAPPING), MAPPING),
+  v.check((value) => Object.keys(value).length > 0, MAPPING),
+);
+
 function hasOnlyFiniteNumbers(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value);
   return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
@@ -113,16 +135,25 @@ const KEYS = {
   model_name_or_path: key(text, 'starter', 'A Hub id, a local folder, or a built-in name.'),
   revision: key(text, 'main', 'Branch, tag or commit of the model on the Hub.'),
   method: key(
-    oneOf('sft', 'dpo'),
+    oneOf('sft', 'dpo', 'distill'),
     'sft',
-    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer.',
+    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer, distill on what a teacher says of answers.',
   ),
   dtype: key(
     oneOf('auto', 'float32', 'float16', 'bfloat16'),
     'auto',
     'How base weights are kept: auto is as they are stored.',
   ),
-  dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
+  dataset: key(
+    v.optional(text),
+    undefined,
+    'A file of rows (JSON, JSONL, CSV, TSV, or text with Q: and A:), or a built-in name.',
+  ),
+  dataset_mapping: key(
+    v.optional(mapping),
+    undefined,
+    'Which column is which field, as {question: Frage}; by place (1, 2) where a table names none.',
+  ),
   max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
   max_bad_rows: key(
     v.pipe(number(SHARE), v.minValue(0, SHARE), v.maxValue(1, SHARE)),
@@ -205,7 +236,11 @@ const KEYS = {
   logging_steps: key(whole(1), 1, 'Steps between rows of the log.'),
   save_steps: key(whole(1), 25, 'Steps between checkpoints.'),
 
-  beta: key(above0, 0.1, 'dpo: how much going away from the reference costs.'),
+  beta: key(
+    from0,
+    0.1,
+    'dpo: how much going away from the reference costs. distill: 0, which is its default, for KL(teacher‖student), 1 for KL(student‖teacher), between them the mixture of both.',
+  ),
   loss_type: key(oneOf('sigmoid'), 'sigmoid', 'dpo: the loss of a pair.'),
   label_smoothing: key(from0, 0, 'dpo: part of the pairs whose order is taken to be wrong; 0 only.'),
   precompute_ref_log_probs: key(
@@ -213,7 +248,22 @@ const KEYS = {
     false,
     'dpo: false only; the reference is computed in each step, or comes with the rows.',
   ),
-  disable_dropout: key(flag, true, 'dpo: train without dropout.'),
+  disable_dropout: key(flag, true, 'dpo, distill: train without dropout.'),
+  temperature: key(
+    above0,
+    1,
+    'distill: both distributions are softened by it; another one than 1 needs loss_add_tail: false.',
+  ),
+  loss_top_k: key(
+    whole(0, 65_536),
+    0,
+    "distill: the teacher's likeliest tokens that count; 0 takes all that the rows have.",
+  ),
+  loss_add_tail: key(
+    flag,
+    true,
+    'distill: all other tokens count as one more; false renormalises over those of the rows.',
+  ),
 
   use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
   lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),
@@ -228,6 +278,16 @@ const KEYS = {
     v.optional(layers),
     undefined,
     'The layers, counted from 0, whose linears get an adapter; absent, all of them.',
+  ),
+  lora_modules_to_save: key(
+    v.optional(savedModules),
+    undefined,
+    'Modules that are trained whole beside the adapter, and saved with it; absent, none.',
+  ),
+  ensure_weight_tying: key(
+    flag,
+    false,
+    'Keep head and embedding tied where lora_modules_to_save names either; else they part.',
   ),
   use_rslora: key(flag, false, 'Scale by lora_alpha / sqrt(lora_r) (rank-stabilised LoRA).'),
   use_dora: key(flag, false, 'Train magnitude and direction apart (DoRA).'),
@@ -247,6 +307,9 @@ export type RunConfig = { -readonly [K in keyof typeof KEYS]: v.InferOutput<(typ
 export type RunConfigKey = keyof RunConfig;
 
 const KEY_NAMES = Object.keys(KEYS) as RunConfigKey[];
+
+/** What stands for absent keys where the method is another one than most: TRL's `beta` has one name and two meanings. */
+const DISTILL_DEFAULTS: Partial<RunConfig> = { beta: 0 };
 
 /** One line of help for each key, in the order of a written file. */
 export const RUN_CONFIG_KEYS = Object.fromEntries(KEY_NAMES.map((name) => [name, KEYS[name].description])) as Readonly<
@@ -286,9 +349,13 @@ export function parseRunConfig(
   const onLine = Object.entries(overrides).map(([found, value]) => [found.replaceAll('-', '_'), value] as const);
   for (const [known, value] of withKnownKeys(onLine, 'The command line')) given.set(known, readOverride(known, value));
   const flags = new Set(onLine.map(([found]) => found));
+  const ofMethod = given.get('method') === 'distill' ? DISTILL_DEFAULTS : {};
   const config = KEY_NAMES.map((known) => {
     const where = flags.has(known) ? 'The command line' : name;
-    return [known, check(known, given.has(known) ? given.get(known) : KEYS[known].fallback, where)];
+    return [
+      known,
+      check(known, given.has(known) ? given.get(known) : (ofMethod[known] ?? KEYS[known].fallback), where),
+    ];
   });
   return Object.fromEntries(config) as RunConfig;
 }

@@ -200,6 +200,10 @@ export interface LoraSpec {
   readonly useDora: boolean;
   /** Linears, by their whole names, with a rank and alpha of their own: PEFT's `rank_pattern` and `alpha_pattern`. */
   readonly overrides?: Readonly<Record<string, { readonly r: number; readonly alpha: number }>>;
+  /** Modules that are trained whole beside it, by ends of their names: PEFT's `modules_to_save`. */
+  readonly modulesToSave?: readonly string[] | undefined;
+  /** A head that is tied to its embedding stays so where either is saved: PEFT's `ensure_weight_tying`. */
+  readonly ensureWeightTying?: boolean | undefined;
 }
 
 /** The adapter of one linear, by its whole name: with the rank and alpha that hold there. */
@@ -219,14 +223,20 @@ export function targetedLinears(spec: DecoderSpec, lora: LoraSpec): LinearSpec[]
   return allLinears(spec).filter(({ name }) => pathEnds(name).some((end) => targets.has(end)));
 }
 
-/** The adapter's tensors under PEFT's names in `adapter_model.safetensors`, in forward order. */
+/** What PEFT's names begin with, as it wraps a model. */
+const WRAPPED = 'base_model.model.';
+
+/**
+ * The adapter's tensors under PEFT's names in `adapter_model.safetensors`, in forward order: those of linears, then those
+ * of modules that are saved whole.
+ */
 export function adapterParameters(
   spec: DecoderSpec,
   lora: LoraSpec,
   linears: readonly LinearSpec[] = targetedLinears(spec, lora),
 ): ParameterSpec[] {
-  return linears.flatMap((linear) => {
-    const prefix = `base_model.model.${linear.name}`;
+  const pairs = linears.flatMap((linear) => {
+    const prefix = WRAPPED + linear.name;
     const { r } = loraAt(lora, linear.name);
     return [
       { name: `${prefix}.lora_A.weight`, shape: [r, linear.inFeatures] },
@@ -234,4 +244,43 @@ export function adapterParameters(
       ...(lora.useDora ? [{ name: `${prefix}.lora_magnitude_vector`, shape: [linear.outFeatures] }] : []),
     ];
   });
+  return [...pairs, ...new Set(savedParameters(spec, lora).values())];
+}
+
+/** Whether one of PEFT's `modules_to_save` is a module that has the parameter, itself or in a module of its own. */
+export function isSavedBy(module: string, parameter: string): boolean {
+  const parts = parameter.split('.').slice(0, -1);
+  // PEFT compares the ends of names, wherever in a word they begin: `norm` means every norm.
+  return parts.some((_, i) =>
+    parts
+      .slice(0, i + 1)
+      .join('.')
+      .endsWith(module),
+  );
+}
+
+/**
+ * The tensors that stand in the place of parameters of the model, by whose Hub names they are found: whole copies, trained
+ * beside the adapter. A tied head becomes a copy of its own, unless weight tying is ensured: then it and the
+ * embedding are one tensor, under the embedding's name.
+ */
+export function savedParameters(spec: DecoderSpec, lora: LoraSpec): Map<string, ParameterSpec> {
+  const { modulesToSave = [], ensureWeightTying = false } = lora;
+  const tied = spec.tieWordEmbeddings ? [{ name: HEAD, shape: [spec.vocabSize, spec.hiddenSize] }] : [];
+  const saved = [...parameters(spec), ...tied].filter(({ name }) =>
+    modulesToSave.some((module) => isSavedBy(module, name)),
+  );
+  const copies = new Map(saved.map(({ name, shape }) => [name, { name: WRAPPED + name, shape }]));
+  const table = copies.get(EMBEDDING) ?? copies.get(HEAD);
+  if (spec.tieWordEmbeddings && ensureWeightTying && table) {
+    const shared = { ...table, name: WRAPPED + EMBEDDING };
+    return new Map([...copies, [EMBEDDING, shared], [HEAD, shared]]);
+  }
+  return copies;
+}
+
+/** Whether the model's head, tied until now, is another table than its embedding once the adapter is there. */
+export function isUntiedBy(spec: DecoderSpec, lora: LoraSpec): boolean {
+  const saved = savedParameters(spec, lora);
+  return spec.tieWordEmbeddings && saved.get(EMBEDDING) !== saved.get(HEAD);
 }

@@ -48,6 +48,7 @@ export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: Mod
     ...(base.hub?.revision === undefined ? {} : { 'Base revision': base.hub.revision }),
     ...(card.dataset === undefined ? {} : { 'Trained on': card.dataset }),
     ...(lora && { Adapter: describe(lora), 'Target modules': lora.targetModules.join(', ') }),
+    ...(lora?.modulesToSave && { 'Modules trained whole': lora.modulesToSave.join(', ') }),
     ...card.facts,
   };
   const rows = Object.entries(facts).map(([name, value]) => `| ${cell(name)} | ${cell(String(value))} |`);

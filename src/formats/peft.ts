@@ -5,7 +5,16 @@
 import { formatSize } from '../core/bytes';
 import { GraftError } from '../core/errors';
 import { formatCount, plural, quote } from '../core/format';
-import { adapterParameters, allLinears, moduleName, pathEnds, type DecoderSpec, type LoraSpec } from '../core/spec';
+import {
+  adapterParameters,
+  allLinears,
+  EMBEDDING,
+  HEAD,
+  moduleName,
+  pathEnds,
+  type DecoderSpec,
+  type LoraSpec,
+} from '../core/spec';
 import { encodeUtf8, type FileSource } from '../core/store';
 import type { WeightTensor } from '../core/weights';
 import { FAMILIES } from './families';
@@ -28,7 +37,6 @@ const MAX_TENSORS = 30_000;
 const HARMLESS = new Set([
   'auto_mapping',
   'base_model_name_or_path',
-  'ensure_weight_tying', // of adapted embeddings and heads
   'fan_in_fan_out', // PEFT sets it right for linears itself
   'inference_mode',
   'megatron_core',
@@ -55,6 +63,8 @@ const APPLIED = new Set([
   'layers_pattern',
   'rank_pattern',
   'alpha_pattern',
+  'modules_to_save',
+  'ensure_weight_tying',
   'use_rslora',
   'use_dora',
 ]);
@@ -96,7 +106,10 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
         'save it again with save_pretrained, which writes that.',
     );
   }
-  const tensors = await readTensors(source);
+  const modulesToSave = config.strings('modules_to_save') ?? [];
+  const stored = await readTensors(source);
+  const tied = config.boolean('ensure_weight_tying') === true && savesOneTable(stored);
+  const tensors = tied ? stored.filter(({ name }) => name !== SAVED_HEAD) : stored;
   const dropout = config.get('lora_dropout') ?? 0;
   if (typeof dropout !== 'number' || dropout < 0 || dropout >= 1)
     throw config.wrong('lora_dropout', 'from 0 to below 1');
@@ -113,6 +126,8 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
     useRslora: config.boolean('use_rslora') ?? false,
     useDora: config.boolean('use_dora') ?? false,
     ...(overrides && { overrides }),
+    ...(modulesToSave.length > 0 && { modulesToSave }),
+    ...(tied && { ensureWeightTying: true }),
   };
   return { lora, baseModel: config.string('base_model_name_or_path') ?? '', tensors, selects };
 }
@@ -171,6 +186,17 @@ function isEmpty(value: unknown): boolean {
   return Array.isArray(value) ? value.length === 0 : isPlainObject(value) && Object.keys(value).length === 0;
 }
 
+/** The names of saved tables. */
+const SAVED_EMBEDDING = `base_model.model.${EMBEDDING}`;
+const SAVED_HEAD = `base_model.model.${HEAD}`;
+
+/** Whether an embedding and the head that is tied to it are there, which PEFT saves under both names. */
+function savesOneTable(tensors: readonly WeightTensor[]): boolean {
+  const [embedding, head] = [SAVED_EMBEDDING, SAVED_HEAD].map((name) => tensors.find((tensor) => tensor.name === name));
+  if (!embedding || !head || embedding.bytes.byteLength !== head.bytes.byteLength) return false;
+  return embedding.bytes.every((byte, i) => byte === head.bytes[i]);
+}
+
 /** What wrappers put into the names of modules, and what stands before all names. */
 const WRAPPERS = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)/g;
 const PREFIX = 'base_model.model.';
@@ -185,7 +211,7 @@ function adapterTensors<T extends { readonly name: string }>(name: string, store
     const parts = /^(.*)\.(lora_A|lora_B|lora_magnitude_vector)(?:\.(?!weight$)([^.]+))?(?:\.weight)?$/.exec(
       tensor.name,
     );
-    if (!parts) return tensor;
+    if (!parts) return { ...tensor, name: tensor.name.replace(/\.modules_to_save\.[^.]+(?=\.)/, '') };
     const [, path = '', kind = '', adapter] = parts;
     if (adapter !== undefined) adapters.add(adapter);
     const module = path
@@ -324,7 +350,8 @@ function misplaced(name: string, tensor: string): GraftError {
   if (/(embed_tokens|lm_head)/.test(tensor)) {
     return new GraftError(
       'unsupported',
-      `${holds}which changes the embedding or the head; Graft applies adapters of the layers' linears only.`,
+      `${holds}which changes the embedding or the head, and its modules_to_save doesn't name that; Graft applies ` +
+        "adapters of the layers' linears, and modules that are saved whole.",
     );
   }
   if (/\.lora_(A|B|magnitude_vector)\b/.test(tensor) || !tensor.includes('lora_'))
@@ -351,6 +378,7 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
     auto_mapping: null,
     base_model_name_or_path: baseModel,
     bias: 'none',
+    ...(lora.ensureWeightTying && { ensure_weight_tying: true }),
     exclude_modules: null,
     fan_in_fan_out: false,
     inference_mode: true,
@@ -364,7 +392,7 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
     lora_dropout: lora.dropout,
     megatron_config: null,
     megatron_core: 'megatron.core',
-    modules_to_save: null,
+    modules_to_save: lora.modulesToSave ? [...lora.modulesToSave] : null,
     peft_type: 'LORA',
     r: lora.r,
     rank_pattern: patternOf(lora, 'r'),
@@ -377,12 +405,18 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
   };
   return [
     { name: ADAPTER_CONFIG, bytes: utf8(`${JSON.stringify(config, null, 2)}\n`) },
-    { name: ADAPTER_WEIGHTS, bytes: writeSafetensors(tensors, { format: 'pt' }) },
+    { name: ADAPTER_WEIGHTS, bytes: writeSafetensors(savedTensors(lora, tensors), { format: 'pt' }) },
     {
       name: 'README.md',
       bytes: utf8(modelCard(card?.base ?? hubModel(baseModel, revision), lora, card ?? {})),
     },
   ];
+}
+
+/** As PEFT saves them: a table that is embedding and head in one, under both names. */
+function savedTensors({ ensureWeightTying }: LoraSpec, tensors: readonly WeightTensor[]): readonly WeightTensor[] {
+  const table = ensureWeightTying ? tensors.find(({ name }) => name === SAVED_EMBEDDING) : undefined;
+  return table ? [...tensors, { ...table, name: SAVED_HEAD }] : tensors;
 }
 
 function hubModel(id: string, revision: string | undefined): BaseModel {

@@ -1,6 +1,6 @@
 /** Merging an adapter into its base model: a model folder that loads anywhere, without PEFT. */
 import { GraftError, throwIfCancelled } from '../core/errors';
-import { adapterParameters } from '../core/spec';
+import { adapterParameters, EMBEDDING, HEAD, isUntiedBy } from '../core/spec';
 import { encodeUtf8, writePieces, type FileSource, type RunStore } from '../core/store';
 import type { Engine } from '../engine';
 import type { HubModel } from '../formats/model';
@@ -36,7 +36,8 @@ export async function mergeModel(input: MergeInput, report: LoadingReport, signa
       `${input.adapter.name} targets no linear of ${model.name}: there is nothing to merge.`,
     );
   }
-  const files = planWeightFiles(model, input.shardBytes);
+  const untied = isUntiedBy(model.spec, adapter.lora);
+  const files = planWeightFiles(untied ? withOwnHead(model) : model, input.shardBytes);
   const weights = watchWeights(model, report, signal);
   const written: string[] = [];
   const write = async (name: string, bytes: Uint8Array) => {
@@ -56,7 +57,16 @@ export async function mergeModel(input: MergeInput, report: LoadingReport, signa
   if (files.length > 1) await write('model.safetensors.index.json', encodeUtf8(indexOf(files)));
   // Whether the fallback was trained is not known of an adapter that brings no template.
   const asked = model.template?.source === 'alpaca' ? NOT_ASKED : model;
-  const tied = model.spec.tieWordEmbeddings;
+  const tied = model.spec.tieWordEmbeddings && !untied;
   for (const { name, bytes } of await modelFolderFiles(modelFiles, { asked, tied })) await write(name, bytes);
   return written;
+}
+
+/** A model whose head was tied, with one of its own that comes after the embedding and is stored alike. */
+function withOwnHead({ spec, dtypes }: HubModel): Pick<HubModel, 'spec' | 'dtypes'> {
+  const entries = [...dtypes].flatMap(([name, dtype]) => {
+    const names = name === EMBEDDING ? [EMBEDDING, HEAD] : [name];
+    return names.map((own) => [own, dtype] as const);
+  });
+  return { spec: { ...spec, tieWordEmbeddings: false }, dtypes: new Map(entries) };
 }

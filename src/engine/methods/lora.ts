@@ -1,4 +1,5 @@
-/** LoRA and its variants on a linear: what they add to the graph, and the values they start from. */
+/** LoRA on linears: a product of two small matrices is added to each (Hu et al. 2021, arXiv:2106.09685). */
+import { elementCount } from '../../core/dtypes';
 import { Random } from '../../core/rng';
 import {
   adapterParameters,
@@ -9,91 +10,89 @@ import {
   type LinearSpec,
   type LoraSpec,
 } from '../../core/spec';
-import { elementCount } from '../../core/dtypes';
-import type { Graph, Tensor } from '../graph/graph';
-import { add } from '../ops/add';
-import { doraNorm, doraScale } from '../ops/dora';
+import type { Tensor } from '../graph/graph';
 import { dropout } from '../ops/dropout';
 import { linear } from '../ops/matmul';
+import { full } from './full';
+import type { Method, MethodLeaves, ProjectContext } from './method';
 
-export interface AdapterContext {
-  readonly graph: Graph;
-  readonly lora: LoraSpec;
-  /** The base weight of the linear. */
-  readonly weight: Tensor;
-  /** The leaf of an adapter tensor, by PEFT name and shape. */
-  parameter(name: string, shape: readonly number[]): Tensor;
-  /** Seed of the dropout masks; absent where nothing is dropped (evaluation, decoding). */
-  readonly dropoutSeed?: Tensor | undefined;
-  /** Tells the dropout masks of the model's linears apart. */
-  readonly stream: number;
-  /** Where x is some rows of a larger batch: the first of them. */
-  readonly firstRow: number;
+export function loraMethod(spec: DecoderSpec, lora: LoraSpec): Method {
+  return methodOnTargets(spec, lora, adaptedLinear);
 }
 
-/**
- * y = x·Wᵀ + s · (drop(x)·Aᵀ)·Bᵀ (Hu et al. 2021, arXiv:2106.09685); with DoRA the sum is rescaled row by row to the
- * learned magnitude, y = m / ‖W + s·B·A‖ · (…) (arXiv:2402.09353). With DoRA and dropout PEFT lets only the base path
- * see the input undropped. `residual` is added to y.
- */
-export function adaptedLinear(context: AdapterContext, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
-  const { graph, weight, dropoutSeed } = context;
-  const lora = loraAt(context.lora, target.name);
-  const prefix = `base_model.model.${target.name}`;
-  const a = context.parameter(`${prefix}.lora_A.weight`, [lora.r, target.inFeatures]);
-  const b = context.parameter(`${prefix}.lora_B.weight`, [target.outFeatures, lora.r]);
-  const scaling = loraScaling(lora);
-  const dropping = dropoutSeed !== undefined && lora.dropout > 0;
-  const mask = { probability: lora.dropout, stream: context.stream, offset: context.firstRow * target.inFeatures };
-  const dropped = dropping ? dropout(graph, x, dropoutSeed, mask) : x;
-
-  // The base product stands first, so that its gradient comes last and takes the adapter's as its addend.
-  if (!lora.useDora) {
-    const base = linear(graph, x, weight, { addend: residual });
-    return linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
-  }
-
-  const magnitude = context.parameter(`${prefix}.lora_magnitude_vector`, [target.outFeatures]);
-  const norm = doraNorm(graph, weight, a, b, scaling);
-  const base = linear(graph, dropped, weight);
-  const direction = linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
-  const scaled = doraScale(graph, direction, magnitude, norm);
-  const sum = residual ? add(graph, scaled, residual) : scaled;
-  return dropping ? linear(graph, add(graph, x, dropped, -1), weight, { addend: sum }) : sum;
-}
-
-/**
- * PEFT's initial values: A uniform in ±1/√in (Kaiming with a = √5), B zero, each drawn from the run's seed.
- * Magnitudes are the norms of the base weights' rows and are computed on the GPU.
- */
-export function initialAdapter(spec: DecoderSpec, lora: LoraSpec, seed: number): Map<string, Float32Array> {
-  const values = new Map<string, Float32Array>();
-  adapterParameters(spec, lora).forEach(({ name, shape }, stream) => {
-    const data = new Float32Array(elementCount(shape));
-    if (name.endsWith('.lora_A.weight')) {
-      const random = new Random(seed, stream);
-      const bound = 1 / Math.sqrt(shape[1]!);
-      data.forEach((_, i) => (data[i] = bound * (2 * random.uniform() - 1)));
-    }
-    values.set(name, data);
-  });
-  return values;
-}
-
-/** Sets every (zeroed) magnitude leaf to ‖W + s·B·A‖. */
-export function magnitudeGraph(
-  graph: Graph,
+/** A method that gives a pair of LoRA matrices to each targeted linear, and leaves the others as they are. */
+export function methodOnTargets(
   spec: DecoderSpec,
   lora: LoraSpec,
-  leaf: { weight(name: string): Tensor; adapter(name: string, shape: readonly number[]): Tensor },
-  store: (norm: Tensor, magnitude: Tensor) => void,
-): void {
-  for (const target of targetedLinears(spec, lora)) {
-    const own = loraAt(lora, target.name);
-    const prefix = `base_model.model.${target.name}`;
-    const a = leaf.adapter(`${prefix}.lora_A.weight`, [own.r, target.inFeatures]);
-    const b = leaf.adapter(`${prefix}.lora_B.weight`, [target.outFeatures, own.r]);
-    const norm = doraNorm(graph, leaf.weight(`${target.name}.weight`), a, b, loraScaling(own));
-    store(norm, leaf.adapter(`${prefix}.lora_magnitude_vector`, [target.outFeatures]));
-  }
+  adapted: (context: AdapterContext, x: Tensor, target: LinearSpec, residual?: Tensor) => Tensor,
+): Method {
+  const streams = new Map(targetedLinears(spec, lora).map((target, i) => [target.name, i]));
+  return {
+    parameters: adapterParameters(spec, lora),
+    replaced: new Map(),
+    trainsModel: false,
+    initialValues: (seed) => initialAdapter(spec, lora, seed),
+    project(context, x, target, residual) {
+      const stream = streams.get(target.name);
+      if (stream === undefined) return full.project(context, x, target, residual);
+      return adapted({ ...context, lora, stream }, x, target, residual);
+    },
+  };
+}
+
+export interface AdapterContext extends ProjectContext {
+  readonly lora: LoraSpec;
+  /** Tells the dropout masks of the model's linears apart. */
+  readonly stream: number;
+}
+
+/** y = x·Wᵀ + s · (drop(x)·Aᵀ)·Bᵀ. `residual` is added to y. */
+function adaptedLinear(context: AdapterContext, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor {
+  const { graph, leaves } = context;
+  const { a, b, scaling } = loraLeaves(leaves, context.lora, target);
+  const dropped = droppedInput(context, x, target);
+  // The base product stands first, so that its gradient comes last and takes the adapter's as its addend.
+  const base = linear(graph, x, leaves.weight(`${target.name}.weight`), { addend: residual });
+  return linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
+}
+
+/** The matrices of a targeted linear, A [r, in] and B [out, r], and what their product is scaled by. */
+export function loraLeaves(
+  leaves: MethodLeaves,
+  lora: LoraSpec,
+  target: LinearSpec,
+): { readonly a: Tensor; readonly b: Tensor; readonly scaling: number } {
+  const own = loraAt(lora, target.name);
+  const prefix = `base_model.model.${target.name}`;
+  return {
+    a: leaves.adapter(`${prefix}.lora_A.weight`, [own.r, target.inFeatures]),
+    b: leaves.adapter(`${prefix}.lora_B.weight`, [target.outFeatures, own.r]),
+    scaling: loraScaling(own),
+  };
+}
+
+/** What the adapter sees of x: x itself where nothing is dropped. */
+export function droppedInput(
+  { graph, lora, dropoutSeed, stream, firstRow }: AdapterContext,
+  x: Tensor,
+  target: LinearSpec,
+): Tensor {
+  if (dropoutSeed === undefined || lora.dropout === 0) return x;
+  const mask = { probability: lora.dropout, stream, offset: firstRow * target.inFeatures };
+  return dropout(graph, x, dropoutSeed, mask);
+}
+
+/** PEFT's initial values: A uniform in ±1/√in (Kaiming with a = √5), B zero, each drawn from the run's seed. */
+function initialAdapter(spec: DecoderSpec, lora: LoraSpec, seed: number): Map<string, Float32Array> {
+  const values = new Map<string, Float32Array>();
+  adapterParameters(spec, lora).forEach(({ name, shape }, stream) => {
+    if (!name.endsWith('.lora_A.weight')) return;
+    const random = new Random(seed, stream);
+    const bound = 1 / Math.sqrt(shape[1]!);
+    values.set(
+      name,
+      new Float32Array(elementCount(shape)).map(() => bound * (2 * random.uniform() - 1)),
+    );
+  });
+  return values;
 }

@@ -1,16 +1,18 @@
 /** What is trained, as a predicate over named parameters, and the leaves that it comes to. */
-import { adapterParameters, parameters, type DecoderSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
+import { parameters, type DecoderSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
 import type { FlatParameter } from '../compile/groups';
-import { storedParts, type StorageOptions } from '../model/weights';
+import { methodParts, storedParts, type StorageOptions } from '../model/weights';
+import { methodOf } from '.';
+import type { Method } from './method';
 
 /** Whether a parameter is trained: of the model by its Hub name, of an adapter by PEFT's. */
 export type Trains = (parameter: string) => boolean;
 
 export const TRAINS_NOTHING: Trains = () => false;
 
-/** Every parameter of the adapter where there is one, else every one of the model; of the model what `base` says. */
-export function trainsFor(lora: LoraSpec | undefined, base?: Trains): Trains {
-  const ofModel = base ?? (() => lora === undefined);
+/** Every tensor that the method adds, and of the model what `base` says, or all where the method trains that. */
+export function trainsFor({ trainsModel }: Pick<Method, 'trainsModel'>, base?: Trains): Trains {
+  const ofModel = base ?? (() => trainsModel);
   return (parameter) => isOfAdapter(parameter) || ofModel(parameter);
 }
 
@@ -22,18 +24,33 @@ interface TrainedModel {
 
 /** Every trained parameter, those of the adapter first, each in the order of the forward pass. */
 export function trainedParameters({ spec, lora, trains }: TrainedModel): ParameterSpec[] {
-  const all = [...(lora ? adapterParameters(spec, lora) : []), ...parameters(spec)];
+  const all = [...methodOf({ spec, lora }).parameters, ...parameters(spec)];
   return all.filter(({ name }) => trains(name));
 }
 
 /** The same as they are laid out: tables in parts, and each with what the optimiser has to know of it. */
 export function trainedLeaves(model: TrainedModel & StorageOptions): FlatParameter[] {
   const parts = storedParts(model);
-  return trainedParameters(model).flatMap((parameter): FlatParameter[] => {
-    if (isOfAdapter(parameter.name)) return [{ ...parameter, kind: 'adapter', decays: true }];
-    const decays = decaysInTransformers(parameter.name);
-    return parts.get(parameter.name)!.map((part) => ({ ...part, kind: 'weights', decays }));
-  });
+  return [
+    ...methodLeaves(model, model.trains),
+    ...parameters(model.spec)
+      .filter(({ name }) => model.trains(name))
+      .flatMap(({ name }) => laidOut(name, parts.get(name)!, 'weights')),
+  ];
+}
+
+/** The tensors that the method adds, or some of them, as they are laid out. */
+export function methodLeaves(
+  model: Pick<TrainedModel, 'spec' | 'lora'> & Pick<StorageOptions, 'partBytes'>,
+  includes: Trains = () => true,
+): FlatParameter[] {
+  return methodOf(model)
+    .parameters.filter(({ name }) => includes(name))
+    .flatMap((parameter) => laidOut(parameter.name, methodParts(parameter, model.partBytes), 'adapter'));
+}
+
+function laidOut(name: string, parts: readonly ParameterSpec[], kind: FlatParameter['kind']): FlatParameter[] {
+  return parts.map((part) => ({ ...part, kind, decays: decaysInTransformers(name) }));
 }
 
 /** Transformers decays every matrix; norms and biases, its vectors, keep their size. */

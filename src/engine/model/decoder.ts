@@ -28,7 +28,7 @@ export interface DecoderContext {
   readonly embeddingScale: number;
   /** The leaf of a base parameter, by Hub name. */
   parameter(name: string): Tensor;
-  /** The leaves of the embedding table or the head, which may be stored in parts of whole rows. */
+  /** The leaves of the embedding table or the head, tied or not; they may be stored in parts of whole rows. */
   table(name: string): readonly Tensor[];
   /**
    * x · Wᵀ of one of the layer linears, with its bias and its adapter, plus `residual`; `firstRow` is where x starts in
@@ -81,9 +81,9 @@ function layers(context: DecoderContext, input: Tensor): Tensor {
   return x;
 }
 
-/** The head's weight; a tied head is the embedding table. */
-export function headTable({ spec, table }: Pick<DecoderContext, 'spec' | 'table'>): readonly Tensor[] {
-  return table(spec.tieWordEmbeddings ? EMBEDDING : HEAD);
+/** The head's weight; that of a tied head is the embedding table. */
+export function headTable({ table }: Pick<DecoderContext, 'table'>): readonly Tensor[] {
+  return table(HEAD);
 }
 
 /** Logits [N, V] of hidden states [N, C]. */

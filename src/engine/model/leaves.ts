@@ -1,8 +1,9 @@
 /** The leaves that the graphs of a session share, and how a graph gets at them. */
 import { fromFloat32, toFloat32, type FloatDType, type WeightDType } from '../../core/dtypes';
 import {
+  EMBEDDING,
+  HEAD,
   layerSpec,
-  targetedLinears,
   type DecoderSpec,
   type LinearSpec,
   type LoraSpec,
@@ -10,15 +11,15 @@ import {
   type RopeKind,
 } from '../../core/spec';
 import type { Graph, Tensor } from '../graph/graph';
-import { adaptedLinear } from '../methods/lora';
+import { methodOf } from '../methods';
+import type { Method, MethodLeaves } from '../methods/method';
 import type { AttentionSizes } from '../ops/attention_sizes';
 import { addBias } from '../ops/bias';
-import { linear } from '../ops/matmul';
 import type { Positions } from '../ops/positions';
 import type { Checkpointing } from '../types';
 import type { DecoderContext } from './decoder';
 import { rotatedPairs } from './rotary';
-import { storedDTypes, storedParts, type StorageOptions } from './weights';
+import { methodParts, storedDTypes, storedParts, type StorageOptions } from './weights';
 
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
 export const LEAF = {
@@ -59,10 +60,10 @@ export interface ModelOptions extends StorageOptions {
 }
 
 /** Leaves of one graph, and the linears on them. */
-export class GraphLeaves {
+export class GraphLeaves implements MethodLeaves {
   private readonly stored: Map<string, readonly ParameterSpec[]>;
   private readonly dtypes: Map<string, WeightDType>;
-  private readonly streams: Map<string, number>;
+  private readonly method: Method;
 
   constructor(
     readonly graph: Graph,
@@ -71,16 +72,21 @@ export class GraphLeaves {
   ) {
     this.stored = storedParts(options);
     this.dtypes = storedDTypes(options);
-    const targets = options.lora ? targetedLinears(options.spec, options.lora) : [];
-    this.streams = new Map(targets.map((target, i) => [target.name, i]));
+    this.method = methodOf(options);
   }
 
   weight(name: string): Tensor {
     return this.table(name)[0]!;
   }
 
-  /** The leaves of a parameter that may be stored in parts. */
   table(name: string): Tensor[] {
+    const { spec, partBytes } = this.options;
+    const own = this.method.replaced.get(name);
+    if (own) return methodParts(own, partBytes).map(({ name, shape }) => this.adapter(name, shape));
+    return this.original(name === HEAD && spec.tieWordEmbeddings ? EMBEDDING : name);
+  }
+
+  original(name: string): Tensor[] {
     const parts = this.stored.get(name);
     if (!parts) throw new Error(`the model has no parameter ${name}`);
     const dtype = this.dtypes.get(name)!;
@@ -92,6 +98,10 @@ export class GraphLeaves {
     return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trains(name));
   }
 
+  derived(name: string, shape: readonly number[]): Tensor | undefined {
+    return this.input(`derived:${name}`, shape, 'f32');
+  }
+
   input(name: string, shape: readonly number[], dtype: 'f32' | 'u32' | 'i32'): Tensor {
     return this.graph.leaf(name, { shape, dtype }, 'workspace');
   }
@@ -101,26 +111,9 @@ export class GraphLeaves {
     target: LinearSpec,
     { firstRow = 0, residual }: { firstRow?: number; residual?: Tensor | undefined } = {},
   ): Tensor {
-    const weight = this.weight(`${target.name}.weight`);
-    const stream = this.streams.get(target.name);
-    const y =
-      stream === undefined
-        ? linear(this.graph, x, weight, { addend: residual })
-        : adaptedLinear(
-            {
-              graph: this.graph,
-              lora: this.options.lora!,
-              weight,
-              parameter: (name, shape) => this.adapter(name, shape),
-              dropoutSeed: this.dropoutSeed,
-              stream,
-              firstRow,
-            },
-            x,
-            target,
-            residual,
-          );
-    return target.bias ? addBias(this.graph, y, this.weight(`${target.name}.bias`)) : y;
+    const { graph, dropoutSeed } = this;
+    const y = this.method.project({ graph, leaves: this, dropoutSeed, firstRow }, x, target, residual);
+    return target.bias ? addBias(graph, y, this.weight(`${target.name}.bias`)) : y;
   }
 
   /** Where the rows of `batch` sequences stand; `packed` where one may hold several documents. */

@@ -50,6 +50,12 @@ export function storedParts(options: StorageOptions): Map<string, readonly Param
   );
 }
 
+/** The leaves of a tensor that a method adds: several where it is the copy of a table that is so large. */
+export function methodParts(parameter: ParameterSpec, partBytes?: number): readonly ParameterSpec[] {
+  const isTable = [...TABLES].some((table) => parameter.name.endsWith(`.${table}`));
+  return isTable ? partsOf(parameter, 'f32', partBytes) : [parameter];
+}
+
 /** By the name of a quantised leaf. */
 export const quantizeProgram = (name: string) => `quantize:${name}`;
 

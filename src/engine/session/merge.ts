@@ -2,8 +2,12 @@
 import { elementCount, fromFloat32, toFloat32 } from '../../core/dtypes';
 import {
   adapterParameters,
+  EMBEDDING,
+  HEAD,
+  isUntiedBy,
   loraAt,
   loraScaling,
+  savedParameters,
   targetedLinears,
   type DecoderSpec,
   type LinearSpec,
@@ -23,7 +27,8 @@ const LEAF = { weight: 'weight', a: 'lora_A', b: 'lora_B' } as const;
 
 /**
  * Yields every weight of the stream, whole and in its own dtype: W + s·B·A for a targeted linear, scaled by row to the learned
- * magnitude with DoRA, and the others as they came. The sum is taken in f32 and rounded once.
+ * magnitude with DoRA, the copies of modules that the adapter saves, and the others as they came. The sum is taken in
+ * f32 and rounded once. A head that is no longer tied to its embedding comes after that.
  */
 export async function* mergeAdapter(
   runtime: Runtime,
@@ -35,12 +40,23 @@ export async function* mergeAdapter(
   checkTensors(adapter, adapterParameters(spec, lora));
   const tensors = new Map(adapter.map((tensor) => [tensor.name, tensor]));
   const targets = new Map(targetedLinears(spec, lora).map((linear) => [`${linear.name}.weight`, linear]));
+  const saved = savedParameters(spec, lora);
+  const inPlaceOf = (weight: WeightTensor, name = weight.name): WeightTensor => {
+    const copy = tensors.get(saved.get(name)?.name ?? '');
+    const bytes = copy ? converted(copy, weight.dtype) : weight.bytes;
+    return { ...weight, name, bytes };
+  };
+  const untied = isUntiedBy(spec, lora);
+  function* withCopies(weight: WeightTensor): Generator<WeightTensor> {
+    yield inPlaceOf(weight);
+    if (untied && weight.name === EMBEDDING) yield inPlaceOf(weight, HEAD);
+  }
   const mergers = new Map<string, Merger>();
   try {
     for await (const weight of wholeTensors(weights)) {
       const target = targets.get(weight.name);
       if (!target) {
-        yield weight;
+        yield* withCopies(weight);
         continue;
       }
       const own = loraAt(lora, target.name);

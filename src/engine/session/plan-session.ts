@@ -2,11 +2,14 @@
 import { layoutBytes, leafBuffers, type LeafBuffer } from '../compile/layout';
 import { memoryPlan, planPrograms, type ProgramsPlan } from '../compile/plan';
 import type { KernelCapabilities } from '../graph/kernel';
+import { byteSize } from '../graph/tensor';
+import { methodOf } from '../methods';
 import { TRAINS_NOTHING, trainsFor } from '../methods/trained';
 import type { ModelOptions } from '../model/leaves';
-import { quantizeGraphs } from '../model/weights';
+import { quantizeGraphs, storedDTypes, storedParts } from '../model/weights';
 import type { MemoryPlan, ModelSetup, ViewOptions } from '../types';
 import { planDecoding, type DecodePlan } from './decode-view';
+import { DERIVE, derivedGraph } from './method-graphs';
 import { planForward, type ForwardPlan } from './forward-view';
 import { planTraining, type TrainPlan } from './train-view';
 import type { ViewPlan } from './view';
@@ -35,12 +38,15 @@ export function planSession(
   const decode = views.decode && planDecoding(model, views.decode);
   const planned = [train, forward, decode].filter((view): view is ViewPlan & typeof view => view !== undefined);
 
-  const graphs = new Map([...quantizeGraphs(model), ...planned.flatMap((view) => [...view.graphs])]);
+  const derived = derivedGraph(model);
+  const graphs = new Map([
+    ...quantizeGraphs(model),
+    ...(derived ? [[DERIVE, derived] as const] : []),
+    ...planned.flatMap((view) => [...view.graphs]),
+  ]);
   const programs = planPrograms(graphs, capabilities);
-  const buffers = leafBuffers(
-    programs,
-    planned.flatMap((view) => view.buffers),
-  );
+  const flat = planned.flatMap((view) => view.buffers);
+  const buffers = [...leafBuffers(programs, flat), ...unreadWeights(model, programs, flat)];
   const readbackBytes = Math.max(...planned.map((view) => view.readbackBytes));
   const memory = memoryPlan(layoutBytes(programs, buffers, readbackBytes));
   return { model, train, forward, decode, programs, buffers, readbackBytes, memory };
@@ -55,8 +61,21 @@ function modelOptions(setup: ModelSetup, views: ViewOptions, partBytes: number |
     weightDType: setup.weightDType,
     quantization: setup.quantization,
     lora: setup.lora,
-    trains: differentiated ? trainsFor(setup.lora, setup.trains) : TRAINS_NOTHING,
+    trains: differentiated ? trainsFor(methodOf(setup), setup.trains) : TRAINS_NOTHING,
     positions: Math.max(...lengths),
     partBytes,
   };
+}
+
+/** Weights that no program reads, as the adapter has copies in their place: the session owns the whole model. */
+function unreadWeights(model: ModelOptions, { leaves }: ProgramsPlan, flat: readonly LeafBuffer[]): LeafBuffer[] {
+  const dtypes = storedDTypes(model);
+  return [...storedParts(model)].flatMap(([parameter, parts]) =>
+    parts
+      .filter(({ name }) => !leaves.has(name) && !flat.some(({ ranges }) => ranges.has(name)))
+      .map(({ name, shape }): LeafBuffer => {
+        const bytes = byteSize({ shape, dtype: dtypes.get(parameter)! });
+        return { label: name, kind: 'weights', bytes, ranges: new Map([[name, 0]]) };
+      }),
+  );
 }

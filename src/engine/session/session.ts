@@ -1,8 +1,8 @@
 /** A session owns the weights on a device. Its views are planned together: they share leaves and slots. */
-import { adapterParameters } from '../../core/spec';
 import type { KeepParameter, LoadStream, WeightTensor } from '../../core/weights';
 import { byWhole, splitParts } from '../compile/parts';
-import { trainedLeaves, trainedParameters } from '../methods/trained';
+import { methodOf } from '../methods';
+import { methodLeaves, trainedLeaves, trainedParameters } from '../methods/trained';
 import { loadModel } from '../model/load';
 import { RotaryLeaves } from '../model/rotary-leaves';
 import { Memory } from '../runtime/memory';
@@ -12,6 +12,7 @@ import { checkTensors, converted } from '../runtime/upload';
 import type { MemoryPlan, ModelSetup, Session, ViewOptions, Views } from '../types';
 import { GpuDecodeView } from './decode-view';
 import { GpuForwardView } from './forward-view';
+import { refreshDerived } from './method-graphs';
 import { planSession, type SessionPlan } from './plan-session';
 import { GpuTrainView } from './train-view';
 import type { SessionCore } from './view';
@@ -35,13 +36,9 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     await tune(runtime, programs);
     const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
     try {
-      const core = {
-        model,
-        memory,
-        rotary: new RotaryLeaves(memory, model),
-        trained: { version: 0 },
-        exclusively: inTurn(),
-      };
+      const trained = { version: 0 };
+      const refresh = refreshDerived(memory, model, trained);
+      const core = { model, memory, rotary: new RotaryLeaves(memory, model), trained, exclusively: inTurn(refresh) };
       await loadModel(runtime.device, memory, model, weights, keep);
       const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
       await train?.initialize();
@@ -72,14 +69,13 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
     const { memory, model } = this.core;
-    const { spec, lora } = model;
     // Decoding takes an adapter that nothing here trains.
     const trained = trainedParameters(model);
-    const taken = trained.length === 0 && lora ? adapterParameters(spec, lora) : trained;
+    const taken = trained.length === 0 ? methodOf(model).parameters : trained;
     if (taken.length === 0) throw new Error('this session has no adapter');
     checkTensors(tensors, taken);
     this.core.trained.version++;
-    const leaves = byWhole(trained.length === 0 ? taken : trainedLeaves(model));
+    const leaves = byWhole(trained.length === 0 ? methodLeaves(model) : trainedLeaves(model));
     for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
       memory.write(part.name, converted(part, 'f32'));
     }
@@ -90,11 +86,11 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
   }
 }
 
-/** Runs one piece of work after the other, in the order of the calls. */
-function inTurn(): SessionCore['exclusively'] {
+/** Runs one piece of work after the other, in the order of the calls, and `first` before each. */
+function inTurn(first: () => Promise<void>): SessionCore['exclusively'] {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
-    const result = last.then(work);
+    const result = last.then(first).then(work);
     last = result.catch(() => undefined);
     return result;
   };

@@ -13,7 +13,7 @@ import {
   type GroupBuffer,
 } from '../compile/groups';
 import type { Graph, Tensor } from '../graph/graph';
-import { initialAdapter } from '../methods/lora';
+import { methodOf } from '../methods';
 import { trainedLeaves, trainedParameters } from '../methods/trained';
 import { byteSize } from '../graph/tensor';
 import { LEAF, type ModelOptions } from '../model/leaves';
@@ -22,7 +22,7 @@ import { labelsOf, type Objective } from '../objectives/objective';
 import type { Batch, EvaluationResult, StepResult, TrainView, TrainViewOptions } from '../types';
 import { refuseUnlabelled, writeBatch, type WrittenBatch } from './batch-leaves';
 import { lossGraph, LOSS, sumsLeaf } from './loss-graph';
-import { initialMagnitudes } from './magnitudes-graph';
+import { INITIALIZE, initialGraph } from './method-graphs';
 import { copyGraph } from './reference';
 import { TrainedState } from './trained-state';
 import { updateGraph } from './update-graph';
@@ -62,7 +62,8 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
   }
   const update = updateGraph(groups, options.adamw, options.maxGradNorm);
   graphs.set('update', update.graph);
-  if (lora?.useDora) graphs.set('magnitudes', initialMagnitudes(model));
+  const initial = initialGraph(model);
+  if (initial) graphs.set(INITIALIZE, initial);
 
   const buffers = groups.flatMap(groupBuffers);
   if (objective.reference === 'copy') {
@@ -91,14 +92,12 @@ export class GpuTrainView implements TrainView {
   /** Writes what training starts from, once the weights are there. */
   async initialize(): Promise<void> {
     const { model, memory } = this.core;
-    const { spec, lora } = model;
     if (this.planned.groups.some(({ moments }) => moments === '8bit')) {
       memory.write(LEAF.dynamicMaps, Float32Array.of(...dynamicMap(true), ...dynamicMap(false)));
     }
-    if (lora) {
-      for (const [name, values] of initialAdapter(spec, lora, this.options.seed)) memory.write(name, values);
-      if (lora.useDora) await memory.run('magnitudes');
-    }
+    const { initialValues, initialize } = methodOf(model);
+    for (const [name, values] of initialValues(this.options.seed)) memory.write(name, values);
+    if (initialize) await memory.run(INITIALIZE);
     await this.keepReference();
   }
 

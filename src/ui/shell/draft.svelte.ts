@@ -1,9 +1,9 @@
 /** The next run, as it is edited on the workbench: a model, data, settings, and what they would take. */
 import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
 import type { PlainError } from '../../core/errors';
-import type { RunRequest } from '../../protocol/data';
 import type { HubRef } from '../../protocol/hub';
 import type { KeptWeights } from '../../protocol/models';
+import type { TrainRequest } from '../../protocol/runs';
 import type { ChosenFolder } from '../client/files';
 import type { Workers } from '../client/workers';
 import { DatasetState, TITLE_FEES } from '../features/data/dataset.svelte';
@@ -45,22 +45,23 @@ export class Draft {
   }
 
   /** What the next run would be made of; undefined until a model is open. */
-  get request(): RunRequest | undefined {
+  get request(): TrainRequest | undefined {
     const model = this.model.report;
     if (!model || !this.ready) return undefined;
     const names = { model_name_or_path: model.name, dataset: this.dataset.ref.name };
     const revision = this.model.onHub?.commit ?? this.recipe.config.revision; // a branch moves on, a commit doesn't
-    return { model: model.ref, dataset: this.dataset.ref, config: { ...this.recipe.config, ...names, revision } };
+    const config = { ...this.recipe.config, ...names, revision };
+    return { model: model.ref, dataset: this.dataset.ref, config, talk: this.budget.talks };
   }
 
   /**
    * The run of the first visit: the starter on the policy pairs. Where that is what the draft has, it is the draft, with
    * what was changed of it; otherwise the draft stays as it is beside it.
    */
-  get quickStart(): RunRequest | undefined {
+  get quickStart(): TrainRequest | undefined {
     const { request } = this;
     if (!this.ready || (request && this.isQuickStart)) return request;
-    return { model: STARTER, dataset: TITLE_FEES, config: QUICKSTART };
+    return { model: STARTER, dataset: TITLE_FEES, config: QUICKSTART, talk: this.budget.talks };
   }
 
   get isQuickStart(): boolean {
@@ -118,10 +119,10 @@ export class Draft {
     return report && `${report.name} on ${this.dataset.ref.name}`;
   }
 
-  /** Chooses other data; a limit on the rows was meant for the data before. */
+  /** Chooses other data; a limit on the rows and a mapping of columns were meant for the data before. */
   useData(choose: () => void): void {
     choose();
-    this.recipe.set('max_train_samples', undefined);
+    this.recipe.change({ max_train_samples: undefined, dataset_mapping: undefined });
   }
 
   async openFolder(folder: ChosenFolder): Promise<void> {

@@ -1,7 +1,7 @@
 /** Everything that the page holds, one class for each concern, and what happens between them. */
 import { plainError, type PlainError } from '../../core/errors';
 import type { RunRecord } from '../../core/library';
-import type { RunRequest } from '../../protocol/data';
+import type { TrainRequest } from '../../protocol/runs';
 import { droppedFolder, isModelDrop } from '../client/files';
 import { Workers } from '../client/workers';
 import { ChatState } from '../features/chat/chat.svelte';
@@ -112,7 +112,7 @@ export class Workspace {
     if (request && this.canStart) await this.begin(request, true);
   }
 
-  private async begin(request: RunRequest, isDraft: boolean): Promise<void> {
+  private async begin(request: TrainRequest, isDraft: boolean): Promise<void> {
     if (this.training.running) return;
     this.error = undefined;
     this.draft.unbegunError = undefined;
@@ -135,7 +135,7 @@ export class Workspace {
     this.endAnswers();
     this.chat.forget(runId); // it learns more than it knew then
     this.compare.forget(runId);
-    await this.training.resume(detail, this.draft.model.refOf(detail.record.model));
+    await this.training.resume(detail, this.draft.model.refOf(detail.record.model), this.draft.budget.talks);
   }
 
   async renameRun(runId: string, name: string): Promise<void> {

@@ -27,9 +27,16 @@ async function logits(output: string, ...args: string[]): Promise<Float32Array> 
 }
 
 describe('graft export', () => {
-  test.each(['false', 'true'])('a merged model gives the logits of its adapter (use_dora: %s)', async (dora) => {
-    const [run, merged] = [path(`run-${dora}`), path(`merged-${dora}`)];
-    const settings = ['--learning_rate', '0.02', '--max_steps', '3', '--lora_r', '4', '--use_dora', dora];
+  test.each([
+    ['plain', []],
+    ['dora', ['--use_dora', 'true']],
+    // The head of this model is tied to its embedding.
+    ['own-head', ['--lora_modules_to_save', 'lm_head']],
+    ['own-embedding', ['--lora_modules_to_save', 'embed_tokens,norm']],
+    ['one-table', ['--lora_modules_to_save', 'lm_head', '--ensure_weight_tying', 'true']],
+  ])('a merged model gives the logits of its adapter (%s)', async (kind, flags) => {
+    const [run, merged] = [path(`run-${kind}`), path(`merged-${kind}`)];
+    const settings = ['--learning_rate', '0.02', '--max_steps', '3', '--lora_r', '4', ...flags];
     const trained = await graft(
       ...['train', '--model', path('model'), '--data', path('rows.jsonl'), '--output', run],
       ...settings,
@@ -43,12 +50,14 @@ describe('graft export', () => {
     const whole = await logits('whole.safetensors', '--model', merged);
     expect(relativeError(base, tuned)).toBeGreaterThan(1e-2);
     expect(relativeError(whole, tuned)).toBeLessThan(2e-5);
-    expect(readFileSync(join(merged, 'config.json'), 'utf8')).toContain('LlamaForCausalLM');
+    const config = readFileSync(join(merged, 'config.json'), 'utf8');
+    expect(config).toContain('LlamaForCausalLM');
+    expect(config).toContain(`"tie_word_embeddings": ${String(!kind.startsWith('own'))}`);
   });
 
   test('never writes into a folder that holds files', async () => {
     const { code, err } = await graft(
-      ...['export', '--model', path('model'), '--adapter', path('run-false'), '--output', path('model')],
+      ...['export', '--model', path('model'), '--adapter', path('run-plain'), '--output', path('model')],
     );
     expect([code, err]).toEqual([1, expect.stringMatching(/holds files already: name a new folder/)]);
   });

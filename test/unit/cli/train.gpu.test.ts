@@ -6,6 +6,7 @@ import { openFolder } from '../../../src/cli/folders';
 import type { RunSummary, TrainEvent, TrainerState } from '../../../src/core/events';
 import { byKernel } from '../../../src/core/profile';
 import { readAdapter } from '../../../src/formats/peft';
+import { readHeader } from '../../../src/formats/safetensors';
 import { toFloat32 } from '../../../src/core/dtypes';
 import { relativeError } from '../../support/compare';
 import { hasReference, reference } from '../../support/reference';
@@ -171,7 +172,12 @@ const readJson = <T>(file: string) => JSON.parse(readFileSync(file, 'utf8')) as 
 
 describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
   /** Trains as the golden did, and holds every step and the adapter at the end against it. */
-  async function follow(name: string, golden: (file: string) => string, batches: MicroBatch[]): Promise<void> {
+  async function follow(
+    name: string,
+    golden: (file: string) => string,
+    batches: MicroBatch[],
+    model = reference('models/stories260K'),
+  ): Promise<void> {
     const { settings, steps } = readJson<Trajectory>(golden('trajectory.json'));
     const rows = batches.flatMap(({ input_ids, labels }) =>
       input_ids.map((ids, i) => ({ input_ids: ids, labels: labels[i] })),
@@ -185,7 +191,7 @@ describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
     }
     writeFileSync(path(`${name}.yaml`), lines.join(''));
     const { code, err } = await graft(
-      ...['train', path(`${name}.yaml`), '--model', reference('models/stories260K'), '--data', path(`${name}.jsonl`)],
+      ...['train', path(`${name}.yaml`), '--model', model, '--data', path(`${name}.jsonl`)],
       ...['--adapter', golden('adapter_init'), '--shuffle', 'false', '--output', path(name)],
     );
     expect(code, err).toBe(0);
@@ -221,5 +227,24 @@ describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
     const golden = (file: string) => reference('golden/peft_variants', name, file);
     const batches = reference('golden/peft_variants/batches_stories260K.json');
     await follow(name, golden, readJson<{ steps: MicroBatch[][] }>(batches).steps.flat());
+  });
+
+  test.each([
+    ['modules_to_save_untied', 'tinyllama'],
+    ['modules_to_save_tied_head', 'stories260K'],
+    ['modules_to_save_tied_both', 'stories260K'],
+  ])('%s', async (name, model) => {
+    const golden = (file: string) => reference('golden/peft_variants', name, file);
+    const batches = readJson<{ steps: MicroBatch[][] }>(reference(`golden/peft_variants/batches_${model}.json`));
+    const folder = model === 'tinyllama' ? 'golden/families/tinyllama' : 'models/stories260K';
+    await follow(name, golden, batches.steps.flat(), reference(folder));
+    // The files name the same tensors, a tied table under both names, and the configs the same modules.
+    const header = async (folder: string) => readHeader(await openFolder(folder), 'adapter_model.safetensors');
+    const names = async (folder: string) => (await header(folder)).tensors.map((tensor) => tensor.name).sort();
+    expect(await names(path(name))).toEqual(await names(golden('adapter_final')));
+    const config = (folder: string) => readJson<Record<string, unknown>>(join(folder, 'adapter_config.json'));
+    const [ours, theirs] = [config(path(name)), config(golden('adapter_final'))];
+    expect(ours['modules_to_save']).toEqual(theirs['modules_to_save']);
+    expect(ours['ensure_weight_tying'] ?? false).toBe(theirs['ensure_weight_tying']);
   });
 });

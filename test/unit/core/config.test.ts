@@ -84,6 +84,12 @@ describe('parseRunConfig', () => {
     ['val_set_size: 1.5', /val_set_size must be 0, a fraction below 1/],
     ['lora_target_modules: .*_proj', /lora_target_modules must be all-linear, auto, or a list/],
     ['lora_target_modules: []', /lora_target_modules must be all-linear, auto, or a list/],
+    [
+      'lora_modules_to_save: []',
+      /lora_modules_to_save must be a list of module names such as \[embed_tokens, lm_head\]/,
+    ],
+    ['lora_modules_to_save: lm_*', /lora_modules_to_save must be a list of module names/],
+    ['modules_to_save: [lm_head]', /unknown key modules_to_save; the nearest valid one is lora_modules_to_save/],
     ['layers_to_transform: first', /layers_to_transform must be a list of layers, counted from 0, such as \[0, 2\]/],
     ['layers_to_transform: []', /layers_to_transform must be a list of layers/],
     ['layers_to_transform: [0, -1]', /layers_to_transform must be a list of layers/],
@@ -117,6 +123,10 @@ describe('parseRunConfig', () => {
     expect(parseRunConfig('', { lora_target_modules: '[q_proj]' }).lora_target_modules).toEqual(['q_proj']);
     expect(parseRunConfig('layers_to_transform: 2').layers_to_transform).toEqual([2]);
     expect(parseRunConfig('', { layers_to_transform: '0, 2' }).layers_to_transform).toEqual([0, 2]);
+    expect(parseRunConfig('', { lora_modules_to_save: 'embed_tokens, lm_head' }).lora_modules_to_save).toEqual([
+      'embed_tokens',
+      'lm_head',
+    ]);
     expect(parseRunConfig('lora_target_modules: auto').lora_target_modules).toBe('auto');
     const paths = ['model.layers.0.self_attn.q_proj', 'mlp.up_proj'];
     expect(parseRunConfig(`lora_target_modules: [${paths.join(', ')}]`).lora_target_modules).toEqual(paths);
@@ -201,7 +211,8 @@ describe('formatRunConfig', () => {
 
   it('writes every key that has help, in its order', () => {
     const whole = [
-      'dataset: x\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]',
+      'dataset: x\ndataset_mapping: {question: Frage}\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]',
+      'lora_modules_to_save: [lm_head]',
       'chat_template: "{{ messages }}"\nchat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
     ].join('\n');
     const keys = [...formatRunConfig(parseRunConfig(whole)).matchAll(/^(\w+):/gm)].map(([, key]) => key);

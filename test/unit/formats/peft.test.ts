@@ -46,6 +46,8 @@ function tensorsOf(adapter: LoraSpec): WeightTensor[] {
   });
 }
 
+const byName = (a: WeightTensor, b: WeightTensor) => a.name.localeCompare(b.name);
+
 function adapterFolder(change: object = {}, tensors = tensorsOf(lora)) {
   const written = adapterFiles({ lora, baseModel: 'org/base', revision: 'abc', tensors });
   const contents = Object.fromEntries(written.map(({ name, bytes }): [string, Uint8Array | object] => [name, bytes]));
@@ -122,7 +124,7 @@ describe('adapter folders', () => {
     [{ peft_type: 'LOHA' }, 'unsupported', /peft_type is "LOHA"/],
     [{ task_type: 'SEQ_CLS' }, 'unsupported', /task_type/],
     [{ bias: 'all' }, 'unsupported', /bias is "all"/],
-    [{ modules_to_save: ['lm_head'] }, 'unsupported', /modules_to_save/],
+    [{ modules_to_save: 'lm_head' }, 'bad-config', /modules_to_save/],
     [{ init_lora_weights: 'pissa' }, 'unsupported', /init_lora_weights is "pissa"/],
     [{ use_qalora: true }, 'unsupported', /use_qalora/],
     [{ some_later_option: 3 }, 'unsupported', /some_later_option is 3/],
@@ -140,6 +142,43 @@ describe('adapter folders', () => {
     [{ use_dora: 'yes' }, 'bad-config', /use_dora/],
   ] as const)('with %j are refused', async (change, code, message) => {
     await expectError(() => readAdapter(adapterFolder(change)), code, message);
+  });
+
+  it('keep modules that are saved whole, and a tied table under both names', async () => {
+    for (const ensureWeightTying of [false, true]) {
+      const saving: LoraSpec = { ...lora, modulesToSave: ['embed_tokens', 'norm'], ensureWeightTying };
+      const tensors = tensorsOf(saving);
+      const written = adapterFiles({ lora: saving, baseModel: 'org/base', tensors });
+      const source = files(Object.fromEntries(written.map(({ name, bytes }) => [name, bytes])));
+      const { tensors: stored } = await readHeader(source, 'adapter_model.safetensors');
+      const tables = ['base_model.model.model.embed_tokens.weight', 'base_model.model.lm_head.weight'];
+      const names = stored.map(({ name }) => name);
+      expect(tables.map((name) => names.includes(name))).toEqual([true, ensureWeightTying]);
+      expect(names).toContain('base_model.model.model.layers.1.input_layernorm.weight');
+      const adapter = await readAdapter(source);
+      expect(adapter.lora.modulesToSave).toEqual(['embed_tokens', 'norm']);
+      expect(adapter.lora.ensureWeightTying ?? false).toBe(ensureWeightTying);
+      expect([...adapter.tensors].sort(byName)).toEqual([...tensors].sort(byName));
+      checkAdapter('saved', adapter, spec);
+      const others = tensors.map((tensor) => ({
+        ...tensor,
+        name: tensor.name.replace(/(embed_tokens|norm)\.weight$/, '$1.modules_to_save.default.weight'),
+      }));
+      const [config] = written;
+      const plain = files({ [config!.name]: config!.bytes, 'adapter_model.safetensors': writeSafetensors(others) });
+      expect([...(await readAdapter(plain)).tensors].map(({ name }) => name).sort()).toEqual(
+        tensors.map(({ name }) => name).sort(),
+      );
+    }
+  });
+
+  it('are refused where a saved module is missing', async () => {
+    const adapter = await readAdapter(adapterFolder({ modules_to_save: ['lm_head'] }));
+    await expectError(
+      () => checkAdapter('a', adapter, spec),
+      'bad-file',
+      /lacks the tensor base_model\.model\.lm_head/,
+    );
   });
 
   it('are refused where a file is missing or of another kind', async () => {

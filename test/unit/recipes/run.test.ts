@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readSpec } from '../../../src/formats/model';
-import { prepareData } from '../../../src/recipes/steps/data';
+import { encodeUtf8 } from '../../../src/core/store';
+import { arrangeData, prepareData, readData } from '../../../src/recipes/steps/data';
 import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
 import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
@@ -73,6 +74,24 @@ describe('a resolved run', () => {
     );
   });
 
+  test.each([
+    [{ lora_modules_to_save: 'score' }, /names "score", which the model hasn't: name embed_tokens, lm_head, norm/],
+    [{ lora_modules_to_save: 'mlp' }, /both mean model\.layers\.0\.mlp\.gate_proj/],
+    [{ lora_modules_to_save: 'lm_head', embedding_dtype: 'q8' }, /embedding_dtype: q8 keeps in 8 bits/],
+    [{ lora_modules_to_save: 'norm', ensure_weight_tying: 'true' }, /with embed_tokens or lm_head: name one/],
+    [{ lora_modules_to_save: 'lm_head', use_peft: 'false' }, /lora_modules_to_save is for use_peft: true/],
+  ])('refuses to train whole what it can not: %j', async (keys, message) => {
+    const model = await shape();
+    await expectError(() => trainSetup(run(keys), model, [8]), 'bad-config', message);
+  });
+
+  test('refuses to tie what the model has apart', async () => {
+    const { spec, weightDType } = await shape();
+    const untied = { spec: { ...spec, tieWordEmbeddings: false }, weightDType };
+    const asked = run({ lora_modules_to_save: 'lm_head', ensure_weight_tying: 'true' });
+    await expectError(() => trainSetup(asked, untied, [8]), 'bad-config', /this one's is not: take it out/);
+  });
+
   test('takes the shape of the adapter that it goes on from', async () => {
     const model = await shape();
     const lora = { r: 2, alpha: 5, dropout: 0, targetModules: ['v_proj', 'q_proj'], useRslora: true, useDora: false };
@@ -102,6 +121,20 @@ describe('data of a run', () => {
     expect(data.lengths.at(-1)).toBe(16);
     expect((await prepareData(run({ max_steps: '7' }), model, file)).totalSteps).toBe(7);
     expect((await prepareData(run({ num_train_epochs: '0.5' }), model, file)).totalSteps).toBe(1);
+  });
+
+  test('more unusable rows than the run allows are read all the same, and refused before a run is made of the rest', async () => {
+    const model = { ...(await shape()), tokenizer: undefined, template: undefined };
+    const good = '{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}\n';
+    const file = { name: 'rows.jsonl', bytes: encodeUtf8(`${good}{"input_ids": [1, 2], "labels": [1]}\n${good}`) };
+    const data = await readData(run(), model, file);
+    expect([data.tokenized.examples.length, data.skipped.map(({ row }) => row)]).toEqual([2, [2]]);
+    await expectError(
+      () => arrangeData(run(), model, data),
+      'bad-data',
+      /1 of 3 rows can't be used, and max_bad_rows 0.1/,
+    );
+    expect(arrangeData(run({ max_bad_rows: '0.34' }), model, data).train).toHaveLength(2);
   });
 
   test('packed rows are what steps and lengths go by', async () => {

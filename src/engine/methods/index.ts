@@ -1,0 +1,14 @@
+/** The one place that chooses a method. The next one is a file beside these, and a case here. */
+import type { DecoderSpec, LoraSpec } from '../../core/spec';
+import { doraMethod } from './dora';
+import { full } from './full';
+import { loraMethod } from './lora';
+import type { Method } from './method';
+import { withSavedModules } from './saved-modules';
+
+/** What a model is trained by, or was: without an adapter it is the model itself. */
+export function methodOf({ spec, lora }: { readonly spec: DecoderSpec; readonly lora?: LoraSpec | undefined }): Method {
+  if (!lora) return full;
+  const method = lora.useDora ? doraMethod(spec, lora) : loraMethod(spec, lora);
+  return withSavedModules(method, spec, lora);
+}

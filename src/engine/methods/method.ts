@@ -1,0 +1,46 @@
+/** What a way of training is to the rest of the engine. A method is a file; `methodOf` chooses among them. */
+import type { LinearSpec, ParameterSpec } from '../../core/spec';
+import type { Graph, Tensor } from '../graph/graph';
+
+export interface Method {
+  /** The tensors that it adds to a model, under PEFT's names, in the order of the forward pass. They are f32. */
+  readonly parameters: readonly ParameterSpec[];
+  /** Those of them that stand in the place of parameters of the model, by the Hub names of these. */
+  readonly replaced: ReadonlyMap<string, ParameterSpec>;
+  /** Whether it trains the model's own parameters, where nothing says which. */
+  readonly trainsModel: boolean;
+  /** What of its tensors starts at something else than zero, drawn from the run's seed, by name. */
+  initialValues(seed: number): Map<string, Float32Array>;
+  /** Adds to its zeroed leaves what they start from where that takes the weights; absent where nothing does. */
+  readonly initialize?: (graph: Graph, leaves: MethodLeaves) => void;
+  /**
+   * Writes what follows from weights and its tensors alone into `derived` leaves; absent where nothing does. A session runs
+   * it once whenever these have changed, and not in every pass.
+   */
+  readonly derive?: (graph: Graph, leaves: MethodLeaves) => void;
+  /** x · Wᵀ of a linear, as the method changes it, plus `residual`; without the linear's bias. */
+  project(context: ProjectContext, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor;
+}
+
+/** The leaves of a graph, as a method asks for them. */
+export interface MethodLeaves {
+  /** A parameter of the model, by its Hub name, or what stands in its place. */
+  weight(name: string): Tensor;
+  /** The leaves of a parameter of the model itself, which may be stored in parts. */
+  original(name: string): Tensor[];
+  /** The leaves of what stands in its place. */
+  table(name: string): Tensor[];
+  /** A tensor of the method, by PEFT's name. */
+  adapter(name: string, shape: readonly number[]): Tensor;
+  /** What `derive` wrote, by a name of the method's own; undefined where it is of other tensors than these leaves. */
+  derived(name: string, shape: readonly number[]): Tensor | undefined;
+}
+
+export interface ProjectContext {
+  readonly graph: Graph;
+  readonly leaves: MethodLeaves;
+  /** Seed of dropout masks; absent where nothing is dropped (evaluation, decoding). */
+  readonly dropoutSeed?: Tensor | undefined;
+  /** Where x is some rows of a larger batch: the first of them. */
+  readonly firstRow: number;
+}
