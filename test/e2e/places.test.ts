@@ -1,4 +1,5 @@
 /** The places of the page: each has an address, a title and a heading; a draft is edited at one, and runs are looked at. */
+import { gzipSync } from 'node:zlib';
 import { describe, expect } from 'vitest';
 import { test } from '../support/browser';
 import { axeViolations, GraftPage } from '../support/page';
@@ -17,6 +18,19 @@ const layoutShift = () =>
     observer.observe({ type: 'layout-shift', buffered: true });
     setTimeout(() => resolve(sum), 200);
   });
+
+test('a first visit takes at most 130 KB of script before it is drawn, compressed', async ({ page, site }) => {
+  const scripts: Promise<Buffer>[] = [];
+  page.on('response', (response) => {
+    const isWorker = /worker/.test(response.url()) || response.url().startsWith('blob:');
+    if (response.url().endsWith('.js') && !isWorker) scripts.push(response.body());
+  });
+  await page.goto(site.url);
+  await page.getByTestId('quick-start').waitFor();
+  const bytes = (await Promise.all(scripts)).reduce((sum, body) => sum + gzipSync(body).byteLength, 0);
+  expect(bytes).toBeGreaterThan(10_000);
+  expect(bytes).toBeLessThan(130_000);
+});
 
 describe('a place', () => {
   test('has a title and a heading that takes the focus, is free of violations, and comes back as it was left', async ({
