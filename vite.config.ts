@@ -191,7 +191,8 @@ const tests: ViteUserConfig = {
     pool: 'forks',
     maxWorkers: 2,
     // lavapipe compiles a kernel at its first dispatch; for narrow vectors that takes half as long, and tests compute little.
-    env: { LP_NATIVE_VECTOR_WIDTH: '128' },
+    // Mesa's cache of compiled kernels doesn't tell widths apart, so these stay out of the one that everything else uses.
+    env: { LP_NATIVE_VECTOR_WIDTH: '128', MESA_SHADER_CACHE_DIR: fromRoot('test/results') },
     projects: [
       {
         extends: true,

@@ -1,21 +1,6 @@
-// Products for adapters that run on a CPU and have subgroups, from the blocks of matmul/blocks.wgsl. The four lanes of
-// a quad share 16 rows of A: each loads a quarter of them and broadcasts it, and each computes 8 columns. Loads are what
-// a CPU adapter pays most for. How blocks of B come is a module: `quad_products`.
-
-// Rows past the end are read from the last one; what is computed from them is not stored.
-fn block_a(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
-  var index: u32;
-  if (TRANSPOSE_A) {
-    index = (k + quad_lane) * (params.m / 4u) + min(row, params.m - 4u) / 4u;
-  } else {
-    index = (min(row + quad_lane, params.m - 1u) * params.k + k) / 4u;
-  }
-  let block = shared_rows(a[index]);
-  if (TRANSPOSE_A) {
-    return transpose(block);
-  }
-  return block;
-}
+// Products for adapters that run on a CPU and have subgroups, from the blocks of matmul/blocks.wgsl. Lanes share 16 rows
+// of A, as the module `row_blocks` loads them, and each computes 8 columns. Loads are what a CPU adapter pays most for. How
+// blocks of B come is a module too: `quad_products`.
 
 // Sums of the lane's 16 rows by its 8 columns: the first digit is of four rows, the second of four columns.
 struct Sums {
@@ -30,29 +15,27 @@ struct Sums {
 }
 
 // Adds the products of four of K, from k on, with the blocks of B that are the lane's.
-fn add_products(sums: Sums, b0: mat4x4f, b1: mat4x4f, row: u32, k: u32, quad_lane: u32) -> Sums {
-  let a0 = block_a(row, k, quad_lane);
-  let a1 = block_a(row + 4u, k, quad_lane);
-  let a2 = block_a(row + 8u, k, quad_lane);
-  let a3 = block_a(row + 12u, k, quad_lane);
+fn add_products(sums: Sums, b0: mat4x4f, b1: mat4x4f, row: u32, k: u32, lane: u32) -> Sums {
+  let first = row_blocks(row, k, lane);
+  let second = row_blocks(row + 8u, k, lane);
   return Sums(
-    multiply_add(sums.s00, b0, a0),
-    multiply_add(sums.s01, b1, a0),
-    multiply_add(sums.s10, b0, a1),
-    multiply_add(sums.s11, b1, a1),
-    multiply_add(sums.s20, b0, a2),
-    multiply_add(sums.s21, b1, a2),
-    multiply_add(sums.s30, b0, a3),
-    multiply_add(sums.s31, b1, a3),
+    multiply_add(sums.s00, b0, first.upper),
+    multiply_add(sums.s01, b1, first.upper),
+    multiply_add(sums.s10, b0, first.lower),
+    multiply_add(sums.s11, b1, first.lower),
+    multiply_add(sums.s20, b0, second.upper),
+    multiply_add(sums.s21, b1, second.upper),
+    multiply_add(sums.s30, b0, second.lower),
+    multiply_add(sums.s31, b1, second.lower),
   );
 }
 
-// A workgroup of 2 × 2 quads computes 32 rows and 64 columns.
+// A workgroup of two times eight lanes computes 32 rows and 64 columns.
 @compute @workgroup_size(16)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = params.first_row + (group.y * 2u + lane / 8u) * 16u;
   let column = group.x * 64u + lane % 8u * 8u;
-  let sums = quad_products(row, column, lane % 4u);
+  let sums = quad_products(row, column, lane % 8u);
   store_rows(row, column, sums.s00, sums.s01);
   store_rows(row + 4u, column, sums.s10, sums.s11);
   store_rows(row + 8u, column, sums.s20, sums.s21);

@@ -1,13 +1,13 @@
 // The products of matmul_quad.wgsl with NF4 weights whose rows are whole blocks: no scale is read twice for a block.
-fn quad_products(row: u32, column: u32, quad_lane: u32) -> Sums {
+fn quad_products(row: u32, column: u32, lane: u32) -> Sums {
   if (TRANSPOSE_B) {
-    return along_rows(row, column, quad_lane);
+    return along_rows(row, column, lane);
   }
-  return across_rows(row, column, quad_lane);
+  return across_rows(row, column, lane);
 }
 
 // The lane's columns are eight rows of the weight: along K, a scale serves a block, and a word two steps.
-fn along_rows(row: u32, column: u32, quad_lane: u32) -> Sums {
+fn along_rows(row: u32, column: u32, lane: u32) -> Sums {
   let blocks = params.k / BLOCK;
   let last = params.n - 1u;
   let first0 = min(column, last) * blocks;
@@ -43,7 +43,7 @@ fn along_rows(row: u32, column: u32, quad_lane: u32) -> Sums {
         half_word(weights[(first6 + block) * 8u + word], shift, scale6),
         half_word(weights[(first7 + block) * 8u + word], shift, scale7),
       );
-      sums = add_products(sums, transpose(b0), transpose(b1), row, block * BLOCK + half * 4u, quad_lane);
+      sums = add_products(sums, transpose(b0), transpose(b1), row, block * BLOCK + half * 4u, lane);
     }
   }
   return sums;
@@ -51,7 +51,7 @@ fn along_rows(row: u32, column: u32, quad_lane: u32) -> Sums {
 
 // The lane's columns are a word of each row of the weight, and the quad's are of one block: each lane reads the scale of
 // one row in four.
-fn across_rows(row: u32, column: u32, quad_lane: u32) -> Sums {
+fn across_rows(row: u32, column: u32, lane: u32) -> Sums {
   let stride = params.n / 8u;
   let own = min(column, params.n - 8u) / 8u;
   var sums = Sums();
@@ -61,7 +61,7 @@ fn across_rows(row: u32, column: u32, quad_lane: u32) -> Sums {
     let word1 = weights[i + stride];
     let word2 = weights[i + 2u * stride];
     let word3 = weights[i + 3u * stride];
-    let scale = weight_scale((i + quad_lane * stride) / 8u);
+    let scale = weight_scale((i + lane % 4u * stride) / 8u);
     let scale0 = quadBroadcast(scale, 0u);
     let scale1 = quadBroadcast(scale, 1u);
     let scale2 = quadBroadcast(scale, 2u);
@@ -78,7 +78,7 @@ fn across_rows(row: u32, column: u32, quad_lane: u32) -> Sums {
       half_word(word2, 16u, scale2),
       half_word(word3, 16u, scale3),
     );
-    sums = add_products(sums, b0, b1, row, k, quad_lane);
+    sums = add_products(sums, b0, b1, row, k, lane);
   }
   return sums;
 }

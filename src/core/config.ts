@@ -127,9 +127,9 @@ const KEYS = {
   model_name_or_path: key(text, 'starter', 'A Hub id, a local folder, or a built-in name.'),
   revision: key(text, 'main', 'Branch, tag or commit of the model on the Hub.'),
   method: key(
-    oneOf('sft', 'dpo'),
+    oneOf('sft', 'dpo', 'distill'),
     'sft',
-    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer.',
+    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer, distill on what a teacher says of answers.',
   ),
   dtype: key(
     oneOf('auto', 'float32', 'float16', 'bfloat16'),
@@ -219,7 +219,11 @@ const KEYS = {
   logging_steps: key(whole(1), 1, 'Steps between rows of the log.'),
   save_steps: key(whole(1), 25, 'Steps between checkpoints.'),
 
-  beta: key(above0, 0.1, 'dpo: how much going away from the reference costs.'),
+  beta: key(
+    from0,
+    0.1,
+    'dpo: how much going away from the reference costs. distill: 0, which is its default, for KL(teacher‖student), 1 for KL(student‖teacher), between them the mixture of both.',
+  ),
   loss_type: key(oneOf('sigmoid'), 'sigmoid', 'dpo: the loss of a pair.'),
   label_smoothing: key(from0, 0, 'dpo: part of the pairs whose order is taken to be wrong; 0 only.'),
   precompute_ref_log_probs: key(
@@ -227,7 +231,22 @@ const KEYS = {
     false,
     'dpo: false only; the reference is computed in each step, or comes with the rows.',
   ),
-  disable_dropout: key(flag, true, 'dpo: train without dropout.'),
+  disable_dropout: key(flag, true, 'dpo, distill: train without dropout.'),
+  temperature: key(
+    above0,
+    1,
+    'distill: both distributions are softened by it; another one than 1 needs loss_add_tail: false.',
+  ),
+  loss_top_k: key(
+    whole(0, 65_536),
+    0,
+    "distill: the teacher's likeliest tokens that count; 0 takes all that the rows have.",
+  ),
+  loss_add_tail: key(
+    flag,
+    true,
+    'distill: all other tokens count as one more; false renormalises over those of the rows.',
+  ),
 
   use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
   lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),
@@ -272,6 +291,9 @@ export type RunConfigKey = keyof RunConfig;
 
 const KEY_NAMES = Object.keys(KEYS) as RunConfigKey[];
 
+/** What stands for absent keys where the method is another one than most: TRL's `beta` has one name and two meanings. */
+const DISTILL_DEFAULTS: Partial<RunConfig> = { beta: 0 };
+
 /** One line of help for each key, in the order of a written file. */
 export const RUN_CONFIG_KEYS = Object.fromEntries(KEY_NAMES.map((name) => [name, KEYS[name].description])) as Readonly<
   Record<RunConfigKey, string>
@@ -310,9 +332,13 @@ export function parseRunConfig(
   const onLine = Object.entries(overrides).map(([found, value]) => [found.replaceAll('-', '_'), value] as const);
   for (const [known, value] of withKnownKeys(onLine, 'The command line')) given.set(known, readOverride(known, value));
   const flags = new Set(onLine.map(([found]) => found));
+  const ofMethod = given.get('method') === 'distill' ? DISTILL_DEFAULTS : {};
   const config = KEY_NAMES.map((known) => {
     const where = flags.has(known) ? 'The command line' : name;
-    return [known, check(known, given.has(known) ? given.get(known) : KEYS[known].fallback, where)];
+    return [
+      known,
+      check(known, given.has(known) ? given.get(known) : (ofMethod[known] ?? KEYS[known].fallback), where),
+    ];
   });
   return Object.fromEntries(config) as RunConfig;
 }

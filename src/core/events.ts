@@ -45,6 +45,8 @@ export type TrainEvent =
       totalSteps: number;
       trainableParameters: number;
       totalParameters: number;
+      /** Of a micro-batch of the longest rows, of an update, and of the evaluation of such a batch. */
+      dispatches: { train: number; update: number; evaluate: number };
     }
   | { kind: 'resumed'; step: number }
   | { kind: 'step'; row: LogRow; tokensPerSecond: number; secondsLeft: number; totalSteps: number }

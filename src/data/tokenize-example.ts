@@ -1,6 +1,7 @@
 /** One example to token ids and labels. Which tokens are trained on is read from the rendered template. */
 import { GraftError } from '../core/errors';
 import { formatCount } from '../core/format';
+import type { TeacherTokens } from '../core/teacher';
 import type { ChatTemplate, Tokenizer } from '../core/text';
 import { IGNORED, type Example } from './dataset';
 import type { LabelledIds } from './example';
@@ -16,6 +17,7 @@ export interface TokenizedExample {
   /** Of a pair, whose chosen answer is above: the rejected one. */
   readonly rejected?: LabelledIds;
   readonly referenceLogProbs?: readonly [number, number];
+  readonly teacher?: TeacherTokens;
 }
 
 export interface TokenizeOptions {
@@ -168,17 +170,19 @@ function attempt<T>({ where, conversation }: ConversationExample, action: () => 
 }
 
 function checkTokens(
-  { row, where, inputIds, labels }: Extract<Example, { kind: 'tokens' }>,
+  { row, where, inputIds, labels, teacher }: Extract<Example, { kind: 'tokens' }>,
   { vocabSize }: TokenizeOptions,
 ): CheckedExample {
-  const largest = [...inputIds, ...labels].reduce((most, id) => Math.max(most, id), 0);
+  const most = (ids: readonly number[] | Int32Array = []) =>
+    (ids as readonly number[]).reduce((a, b) => Math.max(a, b), 0);
+  const largest = Math.max(most(inputIds), most(labels), most(teacher?.ids));
   if (largest >= vocabSize) {
     throw new GraftError(
       'bad-data',
       `${where} holds the token id ${largest}, but the model has ${formatCount(vocabSize)} tokens only.`,
     );
   }
-  return { row, inputIds, labels, findings: [] };
+  return { row, inputIds, labels, ...(teacher && { teacher }), findings: [] };
 }
 
 function checkPair(example: Extract<Example, { kind: 'pair' }>, options: TokenizeOptions): CheckedExample {

@@ -2,6 +2,7 @@
 import { ExhaustedError, GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
 import { Pauses } from '../core/pauses';
+import type { TeacherTokens } from '../core/teacher';
 import { adviseOn } from './advice';
 import type { Dataset, Example } from './dataset';
 import type { LabelledIds } from './example';
@@ -114,12 +115,25 @@ export async function tokenizeDataset(
   };
 }
 
-function cutTo(maxLength: number, { inputIds, labels, rejected, ...rest }: TokenizedExample): TokenizedExample {
+function cutTo(
+  maxLength: number,
+  { inputIds, labels, rejected, teacher, ...rest }: TokenizedExample,
+): TokenizedExample {
   const cut = (side: LabelledIds) => ({
     inputIds: side.inputIds.slice(0, maxLength),
     labels: side.labels.slice(0, maxLength),
   });
-  return { ...rest, ...cut({ inputIds, labels }), ...(rejected && { rejected: cut(rejected) }) };
+  return {
+    ...rest,
+    ...cut({ inputIds, labels }),
+    ...(rejected && { rejected: cut(rejected) }),
+    ...(teacher && { teacher: firstTokens(teacher, maxLength) }),
+  };
+}
+
+function firstTokens({ perToken, ids, logProbs }: TeacherTokens, count: number): TeacherTokens {
+  const end = count * perToken;
+  return { perToken, ids: ids.slice(0, end), logProbs: logProbs.slice(0, end) };
 }
 
 function inOrder(...lists: readonly (readonly SkippedRow[])[]): SkippedRow[] {

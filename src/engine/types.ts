@@ -6,6 +6,7 @@ import type { KeepParameter, LoadStream, StateEntry, StateTensor, WeightStream, 
 import type { DecoderSpec, LoraSpec } from '../core/spec';
 import type { KernelChoiceStore } from '../core/kernel-choices';
 import type { Profile } from '../core/profile';
+import type { TeacherTokens } from '../core/teacher';
 import type { ModelSetup, ViewOptions } from './options';
 
 export type * from './objectives/options';
@@ -68,6 +69,8 @@ export interface Batch {
   readonly referenceLogProbs?: readonly number[];
   /** For `weighted-targets`, by row and position: what may come next, and the weight of each. */
   readonly targets?: readonly (readonly WeightedTargets[])[];
+  /** For `distill`, by row. */
+  readonly teacher?: readonly TeacherTokens[];
 }
 
 export interface WeightedTargets {

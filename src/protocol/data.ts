@@ -43,6 +43,8 @@ export interface PackedRows {
   /** Whether the examples are pairs, and both log-probabilities of the reference for each, where the rows have them. */
   isPaired: boolean;
   references: Float64Array<ArrayBuffer>;
+  /** What a teacher says of each example, where it does: how many tokens at each of its own, and these with their log-probabilities. */
+  teacher: { perToken: Int32Array<ArrayBuffer>; ids: Int32Array<ArrayBuffer>; logProbs: Float32Array<ArrayBuffer> };
 }
 
 /** A dataset as a model reads it: what `recipes/steps/data.ts` calls `ReadData`, packed. */

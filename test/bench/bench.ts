@@ -33,7 +33,7 @@ const LEAST_RUNS = 3;
 const MOST_RUNS = 15;
 const ENOUGH_MS = 1500;
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

@@ -92,6 +92,9 @@ describe('a run', () => {
     await rows.first().waitFor();
     await graft.at('cancel').click();
     await graft.state('cancelled');
+    expect(await graft.at('dispatches').innerText()).toMatch(
+      /^Dispatches: train [\d,]+ a micro-batch, update [\d,]+, evaluate [\d,]+ a batch/,
+    );
     const names = await rows.locator('code').allInnerTexts();
     expect(names).toEqual(expect.arrayContaining(['pointwise/rope', 'glu/forward']));
     const percents = (await rows.locator('td:last-child').allInnerTexts()).map(parseFloat);

@@ -139,8 +139,12 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
 
 /** Hands the large arrays over instead of copying them. */
 function transferPacked<T extends ReturnType<typeof packData>>(data: T): T {
-  const { rows, ends, ids, labels, references } = data.packed;
-  return transfer(data, [rows.buffer, ends.buffer, ids.buffer, labels.buffer, references.buffer]);
+  const { rows, ends, ids, labels, references, teacher } = data.packed;
+  const arrays = [rows, ends, ids, labels, references, teacher.perToken, teacher.ids, teacher.logProbs];
+  return transfer(
+    data,
+    arrays.map(({ buffer }) => buffer),
+  );
 }
 
 function ignoreRefusal(error: unknown): undefined {

@@ -49,7 +49,7 @@ export function readTokenPrompt(row: RowValue): readonly number[] {
 }
 
 /** The ids of a row, and where its tokens begin and end between padding. */
-function readTokenIds(row: RowValue, prefix = ''): { inputIds: readonly number[]; start: number; end: number } {
+export function readTokenIds(row: RowValue, prefix = ''): { inputIds: readonly number[]; start: number; end: number } {
   const inputIds = integersOf(row, `${prefix}input_ids`);
   const negative = inputIds.findIndex((id) => id < 0);
   if (negative >= 0) throw unusable(`has a negative id in ${prefix}input_ids, at position ${negative + 1}`);

@@ -4,6 +4,8 @@ import type { Operand } from './tensor';
 /** What kernels may be chosen by. */
 export interface KernelCapabilities {
   readonly subgroups: boolean;
+  /** Subgroups of eight lanes, no fewer and no more: what lavapipe has. */
+  readonly octets?: boolean;
   readonly f16: boolean;
   /** The adapter runs on a CPU, where workgroup memory and barriers are slow. */
   readonly software: boolean;

@@ -7,6 +7,7 @@ import {
   matvecKernel,
   NARROW,
   narrowKernel,
+  octetKernel,
   QUAD_LEAST,
   quadKernel,
   smallTileKernel,
@@ -59,7 +60,8 @@ function candidates(product: Product, band: RowBand, capabilities: KernelCapabil
   const makers: [string, MakeKernel][] = [];
   if (capabilities.software && wholeVectors) {
     const large = m >= QUAD_LEAST.m && n >= QUAD_LEAST.n && k >= QUAD_LEAST.k;
-    if (capabilities.subgroups && large) makers.push(['quads', quadKernel]);
+    const [name, kernel] = capabilities.octets ? ['octets', octetKernel] : ['quads', quadKernel];
+    if (capabilities.subgroups && large) makers.push([name, kernel]);
     makers.push(['blocks', directKernel]);
   } else if (m <= MATVEC_ROWS && transposeB && !transposeA) {
     makers.push(['rows', matvecKernel]);

@@ -17,6 +17,8 @@ const blocksModule = shader('matmul/blocks');
 const columnsModule = shader('matmul/columns');
 const directShader = shader('cpu/matmul_direct');
 const shareModule = shader('cpu/quad_share');
+const quadRowsModule = shader('cpu/quad_rows');
+const octetRowsModule = shader('cpu/octet_rows');
 const quadShader = shader('cpu/matmul_quad');
 const narrowShader = shader('matmul/narrow');
 const subgroupShader = shader('matmul/subgroup');
@@ -35,7 +37,7 @@ const DIRECT_THREADS = 16;
 /** Rows and columns of C that a workgroup of cpu/matmul_quad.wgsl computes, and the least sizes that it pays for. */
 const QUAD_ROWS = 32;
 const QUAD_COLUMNS = 64;
-export const QUAD_LEAST = { m: 16, n: 32, k: 64 };
+export const QUAD_LEAST = { m: 16, n: 32, k: 16 };
 
 /** Rows and columns of C that a workgroup of matmul/subgroup.wgsl computes. */
 const SUBGROUP_TILE = 64;
@@ -129,11 +131,17 @@ export const directKernel: MakeKernel = (product, band, capabilities) => {
   };
 };
 
-export const quadKernel: MakeKernel = (product, band, capabilities) => ({
-  ...tiled(product, band, QUAD_ROWS, QUAD_COLUMNS),
-  shader: quadShader,
-  modules: [...blockModules(product, capabilities), shareModule, quadProductsModule(product.inputs[1]!)],
-});
+/** `rowModules`: how lanes share the rows of A that they load. */
+function sharedRowsKernel(rowModules: readonly Shader[]): MakeKernel {
+  return (product, band, capabilities) => ({
+    ...tiled(product, band, QUAD_ROWS, QUAD_COLUMNS),
+    shader: quadShader,
+    modules: [...blockModules(product, capabilities), ...rowModules, quadProductsModule(product.inputs[1]!)],
+  });
+}
+
+export const quadKernel = sharedRowsKernel([shareModule, quadRowsModule]);
+export const octetKernel = sharedRowsKernel([octetRowsModule]);
 
 export const subgroupKernel: MakeKernel = (product, band, capabilities) => ({
   ...tiled(product, band, SUBGROUP_TILE, SUBGROUP_TILE),

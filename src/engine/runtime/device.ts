@@ -79,7 +79,10 @@ export class Device {
     const features = requiredFeatures.toSorted();
     const { maxComputeWorkgroupStorageSize: workgroupBytes, maxComputeInvocationsPerWorkgroup: threads } =
       device.limits;
-    const identity = [VERSION, info.vendor, info.architecture, description, ...features, workgroupBytes, threads];
+    const lanes = [info.subgroupMinSize, info.subgroupMaxSize];
+    const adapterKey = [VERSION, info.vendor, info.architecture, description, ...lanes];
+    const identity = [...adapterKey, ...features, workgroupBytes, threads];
+    const subgroups = requiredFeatures.includes('subgroups');
     return new Device(
       device,
       {
@@ -92,7 +95,12 @@ export class Device {
         maxBindingBytes: Math.min(device.limits.maxStorageBufferBindingSize, pretended),
         ...(software && options.softwareMemoryBytes !== undefined && { memoryBytes: options.softwareMemoryBytes }),
       },
-      { subgroups: requiredFeatures.includes('subgroups'), f16: requiredFeatures.includes('shader-f16'), software },
+      {
+        subgroups,
+        octets: subgroups && lanes.every((count) => count === 8),
+        f16: requiredFeatures.includes('shader-f16'),
+        software,
+      },
       identity.join('|'),
     );
   }

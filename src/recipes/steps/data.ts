@@ -11,6 +11,7 @@ import { readBeginning } from '../../data/reading/beginning';
 import { tokenizeDataset, type TokenizedDataset, type TokenizeReport } from '../../data/tokenize';
 import type { TokenizedExample } from '../../data/tokenize-example';
 import { toBatch } from './batch';
+import type { ObjectiveSources } from './options';
 import { unreadVariables } from './run-template';
 import { datedTemplate, templateDay } from './template-date';
 
@@ -86,7 +87,8 @@ export async function readData(
 ): Promise<ReadData> {
   const parsed = await parseDataset(file.name, file.bytes, {
     maxBadRows: run.max_bad_rows,
-    reads: run.method === 'dpo' ? 'pairs' : 'answers',
+    reads: READS[run.method],
+    topK: run.loss_top_k,
   });
   const dataset = firstRows(parsed, run.max_train_samples);
   report?.(0, dataset.examples.length);
@@ -117,6 +119,8 @@ export async function readData(
   };
 }
 
+const READS = { sft: 'answers', dpo: 'pairs', distill: 'teacher' } as const;
+
 /** Rows that are shown before the rest of a large file is read. */
 const FIRST_ROWS = 100;
 
@@ -144,6 +148,7 @@ export function readingKey(run: RunConfig, model: TextModel): string {
     run.max_train_samples ?? null,
     run.max_bad_rows,
     run.method,
+    run.loss_top_k,
     run.assistant_only_loss,
     run.chat_template ?? model.template?.text ?? null,
     run.chat_template_kwargs ?? null,
@@ -217,7 +222,12 @@ export function batching(run: RunConfig, maxLength: number): BatchingOptions {
   };
 }
 
-/** Whether the rows come with the log-probabilities of a reference. */
-export function hasReference({ train }: Pick<PreparedData, 'train'>): boolean {
-  return train[0]?.referenceLogProbs !== undefined;
+/** What the rows say of the objective. */
+export function objectiveSources({ tokenized }: Pick<PreparedData, 'tokenized'>): ObjectiveSources {
+  const { examples } = tokenized;
+  const counts = examples.flatMap(({ teacher }) => teacher?.perToken ?? []);
+  return {
+    inRows: examples[0]?.referenceLogProbs !== undefined,
+    targets: counts.length > 0 ? counts.reduce((most, count) => Math.max(most, count)) : undefined,
+  };
 }

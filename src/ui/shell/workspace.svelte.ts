@@ -1,9 +1,9 @@
 /** Everything that the page holds, one class for each concern, and what happens between them. */
 import { formatRunConfig, parseRunConfig, type RunConfig } from '../../core/config';
 import { plainError, type PlainError } from '../../core/errors';
-import type { RunRequest } from '../../protocol/data';
 import type { HubRef } from '../../protocol/hub';
 import type { KeptWeights } from '../../protocol/models';
+import type { TrainRequest } from '../../protocol/runs';
 import type { ChosenFolder } from '../client/files';
 import { Workers } from '../client/workers';
 import { BudgetState } from '../features/plan/budget.svelte';
@@ -92,12 +92,13 @@ export class Workspace {
   }
 
   /** What the next run would be made of; undefined until a model is open. */
-  get request(): RunRequest | undefined {
+  get request(): TrainRequest | undefined {
     const model = this.model.report;
     if (!model || !this.ready) return undefined;
     const names = { model_name_or_path: model.name, dataset: this.dataset.ref.name };
     const revision = this.model.onHub?.commit ?? this.recipe.config.revision; // a branch moves on, a commit doesn't
-    return { model: model.ref, dataset: this.dataset.ref, config: { ...this.recipe.config, ...names, revision } };
+    const config = { ...this.recipe.config, ...names, revision };
+    return { model: model.ref, dataset: this.dataset.ref, config, talk: this.budget.talks };
   }
 
   /** The next run as a file: with the model and the data that are open. */
@@ -168,7 +169,7 @@ export class Workspace {
     if (request && this.canTrain) await this.begin(request);
   }
 
-  private async begin(request: RunRequest): Promise<void> {
+  private async begin(request: TrainRequest): Promise<void> {
     if (this.training.running) return;
     this.leaveConversation();
     this.download.clear(); // the run goes on with it
@@ -181,7 +182,7 @@ export class Workspace {
     const { record } = this.library.opened ?? {};
     if (!record || this.training.running) return;
     this.leaveConversation();
-    await this.training.resume(runId, this.model.refOf(record.model));
+    await this.training.resume(runId, this.model.refOf(record.model), this.budget.talks);
   }
 
   /** Shows a past run, and makes it the one that Chat and Export use. */

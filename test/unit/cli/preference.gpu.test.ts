@@ -136,6 +136,11 @@ describe('graft train with method: dpo', () => {
     const more = ['--adapter', path('first'), '--logging_steps', '2'];
     const whole = await graft(...train('whole', ...more));
     expect(whole.code, whole.err).toBe(0);
+    const { totalBytes, bytes, dispatches } = jsonLines<TrainEvent>(whole.out).find((event) => event.kind === 'plan')!;
+    const planArgs = ['plan', path('run.yaml'), '--model', path('model'), '--data', path('pairs.jsonl'), '--json'];
+    const planned = await runHere(...planArgs, '--adapter', path('first'), '--lora_r', '64');
+    expect(jsonLines(planned.out)[0]).toMatchObject({ total_bytes: totalBytes, bytes, dispatches });
+    expect(planned.err).toMatch(/lora_r is 4, as the adapter to go on from has it, instead of 64/);
     // What it starts from is the reference: nothing is gained yet at the first step.
     const [start] = jsonLines<TrainEvent>(
       (await graft(...train('once', '--adapter', path('first'), '--max_steps', '1'))).out,

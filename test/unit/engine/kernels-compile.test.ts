@@ -21,6 +21,7 @@ const FEATURES = [
   { subgroups: true, f16: false },
   { subgroups: false, f16: true },
   { subgroups: true, f16: true },
+  { subgroups: true, octets: true, f16: false },
 ];
 
 const gpu = nullGpu();
@@ -99,7 +100,7 @@ async function complaints(device: GPUDevice, kernel: Kernel): Promise<string[]> 
   return [...messages.map(({ message, lineNum }) => `line ${lineNum}: ${message}`), ...refused];
 }
 
-function allKernels(features: { subgroups: boolean; f16: boolean }): Kernel[] {
+function allKernels(features: (typeof FEATURES)[number]): Kernel[] {
   return [false, true].flatMap((software) => {
     const capabilities = { ...features, software };
     return [
@@ -109,7 +110,7 @@ function allKernels(features: { subgroups: boolean; f16: boolean }): Kernel[] {
   });
 }
 
-describe.each(FEATURES)('with subgroups $subgroups and shader-f16 $f16', (features) => {
+describe.each(FEATURES)('with subgroups $subgroups (of eight: $octets) and shader-f16 $f16', (features) => {
   it('compiles every specialisation', async () => {
     const adapter = await gpu.requestAdapter();
     // Only the features that the kernels may use, and the default limits that every adapter has.

@@ -3,6 +3,7 @@ import type { PlainError } from '../../../core/errors';
 import type { DataReport, ExampleView } from '../../../core/events';
 import type { RunRequest } from '../../../protocol/data';
 import type { PlanReport } from '../../../protocol/plan';
+import type { TrainRequest } from '../../../protocol/runs';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
 
@@ -35,7 +36,7 @@ export class PreviewState {
   private readonly inspecting: Job<'data.inspect'>;
   private readonly planning: Job<'plan.run'>;
   private readonly showing: Job<'data.examples'>;
-  private request: RunRequest | undefined;
+  private request: TrainRequest | undefined;
   /** What the report is on. */
   private reported = $state.raw<RunRequest>();
 
@@ -55,7 +56,7 @@ export class PreviewState {
   }
 
   /** Asks for a new preview soon; the answer to an older request is dropped. */
-  follow(request: RunRequest): () => void {
+  follow(request: TrainRequest): () => void {
     if (this.request?.model !== request.model) {
       // What another model needs would be read as this one's.
       this.plan = undefined;
@@ -99,7 +100,7 @@ export class PreviewState {
     this.follow(this.request);
   }
 
-  private async refresh(request: RunRequest): Promise<void> {
+  private async refresh(request: TrainRequest): Promise<void> {
     const isStale = () => this.request !== request;
     const { reported } = this;
     const slow = setTimeout(() => {

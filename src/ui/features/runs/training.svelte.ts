@@ -3,10 +3,10 @@ import type { PlainError } from '../../../core/errors';
 import type { LogRow } from '../../../core/events';
 import { canGoOn, type RunDetail, type RunRecord } from '../../../core/library';
 import type { Profile } from '../../../core/profile';
-import type { RunRequest } from '../../../protocol/data';
+import type { Voice } from '../../../protocol/chat';
 import type { JobEvent } from '../../../protocol/jobs';
 import type { ModelRef } from '../../../protocol/models';
-import type { RunEvent } from '../../../protocol/runs';
+import type { RunEvent, TrainRequest } from '../../../protocol/runs';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
 
@@ -29,10 +29,16 @@ export class TrainingState {
   secondsLeft = $state<number>();
   notices = $state.raw<readonly string[]>([]);
 
+  /** Dispatches of the run's programs, once they are planned. */
+  dispatches = $state.raw<{ train: number; update: number; evaluate: number }>();
+
   /** Where the time of a step went, and which step it was. */
   profile = $state.raw<{ step: number; profile: Profile }>();
   /** A profile was asked for and has not come. */
   profiling = $state(false);
+
+  /** Who answers from the run that trains; undefined where nobody does, or not yet. */
+  voices = $state.raw<readonly Voice[]>();
 
   /** Nothing was trained yet in this sitting: kernels are being built. */
   warmingUp = $state(false);
@@ -79,16 +85,16 @@ export class TrainingState {
     return this.current ? undefined : (this.starting.error ?? this.resuming.error ?? this.pastError);
   }
 
-  async start(request: RunRequest): Promise<void> {
+  async start(request: TrainRequest): Promise<void> {
     if (this.running) return;
     this.clear();
     await this.follow(this.starting, () => this.starting.run(request));
   }
 
   /** Goes on from the last checkpoint; `model` is needed where the run's own was a folder of the disk. */
-  async resume(runId: string, model: ModelRef | null): Promise<void> {
+  async resume(runId: string, model: ModelRef | null, talk: boolean): Promise<void> {
     if (this.running) return;
-    await this.follow(this.resuming, () => this.resuming.run({ runId, model }));
+    await this.follow(this.resuming, () => this.resuming.run({ runId, model, talk }));
   }
 
   cancel(): void {
@@ -145,6 +151,7 @@ export class TrainingState {
     this.starting.clear();
     this.resuming.clear();
     this.profile = undefined;
+    this.dispatches = undefined;
   }
 
   /** The last row with a loss. */
@@ -175,6 +182,7 @@ export class TrainingState {
     this.current = undefined;
     this.stuck = false;
     this.profiling = false;
+    this.voices = undefined;
     this.secondsLeft = undefined;
     this.phase = '';
     if (this.record) await this.onChange(this.record.id).catch(() => undefined);
@@ -194,6 +202,7 @@ export class TrainingState {
       this.counts = event.unit === 'bytes' || event.done < event.total;
     } else if (event.kind === 'plan') {
       this.totalSteps = event.totalSteps;
+      this.dispatches = event.dispatches;
     } else if (event.kind === 'resumed') {
       this.flush();
       this.rows = this.rows.filter((row) => row.step <= event.step);
@@ -205,6 +214,8 @@ export class TrainingState {
       this.secondsLeft = event.secondsLeft;
     } else if (event.kind === 'eval') {
       this.add(event.row);
+    } else if (event.kind === 'talk') {
+      this.voices = event.voices;
     } else if (event.kind === 'profile') {
       this.profile = event;
       this.profiling = false;

@@ -1,0 +1,53 @@
+/** The kernel for subgroups of eight lanes, which lavapipe has for vectors as wide as programs other than tests take. */
+import { describe, expect, it } from 'vitest';
+import type { WeightDType } from '../../../src/core/dtypes';
+import { matmul } from '../../../src/engine/ops/matmul';
+import * as reference from '../../reference/matmul';
+import { relativeError } from '../../support/compare';
+import { testGpu } from '../../support/gpu';
+import { openRunner, runGraph } from '../../support/graph-runner';
+import { normal } from './cases/types';
+
+// Before the driver is first asked.
+process.env['LP_NATIVE_VECTOR_WIDTH'] = '256';
+process.env['MESA_SHADER_CACHE_DISABLE'] = 'true';
+const { gpu } = await testGpu();
+const runner = await openRunner(gpu);
+
+const PRODUCTS: readonly { dtype: WeightDType; transposeA: boolean; transposeB: boolean }[] = [
+  { dtype: 'f32', transposeA: false, transposeB: true },
+  { dtype: 'bf16', transposeA: false, transposeB: false },
+  { dtype: 'f32', transposeA: true, transposeB: false },
+  { dtype: 'nf4', transposeA: false, transposeB: true },
+  { dtype: 'nf4_nested', transposeA: false, transposeB: false },
+];
+
+/** Rows and columns past the last whole tile, and fewer than a tile has. */
+const SHAPES = [
+  { m: 140, n: 128, k: 64 },
+  { m: 20, n: 320, k: 128 },
+];
+
+// Without subgroups there is nothing to share by; SwiftShader's have four lanes.
+describe.skipIf(!runner.capabilities.octets)('octets', () => {
+  it.each(PRODUCTS.flatMap((product) => SHAPES.map((shape) => ({ ...product, ...shape }))))(
+    'give the bits of blocks: $dtype, A transposed $transposeA, B transposed $transposeB, $m × $n × $k',
+    async ({ dtype, transposeA, transposeB, m, n, k }) => {
+      const inputs = {
+        a: normal(transposeA ? [k, m] : [m, k]),
+        b: normal(transposeB ? [n, k] : [k, n], 1, dtype),
+      };
+      const options = { transposeA, transposeB, alpha: Math.fround(0.7) };
+      const product = async (variant: string) => {
+        const { c } = await runGraph({ ...runner, variant }, inputs, (graph, { a, b }) => ({
+          c: matmul(graph, a, b, options),
+        }));
+        return c;
+      };
+      const octets = await product('octets');
+      const expected = reference.matmul(inputs.a.values, inputs.b.values, { ...options, m, n, k });
+      expect(relativeError(octets, expected)).toBeLessThan(1e-5);
+      expect(octets).toEqual(await product('blocks'));
+    },
+  );
+});
