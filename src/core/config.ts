@@ -113,6 +113,14 @@ const variables = v.pipe(
   v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
 );
 
+const MAPPING = "a mapping of fields to the file's columns such as {question: Frage, answer: Antwort}";
+const place = v.pipe(v.number(MAPPING), v.integer(MAPPING), v.minValue(1, MAPPING));
+const mapping = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), MAPPING), // a list has keys, too
+  v.record(v.string(MAPPING), v.union([v.pipe(v.string(), v.minLength(1)), place], MAPPING), MAPPING),
+  v.check((value) => Object.keys(value).length > 0, MAPPING),
+);
+
 function hasOnlyFiniteNumbers(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value);
   return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
@@ -129,14 +137,23 @@ const KEYS = {
   method: key(
     oneOf('sft', 'dpo', 'distill'),
     'sft',
-    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer, distill on what a teacher says of answers.',
+    'sft trains on answers, dpo on pairs of a chosen and a rejected one, distill on what a teacher says.',
   ),
   dtype: key(
     oneOf('auto', 'float32', 'float16', 'bfloat16'),
     'auto',
     'How base weights are kept: auto is as they are stored.',
   ),
-  dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
+  dataset: key(
+    v.optional(text),
+    undefined,
+    'A file of rows (JSON, JSONL, CSV, TSV, or text with Q: and A:), or a built-in name.',
+  ),
+  dataset_mapping: key(
+    v.optional(mapping),
+    undefined,
+    'Which column is which field, as {question: Frage}; by place (1, 2) where a table names none.',
+  ),
   max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
   max_bad_rows: key(
     v.pipe(number(SHARE), v.minValue(0, SHARE), v.maxValue(1, SHARE)),
@@ -222,7 +239,7 @@ const KEYS = {
   beta: key(
     from0,
     0.1,
-    'dpo: how much going away from the reference costs. distill: 0, which is its default, for KL(teacher‖student), 1 for KL(student‖teacher), between them the mixture of both.',
+    'dpo: what going away from the reference costs; distill: 0 is KL(teacher‖student), 1 the reverse.',
   ),
   loss_type: key(oneOf('sigmoid'), 'sigmoid', 'dpo: the loss of a pair.'),
   label_smoothing: key(from0, 0, 'dpo: part of the pairs whose order is taken to be wrong; 0 only.'),
@@ -232,20 +249,16 @@ const KEYS = {
     'dpo: false only; the reference is computed in each step, or comes with the rows.',
   ),
   disable_dropout: key(flag, true, 'dpo, distill: train without dropout.'),
-  temperature: key(
-    above0,
-    1,
-    'distill: both distributions are softened by it; another one than 1 needs loss_add_tail: false.',
-  ),
+  temperature: key(above0, 1, 'distill: softens both distributions; only 1 goes with loss_add_tail.'),
   loss_top_k: key(
     whole(0, 65_536),
     0,
-    "distill: the teacher's likeliest tokens that count; 0 takes all that the rows have.",
+    "distill: how many of the teacher's likeliest tokens count; 0 takes all that the rows have.",
   ),
   loss_add_tail: key(
     flag,
     true,
-    'distill: all other tokens count as one more; false renormalises over those of the rows.',
+    'distill: all other tokens count as one class more; false leaves them out and renormalises.',
   ),
 
   use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
