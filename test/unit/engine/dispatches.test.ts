@@ -73,3 +73,11 @@ describe('a micro-batch of Llama-3.2-1B', () => {
     expect(plan.memory.totalBytes).toBeLessThanOrEqual(3_761_897_328);
   });
 });
+
+it('no program of a model with biases has a kernel for them', () => {
+  const spec = { ...options.spec, numLayers: 2, attentionBias: true };
+  const { programs } = planTrainSession({ ...options, spec }, PLAIN).programs;
+  const names = programs.flatMap(({ kernels }) => kernels.map(({ shader }) => shader.name));
+  expect(names).toContain('sums/sum');
+  expect(names).not.toContain('pointwise/add_bias');
+});
