@@ -52,17 +52,12 @@ export class Answering {
     key: { readonly model: string; readonly runId: string | null },
     speakers: Speakers,
     prompt: Prompt,
-    { voice, maxNewTokens, temperature, topP, minP, repetitionPenalty, seed, stop }: ChatOptions,
+    options: ChatOptions,
     onText: (piece: string) => void,
     signal: AbortSignal,
   ): Promise<ChatReply> {
     const voices = await this.voices(key, speakers, signal);
-    const drawing = { temperature, topP, topK: 0, minP, repetitionPenalty, seed };
-    const options = { ...drawing, maxNewTokens, stop, useAdapter: voice === 'tuned' };
-    const began = performance.now();
-    const { text, ids, promptTokens, finish } = await voices[voice].generate(prompt, options, onText, signal);
-    const tokensPerSecond = ids.length / Math.max(1e-3, (performance.now() - began) / 1000);
-    return { text, promptTokens, newTokens: ids.length, tokensPerSecond, finish };
+    return answerWith(voices[options.voice], prompt, options, onText, signal);
   }
 
   async compare(
@@ -118,6 +113,22 @@ export class Answering {
     }
     return this.open.voices;
   }
+}
+
+/** An answer of the base model, which is the generator without its adapter, or of the tuned one. */
+export async function answerWith(
+  generator: TextGenerator,
+  prompt: Prompt,
+  { voice, maxNewTokens, temperature, topP, minP, repetitionPenalty, seed, stop }: ChatOptions,
+  onText: (piece: string) => void,
+  signal: AbortSignal,
+): Promise<ChatReply> {
+  const drawing = { temperature, topP, topK: 0, minP, repetitionPenalty, seed };
+  const options = { ...drawing, maxNewTokens, stop, useAdapter: voice === 'tuned' };
+  const began = performance.now();
+  const { text, ids, promptTokens, finish } = await generator.generate(prompt, options, onText, signal);
+  const tokensPerSecond = ids.length / Math.max(1e-3, (performance.now() - began) / 1000);
+  return { text, promptTokens, newTokens: ids.length, tokensPerSecond, finish };
 }
 
 async function openVoices(

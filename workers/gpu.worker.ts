@@ -20,9 +20,6 @@ import { Sources } from './sources';
 import { TextLink } from './text-link';
 import { Training } from './training';
 
-/** Jobs that need no GPU. */
-const BESIDE: ReadonlySet<keyof GpuJobs> = new Set(['models.keep']);
-
 async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): Promise<GpuWorker> {
   const database = await openDatabase();
   const kept = new KeptModels(database);
@@ -38,12 +35,18 @@ async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): 
   const jobs = new JobHost<GpuJobs>(
     {
       ...runJobs(library, training, models, sources, text),
-      ...chatJobs(models, text),
+      ...chatJobs(models, training, text),
       ...evaluationJobs(models, text),
       ...exportJobs(models, sources),
       ...modelJobs(models, sources),
     },
-    { isQueued: (kind) => !BESIDE.has(kind), onStart: (job) => desk.reportPauses(job) },
+    {
+      besideQueue: {
+        'models.keep': () => true, // it needs no GPU
+        'chat.answer': ({ runId }) => training.speakerOf(runId) !== undefined,
+      },
+      onStart: (job) => desk.reportPauses(job),
+    },
   );
   return {
     device: deviceService(engine),

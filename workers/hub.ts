@@ -2,7 +2,6 @@
 import { checkSecret } from '../src/connections/endpoint';
 import { describePause, JobPauses } from '../src/connections/pauses';
 import { Secrets } from '../src/connections/secrets';
-import type { RunConfig } from '../src/core/config';
 import { errorCode, plainError } from '../src/core/errors';
 import { encodeUtf8 } from '../src/core/store';
 import { FAMILIES } from '../src/formats/families';
@@ -12,15 +11,17 @@ import { HUGGING_FACE, HubClient } from '../src/hub/client';
 import type { HubRepo, HubSummary } from '../src/hub/listing';
 import { parseModelName } from '../src/hub/names';
 import { hubSource } from '../src/hub/source';
-import { openShape, planRun, type ShapedModel } from '../src/recipes';
-import type { FoundModel, HubFindings, HubRef, HubSettings, ModelSurvey } from '../src/protocol/hub';
-import type { CommonEvent } from '../src/protocol/jobs';
+import { openShape, planRun, talkSize, type ShapedModel } from '../src/recipes';
+import type { FoundModel, HubFindings, HubJobs, HubRef, HubSettings, ModelSurvey } from '../src/protocol/hub';
+import type { CommonEvent, RequestOf } from '../src/protocol/jobs';
 import type { JobContext } from './job-host';
 
 /** Models that are surveyed at once: a browser opens six connections to a host. */
 const AT_ONCE = 4;
 /** A Hub that is slower than this may be asked: a policy refuses at once. */
 const CHECK_MS = 5000;
+
+type SurveyedRun = Omit<RequestOf<HubJobs, 'hub.survey'>, 'names'>;
 
 export class HubDesk {
   /** A job listens with its signal, and hears of the pauses of what it asks. */
@@ -86,14 +87,14 @@ export class HubDesk {
   /** Each model's answer as it comes; a failure is one, too. */
   async survey(
     names: readonly string[],
-    config: RunConfig,
+    run: SurveyedRun,
     onSurvey: (survey: ModelSurvey) => void,
     signal: AbortSignal,
   ) {
     const waiting = [...names];
     const work = async () => {
       for (let name = waiting.shift(); name !== undefined && !signal.aborted; name = waiting.shift()) {
-        const survey = await this.surveyOne(name, config, signal);
+        const survey = await this.surveyOne(name, run, signal);
         if (!signal.aborted) onSurvey(survey);
         await new Promise((next) => setTimeout(next)); // planning takes a moment: other questions come between
       }
@@ -101,9 +102,11 @@ export class HubDesk {
     await Promise.all(Array.from({ length: AT_ONCE }, work));
   }
 
-  private async surveyOne(name: string, config: RunConfig, signal: AbortSignal): Promise<ModelSurvey> {
+  private async surveyOne(name: string, { config, talk }: SurveyedRun, signal: AbortSignal): Promise<ModelSurvey> {
     try {
-      const { memory } = planRun(config, await this.shape(name, signal));
+      const shape = await this.shape(name, signal);
+      const decode = talk ? talkSize(config, shape.spec) : undefined;
+      const { memory } = planRun(config, shape, undefined, { decode });
       return { name, totalBytes: memory.totalBytes };
     } catch (error) {
       if (errorCode(error) === undefined) throw error;

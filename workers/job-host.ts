@@ -24,8 +24,8 @@ export class JobHost<Kinds> implements JobRunner<Kinds> {
   constructor(
     private readonly handlers: JobHandlers<Kinds>,
     private readonly options: {
-      /** Whether jobs of this kind wait for each other; by default none do. */
-      readonly isQueued?: (kind: keyof Kinds) => boolean;
+      /** Where given, jobs wait for each other, but for those that this says run beside: a rule a kind. */
+      readonly besideQueue?: { readonly [K in keyof Kinds]?: (request: RequestOf<Kinds, K>) => boolean };
       /** Called when it is a job's turn. */
       readonly onStart?: (job: JobContext<CommonEvent>) => void;
     } = {},
@@ -37,7 +37,8 @@ export class JobHost<Kinds> implements JobRunner<Kinds> {
     request: RequestOf<Kinds, K>,
     onEvent: (event: EventOf<Kinds, K>) => void | Promise<void>,
   ): Promise<ResultOf<Kinds, K>> {
-    const isQueued = this.options.isQueued?.(kind) ?? false;
+    const { besideQueue } = this.options;
+    const isQueued = besideQueue !== undefined && !besideQueue[kind]?.(request);
     let heard: void | Promise<void>;
     // Events go another way than the result, which waits until the last of them has come.
     const report = (event: EventOf<Kinds, K>) => {

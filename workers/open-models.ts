@@ -3,9 +3,11 @@ import type { FileSource } from '../src/core/store';
 import { openModel, type HubModel } from '../src/formats/model';
 import type { RunLibrary } from '../src/storage/indexeddb';
 import type { ModelRef } from '../src/protocol/models';
-import { withTemplateOfRun } from '../src/recipes';
+import { withTemplateOf } from '../src/formats/saved-template';
+import { withRunTemplate } from '../src/recipes';
 import type { HubModels } from './hub-models';
 import { Latest } from './latest';
+import { readRunConfig } from './run-files';
 import { modelKey, type Sources } from './sources';
 
 export class OpenModels {
@@ -30,11 +32,13 @@ export class OpenModels {
     );
   }
 
-  /** The model as a run asked it, or as it is where there is no run, and the run's folder. */
+  /** The model as a run asks it, while it trains too, or as it is where there is no run, and the run's folder. */
   async openForRun(ref: ModelRef, runId: string | null): Promise<{ model: HubModel; run: FileSource | undefined }> {
     const model = await this.open(ref);
     if (runId === null) return { model, run: undefined };
-    const run = this.library.folder(runId, (await this.library.get(runId)).name).asSource();
-    return { model: await withTemplateOfRun(model, run), run };
+    const record = await this.library.get(runId);
+    const run = this.library.folder(runId, record.name).asSource();
+    const asked = await withTemplateOf(model, run);
+    return { model: withRunTemplate(await readRunConfig(this.library, record), asked), run };
   }
 }

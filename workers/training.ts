@@ -1,19 +1,31 @@
 /** A training run and its place in the library: what is written down, and when, so that a reload finds it again. */
-import { formatRunConfig } from '../src/core/config';
+import { formatRunConfig, type RunConfig } from '../src/core/config';
 import { errorCode, plainError } from '../src/core/errors';
 import type { LogRow, RunSummary, TrainEvent } from '../src/core/events';
 import type { RunRecord, RunState } from '../src/core/library';
 import { encodeUtf8, type FileSource } from '../src/core/store';
 import type { HubModel } from '../src/formats/model';
-import { finetune, type DatasetFile, type Engine, type FinetuneInput, type ModelCache } from '../src/recipes';
+import {
+  finetune,
+  talkSize,
+  type DatasetFile,
+  type Engine,
+  type FinetuneInput,
+  type ModelCache,
+  type TextGenerator,
+} from '../src/recipes';
 import type { RunLibrary } from '../src/storage/indexeddb';
-import type { RunRequest } from '../src/protocol/data';
+import type { Voice } from '../src/protocol/chat';
+import type { TrainRequest } from '../src/protocol/runs';
 import { Diary } from './diary';
 import { DATASET_FILE, readRunConfig, readRunDataset, RUN_FILE } from './run-files';
 import { storedModel } from './sources';
 
 /** What training says; the first event names the run in the library. */
-export type TrainingEvent = { readonly kind: 'run'; readonly record: RunRecord } | TrainEvent;
+export type TrainingEvent =
+  | { readonly kind: 'run'; readonly record: RunRecord }
+  | { readonly kind: 'talk'; readonly voices: readonly Voice[] }
+  | TrainEvent;
 
 const BUSY = 'This run is training in another tab: one writer at a time.';
 
@@ -31,10 +43,14 @@ export interface ResumedRun {
 }
 
 /** What is trained, once it is all in the run's folder. */
-type PreparedRun = Pick<FinetuneInput, 'run' | 'dataset' | 'resume'>;
+interface PreparedRun extends Pick<FinetuneInput, 'run' | 'dataset' | 'resume'> {
+  /** Whether there is to be room for a chat with it. */
+  readonly talk: boolean;
+}
 
 export class Training {
   private profileAsked = false;
+  private speaker: { readonly runId: string; readonly generator: TextGenerator } | undefined;
 
   constructor(private readonly library: RunLibrary) {}
 
@@ -43,8 +59,13 @@ export class Training {
     this.profileAsked = true;
   }
 
+  /** What answers from the session of the run that trains, where that is this one and it has begun. */
+  speakerOf(runId: string | null): TextGenerator | undefined {
+    return this.speaker?.runId === runId ? this.speaker?.generator : undefined;
+  }
+
   async start(
-    request: RunRequest,
+    request: TrainRequest,
     dataset: DatasetFile,
     open: () => Promise<TrainInput>,
     onEvent: (event: TrainingEvent) => void,
@@ -63,7 +84,7 @@ export class Training {
           const folder = this.library.folder(record.id, record.name);
           await folder.write(DATASET_FILE, dataset.bytes);
           await folder.write(RUN_FILE, encodeUtf8(formatRunConfig(request.config)));
-          return { run: request.config, dataset, resume: false };
+          return { run: request.config, dataset, resume: false, talk: request.talk };
         };
         return await this.train(record, [], prepare, open, follow, signal);
       } catch (error) {
@@ -75,7 +96,7 @@ export class Training {
   }
 
   async resume(
-    id: string,
+    { runId: id, talk }: { readonly runId: string; readonly talk: boolean },
     open: (run: ResumedRun) => Promise<TrainInput>,
     onEvent: (event: TrainingEvent) => void,
     signal: AbortSignal,
@@ -87,6 +108,7 @@ export class Training {
         run: await readRunConfig(this.library, record),
         dataset: await readRunDataset(this.library, record),
         resume: true,
+        talk,
       });
       return this.train(record, log, prepare, () => open({ record }), onEvent, signal);
     });
@@ -114,9 +136,11 @@ export class Training {
     };
     this.profileAsked = false;
     try {
-      const prepared = await prepare();
+      const { talk: wantsTalk, ...prepared } = await prepare();
       onEvent({ kind: 'run', record });
-      const summary = await finetune({ ...prepared, store, wantsProfile, ...(await open()) }, report, signal);
+      const opened = await open();
+      const talk = wantsTalk ? this.talkOptions(record.id, prepared.run, opened.model, onEvent) : undefined;
+      const summary = await finetune({ ...prepared, store, wantsProfile, talk, ...opened }, report, signal);
       await diary.close({
         state: summary.stopped === 'cancelled' ? 'cancelled' : 'finished',
         summary,
@@ -127,11 +151,27 @@ export class Training {
       // The record is the lesser matter here: where it can't be written either, the first failure is the one to tell.
       await diary.close({ state: stateAfter(error), error: plainError(error) }).catch(() => undefined);
       throw error;
+    } finally {
+      this.speaker = undefined;
     }
+  }
+
+  private talkOptions(
+    runId: string,
+    run: RunConfig,
+    { spec }: HubModel,
+    onEvent: (event: TrainingEvent) => void,
+  ): FinetuneInput['talk'] {
+    const onReady = (generator: TextGenerator) => {
+      this.speaker = { runId, generator };
+      // Where every parameter is trained, nothing is left of the base model to ask.
+      onEvent({ kind: 'talk', voices: run.use_peft ? ['base', 'tuned'] : ['tuned'] });
+    };
+    return { ...talkSize(run, spec), onReady };
   }
 }
 
-function newRecord(request: RunRequest, dataset: DatasetFile): RunRecord {
+function newRecord(request: TrainRequest, dataset: DatasetFile): RunRecord {
   const { max_train_samples: most } = request.config;
   const rows = most === undefined ? '' : `, first ${most}`;
   return {

@@ -113,6 +113,14 @@ const variables = v.pipe(
   v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
 );
 
+const MAPPING = "a mapping of fields to the file's columns such as {question: Frage, answer: Antwort}";
+const place = v.pipe(v.number(MAPPING), v.integer(MAPPING), v.minValue(1, MAPPING));
+const mapping = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), MAPPING), // a list has keys, too
+  v.record(v.string(MAPPING), v.union([v.pipe(v.string(), v.minLength(1)), place], MAPPING), MAPPING),
+  v.check((value) => Object.keys(value).length > 0, MAPPING),
+);
+
 function hasOnlyFiniteNumbers(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value);
   return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
@@ -127,16 +135,25 @@ const KEYS = {
   model_name_or_path: key(text, 'starter', 'A Hub id, a local folder, or a built-in name.'),
   revision: key(text, 'main', 'Branch, tag or commit of the model on the Hub.'),
   method: key(
-    oneOf('sft', 'dpo'),
+    oneOf('sft', 'dpo', 'distill'),
     'sft',
-    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer.',
+    'sft trains on answers, dpo on pairs of a chosen and a rejected one, distill on what a teacher says.',
   ),
   dtype: key(
     oneOf('auto', 'float32', 'float16', 'bfloat16'),
     'auto',
     'How base weights are kept: auto is as they are stored.',
   ),
-  dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
+  dataset: key(
+    v.optional(text),
+    undefined,
+    'A file of rows (JSON, JSONL, CSV, TSV, or text with Q: and A:), or a built-in name.',
+  ),
+  dataset_mapping: key(
+    v.optional(mapping),
+    undefined,
+    'Which column is which field, as {question: Frage}; by place (1, 2) where a table names none.',
+  ),
   max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
   max_bad_rows: key(
     v.pipe(number(SHARE), v.minValue(0, SHARE), v.maxValue(1, SHARE)),
@@ -219,7 +236,11 @@ const KEYS = {
   logging_steps: key(whole(1), 1, 'Steps between rows of the log.'),
   save_steps: key(whole(1), 25, 'Steps between checkpoints.'),
 
-  beta: key(above0, 0.1, 'dpo: how much going away from the reference costs.'),
+  beta: key(
+    from0,
+    0.1,
+    'dpo: what going away from the reference costs; distill: 0 is KL(teacher‖student), 1 the reverse.',
+  ),
   loss_type: key(oneOf('sigmoid'), 'sigmoid', 'dpo: the loss of a pair.'),
   label_smoothing: key(from0, 0, 'dpo: part of the pairs whose order is taken to be wrong; 0 only.'),
   precompute_ref_log_probs: key(
@@ -227,7 +248,18 @@ const KEYS = {
     false,
     'dpo: false only; the reference is computed in each step, or comes with the rows.',
   ),
-  disable_dropout: key(flag, true, 'dpo: train without dropout.'),
+  disable_dropout: key(flag, true, 'dpo, distill: train without dropout.'),
+  temperature: key(above0, 1, 'distill: softens both distributions; only 1 goes with loss_add_tail.'),
+  loss_top_k: key(
+    whole(0, 65_536),
+    0,
+    "distill: how many of the teacher's likeliest tokens count; 0 takes all that the rows have.",
+  ),
+  loss_add_tail: key(
+    flag,
+    true,
+    'distill: all other tokens count as one class more; false leaves them out and renormalises.',
+  ),
 
   use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
   lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),
@@ -272,6 +304,9 @@ export type RunConfigKey = keyof RunConfig;
 
 const KEY_NAMES = Object.keys(KEYS) as RunConfigKey[];
 
+/** What stands for absent keys where the method is another one than most: TRL's `beta` has one name and two meanings. */
+const DISTILL_DEFAULTS: Partial<RunConfig> = { beta: 0 };
+
 /** One line of help for each key, in the order of a written file. */
 export const RUN_CONFIG_KEYS = Object.fromEntries(KEY_NAMES.map((name) => [name, KEYS[name].description])) as Readonly<
   Record<RunConfigKey, string>
@@ -310,9 +345,13 @@ export function parseRunConfig(
   const onLine = Object.entries(overrides).map(([found, value]) => [found.replaceAll('-', '_'), value] as const);
   for (const [known, value] of withKnownKeys(onLine, 'The command line')) given.set(known, readOverride(known, value));
   const flags = new Set(onLine.map(([found]) => found));
+  const ofMethod = given.get('method') === 'distill' ? DISTILL_DEFAULTS : {};
   const config = KEY_NAMES.map((known) => {
     const where = flags.has(known) ? 'The command line' : name;
-    return [known, check(known, given.has(known) ? given.get(known) : KEYS[known].fallback, where)];
+    return [
+      known,
+      check(known, given.has(known) ? given.get(known) : (ofMethod[known] ?? KEYS[known].fallback), where),
+    ];
   });
   return Object.fromEntries(config) as RunConfig;
 }

@@ -2,31 +2,37 @@
 import { GraftError, errorCode } from '../core/errors';
 import type { SkippedRow } from '../core/events';
 import type { Dataset, Example } from './example';
+import { DistillationReader } from './examples/distillation';
 import { PairReader } from './examples/pairs';
 import { ExampleReader } from './examples/reader';
 import { checkSkipped, skippedNotice } from './left-out';
+import type { ColumnMapping } from './reading/mapping';
 import { readRows } from './rows';
 
 export { IGNORED, type Dataset, type DatasetFormat, type Example } from './example';
 
 export interface DatasetOptions {
-  /** The share of rows that may be left out as unusable; with more the file is refused. */
-  readonly maxBadRows: number;
-  /** What the rows are read for: single answers where absent, or pairs. */
-  readonly reads?: 'answers' | 'pairs';
+  /** The share of rows that may be left out as unusable, any but all where absent; with more the file is refused. */
+  readonly maxBadRows?: number;
+  /** What the rows are read for: single answers where absent, pairs, or answers with what a teacher says of them. */
+  readonly reads?: 'answers' | 'pairs' | 'teacher';
+  /** Of what a teacher says: the likeliest tokens that are kept of each position, 0 for all. */
+  readonly topK?: number;
+  /** Which column of the file is which field, where the user says so. */
+  readonly mapping?: ColumnMapping | undefined;
 }
 
 /**
- * Reads a dataset file (JSON, JSON Lines) row by row, in whichever format each row has.
- * @throws `bad-data` where the file can't be read, or more than the allowed share of its rows.
+ * Reads a dataset file row by row, in whichever format each row has.
+ * @throws `bad-data` where the file can't be read, or more than the allowed share of its rows, or all.
  */
 export async function parseDataset(
   fileName: string,
   content: Uint8Array | string,
-  { maxBadRows, reads = 'answers' }: DatasetOptions,
+  { maxBadRows = 1, reads = 'answers', topK = 0, mapping }: DatasetOptions = {},
 ): Promise<Dataset> {
-  const file = await readRows(fileName, content);
-  const reader = reads === 'pairs' ? new PairReader() : new ExampleReader();
+  const file = await readRows(fileName, content, { mapping });
+  const reader = readerOf(reads, topK);
   const examples: Example[] = [];
   const skipped: SkippedRow[] = [...file.unreadable];
   for (const row of file.rows) {
@@ -54,6 +60,11 @@ export async function parseDataset(
       ...(leftOut === undefined ? [] : [leftOut]),
     ],
   };
+}
+
+function readerOf(reads: NonNullable<DatasetOptions['reads']>, topK: number) {
+  if (reads === 'pairs') return new PairReader();
+  return reads === 'teacher' ? new DistillationReader(topK) : new ExampleReader();
 }
 
 /** A template that prints the numbers of tools, calls, documents or variables gets them as JavaScript has them. */

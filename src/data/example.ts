@@ -1,5 +1,6 @@
 /** What a row of a dataset becomes before a model's template and tokenizer see it. */
 import type { SkippedRow } from '../core/events';
+import type { TeacherTokens } from '../core/teacher';
 import type { Conversation } from '../core/text';
 
 export type DatasetFormat =
@@ -25,6 +26,8 @@ export type Example =
       readonly inputIds: readonly number[];
       /** As long as inputIds and not shifted; -100 where not trained. */
       readonly labels: readonly number[];
+      /** For distillation. */
+      readonly teacher?: TeacherTokens;
     }
   /** Two answers to one prompt, each with the prompt before it. */
   | {

@@ -1,6 +1,7 @@
 /** One example to token ids and labels. Which tokens are trained on is read from the rendered template. */
 import { GraftError } from '../core/errors';
 import { formatCount } from '../core/format';
+import type { TeacherTokens } from '../core/teacher';
 import type { ChatTemplate, Tokenizer } from '../core/text';
 import { IGNORED, type Example } from './dataset';
 import type { LabelledIds } from './example';
@@ -16,6 +17,7 @@ export interface TokenizedExample {
   /** Of a pair, whose chosen answer is above: the rejected one. */
   readonly rejected?: LabelledIds;
   readonly referenceLogProbs?: readonly [number, number];
+  readonly teacher?: TeacherTokens;
 }
 
 export interface TokenizeOptions {
@@ -27,8 +29,8 @@ export interface TokenizeOptions {
   readonly maxLength: number;
   /** False trains on prompts too. */
   readonly assistantOnlyLoss: boolean;
-  /** Share of the dataset's rows that may be left out as unusable. */
-  readonly maxBadRows: number;
+  /** Share of the dataset's rows that may be left out as unusable; any but all where absent. */
+  readonly maxBadRows?: number;
 }
 
 /** Labels that count in the loss of one row, or of one side of a pair. */
@@ -167,22 +169,31 @@ function attempt<T>({ where, conversation }: ConversationExample, action: () => 
   }
 }
 
-function checkTokens(
-  { row, where, inputIds, labels }: Extract<Example, { kind: 'tokens' }>,
-  { vocabSize }: TokenizeOptions,
-): CheckedExample {
-  const largest = [...inputIds, ...labels].reduce((most, id) => Math.max(most, id), 0);
-  if (largest >= vocabSize) {
-    throw new GraftError(
-      'bad-data',
-      `${where} holds the token id ${largest}, but the model has ${formatCount(vocabSize)} tokens only.`,
-    );
-  }
-  return { row, inputIds, labels, findings: [] };
+function checkTokens(example: Extract<Example, { kind: 'tokens' }>, { vocabSize }: TokenizeOptions): CheckedExample {
+  const { row, where, inputIds, labels, teacher } = example;
+  checkIds(where, { input_ids: inputIds, labels, teacher_ids: teacher?.ids ?? [] }, vocabSize);
+  return { row, inputIds, labels, ...(teacher && { teacher }), findings: [] };
 }
 
-function checkPair(example: Extract<Example, { kind: 'pair' }>, options: TokenizeOptions): CheckedExample {
+/** Refuses ids, by the field that they are in, which the model hasn't. */
+function checkIds(where: string, fields: Readonly<Record<string, ArrayLike<number>>>, vocabSize: number): void {
+  for (const [name, ids] of Object.entries(fields)) {
+    let largest = 0;
+    for (let i = 0; i < ids.length; i++) largest = Math.max(largest, ids[i]!);
+    if (largest < vocabSize) continue;
+    throw new GraftError(
+      'bad-data',
+      `${where} holds the token id ${largest} in ${name}, but the model has ${formatCount(vocabSize)} tokens only.`,
+    );
+  }
+}
+
+function checkPair(example: Extract<Example, { kind: 'pair' }>, { vocabSize }: TokenizeOptions): CheckedExample {
   const { row, where, chosen, rejected, referenceLogProbs } = example;
-  for (const side of [chosen, rejected]) checkTokens({ kind: 'tokens', row, where, ...side }, options);
+  const fields = {
+    ...{ chosen_input_ids: chosen.inputIds, chosen_labels: chosen.labels },
+    ...{ rejected_input_ids: rejected.inputIds, rejected_labels: rejected.labels },
+  };
+  checkIds(where, fields, vocabSize);
   return { row, ...chosen, rejected, ...(referenceLogProbs && { referenceLogProbs }), findings: [] };
 }

@@ -2,6 +2,7 @@
 import { ExhaustedError, GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
 import { Pauses } from '../core/pauses';
+import type { TeacherTokens } from '../core/teacher';
 import { adviseOn } from './advice';
 import type { Dataset, Example } from './dataset';
 import type { LabelledIds } from './example';
@@ -21,6 +22,8 @@ export interface TokenizedDataset {
   readonly truncated: number;
   /** Rows left out: the template refuses them, or nothing to train on was left of them after the cut. */
   readonly skipped: readonly SkippedRow[];
+  /** Those of them that the template refuses. */
+  readonly refused: readonly SkippedRow[];
   /** What the user should know before training, a sentence or two each. */
   readonly notices: readonly string[];
   /** Labels that count in the loss; the first of a row never does, for nothing comes before it. */
@@ -94,7 +97,8 @@ export async function tokenizeDataset(
   }
   report(dataset.examples.length, dataset.examples.length);
   const { rowCount } = dataset;
-  if (refused.length > 0) checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows);
+  if (refused.length > 0)
+    checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows ?? 1);
   if (examples.length === 0) {
     throw new GraftError(
       'bad-data',
@@ -107,6 +111,7 @@ export async function tokenizeDataset(
     examples,
     ...totals,
     skipped,
+    refused,
     notices: [
       ...(leftOut === undefined ? [] : [leftOut]),
       ...(template ? findings.notices(template, maxLength, adviseOn(findings, dataset, options)) : []),
@@ -114,12 +119,25 @@ export async function tokenizeDataset(
   };
 }
 
-function cutTo(maxLength: number, { inputIds, labels, rejected, ...rest }: TokenizedExample): TokenizedExample {
+function cutTo(
+  maxLength: number,
+  { inputIds, labels, rejected, teacher, ...rest }: TokenizedExample,
+): TokenizedExample {
   const cut = (side: LabelledIds) => ({
     inputIds: side.inputIds.slice(0, maxLength),
     labels: side.labels.slice(0, maxLength),
   });
-  return { ...rest, ...cut({ inputIds, labels }), ...(rejected && { rejected: cut(rejected) }) };
+  return {
+    ...rest,
+    ...cut({ inputIds, labels }),
+    ...(rejected && { rejected: cut(rejected) }),
+    ...(teacher && { teacher: firstTokens(teacher, maxLength) }),
+  };
+}
+
+function firstTokens({ perToken, ids, logProbs }: TeacherTokens, count: number): TeacherTokens {
+  const end = count * perToken;
+  return { perToken, ids: ids.slice(0, end), logProbs: logProbs.slice(0, end) };
 }
 
 function inOrder(...lists: readonly (readonly SkippedRow[])[]): SkippedRow[] {

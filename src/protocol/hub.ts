@@ -69,9 +69,9 @@ export interface HubService {
 export type HubJobs = {
   /** Models whose name has `query` in it; an empty one gives the curated list without asking anyone. */
   'hub.find': JobKind<{ query: string }, HubFindings>;
-  /** Reads each model's config.json and plans a run of `config` on it; the answers come in any order. */
+  /** Reads each model's config.json and plans a run of `config` on it, with room for a chat or without; the answers come in any order. */
   'hub.survey': JobKind<
-    { names: string[]; config: RunConfig },
+    { names: string[]; config: RunConfig; talk: boolean },
     null,
     { readonly kind: 'survey'; readonly survey: ModelSurvey }
   >;

@@ -1,7 +1,7 @@
 /** GPU memory of a run, before it is started. */
 import type { RunConfig, RunConfigKey } from '../core/config';
-import type { RunRequest } from './data';
 import type { JobKind } from './jobs';
+import type { TrainRequest } from './runs';
 
 /** Bytes of GPU memory by what they hold. */
 export interface MemoryReport {
@@ -18,6 +18,8 @@ export interface PlanReport extends MemoryReport {
   lengths: number[];
   /** How the run keeps base weights, as `KeptWeights.storage`. */
   storage: string;
+  /** What a chat with the run takes while it trains; `totalBytes` has it where the request asks for one. */
+  talkBytes: number;
 }
 
 /** A setting that has to change for a run to fit, as it would stand in the run file. */
@@ -29,14 +31,16 @@ export interface FitChoice {
 }
 
 export interface FitReport {
-  /** Empty where the run fits as it is. */
+  /** Empty where the settings of the run fit as they are. */
   choices: FitChoice[];
+  /** Whether there is room for a chat with it: it gives way before any setting does. */
+  talk: boolean;
   /** The run with the choices made. */
   plan: PlanReport;
 }
 
 export type PlanJobs = {
-  'plan.run': JobKind<RunRequest, PlanReport>;
+  'plan.run': JobKind<TrainRequest, PlanReport>;
   /** The least change that makes the run fit. @throws `out-of-memory` where nothing does, with what is left to do. */
-  'plan.fit': JobKind<{ run: RunRequest; budgetBytes: number }, FitReport>;
+  'plan.fit': JobKind<{ run: TrainRequest; budgetBytes: number }, FitReport>;
 };

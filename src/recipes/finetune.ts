@@ -1,5 +1,6 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
-import { parseRunConfig, type RunConfig } from '../core/config';
+import type { RunConfig } from '../core/config';
+import { errorCode } from '../core/errors';
 import type { RunSummary } from '../core/events';
 import { plural } from '../core/format';
 import type { LinearSpec } from '../core/spec';
@@ -11,7 +12,7 @@ import { withTemplateOf } from '../formats/saved-template';
 import { planRun } from './plan';
 import { idleRun } from './schedules';
 import { Checkpoints, hasFrozenCopy } from './steps/checkpoint';
-import { arrangeData, hasReference, readData, type DatasetFile, type PreparedData } from './steps/data';
+import { arrangeData, objectiveSources, readData, type DatasetFile, type PreparedData } from './steps/data';
 import { sha256 } from '../core/hash';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import { withMicroBatchOf } from './steps/micro-batch';
@@ -26,7 +27,7 @@ import {
   writtenTemplate,
 } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
-import { checkFinished, pinRevision, resolveRun } from './steps/resolve';
+import { adapterNotices, checkFinished, pinRevision, resolveRun } from './steps/resolve';
 import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
 import { TextGenerator } from './steps/text-generator';
@@ -50,7 +51,7 @@ export interface FinetuneInput {
   readonly resume: boolean;
   /** Asked before every step, with the steps that are left: whether to report where its time goes. */
   readonly wantsProfile?: ((stepsLeft: number) => boolean) | undefined;
-  /** Makes room for a chat with the run while it trains. It changes no bit of the run. */
+  /** Makes room for a chat with the run while it trains, unless there is none. It changes no bit of the run. */
   readonly talk?: TalkOptions | undefined;
 }
 
@@ -95,16 +96,22 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
-  const attempt: Attempt = { run, resume: input.resume, data, adapter: adapter?.content };
+  const attempt: Attempt = { run, resume: input.resume, data, adapter: adapter?.content, talk: input.talk };
   for (;;) {
     const engine = await recovery.open();
     try {
       return await trainOnDevice(input, attempt, engine, report, signal);
     } catch (error) {
-      attempt.run = await recovery.after(error, attempt.run);
+      if (attempt.talk && errorCode(error) === 'out-of-memory') {
+        attempt.talk = undefined;
+        report({ kind: 'notice', message: NO_ROOM_TO_TALK });
+      } else attempt.run = await recovery.after(error, attempt.run);
     }
   }
 }
+
+const NO_ROOM_TO_TALK =
+  'The run does not fit the memory of the GPU with room for a chat beside it: it trains without, and can be talked to when it is done.';
 
 /** The model as the run asks it: through the run's own chat template, else the one beside what it goes on from. */
 async function openRunModel({ run, model, adapter, resume, store }: FinetuneInput): Promise<HubModel> {
@@ -119,6 +126,7 @@ interface Attempt {
   resume: boolean;
   readonly data: PreparedData;
   readonly adapter: Adapter | undefined;
+  talk: TalkOptions | undefined;
 }
 
 /** Plans, loads, and trains from where the run stands to its end. */
@@ -130,12 +138,12 @@ async function trainOnDevice(
   signal: AbortSignal | undefined,
 ): Promise<RunSummary> {
   const { model, modelFiles, store } = input;
-  const { data } = attempt;
+  const { data, talk } = attempt;
   const found = attempt.resume ? await Checkpoints.find(store) : undefined;
   if (found?.newest) attempt.run = withMicroBatchOf(attempt.run, found.newest.run);
   const { run } = attempt;
   const fromAdapter = found?.newest ? hasFrozenCopy(found.newest.state) : attempt.adapter !== undefined;
-  const decode = input.talk && talkView(input.talk, model);
+  const decode = talk && talkView(talk, model);
   const plan = planRun(run, model, data, { fromAdapter, decode });
   report({
     kind: 'plan',
@@ -144,12 +152,13 @@ async function trainOnDevice(
     totalSteps: data.totalSteps,
     trainableParameters: plan.trainableParameters,
     totalParameters: plan.totalParameters,
+    dispatches: { ...plan.dispatches },
   });
   refuseTooLarge(plan.memory.totalBytes, engine);
 
   report({ kind: 'phase', phase: 'loading', detail: `Loading ${model.name}` });
   const loading = (loadedBytes: number, totalBytes: number) => report({ kind: 'loading', loadedBytes, totalBytes });
-  const { setup, train } = trainSetup(run, model, data.lengths, { inRows: hasReference(data), fromAdapter });
+  const { setup, train } = trainSetup(run, model, data.lengths, { ...objectiveSources(data), fromAdapter });
   const onNotKept = (message: string) => report({ kind: 'notice', message });
   const { session, digest } = await loadSession(
     { model, storage: weightStorageKey(setup), cache: input.cache && { ...input.cache, onNotKept } },
@@ -158,8 +167,8 @@ async function trainOnDevice(
     signal,
   );
   const { decode: view } = session.views;
-  const talk = decode && view && new TextGenerator(model, view, decode);
-  const endTalk = async () => talk?.close('The run that answered has ended: ask again.');
+  const speaker = decode && view && new TextGenerator(model, view, decode);
+  const endTalk = async () => speaker?.close('The run that answered has ended: ask again.');
   const onAbort = () => void endTalk();
   signal?.addEventListener('abort', onAbort);
   try {
@@ -168,7 +177,7 @@ async function trainOnDevice(
     const resuming = attempt.resume;
     attempt.resume = true;
     const stepper = async (work: () => Promise<StepResult>, step: number) => {
-      await talk?.quiet();
+      await speaker?.quiet();
       return input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
     };
     const trainer = new Trainer(run, data, session, report, slots, hashes, stepper);
@@ -183,7 +192,7 @@ async function trainOnDevice(
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
     await session.compile();
     report({ kind: 'phase', phase: 'training', detail: `Training ${plural(data.totalSteps, 'step')}` });
-    if (talk) input.talk?.onReady(talk);
+    if (speaker) talk?.onReady(speaker);
     const stopped = await trainer.train(signal);
     const summary = trainer.summary(stopped);
     if (stopped === 'cancelled') return summary;
@@ -228,18 +237,6 @@ async function profiledStep(
   return value;
 }
 
-/** What an adapter to go on from brings along. */
-const ADAPTER_KEYS = [
-  'lora_r',
-  'lora_alpha',
-  'lora_dropout',
-  'layers_to_transform',
-  'lora_modules_to_save',
-  'ensure_weight_tying',
-  'use_rslora',
-  'use_dora',
-] as const;
-
 function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: PreparedData, report: TrainReport): void {
   const notice = (message: string) => report({ kind: 'notice', message });
   model.notices.forEach(notice);
@@ -248,13 +245,7 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   if (run.max_length < asked.max_length) {
     notice(`max_length is ${run.max_length}, the most that the model can read, instead of ${asked.max_length}.`);
   }
-  const defaults = parseRunConfig('');
-  for (const key of ADAPTER_KEYS) {
-    if (String(run[key]) === String(asked[key]) || asked[key] === defaults[key]) continue;
-    const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
-    const instead = `as the adapter to go on from has it, instead of ${String(asked[key])}`;
-    notice(`${key} is ${String(run[key] ?? absent)}, ${instead}.`);
-  }
+  adapterNotices(asked, run).forEach(notice);
   const kept = keptIn16Bits(run, model.spec);
   if (kept.length > 0) {
     const [{ name, outFeatures, inFeatures }] = kept as [LinearSpec];
@@ -268,9 +259,9 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${truncated} of ${data.dataset.exampleCount} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   data.notices.forEach(notice);
-  if (run.method === 'dpo' && run.disable_dropout && run.lora_dropout > 0) {
+  if (run.method !== 'sft' && run.disable_dropout && run.lora_dropout > 0) {
     notice(
-      `method: dpo trains without dropout, as TRL does, and lora_dropout ${run.lora_dropout} has no effect: set disable_dropout: false for it.`,
+      `method: ${run.method} trains without dropout, as TRL does, and lora_dropout ${run.lora_dropout} has no effect: set disable_dropout: false for it.`,
     );
   }
   if (run.packing) {

@@ -5,7 +5,7 @@
 import { formatBytes } from '../core/bytes';
 import type { RunConfig, RunConfigKey } from '../core/config';
 import { GraftError } from '../core/errors';
-import { planRun, type RunPlan } from './plan';
+import { planRun, type PlanOptions, type RunPlan } from './plan';
 import { effectiveMaxLength, type PreparedData } from './steps/data';
 import { rowsPerStep, withMicroBatch } from './steps/micro-batch';
 import { trainsTables, type ShapedModel } from './steps/options';
@@ -25,7 +25,7 @@ export interface FittedRun {
   readonly choices: readonly Choice[];
 }
 
-export interface FitOptions {
+export interface FitOptions extends Pick<PlanOptions, 'fromAdapter'> {
   /** Rows may be cut to fewer tokens where nothing else helps. */
   readonly shorten?: boolean;
 }
@@ -112,7 +112,7 @@ export function fitToBudget(
   data?: PreparedData,
   options: FitOptions = {},
 ): FittedRun {
-  const fit = new Fit(run, model, budgetBytes, data);
+  const fit = new Fit(run, model, budgetBytes, data, options);
   return fit.asGiven() ?? fit.withMeasures() ?? (options.shorten ? fit.shortened() : undefined) ?? fit.refuse();
 }
 
@@ -135,6 +135,7 @@ class Fit {
     private readonly model: ShapedModel,
     private readonly budgetBytes: number,
     private readonly data: PreparedData | undefined,
+    private readonly options: FitOptions,
   ) {
     this.run = withMicroBatch(asked, 1);
   }
@@ -242,7 +243,7 @@ class Fit {
 
   private planOf(run: RunConfig): RunPlan {
     const key = JSON.stringify(run);
-    const plan = this.plans.get(key) ?? planRun(run, this.model, this.data);
+    const plan = this.plans.get(key) ?? planRun(run, this.model, this.data, this.options);
     this.plans.set(key, plan);
     this.least = Math.min(this.least, plan.memory.totalBytes);
     return plan;

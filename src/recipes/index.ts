@@ -6,6 +6,7 @@ export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { openGenerator, type GeneratorOptions } from './generate';
+export { findColumns } from '../data/columns';
 export { exampleView, exampleViews, inspectPrepared, prepareData, sidesOf } from './inspect';
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
@@ -13,6 +14,7 @@ export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { countDecodeDispatches, planRun, type RunPlan } from './plan';
 export {
   arrangeData,
+  checkBadRows,
   arrangementKey,
   readData,
   readFirstRows,
@@ -27,9 +29,11 @@ export type { ModelCache } from './steps/cached-weights';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
 export { openShape, weightStorage, type ShapedModel, type WeightStorage } from './steps/options';
 export { readFinished } from './steps/outputs';
+export { adapterNotices, resolveRun } from './steps/resolve';
 export { contextFor, promptIds, type Prompt } from './steps/prompt-ids';
 export { promptNotices } from './steps/prompt-notices';
 export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';
 export { parseRunFile } from './steps/records';
 export type { Generation, GenerationOptions } from './steps/sequence';
+export { talkSize } from './steps/talk';
 export { TextGenerator } from './steps/text-generator';

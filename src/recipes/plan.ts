@@ -4,7 +4,7 @@ import { adapterParameters, parameters, type ParameterSpec } from '../core/spec'
 import { elementCount } from '../core/dtypes';
 import { planSession, type DecodeViewOptions, type MemoryPlan } from '../engine';
 import { weightStorageKey } from './steps/cached-weights';
-import { effectiveMaxLength, hasReference, type PreparedData } from './steps/data';
+import { effectiveMaxLength, objectiveSources, type PreparedData } from './steps/data';
 import { trainSetup, type ShapedModel } from './steps/options';
 
 export interface RunPlan {
@@ -41,7 +41,7 @@ export function planRun(
 ): RunPlan {
   const longest = effectiveMaxLength(run, model.spec);
   const lengths = [...new Set((data?.lengths ?? [longest]).map((length) => Math.min(length, longest)))];
-  const { setup, train } = trainSetup(run, model, lengths, { inRows: data && hasReference(data), fromAdapter });
+  const { setup, train } = trainSetup(run, model, lengths, { ...(data && objectiveSources(data)), fromAdapter });
   const base = countElements(parameters(model.spec));
   const adapter = setup.lora && countElements(adapterParameters(model.spec, setup.lora));
   const { memory, dispatches } = planSession(setup, { train, ...(decode && { decode }) });
@@ -50,7 +50,8 @@ export function planRun(
     memory,
     dispatches: {
       train: dispatches.get(`train:${longestRows}`)!,
-      update: dispatches.get('update')!,
+      // What passes read of trained tensors is derived after each update.
+      update: dispatches.get('update')! + (dispatches.get('derive') ?? 0),
       evaluate: dispatches.get(`eval:${longestRows}`)!,
     },
     trainableParameters: adapter ?? base,

@@ -32,3 +32,4 @@ export function onSettingChanged(key: string, listener: () => void): void {
 }
 
 export const isText = (value: unknown): value is string => typeof value === 'string';
+export const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';

@@ -35,7 +35,10 @@ test('a run above the budget is changed until it fits, with reasons, and back', 
   await graft.at('proposal').waitFor();
   const lines = await graft.at('proposal').locator('li').allInnerTexts();
   expect(lines.length).toBeGreaterThan(0);
+  // Room for a chat is the first to go; all else is a key of the run file.
+  expect(lines.shift()).toMatch(/^Room to talk .*: no instead of yes\n+\S.*\.$/s);
   for (const line of lines) expect(line).toMatch(/instead of .* [a-z_]+\n+\S.*\.$/s);
+  expect(await graft.at('talk').isChecked()).toBe(true);
   const promised = await mebibytes(graft, 'proposal-total');
   expect(promised).toBeLessThanOrEqual(budget);
   expect(await axeViolations(page)).toEqual([]);
@@ -47,8 +50,10 @@ test('a run above the budget is changed until it fits, with reasons, and back', 
   expect(await mebibytes(graft, 'plan-total')).toBe(promised);
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('budget');
   expect(await graft.at('run-file').inputValue()).not.toBe(before);
+  expect(await graft.at('talk').isChecked()).toBe(false);
   await page.getByRole('button', { name: 'Undo the changes' }).click();
   expect(await graft.at('run-file').inputValue()).toBe(before);
+  expect(await graft.at('talk').isChecked()).toBe(true);
 
   await graft.at('budget').fill('0.005');
   await graft.at('make-it-fit').click();

@@ -30,6 +30,54 @@ export function sequenceSumsBackward(labels: Values, dy: Values, length: number,
 const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
+interface Divergence {
+  readonly beta: number;
+  readonly temperature: number;
+  readonly tail: boolean;
+}
+
+/** What one row's divergence is made of: probabilities of its tokens, of what is left too where there is a tail. */
+function classes(values: readonly number[], { temperature, tail }: Divergence): number[] {
+  const probabilities = values.map((value) => Math.exp(value / temperature));
+  const sum = probabilities.reduce((total, value) => total + value, 0);
+  return tail ? [...probabilities, 1 - sum] : probabilities.map((value) => value / sum);
+}
+
+function divergence(student: readonly number[], teacher: readonly number[], options: Divergence): number {
+  const [p, q] = [classes(teacher, options), classes(student, options)];
+  const { beta } = options;
+  const kl = (a: readonly number[], b: readonly number[]) =>
+    a.reduce((total, value, i) => total + value * Math.log(value / b[i]!), 0);
+  if (beta === 0) return kl(p, q);
+  if (beta === 1) return kl(q, p);
+  const m = p.map((value, i) => beta * value + (1 - beta) * q[i]!);
+  return beta * kl(p, m) + (1 - beta) * kl(q, m);
+}
+
+/** The divergences of rows of `perRow` tokens, none where the target is negative, summed; and their gradient by central differences. */
+export function distill(
+  student: Values,
+  targets: Values,
+  teacher: Values,
+  perRow: number,
+  options: Divergence,
+): { loss: number; gradient: Float64Array } {
+  const gradient = new Float64Array(student.length);
+  let loss = 0;
+  for (let first = 0; first < student.length; first += perRow) {
+    const places = Array.from({ length: perRow }, (_, k) => first + k).filter((i) => targets[i]! >= 0);
+    if (places.length === 0) continue;
+    const [s, t] = [student, teacher].map((values) => places.map((i) => values[i]!)) as [number[], number[]];
+    loss += divergence(s, t, options);
+    const step = 1e-5;
+    places.forEach((place, k) => {
+      const moved = (by: number) => divergence(s.with(k, s[k]! + by), t, options);
+      gradient[place] = (moved(step) - moved(-step)) / (2 * step);
+    });
+  }
+  return { loss, gradient };
+}
+
 /** DPO's loss, and the weighted sums of rewards, accuracies, margins and log-probabilities. */
 export function dpo(
   logProbs: Values,

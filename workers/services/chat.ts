@@ -1,23 +1,28 @@
 /** Answers to a conversation, streamed. */
 import type { ChatJobs } from '../../src/protocol/chat';
+import { answerWith } from '../answering';
 import type { GpuModels } from '../gpu-models';
 import type { JobHandlers } from '../job-host';
 import { modelKey } from '../sources';
 import type { TextLink } from '../text-link';
+import type { Training } from '../training';
 
-export function chatJobs(models: GpuModels, text: TextLink): JobHandlers<ChatJobs> {
+export function chatJobs(models: GpuModels, training: Training, text: TextLink): JobHandlers<ChatJobs> {
   return {
     'chat.answer': async (request, { signal, report }) => {
       const { model, runId, messages } = request;
+      const speaker = training.speakerOf(runId);
       // The template of the model is somebody else's program: the text worker runs it.
       const ids = await text.run('prompts.chat', { model, runId, messages }, signal);
+      const prompt = { kind: 'tokens', ids, opensTurn: true } as const;
+      const onText = (piece: string) => report({ kind: 'text', piece });
+      // The run holds its model and its folder by itself.
+      if (speaker) return answerWith(speaker, prompt, request, onText, signal);
       return models.use({ model, runId }, async () => {
         const onNotice = (message: string) => report({ kind: 'notice', message });
         const storage = models.storageOf(request.storage);
         const speakers = { ...(await models.speakers(model, runId, onNotice)), storage };
         const key = { model: modelKey(model), runId };
-        const prompt = { kind: 'tokens', ids, opensTurn: true } as const;
-        const onText = (piece: string) => report({ kind: 'text', piece });
         return models.answering.answer(key, speakers, prompt, request, onText, signal);
       });
     },

@@ -16,8 +16,8 @@ export function hubService(desk: HubDesk): HubService {
 export function hubJobs(desk: HubDesk): JobHandlers<HubJobs> {
   return {
     'hub.find': ({ query }, { signal }) => orCancelled(desk.find(query, signal), signal),
-    'hub.survey': async ({ names, config }, { signal, report }) => {
-      await desk.survey(names, config, (survey) => report({ kind: 'survey', survey }), signal);
+    'hub.survey': async ({ names, ...run }, { signal, report }) => {
+      await desk.survey(names, run, (survey) => report({ kind: 'survey', survey }), signal);
       return null;
     },
   };

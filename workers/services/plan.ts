@@ -1,5 +1,7 @@
 /** GPU memory of a run, before it is started. */
-import { fitToBudget, planRun, type PreparedData, type RunPlan } from '../../src/recipes';
+import type { RunConfig } from '../../src/core/config';
+import type { HubModel } from '../../src/formats/model';
+import { fitToBudget, planRun, talkSize, type PreparedData, type RunPlan } from '../../src/recipes';
 import type { PlanJobs, PlanReport } from '../../src/protocol/plan';
 import type { JobHandlers } from '../job-host';
 import type { Pulse } from '../pulse';
@@ -12,20 +14,34 @@ export function planJobs(reader: DatasetReader, pulse: Pulse): JobHandlers<PlanJ
   return {
     'plan.run': async (request, job) => {
       const { model, data } = await reader.prepare(request, job);
-      return pulse.during(PLANNING_MS, () => planReport(planRun(request.config, model, data), data));
+      return pulse.during(PLANNING_MS, () => {
+        const plan = planRun(request.config, model, data);
+        return planReport(plan, withTalk(request.config, model, data), request.talk, data);
+      });
     },
     'plan.fit': async ({ run, budgetBytes }, job) => {
       const { model, data } = await reader.prepare(run, job);
-      const { plan, choices } = pulse.during(PLANNING_MS, () =>
-        fitToBudget(run.config, model, budgetBytes, data, { shorten: true }),
-      );
-      return { choices: choices.map((choice) => ({ ...choice })), plan: planReport(plan, data) };
+      return pulse.during(PLANNING_MS, () => {
+        const { run: fitted, plan, choices } = fitToBudget(run.config, model, budgetBytes, data, { shorten: true });
+        const talking = withTalk(fitted, model, data);
+        const talk = run.talk && talking.memory.totalBytes <= budgetBytes;
+        return {
+          choices: choices.map((choice) => ({ ...choice })),
+          talk,
+          plan: planReport(plan, talking, talk, data),
+        };
+      });
     },
   };
 }
 
-function planReport(plan: RunPlan, data: PreparedData): PlanReport {
-  const { memory, lengths, trainableParameters, totalParameters, storage } = plan;
+/** The plan of a run with room for a chat beside it. */
+function withTalk(config: RunConfig, model: HubModel, data: PreparedData): RunPlan {
+  return planRun(config, model, data, { decode: talkSize(config, model.spec) });
+}
+
+function planReport(alone: RunPlan, talking: RunPlan, talk: boolean, data: PreparedData): PlanReport {
+  const { memory, lengths, trainableParameters, totalParameters, storage } = talk ? talking : alone;
   return {
     totalBytes: memory.totalBytes,
     bytes: { ...memory.bytes },
@@ -34,5 +50,6 @@ function planReport(plan: RunPlan, data: PreparedData): PlanReport {
     totalParameters,
     totalSteps: data.totalSteps,
     storage,
+    talkBytes: talking.memory.totalBytes - alone.memory.totalBytes,
   };
 }

@@ -56,14 +56,14 @@ export function runJobs(
       );
     },
 
-    'runs.resume': async ({ runId, model: opened }, job) => {
+    'runs.resume': async ({ runId, model: opened, talk }, job) => {
       const record = await library.get(runId);
       const model = opened ?? sources.refOf(record.model);
       const config = await readRunConfig(library, record);
       const request = { model, dataset: { runId }, config };
       const open = () => openForTraining(models, text, request, job);
       return models.use({ model, runId: null }, () =>
-        training.resume(runId, open, (event) => job.report(jobEvent(event)), job.signal),
+        training.resume({ runId, talk }, open, (event) => job.report(jobEvent(event)), job.signal),
       );
     },
   };

@@ -5,18 +5,22 @@ import {
   countDecodeDispatches,
   fitToBudget,
   openShape,
+  adapterNotices,
   planRun,
   prepareData,
+  resolveRun,
   withRunTemplate,
   type Choice,
   type RunPlan,
   type ShapedModel,
 } from '../../recipes';
 import type { FileSource } from '../../core/store';
+import { readAdapter } from '../../formats/peft';
+import { withTemplateOf } from '../../formats/saved-template';
 import type { Command } from '../command';
-import { MODEL_FLAG } from '../loading';
+import { ADAPTER_FLAG, MODEL_FLAG } from '../loading';
 import { openSource } from '../model-cache';
-import { datasetFile, modelSource, runArgument } from '../sources';
+import { adapterFolder, datasetFile, modelSource, runArgument } from '../sources';
 import type { Terminal } from '../terminal';
 import { asUsage } from '../usage';
 
@@ -26,7 +30,7 @@ const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json'];
 export const plan: Command = {
   name: 'plan',
   summary: 'GPU memory of a run by kind, without a GPU',
-  usage: '[RUN.yaml] [--model MODEL] [--data FILE] [--budget SIZE] [--KEY VALUE …]',
+  usage: '[RUN.yaml] [--model MODEL] [--data FILE] [--adapter DIR] [--budget SIZE] [--KEY VALUE …]',
   syntax: {
     positionals: 1,
     runKeys: true,
@@ -41,6 +45,7 @@ export const plan: Command = {
         help: 'a dataset; without one every row has max_length tokens',
         default: "the run file's",
       },
+      adapter: { ...ADAPTER_FLAG, help: 'an adapter folder that the run goes on from, as graft train --adapter' },
       budget: {
         value: 'SIZE',
         help: 'change the settings so that the run fits, and say why: 8GiB or 8G (2^30 bytes each), 8GB (10^9 bytes)',
@@ -62,15 +67,22 @@ export const plan: Command = {
       terminal.say('Neither a run file nor --model is given: this plans a run of the built-in starter.');
     }
     const source = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line), signal);
-    const { shape, data } = await prepare(source, run, terminal, signal);
-    const chosen = budgetBytes === undefined ? undefined : fitToBudget(run, shape, budgetBytes, data);
-    const planned = chosen?.plan ?? planRun(run, shape, data);
+    const adapter = await adapterFolder(args, (line) => terminal.say(line), signal);
+    const { shape, data } = await prepare(source, run, adapter, terminal, signal);
+    // The adapter brings its own rank and modules.
+    const resolved = adapter
+      ? resolveRun(run, shape, { name: adapter.name, content: await readAdapter(adapter) })
+      : run;
+    adapterNotices(run, resolved).forEach((notice) => terminal.say(notice));
+    const options = { fromAdapter: adapter !== undefined };
+    const chosen = budgetBytes === undefined ? undefined : fitToBudget(resolved, shape, budgetBytes, data, options);
+    const planned = chosen?.plan ?? planRun(resolved, shape, data, options);
     const { per_device_train_batch_size, gradient_accumulation_steps, gradient_checkpointing } = chosen?.run ?? run;
     const longest = planned.lengths.at(-1)!;
     if (data === undefined && longest < run.max_length) {
       terminal.say(`max_length is ${longest}, the most that the model can read, instead of ${run.max_length}.`);
     }
-    const decode = cache === undefined ? undefined : countDecodeDispatches(chosen?.run ?? run, shape, cache);
+    const decode = cache === undefined ? undefined : countDecodeDispatches(chosen?.run ?? resolved, shape, cache);
     terminal.emit({
       total_bytes: planned.memory.totalBytes,
       bytes: planned.memory.bytes,
@@ -95,7 +107,13 @@ export const plan: Command = {
 };
 
 /** The model's shape, and the data where the run has some. Tokenising needs the whole model folder. */
-async function prepare(source: FileSource, run: RunConfig, terminal: Terminal, signal: AbortSignal) {
+async function prepare(
+  source: FileSource,
+  run: RunConfig,
+  adapter: FileSource | undefined,
+  terminal: Terminal,
+  signal: AbortSignal,
+) {
   const sizes = await Promise.all(WEIGHT_FILES.map((file) => source.size(file)));
   const whole = sizes.some((size) => size !== undefined);
   if (!whole) {
@@ -104,7 +122,8 @@ async function prepare(source: FileSource, run: RunConfig, terminal: Terminal, s
     }
     return { shape: await openShape(source), data: undefined };
   }
-  const model = await openSource(source, (line) => terminal.say(line));
+  const opened = await openSource(source, (line) => terminal.say(line));
+  const model = adapter ? await withTemplateOf(opened, adapter) : opened;
   const shape: ShapedModel = model;
   if (run.dataset === undefined) return { shape, data: undefined };
   const progress = (rows: number, total: number) => terminal.bar(rows / total, `${rows}/${total} rows read`);

@@ -10,6 +10,9 @@ const preference: Refusal = (_, name) =>
 /** A pair of token ids can be trained on as it is. */
 const tokenPair: Refusal = (_, name) =>
   `has ${name}: a preference pair is for method: dpo, and method: sft trains single answers; set method: dpo`;
+/** A teacher's words beside labels: which of them a run is to follow is for its method to say. */
+const teacher: Refusal = (_, name) =>
+  `has ${name}: what a teacher says is for method: distill, and method: sft trains on labels; set method: distill`;
 const media: Refusal = (_, name) => `has ${name}, but only text is trained`;
 const candidates: Refusal = (_, name) =>
   `has ${name}: several answers to one prompt are for grpo or reward models, not for fine-tuning`;
@@ -42,6 +45,8 @@ const REFUSALS: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
   ['rejected_responses', preference],
   ['chosen_input_ids', tokenPair],
   ['rejected_input_ids', tokenPair],
+  ['teacher_ids', teacher],
+  ['teacher_logprobs', teacher],
   ['loss_mask', mask],
   ['completion_mask', mask],
   ['assistant_masks', mask],

@@ -1,20 +1,28 @@
 /** DoRA: LoRA whose linears learn the length of each row apart from its direction (Liu et al. 2024, arXiv:2402.09353). */
 import { targetedLinears, type DecoderSpec, type LinearSpec, type LoraSpec } from '../../core/spec';
-import type { Graph, Tensor } from '../graph/graph';
+import type { Tensor } from '../graph/graph';
 import { accumulate } from '../ops/accumulate';
 import { add } from '../ops/add';
-import { doraNorm, doraScale } from '../ops/dora';
+import { doraNorm, doraScale, storeDoraNorm } from '../ops/dora';
 import { linear } from '../ops/matmul';
 import { droppedInput, loraLeaves, methodOnTargets, type AdapterContext } from './lora';
 import type { Method, MethodLeaves } from './method';
 
 export function doraMethod(spec: DecoderSpec, lora: LoraSpec): Method {
+  const targets = targetedLinears(spec, lora);
   return {
     ...methodOnTargets(spec, lora, adaptedLinear),
     /** Every magnitude starts as ‖W + s·B·A‖. */
     initialize(graph, leaves) {
-      for (const target of targetedLinears(spec, lora)) {
-        accumulate(graph, weightNorm(graph, leaves, lora, target), magnitudeLeaf(leaves, target));
+      for (const target of targets) {
+        const norm = doraNorm(graph, ...normOperands(leaves, lora, target));
+        // Magnitudes lie in one buffer with A and B, which a kernel can't read and write at once.
+        accumulate(graph, norm, magnitudeLeaf(leaves, target));
+      }
+    },
+    derive(graph, leaves) {
+      for (const target of targets) {
+        storeDoraNorm(graph, ...normOperands(leaves, lora, target), normLeaf(leaves, target)!);
       }
     },
   };
@@ -30,7 +38,7 @@ function adaptedLinear(context: AdapterContext, x: Tensor, target: LinearSpec, r
   const { a, b, scaling } = loraLeaves(leaves, lora, target);
   const dropped = droppedInput(context, x, target);
   const magnitude = magnitudeLeaf(leaves, target);
-  const norm = weightNorm(graph, leaves, lora, target);
+  const norm = normLeaf(leaves, target) ?? doraNorm(graph, weight, a, b, scaling);
   const base = linear(graph, dropped, weight);
   const direction = linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
   const scaled = doraScale(graph, direction, magnitude, norm);
@@ -38,10 +46,15 @@ function adaptedLinear(context: AdapterContext, x: Tensor, target: LinearSpec, r
   return dropped === x ? sum : linear(graph, add(graph, x, dropped, -1), weight, { addend: sum });
 }
 
-/** ‖W + s·B·A‖ by row, [out]. */
-function weightNorm(graph: Graph, leaves: MethodLeaves, lora: LoraSpec, target: LinearSpec): Tensor {
+/** W, A, B and s of ‖W + s·B·A‖. */
+function normOperands(leaves: MethodLeaves, lora: LoraSpec, target: LinearSpec): [Tensor, Tensor, Tensor, number] {
   const { a, b, scaling } = loraLeaves(leaves, lora, target);
-  return doraNorm(graph, leaves.weight(`${target.name}.weight`), a, b, scaling);
+  return [leaves.weight(`${target.name}.weight`), a, b, scaling];
+}
+
+/** ‖W + s·B·A‖ by row, [out]. */
+function normLeaf(leaves: MethodLeaves, target: LinearSpec): Tensor | undefined {
+  return leaves.derived(`${target.name}.norm`, [target.outFeatures]);
 }
 
 function magnitudeLeaf(leaves: MethodLeaves, target: LinearSpec): Tensor {

@@ -13,6 +13,11 @@ export interface Method {
   initialValues(seed: number): Map<string, Float32Array>;
   /** Adds to its zeroed leaves what they start from where that takes the weights; absent where nothing does. */
   readonly initialize?: (graph: Graph, leaves: MethodLeaves) => void;
+  /**
+   * Writes what follows from weights and its tensors alone into `derived` leaves; absent where nothing does. A session runs
+   * it once whenever these have changed, and not in every pass.
+   */
+  readonly derive?: (graph: Graph, leaves: MethodLeaves) => void;
   /** x · Wᵀ of a linear, as the method changes it, plus `residual`; without the linear's bias. */
   project(context: ProjectContext, x: Tensor, target: LinearSpec, residual?: Tensor): Tensor;
 }
@@ -27,6 +32,8 @@ export interface MethodLeaves {
   table(name: string): Tensor[];
   /** A tensor of the method, by PEFT's name. */
   adapter(name: string, shape: readonly number[]): Tensor;
+  /** What `derive` wrote, by a name of the method's own; undefined where it is of other tensors than these leaves. */
+  derived(name: string, shape: readonly number[]): Tensor | undefined;
 }
 
 export interface ProjectContext {

@@ -30,6 +30,10 @@ export const LEAF = {
   /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
   dLoss: 'dloss',
   loss: 'loss',
+  /** How much each token counts in its row's embedding. */
+  poolWeights: 'pool-weights',
+  /** Gradient of the embeddings of a batch. */
+  dEmbeddings: 'dembeddings',
   /** Sums of what an objective logs. */
   metrics: 'metrics',
   /** Zero in training, which never writes it. */
@@ -96,6 +100,10 @@ export class GraphLeaves implements MethodLeaves {
 
   adapter(name: string, shape: readonly number[]): Tensor {
     return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trains(name));
+  }
+
+  derived(name: string, shape: readonly number[]): Tensor | undefined {
+    return this.input(`derived:${name}`, shape, 'f32');
   }
 
   input(name: string, shape: readonly number[], dtype: 'f32' | 'u32' | 'i32'): Tensor {

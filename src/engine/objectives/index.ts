@@ -1,4 +1,5 @@
 /** Every objective by its name in `ObjectiveOptions`. */
+import { distill } from './distill';
 import { dpo } from './dpo';
 import type { Objective } from './objective';
 import type { ObjectiveOptions } from './options';
@@ -12,6 +13,8 @@ export function objectiveOf(options: ObjectiveOptions = { kind: 'sft' }): Object
       return sft;
     case 'dpo':
       return dpo(options);
+    case 'distill':
+      return distill(options);
     case 'weighted-targets':
       return weightedTargets(options);
   }

@@ -16,5 +16,17 @@ export interface WeightedTargetsOptions {
   readonly targets: number;
 }
 
+export interface DistillOptions {
+  readonly kind: 'distill';
+  /** 0 is KL(teacher ‖ student), 1 KL(student ‖ teacher), between them their generalised Jensen-Shannon divergence. */
+  readonly beta: number;
+  /** Both distributions are softened by it; 1 where there is a tail. */
+  readonly temperature: number;
+  /** Tokens that aren't targets are one more class; otherwise both distributions are renormalised over the targets. */
+  readonly tail: boolean;
+  /** The most tokens of a position that the teacher has log-probabilities of. */
+  readonly targets: number;
+}
+
 /** What is minimised. */
-export type ObjectiveOptions = { readonly kind: 'sft' } | DpoOptions | WeightedTargetsOptions;
+export type ObjectiveOptions = { readonly kind: 'sft' } | DpoOptions | WeightedTargetsOptions | DistillOptions;

@@ -1,5 +1,5 @@
 import type { Graph, Op, Tensor } from '../graph/graph';
-import { f32, grid, gridFor, u32 } from '../graph/kernel';
+import { f32, grid, gridFor, u32, type Kernel, type KernelCapabilities } from '../graph/kernel';
 import { summandOp } from './accumulate';
 import { epilogueModule, lanesModule, reduceModule, weightBlocks, weightModules } from './modules';
 import { expectShape, matrix } from './shape';
@@ -9,25 +9,45 @@ const normShader = shader('dora/norm');
 const scaleShader = shader('dora/scale');
 const dmagnitudeShader = shader('dora/dmagnitude');
 
+/** ‖weight + scaling · b · a‖ by row, into `norm`. */
+function normKernel(
+  inputs: readonly Tensor[],
+  norm: Tensor,
+  scaling: number,
+  capabilities: KernelCapabilities,
+): Kernel {
+  const [rows, columns] = matrix('doraNorm', inputs[0]!);
+  const [rank] = matrix('doraNorm', inputs[1]!);
+  return {
+    shader: normShader,
+    modules: [...weightModules(inputs[0]!, capabilities), reduceModule(capabilities)],
+    params: [u32(rows), u32(columns), u32(rank), f32(scaling), weightBlocks(inputs[0]!)],
+    bindings: [...inputs, norm],
+    workgroups: grid(rows),
+    flops: 2 * rows * columns * (rank + 2),
+  };
+}
+
 /** No backward rule is needed: PEFT detaches the norm (arXiv:2402.09353, section 4.3), so nothing flows through it. */
 const doraNormOp: Op<{ scaling: number }> = {
   name: 'doraNorm',
   outputs: ([weight]) => [{ shape: [matrix('doraNorm', weight!)[0]], dtype: 'f32' }],
-  kernels({ inputs, outputs, attrs }, capabilities) {
-    const [rows, columns] = matrix('doraNorm', inputs[0]!);
-    const [rank] = matrix('doraNorm', inputs[1]!);
-    return [
-      {
-        shader: normShader,
-        modules: [...weightModules(inputs[0]!, capabilities), reduceModule(capabilities)],
-        params: [u32(rows), u32(columns), u32(rank), f32(attrs.scaling), weightBlocks(inputs[0]!)],
-        bindings: [...inputs, ...outputs],
-        workgroups: grid(rows),
-        flops: 2 * rows * columns * (rank + 2),
-      },
-    ];
-  },
+  kernels: ({ inputs, outputs: [norm], attrs }, capabilities) => [
+    normKernel(inputs, norm!, attrs.scaling, capabilities),
+  ],
   backward: () => [],
+};
+
+const storeDoraNormOp: Op<{ scaling: number }> = {
+  name: 'storeDoraNorm',
+  writes: [3],
+  outputs([weight, , , norm]) {
+    expectShape('storeDoraNorm norm', norm!, [matrix('storeDoraNorm', weight!)[0]]);
+    return [];
+  },
+  kernels: ({ inputs, attrs }, capabilities) => [
+    normKernel(inputs.slice(0, 3), inputs[3]!, attrs.scaling, capabilities),
+  ],
 };
 
 /** Inputs x[N, C], magnitude[C], norm[C]. */
@@ -80,6 +100,11 @@ const doraDmagnitude = summandOp<undefined>({
 /** ‖weight + scaling · b · a‖ by row: weight[out, in], a[r, in], b[out, r]; f32 [out], a constant of the backward pass. */
 export function doraNorm(graph: Graph, weight: Tensor, a: Tensor, b: Tensor, scaling: number): Tensor {
   return graph.apply1(doraNormOp, [weight, a, b], { scaling });
+}
+
+/** The same, into a persistent leaf. */
+export function storeDoraNorm(graph: Graph, weight: Tensor, a: Tensor, b: Tensor, scaling: number, norm: Tensor): void {
+  graph.apply(storeDoraNormOp, [weight, a, b, norm], { scaling });
 }
 
 /** x[N, C] · magnitude[C] / norm[C]. */

@@ -14,6 +14,11 @@ export class ReferenceLeaves extends GraphLeaves {
     return this.copyOf(super.adapter(name, shape));
   }
 
+  /** What follows from the copy is computed in its pass. */
+  override derived(): undefined {
+    return undefined;
+  }
+
   private copyOf(tensor: Tensor): Tensor {
     const { name, kind, trainable } = tensor.leaf!;
     return trainable ? this.graph.leaf(referenceLeaf(name), tensor, kind) : tensor;

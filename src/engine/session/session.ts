@@ -11,8 +11,11 @@ import { tune } from '../runtime/tuner';
 import { checkTensors, converted } from '../runtime/upload';
 import type { MemoryPlan, ModelSetup, Session, ViewOptions, Views } from '../types';
 import { GpuDecodeView } from './decode-view';
+import { GpuEmbedView } from './embed-view';
 import { GpuForwardView } from './forward-view';
+import { refreshDerived } from './method-graphs';
 import { planSession, type SessionPlan } from './plan-session';
+import { GpuScoreView } from './score-view';
 import { GpuTrainView } from './train-view';
 import type { SessionCore } from './view';
 
@@ -35,19 +38,17 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     await tune(runtime, programs);
     const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
     try {
-      const core = {
-        model,
-        memory,
-        rotary: new RotaryLeaves(memory, model),
-        trained: { version: 0 },
-        exclusively: inTurn(),
-      };
+      const trained = { version: 0 };
+      const refresh = refreshDerived(memory, model, trained);
+      const core = { model, memory, rotary: new RotaryLeaves(memory, model), trained, exclusively: inTurn(refresh) };
       await loadModel(runtime.device, memory, model, weights, keep);
       const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
       await train?.initialize();
       const views = {
         ...(train && { train }),
         ...(planned.forward && { forward: new GpuForwardView(core, options.forward!, planned.forward) }),
+        ...(planned.score && { score: new GpuScoreView(core, options.score!, planned.score) }),
+        ...(planned.embed && { embed: new GpuEmbedView(core, options.embed!, planned.embed) }),
         ...(planned.decode && { decode: new GpuDecodeView(core, options.decode!, planned.decode) }),
       };
       return new GpuSession(planned, core, views as Views<V>);
@@ -89,11 +90,11 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
   }
 }
 
-/** Runs one piece of work after the other, in the order of the calls. */
-function inTurn(): SessionCore['exclusively'] {
+/** Runs one piece of work after the other, in the order of the calls, and `first` before each. */
+function inTurn(first: () => Promise<void>): SessionCore['exclusively'] {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
-    const result = last.then(work);
+    const result = last.then(first).then(work);
     last = result.catch(() => undefined);
     return result;
   };

@@ -22,7 +22,7 @@ import { labelsOf, type Objective } from '../objectives/objective';
 import type { Batch, EvaluationResult, StepResult, TrainView, TrainViewOptions } from '../types';
 import { refuseUnlabelled, writeBatch, type WrittenBatch } from './batch-leaves';
 import { lossGraph, LOSS, sumsLeaf } from './loss-graph';
-import { initialGraph } from './initial-graph';
+import { INITIALIZE, initialGraph } from './method-graphs';
 import { copyGraph } from './reference';
 import { TrainedState } from './trained-state';
 import { updateGraph } from './update-graph';
@@ -30,9 +30,6 @@ import type { SessionCore, ViewPlan } from './view';
 
 /** The most of the training state that is read back at once. */
 const READBACK_BYTES = 4 * 1024 * 1024;
-
-/** The program of what a method's tensors start from. */
-const INITIALIZE = 'initialize';
 
 export interface TrainPlan extends ViewPlan {
   readonly trained: readonly ParameterSpec[];

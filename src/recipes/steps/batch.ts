@@ -12,6 +12,8 @@ export function toBatch(rows: readonly Row[]): Batch {
   };
   const referenceLogProbs = rows.flat().flatMap(({ referenceLogProbs = [] }) => referenceLogProbs);
   if (referenceLogProbs.length > 0) return { ...batch, referenceLogProbs };
+  const teacher = rows.flat().flatMap((example) => example.teacher ?? []);
+  if (teacher.length > 0) return { ...batch, teacher };
   if (rows.every((row) => row.length === 1)) return batch;
   return { ...batch, documents: rows.map((row) => row.map(({ inputIds }) => inputIds.length)) };
 }

@@ -1,5 +1,5 @@
 /** A run file and a model to the engine's options. */
-import { parseRunConfig, type RunConfig } from '../../core/config';
+import { parseRunConfig, type RunConfig, type RunConfigKey } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { canQuantize } from '../../core/quantization';
@@ -110,21 +110,42 @@ export function refuseContradictions(run: RunConfig): void {
 /** Keys of what is trained beside an adapter. */
 const SAVED_KEYS = ['lora_modules_to_save', 'ensure_weight_tying'] as const;
 
-/** Keys that one method alone reads. */
-const DPO_KEYS = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'] as const;
+/** Keys that some methods alone read. */
+const KEYS_OF_METHODS = {
+  beta: ['dpo', 'distill'],
+  loss_type: ['dpo'],
+  label_smoothing: ['dpo'],
+  precompute_ref_log_probs: ['dpo'],
+  disable_dropout: ['dpo', 'distill'],
+  temperature: ['distill'],
+  loss_top_k: ['distill'],
+  loss_add_tail: ['distill'],
+} as const satisfies Partial<Record<RunConfigKey, readonly RunConfig['method'][]>>;
 
 /** Keys that nothing of the run would follow. */
 function refuseUnusedKeys(run: RunConfig): void {
   const refuse = (message: string) => {
     throw new GraftError('bad-config', message);
   };
-  if (run.method !== 'dpo') {
-    const defaults = parseRunConfig('');
-    const given = DPO_KEYS.find((name) => run[name] !== defaults[name]);
-    if (given)
-      refuse(`${given} is for method: dpo, and this run has method: ${run.method}: set method: dpo, or take it out.`);
-    return;
+  const defaults = parseRunConfig('');
+  for (const [name, methods] of Object.entries(KEYS_OF_METHODS) as [
+    keyof typeof KEYS_OF_METHODS,
+    readonly string[],
+  ][]) {
+    if (methods.includes(run.method) || run[name] === defaults[name]) continue;
+    refuse(
+      `${name} is for method: ${methods.join(' or ')}, and this run has method: ${run.method}: set method: ${methods[0]!}, or take it out.`,
+    );
   }
+  if (run.method === 'sft') return;
+  if (run.packing) {
+    refuse(
+      `packing: true is for method: sft: ${run.method === 'dpo' ? 'pairs' : 'rows'} are trained a sequence each; set packing: false.`,
+    );
+  }
+  if (run.method === 'distill') return refuseOddDivergence(run, refuse);
+  if (run.beta === 0)
+    refuse('beta is 0, and method: dpo needs a number above 0: it is how much going away from the reference costs.');
   if (run.label_smoothing !== 0) {
     refuse(
       `label_smoothing is ${run.label_smoothing}, which loss_type: sigmoid doesn't follow (nor does TRL): set label_smoothing: 0.`,
@@ -135,7 +156,19 @@ function refuseUnusedKeys(run: RunConfig): void {
       'precompute_ref_log_probs: true is not there yet: set it to false, or give the rows ref_chosen_logps and ref_rejected_logps.',
     );
   }
-  if (run.packing) refuse('packing: true is for method: sft: pairs are trained a sequence each; set packing: false.');
+}
+
+function refuseOddDivergence({ beta, temperature, loss_add_tail }: RunConfig, refuse: (message: string) => void): void {
+  if (beta > 1) {
+    refuse(
+      `beta is ${beta}, and method: distill takes a number from 0, KL(teacher‖student), to 1, KL(student‖teacher).`,
+    );
+  }
+  if (loss_add_tail && temperature !== 1) {
+    refuse(
+      `temperature is ${temperature}, and what it makes of the tokens that the rows don't have is not known: set loss_add_tail: false, or temperature: 1.`,
+    );
+  }
 }
 
 /**
@@ -226,7 +259,7 @@ export function loraSpec(run: RunConfig, targetModules: readonly string[]): Lora
   return {
     r: run.lora_r,
     alpha: run.lora_alpha,
-    dropout: run.method === 'dpo' && run.disable_dropout ? 0 : run.lora_dropout,
+    dropout: run.method !== 'sft' && run.disable_dropout ? 0 : run.lora_dropout,
     targetModules,
     useRslora: run.use_rslora,
     useDora: run.use_dora,
@@ -241,18 +274,39 @@ export interface TrainSetup {
   readonly train: TrainViewOptions;
 }
 
-/** What a reference of preferences may be taken from. */
-export interface ReferenceSources {
-  /** The rows come with its log-probabilities. */
-  readonly inRows?: boolean;
+/** What an objective may depend on beside the run. */
+export interface ObjectiveSources {
+  /** Rows of preferences come with the log-probabilities of the reference. */
+  readonly inRows?: boolean | undefined;
+  /** The most tokens that a teacher's rows have at a position. */
+  readonly targets?: number | undefined;
   /** The run goes on from an adapter, which is the reference then, as in TRL. */
   readonly fromAdapter?: boolean;
 }
 
-function objectiveOf(run: RunConfig, { inRows, fromAdapter }: ReferenceSources): ObjectiveOptions {
+function objectiveOf(run: RunConfig, { inRows, fromAdapter, targets }: ObjectiveSources): ObjectiveOptions {
   if (run.method === 'sft') return { kind: 'sft' };
+  if (run.method === 'distill') return distillOptions(run, targets);
   const reference = inRows ? 'rows' : fromAdapter || !run.use_peft ? 'copy' : 'base';
   return { kind: 'dpo', beta: run.beta, reference };
+}
+
+function distillOptions(run: RunConfig, found: number | undefined): ObjectiveOptions {
+  const targets = found ?? run.loss_top_k;
+  if (targets === 0) {
+    throw new GraftError(
+      'bad-config',
+      'What method: distill takes depends on how many tokens of the teacher its rows have: give the data, or loss_top_k.',
+    );
+  }
+  const { beta, temperature, loss_add_tail: tail } = run;
+  if (targets === 1 && !tail) {
+    throw new GraftError(
+      'bad-config',
+      'loss_add_tail: false renormalises over one token a position, which teaches nothing: set loss_add_tail: true, or give more teacher_ids.',
+    );
+  }
+  return { kind: 'distill', targets, beta, temperature, tail };
 }
 
 /** `lengths` are the padded lengths that batches may have, ascending. */
@@ -260,7 +314,7 @@ export function trainSetup(
   run: RunConfig,
   model: ShapedModel,
   lengths: readonly number[],
-  reference: ReferenceSources = {},
+  sources: ObjectiveSources = {},
 ): TrainSetup {
   refuseContradictions(run);
   const lora = loraOf(run, model.spec);
@@ -272,7 +326,7 @@ export function trainSetup(
   } as const;
   const train = {
     seed: run.seed,
-    objective: objectiveOf(run, reference),
+    objective: objectiveOf(run, sources),
     // Of a pair both answers are rows.
     batchSize: run.per_device_train_batch_size * (run.method === 'dpo' ? 2 : 1),
     lengths,

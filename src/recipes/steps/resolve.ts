@@ -1,5 +1,5 @@
 /** A run file as it will really be run: what `auto` and `all-linear` mean for the model, what an adapter brings along. */
-import type { RunConfig, RunConfigKey } from '../../core/config';
+import { parseRunConfig, type RunConfig, type RunConfigKey } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
@@ -60,6 +60,29 @@ export function resolveRun(
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };
+}
+
+/** What an adapter to go on from brings along. */
+const ADAPTER_KEYS = [
+  'lora_r',
+  'lora_alpha',
+  'lora_dropout',
+  'layers_to_transform',
+  'lora_modules_to_save',
+  'ensure_weight_tying',
+  'use_rslora',
+  'use_dora',
+] as const;
+
+/** What an adapter to go on from has changed of the run as it was asked for, a sentence each. */
+export function adapterNotices(asked: RunConfig, resolved: RunConfig): string[] {
+  const defaults = parseRunConfig('');
+  return ADAPTER_KEYS.filter((key) => String(resolved[key]) !== String(asked[key]) && asked[key] !== defaults[key]).map(
+    (key) => {
+      const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
+      return `${key} is ${String(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${String(asked[key])}.`;
+    },
+  );
 }
 
 /** The run with the commit that its model came from, where it came from the Hub: a branch moves on, a commit doesn't. */

@@ -136,6 +136,11 @@ describe('graft train with method: dpo', () => {
     const more = ['--adapter', path('first'), '--logging_steps', '2'];
     const whole = await graft(...train('whole', ...more));
     expect(whole.code, whole.err).toBe(0);
+    const { totalBytes, bytes, dispatches } = jsonLines<TrainEvent>(whole.out).find((event) => event.kind === 'plan')!;
+    const planArgs = ['plan', path('run.yaml'), '--model', path('model'), '--data', path('pairs.jsonl'), '--json'];
+    const planned = await runHere(...planArgs, '--adapter', path('first'), '--lora_r', '64');
+    expect(jsonLines(planned.out)[0]).toMatchObject({ total_bytes: totalBytes, bytes, dispatches });
+    expect(planned.err).toMatch(/lora_r is 4, as the adapter to go on from has it, instead of 64/);
     // What it starts from is the reference: nothing is gained yet at the first step.
     const [start] = jsonLines<TrainEvent>(
       (await graft(...train('once', '--adapter', path('first'), '--max_steps', '1'))).out,
@@ -177,6 +182,18 @@ describe('graft train with method: dpo', () => {
       '{"prompt": "a", "chosen": "b", "rejected": "c"}',
       [],
       /chosen as text: method: dpo takes pre-tokenised/,
+    ],
+    [
+      'an id that the model lacks',
+      pairRows(4, (i) => (i === 2 ? { rejected_labels: [-100, 999], rejected_input_ids: [1, 2] } : {})),
+      [],
+      /row 3 holds the token id 999 in rejected_labels, but the model has 40 tokens only/,
+    ],
+    [
+      'labels that train nothing',
+      pairRows(4, (i) => (i === 2 ? { chosen_labels: [1, -100], chosen_input_ids: [1, 2] } : {})),
+      [],
+      /row 3 has nothing to train on: every label of chosen_labels after the first is -100/,
     ],
     ['packing', pairRows(4), ['--packing', 'true'], /packing: true is for method: sft/],
     ['label_smoothing', pairRows(4), ['--label_smoothing', '0.1'], /set label_smoothing: 0/],

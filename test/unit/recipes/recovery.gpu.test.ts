@@ -5,7 +5,7 @@ import type { TrainEvent, TrainerState } from '../../../src/core/events';
 import { decodeUtf8 } from '../../../src/core/store';
 import { openEngine, type DeviceOptions, type Engine } from '../../../src/engine';
 import { openModel } from '../../../src/formats/model';
-import { CHECKPOINT_SLOTS, finetune, planRun, prepareData } from '../../../src/recipes';
+import { CHECKPOINT_SLOTS, finetune, planRun, prepareData, type FinetuneInput } from '../../../src/recipes';
 import { refusesLargestBuffer, crowdedDevice, loseAtSubmit } from '../../support/faulty-gpu';
 import { testGpu } from '../../support/gpu';
 import { wrapGpu } from '../../support/wrapped-gpu';
@@ -37,6 +37,7 @@ interface Extra {
   readonly options?: DeviceOptions;
   readonly resume?: boolean;
   readonly cancelAfterStep?: number;
+  readonly talk?: FinetuneInput['talk'];
 }
 
 async function train(store: MemoryStore, config: RunConfig, extra: Extra = {}) {
@@ -55,7 +56,8 @@ async function train(store: MemoryStore, config: RunConfig, extra: Extra = {}) {
   };
   const resume = extra.resume ?? false;
   try {
-    const input = { run: config, model, modelFiles, dataset, openEngine: openDevice, store, resume };
+    const { talk } = extra;
+    const input = { run: config, model, modelFiles, dataset, openEngine: openDevice, store, resume, talk };
     const summary = await finetune(input, report, controller.signal);
     return { summary, events, devices: engines.length };
   } finally {
@@ -234,5 +236,18 @@ describe('a software adapter', async () => {
       'out-of-memory',
       /^Even one row at a time does not fit\. This run needs .* has 1000 bytes free/,
     );
+  });
+
+  test.runIf(knowsItsMemory)('with room for a run but not for a chat beside it trains all of it, without', async () => {
+    const options = { softwareMemoryBytes: await bytesOf(4) };
+    const generators: unknown[] = [];
+    const talk = { batchSize: 2, maxLength: 64, onReady: (generator: unknown) => void generators.push(generator) };
+    const [silent, talked] = [new MemoryStore(), new MemoryStore()];
+    await train(silent, run(split(4)), { options });
+    const { events } = await train(talked, run(split(4)), { options, talk });
+    expect(notices(events)).toEqual([expect.stringMatching(/with room for a chat beside it: it trains without/)]);
+    expect(generators).toEqual([]);
+    expect(runFile(talked).per_device_train_batch_size).toBe(4);
+    expect(talked.files.get(ADAPTER)).toEqual(silent.files.get(ADAPTER));
   });
 });

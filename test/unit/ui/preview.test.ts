@@ -2,18 +2,19 @@
 import { describe, expect, it } from 'vitest';
 import { parseRunConfig } from '../../../src/core/config';
 import { GraftError } from '../../../src/core/errors';
-import type { RunRequest } from '../../../src/protocol/data';
+import type { TrainRequest } from '../../../src/protocol/runs';
 import type { Workers } from '../../../src/ui/client/workers';
 import { PreviewState } from '../../../src/ui/features/data/preview.svelte';
 
 const model = { kind: 'builtin', name: 'starter' } as const;
-const request = (name: string, settings = ''): RunRequest => ({
+const request = (name: string, settings = ''): TrainRequest => ({
   model,
   dataset: dataset(name),
   config: parseRunConfig(settings),
+  talk: false,
 });
-const datasets = new Map<string, RunRequest['dataset']>();
-function dataset(name: string): RunRequest['dataset'] {
+const datasets = new Map<string, TrainRequest['dataset']>();
+function dataset(name: string): TrainRequest['dataset'] {
   const known = datasets.get(name) ?? { id: name, name, content: 'builtin' };
   datasets.set(name, known);
   return known;
@@ -21,7 +22,7 @@ function dataset(name: string): RunRequest['dataset'] {
 
 /** Readings of `broken` fail, and all others go on for as long as the test looks. */
 function readingWorkers(): Workers {
-  const run = (_: string, { dataset: { name } }: RunRequest) =>
+  const run = (_: string, { dataset: { name } }: TrainRequest) =>
     name === 'broken'
       ? Promise.reject(new GraftError('bad-data', 'broken is not valid JSON.'))
       : new Promise(() => undefined);

@@ -24,6 +24,7 @@ const step = (at: number): TrainEvent => ({
 });
 const plan: TrainEvent = {
   kind: 'plan',
+  dispatches: { train: 1, update: 1, evaluate: 1 },
   totalBytes: 1,
   bytes: {},
   totalSteps: 9,

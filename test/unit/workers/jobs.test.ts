@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
+import type { JobKind } from '../../../src/protocol/jobs';
+import { JobHost } from '../../../workers/job-host';
 import { JobQueue, JobSet, orCancelled } from '../../../workers/jobs';
 import { Latest } from '../../../workers/latest';
 
@@ -93,6 +95,33 @@ describe('JobQueue', () => {
     queue.cancel('a');
     queue.cancel('nobody');
     expect(await queue.run('a', (signal) => Promise.resolve(signal.aborted))).toBe(false);
+  });
+});
+
+describe('JobHost', () => {
+  test('runs a job beside the queue where its request says so, and cancels it there', async () => {
+    const training = gate();
+    const events: string[] = [];
+    const host = new JobHost<{ train: JobKind<null, string>; chat: JobKind<string, string> }>(
+      {
+        train: () => training.opened.then(() => 'trained'),
+        chat: (run, { signal }) =>
+          run === 'endless'
+            ? orCancelled(new Promise<string>(() => undefined), signal)
+            : Promise.resolve(`from ${run}`),
+      },
+      { besideQueue: { chat: (run) => run !== 'finished' } },
+    );
+    const hear = (name: string) => (event: { kind: string }) => void events.push(`${name} ${event.kind}`);
+    const trained = host.run('1', 'train', null, hear('train'));
+    const waiting = host.run('2', 'chat', 'finished', hear('finished'));
+    expect(await host.run('3', 'chat', 'training', hear('training'))).toBe('from training');
+    const endless = host.run('4', 'chat', 'endless', hear('endless'));
+    await host.cancel('4');
+    expect(await codeOf(endless)).toBe('cancelled');
+    training.open();
+    expect([await trained, await waiting]).toEqual(['trained', 'from finished']);
+    expect(events).toEqual(['finished queued', 'train started', 'finished started']);
   });
 });
 

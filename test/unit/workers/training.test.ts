@@ -54,7 +54,7 @@ it('a run that can not go on without its dataset has failed, and keeps its curve
   await library.put(runRecord('r', { state: 'interrupted' }));
   await library.addToLog('r', 0, [{ epoch: 1, step: 1, loss: 2 }]);
   await library.folder('r', 'r').write('run.yaml', encodeUtf8('lora_r: 4\n'));
-  const resume = () => new Training(library).resume('r', neverOpened, () => undefined, signal);
+  const resume = () => new Training(library).resume({ runId: 'r', talk: false }, neverOpened, () => undefined, signal);
   await expectError(resume, 'not-found', /has lost its dataset/);
   expect(await library.get('r')).toMatchObject({ state: 'failed', error: { code: 'not-found' } });
   expect(await library.log('r')).toEqual([{ epoch: 1, step: 1, loss: 2 }]);

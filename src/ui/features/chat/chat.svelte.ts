@@ -15,6 +15,8 @@ export interface Answer {
 
 export interface Turn {
   question: string;
+  /** The step after which a run in training was asked. */
+  step?: number;
   base?: Answer;
   tuned?: Answer;
 }
@@ -25,6 +27,10 @@ export interface Partner {
   readonly runId: string | null;
   /** How the base model is kept where no run says so. */
   readonly storage: StorageSettings;
+  /** Who can answer. */
+  readonly voices: readonly Voice[];
+  /** Steps that the run has done, where it trains. */
+  readonly step?: number | undefined;
 }
 
 export class ChatState {
@@ -33,6 +39,9 @@ export class ChatState {
   error = $state.raw<PlainError>();
   /** Which models answer; the tuned one needs a run. */
   asks = $state<Record<Voice, boolean>>({ base: true, tuned: true });
+
+  /** The run that the conversation is with; null for a base model alone. */
+  runId = $state<string | null>(null);
 
   /** The answer that is being written. */
   private writing: Answer | undefined;
@@ -54,12 +63,18 @@ export class ChatState {
     return this.answering.notices;
   }
 
+  /** Begins a conversation with a run, or with the base model; the one that is under way with it goes on. */
+  meet(runId: string | null): void {
+    if (runId === this.runId) return;
+    this.clear();
+    this.runId = runId;
+  }
+
   async send(question: string, partner: Partner): Promise<void> {
     if (this.busy || question.trim() === '') return;
-    const voices: Voice[] = [];
-    if (this.asks.base || partner.runId === null) voices.push('base');
-    if (this.asks.tuned && partner.runId !== null) voices.push('tuned');
-    const added: Turn = { question };
+    const chosen = partner.voices.filter((voice) => this.asks[voice]);
+    const voices = chosen.length > 0 ? chosen : partner.voices;
+    const added: Turn = { question, ...(partner.step !== undefined && { step: partner.step }) };
     for (const voice of voices) added[voice] = { text: '', state: 'waiting' };
     this.turns.push(added);
     const turn = this.turns.at(-1)!; // the reactive one
@@ -88,7 +103,8 @@ export class ChatState {
     const messages = this.history(turn, voice);
     this.writing = answer;
     // With a run, the base model is the same model with its adapter left out: one request says which.
-    const reply = await this.answering.run({ ...partner, ...this.sampling.resolved, messages, voice });
+    const { model, runId, storage } = partner;
+    const reply = await this.answering.run({ model, runId, storage, ...this.sampling.resolved, messages, voice });
     if (!reply) return false;
     answer.reply = reply;
     answer.text = reply.text;

@@ -3,6 +3,7 @@ import type { PlainError } from '../../../core/errors';
 import type { DataReport, ExampleView } from '../../../core/events';
 import type { RunRequest } from '../../../protocol/data';
 import type { PlanReport } from '../../../protocol/plan';
+import type { TrainRequest } from '../../../protocol/runs';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
 
@@ -35,7 +36,7 @@ export class PreviewState {
   private readonly inspecting: Job<'data.inspect'>;
   private readonly planning: Job<'plan.run'>;
   private readonly showing: Job<'data.examples'>;
-  private request: RunRequest | undefined;
+  private request: TrainRequest | undefined;
   /** What the report is on. */
   private reported = $state.raw<RunRequest>();
 
@@ -55,7 +56,7 @@ export class PreviewState {
   }
 
   /** Asks for a new preview soon; the answer to an older request is dropped. */
-  follow(request: RunRequest): () => void {
+  follow(request: TrainRequest): () => void {
     if (this.request?.model !== request.model) {
       // What another model needs would be read as this one's.
       this.plan = undefined;
@@ -83,7 +84,13 @@ export class PreviewState {
   /** Whether the whole of this request's data was read for its model, and can be trained on. */
   hasRead(request: RunRequest): boolean {
     const { reported } = this;
-    return this.report !== undefined && this.estimatedRows === undefined && !!reported && readsAlike(reported, request);
+    return (
+      this.report !== undefined &&
+      !this.dataError &&
+      this.estimatedRows === undefined &&
+      !!reported &&
+      readsAlike(reported, request)
+    );
   }
 
   /** Stops the reading under way; the next change starts another. */
@@ -99,7 +106,7 @@ export class PreviewState {
     this.follow(this.request);
   }
 
-  private async refresh(request: RunRequest): Promise<void> {
+  private async refresh(request: TrainRequest): Promise<void> {
     const isStale = () => this.request !== request;
     const { reported } = this;
     const slow = setTimeout(() => {
@@ -122,11 +129,12 @@ export class PreviewState {
       return;
     }
     this.showReport(report, undefined);
+    if (report.refusal !== undefined) this.plan = undefined;
     void this.show(Math.min(this.index, report.kept - 1));
-    const plan = await this.planning.run(request);
+    const plan = report.refusal === undefined ? await this.planning.run(request) : undefined;
     if (isStale()) return;
     this.plan = plan;
-    this.planError = this.planning.error;
+    this.planError = report.refusal === undefined ? this.planning.error : undefined;
     this.busy = false;
   }
 
@@ -143,10 +151,11 @@ export class PreviewState {
     this.estimatedRows = estimatedRows;
     this.reported = this.request;
     this.outdated = false;
-    this.dataError = undefined;
+    this.dataError = report.refusal === undefined ? undefined : { code: 'bad-data', message: report.refusal };
   }
 }
 
 function readsAlike(a: RunRequest, b: RunRequest): boolean {
-  return a.model === b.model && a.dataset === b.dataset;
+  const columns = ({ config }: RunRequest) => JSON.stringify(config.dataset_mapping);
+  return a.model === b.model && a.dataset === b.dataset && columns(a) === columns(b);
 }

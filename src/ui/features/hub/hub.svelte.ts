@@ -180,10 +180,10 @@ export class HubState {
   }
 
   /** Finds out what each of these models takes; those that Graft doesn't train aren't asked for. */
-  survey(models: readonly FoundModel[], config: RunConfig): () => void {
+  survey(models: readonly FoundModel[], config: RunConfig, talk: boolean): () => void {
     const names = models.filter(({ supported }) => supported).map(({ name }) => name);
     // Where it fails the list stays without figures.
-    const timer = setTimeout(() => void this.surveyJob.run({ names, config }), SETTLE);
+    const timer = setTimeout(() => void this.surveyJob.run({ names, config, talk }), SETTLE);
     return () => {
       clearTimeout(timer);
       this.surveyJob.clear();

@@ -1,22 +1,31 @@
 /** How much GPU memory a run may take, and what has to change for it to fit. */
 import type { PlainError } from '../../../core/errors';
-import type { RunRequest } from '../../../protocol/data';
 import type { FitReport } from '../../../protocol/plan';
+import type { TrainRequest } from '../../../protocol/runs';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
-import { isText, loadSetting, saveSetting } from '../../persisted';
+import { isFlag, isText, loadSetting, saveSetting } from '../../persisted';
 import type { RecipeState } from '../runs/recipe.svelte';
 
 const SETTING = 'budget-gib';
+const TALK_SETTING = 'talk';
 const GIB = 2 ** 30;
+
+/** The next run's settings, as far as a proposal may change them. */
+interface Settings {
+  readonly yaml: string;
+  readonly talks: boolean;
+}
 
 export class BudgetState {
   /** In GiB, as typed: WebGPU names no memory size, so the user does. Empty where nobody has. */
   typed = $state(loadSetting(SETTING, '', isText));
   proposal = $state.raw<FitReport>();
+  /** Whether the next run makes room for a chat with it; about a tenth of what a run takes, which the plan says. */
+  talks = $state(loadSetting(TALK_SETTING, true, isFlag));
 
-  /** The run file before the last proposal was taken, and after it. */
-  private taken = $state.raw<{ before: string; after: string }>();
+  /** What the settings were before the last proposal was taken, and after it. */
+  private taken = $state.raw<{ before: Settings; after: Settings }>();
   private readonly fitting: Job<'plan.fit'>;
 
   constructor(
@@ -47,7 +56,12 @@ export class BudgetState {
     saveSetting(SETTING, typed);
   }
 
-  async propose(run: RunRequest): Promise<void> {
+  setTalks(talks: boolean): void {
+    this.talks = talks;
+    saveSetting(TALK_SETTING, talks);
+  }
+
+  async propose(run: TrainRequest): Promise<void> {
     const { bytes } = this;
     if (bytes === undefined) return;
     this.forget();
@@ -62,20 +76,29 @@ export class BudgetState {
 
   /** Makes the proposal the settings of the next run. */
   useProposal(): void {
-    const choices = this.proposal?.choices ?? [];
-    const before = this.recipe.yaml;
+    const { choices, talk } = this.proposal ?? { choices: [], talk: this.talks };
+    const before = this.settings;
     if (!this.recipe.change(Object.fromEntries(choices.map(({ key, value }) => [key, value])))) return;
-    this.taken = { before, after: this.recipe.yaml };
+    this.setTalks(talk);
+    this.taken = { before, after: this.settings };
     this.forget();
   }
 
   /** Whether the settings are still those that were taken. */
   get canUndo(): boolean {
-    return this.taken?.after === this.recipe.yaml;
+    const { yaml, talks } = this.taken?.after ?? {};
+    return this.recipe.yaml === yaml && this.talks === talks;
   }
 
   undo(): void {
-    if (this.taken && this.canUndo) this.recipe.load(this.taken.before);
+    if (this.taken && this.canUndo) {
+      this.recipe.load(this.taken.before.yaml);
+      this.setTalks(this.taken.before.talks);
+    }
     this.taken = undefined;
+  }
+
+  private get settings(): Settings {
+    return { yaml: this.recipe.yaml, talks: this.talks };
   }
 }

@@ -1,5 +1,6 @@
 /** Log-probabilities of chosen tokens, and what objectives make of them. */
 import type { WeightDType } from '../../../../src/core/dtypes';
+import { distillLoss, type Divergence } from '../../../../src/engine/ops/distill_loss';
 import { dot } from '../../../../src/engine/ops/dot';
 import { dpoLoss } from '../../../../src/engine/ops/dpo_loss';
 import { logProbs } from '../../../../src/engine/ops/log_probs';
@@ -107,6 +108,41 @@ function dpoCase(pairs: number, beta: number, size: number): OpCase {
   });
 }
 
+/**
+ * Every third row has no token, and others fewer than K. Log-probabilities are of K + 4 tokens, the last four of which are
+ * not among the targets; `scale` sharpens them.
+ */
+function distillCase(rows: number, perRow: number, scale: number, divergence: Divergence): OpCase {
+  const logProbs = () => {
+    const logits = Array.from(normal([rows * (perRow + 4)], scale).values);
+    return Array.from({ length: rows }, (_, row) => {
+      const own = logits.slice(row * (perRow + 4), (row + 1) * (perRow + 4));
+      const lse = Math.log(own.reduce((total, logit) => total + Math.exp(logit), 0));
+      return own.slice(0, perRow).map((logit) => Math.fround(logit - lse));
+    }).flat();
+  };
+  const targets = Array.from({ length: rows * perRow }, (_, i) => {
+    const row = Math.floor(i / perRow);
+    return row % 3 === 2 || (row % 3 === 1 && i % perRow === perRow - 1) ? IGNORED : i;
+  });
+  const { beta, temperature, tail } = divergence;
+  return opCase({
+    name: `distillLoss of ${rows} rows of ${perRow}, logits × ${scale}, beta ${beta}, temperature ${temperature}${tail ? ', with a tail' : ''}`,
+    inputs: {
+      student: trainable(given(logProbs(), 'f32', [rows, perRow])),
+      targets: given(targets, 'i32', [rows, perRow]),
+      teacher: given(logProbs(), 'f32', [rows, perRow]),
+    },
+    build: (graph, { student, targets, teacher }) => [distillLoss(graph, student, targets, teacher, divergence)],
+    forward: ({ student, targets, teacher }) => [
+      Float64Array.of(reference.distill(student, targets, teacher, perRow, divergence).loss),
+    ],
+    backward: ({ student, targets, teacher }, dy) => ({
+      student: reference.distill(student, targets, teacher, perRow, divergence).gradient.map((value) => value * dy[0]!),
+    }),
+  });
+}
+
 const sum = (values: Values) => Array.from(values).reduce((total, value) => total + value, 0);
 
 function dotCase(shape: readonly number[], alpha: number): OpCase {
@@ -138,6 +174,12 @@ export const objectiveCases: readonly OpCase[] = [
   dpoCase(1, 0.1, 1),
   dpoCase(7, 0.1, 30),
   dpoCase(130, 0.3, 200), // exp overflows
+  ...[0, 0.3, 1].flatMap((beta) => [
+    distillCase(7, 5, 1, { beta, temperature: 1, tail: false }),
+    distillCase(70, 16, 3, { beta, temperature: 2, tail: false }),
+    distillCase(70, 16, 1, { beta, temperature: 1, tail: true }),
+  ]),
+  distillCase(4, 3, 60, { beta: 0.5, temperature: 1, tail: false }), // probabilities of 0
   dotCase([7, 3], -1),
   dotCase([131], 0.5),
 ];
