@@ -2,6 +2,7 @@
 import type { ParameterSpec } from '../../core/spec';
 import type { WeightTensor } from '../../core/weights';
 import { gradientLeaf } from '../compile/groups';
+import { fuseBiases } from '../compile/bias';
 import { keepRepeats } from '../compile/reuse';
 import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
@@ -66,6 +67,7 @@ function embedGraph(
     });
     keepRepeats(graph);
   }
+  fuseBiases(graph);
   return { graph, pooled };
 }
 

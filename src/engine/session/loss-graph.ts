@@ -2,6 +2,7 @@
 import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
+import { fuseBiases } from '../compile/bias';
 import { keepRepeats } from '../compile/reuse';
 import { decoder, head, headTable, type DecoderContext } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
@@ -75,6 +76,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   accumulate(graph, built.loss, total);
   if (built.metrics) accumulate(graph, built.metrics, leaves.input(LEAF.metrics, [objective.metrics.length], 'f32'));
   keepRepeats(graph);
+  fuseBiases(graph);
   return { graph, logits };
 }
 

@@ -1,4 +1,5 @@
 /** Scoring: the log-probability of chosen tokens, with and without the adapter, and nothing else of the logits. */
+import { fuseBiases } from '../compile/bias';
 import { Graph, type Tensor } from '../graph/graph';
 import { byteSize } from '../graph/tensor';
 import { headTable } from '../model/decoder';
@@ -33,6 +34,7 @@ export function planScoring(model: ModelOptions, options: ScoreViewOptions): Sco
       const name = programName(adapter, length);
       graphs.set(name, graph);
       results.set(name, graph.keep(scored.logProbs));
+      fuseBiases(graph);
     }
   }
   const readbackBytes = Math.max(...[...results.values()].map(byteSize));
