@@ -53,13 +53,15 @@ await at('first-rows').press('Tab');
 await at('quick-start').click();
 say(`training the starter on ${pairs} policy pairs; ${await at('device').innerText()}`);
 await followTraining();
+await openPart('Evaluate');
 await compare();
+await openPart('Files');
 await download();
+await openPart('Overview');
 
 const screenshots = join(projectFolder, 'test/results');
 mkdirSync(screenshots, { recursive: true });
 await page.screenshot({ path: join(screenshots, 'demo.png'), fullPage: true });
-await page.locator('#train').evaluate((section) => section.scrollIntoView({ behavior: 'instant' }));
 await page.screenshot({ path: join(screenshots, 'demo-train.png') });
 await browser.close();
 await site.close();
@@ -69,6 +71,11 @@ if (problems.length > 0) {
 }
 say('done');
 process.exit(0);
+
+/** Opens a part of the run's page. @param {string} name */
+function openPart(name) {
+  return page.getByRole('navigation', { name: 'Parts of the run' }).getByRole('link', { name }).click();
+}
 
 /** Prints step and loss as the page shows them, until it says that the run ended. */
 async function followTraining() {

@@ -113,6 +113,14 @@ const variables = v.pipe(
   v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
 );
 
+const MAPPING = "a mapping of fields to the file's columns such as {question: Frage, answer: Antwort}";
+const place = v.pipe(v.number(MAPPING), v.integer(MAPPING), v.minValue(1, MAPPING));
+const mapping = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), MAPPING), // a list has keys, too
+  v.record(v.string(MAPPING), v.union([v.pipe(v.string(), v.minLength(1)), place], MAPPING), MAPPING),
+  v.check((value) => Object.keys(value).length > 0, MAPPING),
+);
+
 function hasOnlyFiniteNumbers(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value);
   return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
@@ -136,7 +144,16 @@ const KEYS = {
     'auto',
     'How base weights are kept: auto is as they are stored.',
   ),
-  dataset: key(v.optional(text), undefined, 'A JSON or JSONL file, or a built-in name.'),
+  dataset: key(
+    v.optional(text),
+    undefined,
+    'A file of rows (JSON, JSONL, CSV, TSV, or text with Q: and A:), or a built-in name.',
+  ),
+  dataset_mapping: key(
+    v.optional(mapping),
+    undefined,
+    'Which column is which field, as {question: Frage}; by place (1, 2) where a table names none.',
+  ),
   max_train_samples: key(v.optional(whole(1)), undefined, 'Use only this many rows, from the first; absent uses all.'),
   max_bad_rows: key(
     v.pipe(number(SHARE), v.minValue(0, SHARE), v.maxValue(1, SHARE)),

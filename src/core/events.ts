@@ -96,6 +96,8 @@ export interface DataReport {
   truncated: number;
   /** Rows that are left out, in the file's order. */
   skipped: SkippedRow[];
+  /** Why a run can't take the rest: more can't be used than it allows. */
+  refusal?: string;
   /** What the user should know before training beside the rows left out, a sentence or two each. */
   notices: string[];
   /** `histogram[i]` counts examples with length in [i·binWidth, (i+1)·binWidth). */

@@ -6,29 +6,32 @@ import { DistillationReader } from './examples/distillation';
 import { PairReader } from './examples/pairs';
 import { ExampleReader } from './examples/reader';
 import { checkSkipped, skippedNotice } from './left-out';
+import type { ColumnMapping } from './reading/mapping';
 import { readRows } from './rows';
 
 export { IGNORED, type Dataset, type DatasetFormat, type Example } from './example';
 
 export interface DatasetOptions {
-  /** The share of rows that may be left out as unusable; with more the file is refused. */
-  readonly maxBadRows: number;
+  /** The share of rows that may be left out as unusable, any but all where absent; with more the file is refused. */
+  readonly maxBadRows?: number;
   /** What the rows are read for: single answers where absent, pairs, or answers with what a teacher says of them. */
   readonly reads?: 'answers' | 'pairs' | 'teacher';
   /** Of what a teacher says: the likeliest tokens that are kept of each position, 0 for all. */
   readonly topK?: number;
+  /** Which column of the file is which field, where the user says so. */
+  readonly mapping?: ColumnMapping | undefined;
 }
 
 /**
- * Reads a dataset file (JSON, JSON Lines) row by row, in whichever format each row has.
- * @throws `bad-data` where the file can't be read, or more than the allowed share of its rows.
+ * Reads a dataset file row by row, in whichever format each row has.
+ * @throws `bad-data` where the file can't be read, or more than the allowed share of its rows, or all.
  */
 export async function parseDataset(
   fileName: string,
   content: Uint8Array | string,
-  { maxBadRows, reads = 'answers', topK = 0 }: DatasetOptions,
+  { maxBadRows = 1, reads = 'answers', topK = 0, mapping }: DatasetOptions = {},
 ): Promise<Dataset> {
-  const file = await readRows(fileName, content);
+  const file = await readRows(fileName, content, { mapping });
   const reader = readerOf(reads, topK);
   const examples: Example[] = [];
   const skipped: SkippedRow[] = [...file.unreadable];

@@ -1,15 +1,21 @@
-/** Dataset files to rows: JSON, JSON Lines, or JSON objects one after another, told from the content and not from the name. */
+/**
+ * Dataset files to rows: JSON, JSON Lines, JSON objects one after another, tables (CSV, TSV), or questions and answers as
+ * text, told from the content and not from the name.
+ */
 import { GraftError } from '../core/errors';
 import { formatCount, quote } from '../core/format';
 import type { SkippedRow } from '../core/events';
 import { isLfsPointer } from '../core/file-kinds';
 import { betweenStrings, jsonFault, parseDeepJson } from '../core/json';
-
+import { linesOf } from '../core/lines';
+import { setOwn, type RowValue } from './examples/fields';
 import { hasRowField } from './examples/formats';
-import { listNames } from './left-out';
+import { listNames, listRows } from './left-out';
 import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
 import { textKind } from './reading/kinds';
-import { linesOf } from '../core/lines';
+import { checkColumns, goesByPlaces, mapRow, type ColumnMapping } from './reading/mapping';
+import { readQuestions } from './reading/questions';
+import { describeExcess, findDelimiter, readTable, type Table } from './reading/tables';
 import { splitValues } from './reading/values';
 
 /**
@@ -22,7 +28,7 @@ const MAX_ROW_CHARACTERS = 8_388_608;
 export interface DatasetRow {
   /** Where a person finds it: `data.jsonl, line 3` or `data.json, row 3`. */
   readonly where: string;
-  /** 1-based: the line of a JSONL file, the position in a JSON array or among objects one after another. */
+  /** 1-based: the line on which it begins in JSONL, a table or text, the position in a JSON array or among objects. */
   readonly row: number;
   readonly value: Readonly<Record<string, unknown>>;
 }
@@ -37,21 +43,29 @@ export interface FileRows {
   readonly changedNumbers: ReadonlyMap<number, string>;
 }
 
+export interface ReadOptions {
+  /** Which column is which field, where the user says so. */
+  readonly mapping?: ColumnMapping | undefined;
+  readonly limits?: TextLimits;
+}
+
 /**
  * Reads UTF-8 (or UTF-16 with a byte order mark), as it is or compressed with gzip: a JSON array, JSONL, objects one
- * after another, or one object, which may hold the list of rows.
- * @throws `bad-data` where the file as a whole can't be read: with what it is, or with line, column and what is wrong.
+ * after another, one object, which may hold the list of rows, a table whose first line names its columns, or `Q:` and
+ * `A:` lines.
+ * @throws `bad-data` where the file as a whole can't be read: with what it is, or with line, column and what is wrong;
+ * `bad-config` for a mapping that makes no sense
  */
 export async function readRows(
   fileName: string,
   content: Uint8Array | string,
-  limits: TextLimits = TEXT_LIMITS,
+  { mapping, limits = TEXT_LIMITS }: ReadOptions = {},
 ): Promise<FileRows> {
   const { pieces, isLarge } =
     typeof content === 'string'
       ? { pieces: [content.replace(/^\uFEFF/, '')], isLarge: false }
       : await readPieces(fileName, content, limits);
-  const collected = new RowCollector(fileName);
+  const collected = new RowCollector(fileName, mapping);
   let line: number | undefined;
   const changedNumbers = new Map<number, string>();
   for (const text of pieces) {
@@ -66,6 +80,9 @@ export async function readRows(
 
 /** Fields whose values a chat template may print. */
 const TEMPLATE_VALUES = /"(?:tools|tool_calls|functions?|documents|chat_template_kwargs)"/;
+
+/** Different columns that are noted of a file, to say what it has. */
+const NOTED_COLUMNS = 10_000;
 
 /** Different numbers that are noted of a file. */
 const NOTED_NUMBERS = 10_000;
@@ -125,10 +142,68 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
     else values.forEach((value, i) => collected.add(`row ${i + 1}`, i + 1, value));
     return false;
   }
+  if (opening !== '{' && (readAsTable(collected, text) || readAsQuestions(collected, text))) return false;
   if (hasRowLine(text)) return true;
   if (opening === '{') throw notJson(fileName, text);
   const { what, advice } = textKind(text);
   throw new GraftError('bad-data', `${fileName} ${what}. ${advice}`);
+}
+
+/** Reads a table whose columns are known; returns whether the text is one. @throws `bad-data` for one whose columns aren't */
+function readAsTable(collected: RowCollector, text: string): boolean {
+  const { fileName, mapping } = collected;
+  const delimiter = findDelimiter(text);
+  if (delimiter === undefined) return false;
+  const hasNames = !collected.goesByPlaces;
+  const table = readTable(fileName, text, delimiter, { hasNames });
+  const isKnown = hasRowField(Object.fromEntries(table.names.map((name) => [name, ''])));
+  if (!isKnown && !mapping) {
+    if (/\.(csv|tsv|tab)$/i.test(fileName) || isEven(table)) throw unknownColumns(fileName, table.names);
+    return false;
+  }
+  for (const record of table.records) {
+    const excess = describeExcess(record, table.names);
+    if (excess !== undefined) collected.refuse(record.line, excess);
+    else collected.add(`line ${record.line}`, record.line, rowOf(record.cells, table.names));
+  }
+  return true;
+}
+
+function rowOf(cells: readonly string[], names: readonly string[]): Record<string, unknown> {
+  const row: Record<string, unknown> = {};
+  names.forEach((name, i) => {
+    const cell = cells[i] ?? '';
+    if (name !== '') setOwn(row, name, cell);
+    else if (cell.trim() !== '') setOwn(row, `column ${i + 1}`, cell);
+  });
+  return row;
+}
+
+/** Whether every row of a table has as many cells as the first: prose with commas has not. */
+function isEven({ names, records }: Table): boolean {
+  return records.length > 0 && records.every(({ cells }) => cells.length === names.length);
+}
+
+function unknownColumns(fileName: string, names: readonly string[]): GraftError {
+  const named = names.filter((name) => name !== '');
+  const [first, second] = named.map((name) => JSON.stringify(name));
+  return new GraftError(
+    'bad-data',
+    `${fileName} is a table with the columns ${listNames(named)}, and no format of a dataset has these: write names such as ` +
+      `question and answer into its first line, or say which is which (dataset_mapping: {question: ${first!}, answer: ${second!}}).`,
+  );
+}
+
+/** Reads questions and answers that are written as text; returns whether the text has any. */
+function readAsQuestions(collected: RowCollector, text: string): boolean {
+  const written = readQuestions(text);
+  if (!written) return false;
+  for (const { line, ...row } of written.rows) collected.add(`line ${line}`, line, row);
+  if (written.left.length > 0) {
+    const lines = listRows(written.left).replace('row', 'line');
+    collected.note(`Of ${collected.fileName}, ${lines} belong to no question and no answer, and are left out.`);
+  }
+  return true;
 }
 
 /** Reads one row a line; returns how many lines there are. */
@@ -155,7 +230,16 @@ class RowCollector {
   /** Whether rows that are read now may have too many characters. */
   mayBeLong = false;
 
-  constructor(readonly fileName: string) {}
+  /** Whether the columns that are mapped are given by their places. */
+  readonly goesByPlaces: boolean;
+  private readonly columns = new Set<string>();
+
+  constructor(
+    readonly fileName: string,
+    readonly mapping: ColumnMapping | undefined,
+  ) {
+    this.goesByPlaces = mapping !== undefined && goesByPlaces(mapping);
+  }
 
   add(place: string, row: number, value: unknown): void {
     const characters = this.mayBeLong ? countCharacters(value) : 0;
@@ -164,8 +248,18 @@ class RowCollector {
         row,
         `has ${formatCount(characters)} characters, and a row may have ${formatCount(MAX_ROW_CHARACTERS)} at most: split it`,
       );
-    } else if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value });
+    } else if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value: this.map(value) });
     else this.refuse(row, `is ${quote(value)}, but a row must be an object with named fields`);
+  }
+
+  private map(row: RowValue): RowValue {
+    if (!this.mapping) return row;
+    for (const column of Object.keys(row)) if (this.columns.size < NOTED_COLUMNS) this.columns.add(column);
+    return mapRow(row, this.mapping);
+  }
+
+  note(sentence: string): void {
+    this.notices.push(sentence);
   }
 
   refuse(row: number, reason: string): void {
@@ -200,6 +294,7 @@ class RowCollector {
     if (this.rows.length + this.unreadable.length === 0) {
       throw new GraftError('bad-data', `${this.fileName} has no rows.`);
     }
+    if (this.mapping) checkColumns(this.fileName, this.mapping, this.columns);
     return { rows: this.rows, unreadable: this.unreadable, notices: this.notices };
   }
 }

@@ -29,8 +29,8 @@ export interface TokenizeOptions {
   readonly maxLength: number;
   /** False trains on prompts too. */
   readonly assistantOnlyLoss: boolean;
-  /** Share of the dataset's rows that may be left out as unusable. */
-  readonly maxBadRows: number;
+  /** Share of the dataset's rows that may be left out as unusable; any but all where absent. */
+  readonly maxBadRows?: number;
 }
 
 /** Labels that count in the loss of one row, or of one side of a pair. */

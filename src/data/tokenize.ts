@@ -22,6 +22,8 @@ export interface TokenizedDataset {
   readonly truncated: number;
   /** Rows left out: the template refuses them, or nothing to train on was left of them after the cut. */
   readonly skipped: readonly SkippedRow[];
+  /** Those of them that the template refuses. */
+  readonly refused: readonly SkippedRow[];
   /** What the user should know before training, a sentence or two each. */
   readonly notices: readonly string[];
   /** Labels that count in the loss; the first of a row never does, for nothing comes before it. */
@@ -95,7 +97,8 @@ export async function tokenizeDataset(
   }
   report(dataset.examples.length, dataset.examples.length);
   const { rowCount } = dataset;
-  if (refused.length > 0) checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows);
+  if (refused.length > 0)
+    checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows ?? 1);
   if (examples.length === 0) {
     throw new GraftError(
       'bad-data',
@@ -108,6 +111,7 @@ export async function tokenizeDataset(
     examples,
     ...totals,
     skipped,
+    refused,
     notices: [
       ...(leftOut === undefined ? [] : [leftOut]),
       ...(template ? findings.notices(template, maxLength, adviseOn(findings, dataset, options)) : []),

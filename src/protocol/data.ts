@@ -60,6 +60,13 @@ export interface DataService {
   recall(): Promise<DatasetRef | null>;
 }
 
+/** The columns of a file, to say by hand which of them is which field. */
+export interface ColumnsReport {
+  columns: { name: string; field: string | undefined; sample: string }[];
+  /** Whether a first line names them: of a table, it could be a row as well. */
+  isTable: boolean;
+}
+
 /** The report on the first rows of a file, with how many rows the whole has, by its size. */
 export interface FirstRowsEvent {
   readonly kind: 'first';
@@ -70,6 +77,8 @@ export interface FirstRowsEvent {
 export type DataJobs = {
   /** Reads the dataset as the run would: first its first rows, then the rest. */
   'data.inspect': JobKind<RunRequest, DataReport, FirstRowsEvent>;
+  /** The columns of a file by its beginning; null where it has none. */
+  'data.columns': JobKind<{ dataset: DatasetRef }, ColumnsReport | null>;
   /** Examples `from` … `from + count - 1` of the rows that are kept, counted from 0. */
   'data.examples': JobKind<RunRequest & { from: number; count: number }, ExampleView[]>;
   /** For the GPU worker: everything that a run trains on. */

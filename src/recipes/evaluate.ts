@@ -47,8 +47,8 @@ export interface EvaluateInput {
 }
 
 export interface QuestionOptions {
-  /** The run's share of rows that may be left out. */
-  readonly maxBadRows: number;
+  /** The run's `dataset_mapping`. */
+  readonly mapping?: RunConfig['dataset_mapping'];
   /** Rows of the file, counted from 1, that are asked of; all of them by default. */
   readonly trainedRows?: ReadonlySet<number>;
   /** Questions to ask at most. */
@@ -62,8 +62,8 @@ export interface QuestionOptions {
  * where no row asks anything that can be asked: token ids and plain texts don't.
  */
 export async function questionsOf(file: DatasetFile, options: QuestionOptions): Promise<Question[]> {
-  const { maxBadRows, trainedRows, limit = Infinity, obstacle = () => undefined } = options;
-  const { examples, format } = await parseDataset(file.name, file.bytes, { maxBadRows });
+  const { mapping, trainedRows, limit = Infinity, obstacle = () => undefined } = options;
+  const { examples, format } = await parseDataset(file.name, file.bytes, { mapping });
   const questions: Question[] = [];
   let refused: string | undefined;
   for (const example of examples) {

@@ -6,6 +6,7 @@ export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { openGenerator, type GeneratorOptions } from './generate';
+export { findColumns } from '../data/columns';
 export { exampleView, exampleViews, inspectPrepared, prepareData, sidesOf } from './inspect';
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
@@ -13,6 +14,7 @@ export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { countDecodeDispatches, planRun, type RunPlan } from './plan';
 export {
   arrangeData,
+  checkBadRows,
   arrangementKey,
   readData,
   readFirstRows,

@@ -24,7 +24,7 @@ export async function renderRows(
 ): Promise<RenderedRow[]> {
   const template = datedTemplate(run, model.template);
   if (!template) throw new GraftError('bad-data', 'The model has no tokenizer.json, and so no chat template.');
-  const { rows, unreadable } = await readRows(file.name, file.bytes);
+  const { rows, unreadable } = await readRows(file.name, file.bytes, { mapping: run.dataset_mapping });
   const reader = new ConversationReader();
   const rendered = rows.map(({ row, value }): RenderedRow => {
     try {

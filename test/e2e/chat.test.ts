@@ -5,6 +5,7 @@ import { axeViolations, GraftPage, screenshotWhole } from '../support/page';
 
 test('the base model answers before anything is trained, remembers, and can be cleared', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
+  await graft.openBaseChat();
   await page.getByText('How it answers').click();
   await graft.at('temperature').fill('0');
   await graft.at('max-new-tokens').fill('6');
@@ -45,6 +46,7 @@ test('the base model answers before anything is trained, remembers, and can be c
 
 test('an answer can be stopped', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
+  await graft.openBaseChat();
   await page.getByText('How it answers').click();
   await graft.at('temperature').fill('2');
   await graft.at('top-p').fill('1');
@@ -63,6 +65,7 @@ test('base and tuned answer side by side, and are compared on the training quest
   await graft.start();
   await graft.state('finished');
 
+  await graft.openPart('Chat');
   await page.getByText('How it answers').click();
   await graft.at('max-new-tokens').fill('5');
   await graft.at('chat-input').fill('What does it mean to waive a title fee?');
@@ -71,6 +74,7 @@ test('base and tuned answer side by side, and are compared on the training quest
     await page.locator(`[data-testid=${voice}-answer][data-state=done]`).waitFor({ timeout: 60_000 });
   }
 
+  await graft.openPart('Evaluate');
   await graft.at('compare-limit').fill('99');
   await graft.at('compare-start').click();
   await page.locator('[data-testid=compare-summary][data-complete=true]').waitFor({ timeout: 120_000 });
@@ -93,6 +97,9 @@ test('base and tuned answer side by side, and are compared on the training quest
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
     await screenshotWhole(page, `test/results/page-trained-${width}.png`);
   }
+  await graft.openPart('Chat'); // what was said is still there
+  expect(await graft.at('tuned-answer').count()).toBe(1);
+  await graft.openRuns();
   await page.getByRole('button', { name: /^Delete starter on/ }).click();
   expect(await axeViolations(page)).toEqual([]);
 });

@@ -25,9 +25,10 @@ test('a tab keeps its conversation while another one trains the run that both sh
   const beside = await page.context().newPage();
   const problems = watchForProblems(beside);
   const other = await GraftPage.open(beside, site);
-  await other.state('running');
+  await other.openModels();
   await other.at('use-starter').click(); // the tiny model has no words
   await other.at('model-name').getByText('starter').waitFor();
+  await other.openBaseChat();
   await beside.getByText('How it answers').click();
   await other.at('max-new-tokens').fill('4');
   await other.at('chat-input').fill('Who are you?');
@@ -35,13 +36,16 @@ test('a tab keeps its conversation while another one trains the run that both sh
   await beside.locator('[data-testid=base-answer][data-state=done]').waitFor(PATIENCE);
   const answer = await other.at('base-answer').innerText();
 
+  await other.openRun();
+  await other.state('running');
   const step = async () => Number(await other.at('step').innerText());
   for (let look = 0; look < 3; look++) {
     const before = await step();
     await expect.poll(step, PATIENCE).toBeGreaterThan(before);
-    expect(await other.at('question').allInnerTexts()).toEqual([expect.stringContaining('Who are you?')]);
-    expect(await other.at('base-answer').innerText()).toBe(answer);
   }
+  await other.openBaseChat();
+  expect(await other.at('question').allInnerTexts()).toEqual([expect.stringContaining('Who are you?')]);
+  expect(await other.at('base-answer').innerText()).toBe(answer);
   expect(problems).toEqual([]);
   await beside.close();
   await graft.at('cancel').click();
@@ -60,6 +64,7 @@ describe('while the page comes back', () => {
     await openTiny(graft);
     release();
     const isAsChosen = async () => {
+      await graft.openWorkbench();
       await graft.at('model-name').getByText('tiny', { exact: true }).waitFor(PATIENCE);
       await graft.at('data-facts').locator('dd').first().waitFor(PATIENCE);
       await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
@@ -80,7 +85,7 @@ describe('while the page comes back', () => {
     const release = await hold(page, /\/models\/starter\/tokenizer\.json/);
     await page.goto(site.url);
     const graft = new GraftPage(page);
-    await page.getByTestId('library-row').or(page.getByText('No runs yet')).first().waitFor(PATIENCE);
+    await page.getByTestId('place-runs').getByText('none yet').waitFor(PATIENCE);
     await openTiny(graft);
     await graft.useData('rows.jsonl', tinyRows(4));
     await graft.at('model-name').getByText('tiny', { exact: true }).waitFor(PATIENCE);
@@ -132,21 +137,27 @@ describe('what the browser kept badly is said, and the starter trains', () => {
     await put(page, 'models', { id: 'bad-model', bytes: 'many' });
     await put(page, 'weights', { id: 'bad-weights', shards: 3 });
     await page.reload();
+    await graft.openRuns();
     await graft.at('library-row').waitFor(PATIENCE);
     expect(await graft.at('library-row').innerText()).toContain('A damaged run');
-    await graft.at('library-error').waitFor(PATIENCE);
-    expect(await graft.at('library-error').innerText()).toContain(
+    await graft.at('run-link').click();
+    await graft.at('run-error').waitFor(PATIENCE);
+    expect(await graft.at('run-error').innerText()).toContain(
       "A damaged run can't be opened: what this browser kept of it is damaged. Delete it.",
     );
+    await graft.openModels();
     expect(await graft.at('kept-models').innerText()).toContain('A damaged copy of a model');
+    await graft.openWorkbench();
     await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
     await trainsStarter(graft);
+    await graft.openRuns();
     await page.getByRole('button', { name: 'Delete A damaged run' }).click();
     await graft.at('confirm').click();
+    await expect.poll(() => graft.at('library-row').count()).toBe(1);
+    await graft.openModels();
     await page.getByRole('button', { name: 'Delete the copy of A damaged copy' }).click();
     await graft.at('confirm').click();
     await graft.at('kept-models').waitFor({ state: 'detached' });
-    await expect.poll(() => graft.at('library-row').count()).toBe(1);
   });
 });
 
@@ -185,6 +196,7 @@ test('a run whose answer is being written is not deleted, and the answer goes on
   await graft.useRunFile(SHORT_RUN);
   await graft.start();
   await graft.state('finished');
+  await graft.openPart('Chat');
   await page.getByText('How it answers').click();
   await graft.at('temperature').fill('2');
   await graft.at('top-p').fill('1');
@@ -195,12 +207,14 @@ test('a run whose answer is being written is not deleted, and the answer goes on
   await writing.waitFor(PATIENCE);
 
   const remove = async () => {
+    await graft.openRuns();
     await page.getByRole('button', { name: /^Delete starter on/ }).click();
     await graft.at('confirm').click();
   };
   await remove();
   await graft.at('library-error').waitFor(PATIENCE);
   expect(await graft.at('library-error').innerText()).toContain('answering or being read right now');
+  await graft.openPart('Chat');
   const written = async () => (await page.locator('[data-testid$=-answer]').allInnerTexts()).join('').length;
   const before = await written();
   await expect.poll(written, PATIENCE).toBeGreaterThan(before);
@@ -212,7 +226,6 @@ test('a run whose answer is being written is not deleted, and the answer goes on
   await remove();
   await graft.at('library-row').waitFor({ state: 'detached' });
   expect(await graft.at('library-error').count()).toBe(0);
-  await graft.state('idle');
 });
 
 test('the run file has the model and the data that are open, and one that names others says so', async ({
@@ -277,6 +290,7 @@ describe("what can't be read is said where it was chosen", () => {
       };
     });
     const graft = await GraftPage.open(page, site);
+    await graft.openModels();
     await drop(page, page.getByRole('group', { name: 'Open a model of this computer' }), folder);
     await graft.at('model-error').waitFor(PATIENCE);
     expect(await graft.at('model-error').innerText()).toContain("lost can't be read");
@@ -296,7 +310,7 @@ async function setRank(graft: GraftPage, value: string): Promise<void> {
 async function openTiny(graft: GraftPage): Promise<void> {
   const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'tiny');
   await writeTinyModel(folder);
-  await graft.at('model-folder').setInputFiles(folder);
+  await graft.useFolder(folder);
 }
 
 /** Requests for these addresses wait until the function that is returned is called. */

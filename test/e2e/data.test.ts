@@ -136,6 +136,7 @@ test('a run of its own template is trained, asked, compared and merged through i
   await graft.start();
   await graft.state('finished');
 
+  await graft.openPart('Chat');
   await page.getByText('How it answers').click();
   await graft.at('max-new-tokens').fill('2');
   const ask = async (question: string) => {
@@ -147,6 +148,7 @@ test('a run of its own template is trained, asked, compared and merged through i
   await ask('A forbidden question');
   await page.locator('#chat').getByText('The template of the run says no.').first().waitFor();
 
+  await graft.openPart('Evaluate');
   await graft.at('compare-start').click();
   await page.locator('[data-testid=compare-summary][data-complete=true]').waitFor({ timeout: 120_000 });
   expect(await graft.at('compare-row').allInnerTexts()).toEqual([
@@ -154,6 +156,7 @@ test('a run of its own template is trained, asked, compared and merged through i
     expect.stringContaining('b!'),
   ]);
 
+  await graft.openPart('Files');
   const merged = page.waitForEvent('download');
   await graft.at('download-merged').click();
   expect(readFileSync(await (await merged).path()).includes('The template of the run says no.')).toBe(true);

@@ -52,9 +52,11 @@ describe('a device that is lost', () => {
     await hookWorker(page, loseDevices, { at: 50, losses: 1 });
     const graft = await openTiny(page, site, 'max_steps: 30\n');
     const disturbed = await trained(graft);
+    await graft.openPart('Overview');
     expect(await notice(graft, /device was lost .*last checkpoint/).count()).toBe(1);
     expect(await graft.at('loss-summary').innerText()).toContain('step 30');
     const whole = await trained(graft); // the hook loses one device only
+    await graft.openPart('Overview');
     expect(await notice(graft, /device was lost/).count()).toBe(0);
     expect(disturbed.equals(whole)).toBe(true);
   });
@@ -63,6 +65,7 @@ describe('a device that is lost', () => {
     await hookWorker(page, loseDevices, { at: 8, losses: 1 });
     const graft = await openTiny(page, site, 'max_steps: 12\n');
     const disturbed = await trained(graft);
+    await graft.openPart('Overview');
     expect(await notice(graft, /no checkpoint yet: starting from the first step/).count()).toBe(1);
     expect((await trained(graft)).equals(disturbed)).toBe(true);
   });
@@ -99,10 +102,12 @@ test('a crashed GPU process: training resumes by itself; after a second crash th
     expect(await graft.at('train-error').innerText()).toContain('second loss');
     const [download] = await Promise.all([
       graft.page.waitForEvent('download'),
-      graft.page
-        .getByRole('button', { name: /^Download step \d+ of/ })
-        .first()
-        .click(),
+      graft.openRuns().then(() =>
+        graft.page
+          .getByRole('button', { name: /^Download step \d+ of/ })
+          .first()
+          .click(),
+      ),
     ]);
     expect(download.suggestedFilename()).toMatch(/-step-\d+\.zip$/);
 
@@ -110,6 +115,7 @@ test('a crashed GPU process: training resumes by itself; after a second crash th
     await context.close();
     context = await launchProfile(profile);
     graft = await GraftPage.open(await context.newPage(), site);
+    await graft.openRun();
     await graft.state('interrupted');
     await graft.at('resume').click();
     await graft.state('finished');

@@ -44,7 +44,7 @@ describe('a model folder', () => {
     const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'broken');
     await writeTinyModel(folder);
     await change(folder);
-    await graft.at('model-folder').setInputFiles(folder);
+    await graft.useFolder(folder);
     await graft.at('model-error').waitFor();
     return graft.at('model-error').innerText();
   };
@@ -73,7 +73,7 @@ test('a model folder whose hints for answering are wrong opens, and its facts sa
   const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'hints');
   await writeTinyModel(folder);
   await writeFile(join(folder, 'generation_config.json'), '{"temperature": "warm", "eos_token_id": 999999}');
-  await graft.at('model-folder').setInputFiles(folder);
+  await graft.useFolder(folder);
   await graft.at('model-name').getByText('hints', { exact: true }).waitFor();
   const notices = await graft.at('model-notices').innerText();
   expect(notices).toMatch(/generation_config\.json.*temperature/);
@@ -111,6 +111,7 @@ describe('a run file', () => {
     await graft.state('failed');
     expect(await graft.at('train-error').getAttribute('data-code')).toBe('diverged');
     expect(await graft.at('train-error').innerText()).toContain('learning_rate');
+    await graft.openRuns();
     expect(await graft.at('library-row').getAttribute('data-state')).toBe('failed');
   });
 });

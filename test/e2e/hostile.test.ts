@@ -27,20 +27,23 @@ test('a row that is too long is named at once, a run trains on meanwhile, and a 
   await graft.useRunFile('max_steps: 24\nmax_train_samples: 16\n');
   await graft.start();
   await graft.firstStep();
-  const stepBefore = Number(/\d+/.exec(await graft.at('step').innerText())?.[0]);
-
+  const step = async () => Number(/Step (\d+)/.exec(await graft.at('dock-status').innerText())?.[1]);
+  await graft.openWorkbench();
+  const stepBefore = await step();
   await graft.at('dataset-file').setInputFiles(long);
   const error = graft.at('data-error').filter({ hasText: /long\.jsonl.*8,388,608/s });
   await error.waitFor({ timeout: 60_000 });
   // The run is not held up.
   await page.waitForFunction(
-    (before) =>
-      Number(/\d+/.exec(document.querySelector('[data-testid=step]')?.textContent ?? '')?.[0]) > before ||
-      document.querySelector('[data-testid=status]')?.getAttribute('data-state') === 'finished',
+    (before) => {
+      const status = document.querySelector('[data-testid=dock-status]')?.textContent;
+      return status === undefined || Number(/Step (\d+)/.exec(status ?? '')?.[1]) > before; // no dock: it is finished
+    },
     stepBefore,
+    { timeout: 120_000 },
   );
-  await page.getByRole('button', { name: 'Cancel' }).first().click();
-  await page.locator('[data-testid=status]:not([data-state=running])').waitFor({ timeout: 120_000 });
+  if (await graft.at('dock-stop').isVisible()) await graft.at('dock-stop').click();
+  await graft.at('dock-stop').waitFor({ state: 'detached', timeout: 120_000 });
 
   await graft.useData('good.jsonl', row('What is a graft?').repeat(3));
   await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();
@@ -57,7 +60,7 @@ test('a tokenizer whose regular expression would never end opens, and reads what
   site,
 }) => {
   const graft = await GraftPage.open(page, site);
-  await graft.at('model-folder').setInputFiles(await writeHangingModel());
+  await graft.useFolder(await writeHangingModel());
   await graft.at('model-name').getByText('hanging', { exact: true }).waitFor();
   await graft.useData('letters.jsonl', row(HANGING_TEXT).repeat(3));
   await graft.at('data-facts').getByText('3', { exact: true }).waitFor();

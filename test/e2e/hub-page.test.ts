@@ -36,14 +36,13 @@ describe('a model on the Hub', () => {
     const planned = await graft.plannedTotal();
     await graft.start();
     await graft.state('finished');
+    const loss = await graft.at('loss').innerText();
     expect(await graft.plannedTotal()).toBe(planned);
     await graft.kept('all');
-    const loss = await graft.at('loss').innerText();
 
     hub.requests.length = 0;
     await page.reload();
     await graft.at('model-name').getByText(SMALL_MODEL, { exact: true }).waitFor();
-    await graft.state('finished');
     await graft.kept('all');
     await graft.start();
     await graft.state('finished');
@@ -58,6 +57,7 @@ describe('a model on the Hub', () => {
     await graft.fetchWeights();
     await cutOff(page, hub);
     await page.reload();
+    await graft.openModels();
     await graft.at('use-starter').click();
     await graft.at('model-name').getByText('The starter').waitFor();
     await graft.openHub(); // its name stands for the commit that it last stood for
@@ -87,6 +87,7 @@ describe('a model on the Hub', () => {
     await graft.openHub();
     await graft.plannedTotal();
     await graft.fetchWeights();
+    await graft.openModels();
     const kept = graft.at('kept-weights');
     expect(await kept.innerText()).toMatch(/KiB in 4 bits/);
     await kept.getByRole('checkbox').check();
@@ -213,14 +214,14 @@ describe('a model that asks for consent', () => {
     hub.add(GATED, await shardedModel({}, { seed: 12 }), { gated: 'manual' });
     hub.allow('hf_right', GATED);
     const graft = await HubPage.open(page, site);
-    await page.getByText('Token and mirror').click();
-    await graft.at('hub').getByTestId('hub-token').fill('hf_right');
-    await graft.at('hub').getByRole('checkbox').check();
+    await graft.openSettings();
+    await graft.at('hub-token').fill('hf_right');
+    await graft.at('hub-access').getByRole('checkbox').check();
     await graft.at('hub-token').press('Enter');
-    await graft.at('hub').getByText('A token is kept').waitFor();
+    await graft.at('hub-access').getByText('A token is kept').waitFor();
     await page.reload();
     await graft.openHub(GATED);
-    await page.getByText('Token and mirror').click();
+    await graft.openSettings();
     await page.getByRole('button', { name: 'Forget it' }).click();
     expect(await page.evaluate(() => JSON.stringify({ ...localStorage }))).not.toContain('hf_');
   });
@@ -228,14 +229,16 @@ describe('a model that asks for consent', () => {
 
 test('another Hub is asked only where the policy of the page allows it', async ({ page, site, hub, problems }) => {
   const graft = await HubPage.open(page, site);
+  await graft.openModels();
   expect(await graft.at('hub').innerText()).toContain(new URL(hub.url).host);
-  await page.getByText('Token and mirror').click();
+  await graft.openSettings();
   await graft.at('hub-endpoint').fill('https://hub.example');
   await graft.at('hub-endpoint').press('Enter');
   await graft.at('hub-settings-error').getByText('GRAFT_CONNECT_HOSTS=https://hub.example').waitFor();
   await graft.at('hub-endpoint').fill('https://huggingface.co');
   await graft.at('hub-endpoint').press('Enter');
   await graft.at('hub-settings-error').waitFor({ state: 'detached' });
+  await graft.openModels();
   await graft.at('hub').getByText('huggingface.co').first().waitFor();
   problems.length = 0; // the browser logs what was refused, and that huggingface.co can't be reached from a test
 });

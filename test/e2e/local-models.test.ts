@@ -12,6 +12,7 @@ test.skipIf(!hasReference)(
   'a GGUF file trains as a folder does, and its copy is there after a reload',
   async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);
+    await graft.openModels();
     await graft.at('model-files').setInputFiles(reference('models/stories260K/model-f32.gguf'));
     await graft.at('model-name').getByText('model-f32', { exact: true }).waitFor();
     await graft.useData('pairs.jsonl', '{"question": "Who are you?", "answer": "A cat."}\n'.repeat(4));
@@ -20,6 +21,7 @@ test.skipIf(!hasReference)(
     await graft.state('finished');
 
     await page.reload();
+    await graft.openModels();
     await graft.at('model-name').getByText('model-f32', { exact: true }).waitFor();
     expect(await graft.at('kept-models').innerText()).toContain('model-f32');
   },
@@ -47,6 +49,7 @@ test('a folder is opened with the picker of the browser where it has one', async
       await writable.close();
     }
   }, files);
+  await graft.openModels();
   await page.getByText('Open a folder…').click();
   await graft.at('model-name').getByText('tiny', { exact: true }).waitFor();
   await graft.useData('rows.jsonl', tinyRows(4));

@@ -27,7 +27,7 @@ test('one click on a fresh visit trains the starter on the policy pairs', async 
   await graft.firstStep();
   expect(await page.getByRole('heading', { name: 'starter on title-fees' }).count()).toBe(1);
   expect(Number(await graft.at('loss').innerText())).toBeGreaterThan(0);
-  await graft.at('next-action').click(); // while it trains, the next thing to do is to cancel
+  await graft.at('dock-stop').click();
   await graft.state('cancelled');
 });
 
@@ -42,21 +42,26 @@ describe('a run', () => {
 
     await page.reload();
     await graft.state('finished');
+    await graft.openPart('Overview');
     expect(await graft.at('loss').innerText()).toBe(loss);
     expect(await graft.at('loss-summary').innerText()).toContain('step 6');
-    expect(await graft.at('library-row').count()).toBe(1);
     expect((await graft.download(ADAPTER)).equals(bytes)).toBe(true);
-    expect(await graft.at('model-name').innerText()).toBe('tiny');
-    expect(await graft.at('dataset-name').innerText()).toBe('rows.jsonl');
     const files = await graft.at('export-file').locator('code').allInnerTexts();
     expect(files.sort()).toEqual(
       ['README.md', 'adapter_config.json', ADAPTER, 'graft.json', 'run.yaml', 'trainer_state.json'].sort(),
     );
 
+    await graft.openWorkbench();
+    expect(await graft.at('model-name').innerText()).toBe('tiny');
+    expect(await graft.at('dataset-name').innerText()).toBe('rows.jsonl');
+
+    await graft.openRuns();
+    expect(await graft.at('library-row').count()).toBe(1);
     await page.getByRole('button', { name: /^Delete tiny on/ }).click();
     await graft.at('confirm').click();
     await graft.at('library-row').waitFor({ state: 'detached' });
-    await graft.state('idle');
+    await page.getByText('Your first run will be here').waitFor();
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Runs');
   });
 
   test('stops when it is cancelled and goes on to the same bytes', async ({ page, site }) => {
@@ -80,13 +85,14 @@ describe('a run', () => {
     const graft = await GraftPage.open(page, site);
     await page.setViewportSize({ width: 360, height: 800 });
     await tiny(graft, 'max_steps: 500\n');
-    await page.getByText('Where the time goes').click();
-    expect(await graft.at('measure-step').isDisabled()).toBe(true);
     await graft.start();
     await graft.firstStep();
     await graft.at('dock-status').getByText('left').waitFor();
     expect(await graft.at('dock-status').evaluate((line) => line.scrollWidth <= line.clientWidth)).toBe(true);
+    await graft.openRuns();
     expect(await graft.at('library-row').innerText()).toMatch(/[1-9]\d* of 500 steps/);
+    await graft.openRun();
+    await page.getByText('Where the time goes').click();
     await graft.at('measure-step').click();
     const rows = graft.at('step-time').locator('tbody tr');
     await rows.first().waitFor();
@@ -111,11 +117,14 @@ describe('a run', () => {
     await graft.firstStep();
 
     const other = await GraftPage.open(await page.context().newPage(), site);
+    await other.openRuns();
     await other.at('library-row').waitFor();
     expect(await other.at('library-row').getAttribute('data-state')).toBe('running');
+    expect(await other.page.getByRole('button', { name: /^Delete tiny on/ }).isDisabled()).toBe(true);
+    await other.openRun();
+    await other.state('running');
     expect(await other.at('status').innerText()).toContain('another tab');
     expect(await other.at('resume').count()).toBe(0);
-    expect(await other.page.getByRole('button', { name: /^Delete tiny on/ }).isDisabled()).toBe(true);
     await other.page.close();
     await graft.at('cancel').click();
     await graft.state('cancelled');
@@ -143,12 +152,14 @@ describe('a killed tab', () => {
       await crash(page);
       page = await context.newPage();
       const again = await GraftPage.open(page, site);
+      await again.openRuns();
       const row = again.at('library-row').first();
       await row.waitFor();
       if ((await row.getAttribute('data-state')) === 'finished') {
         expect((await again.download(ADAPTER)).equals(whole), `kill ${kill}`).toBe(true);
         await again.start();
       } else {
+        await again.openRun();
         await again.state('interrupted');
         await again.at('resume').click();
         await again.state('running');

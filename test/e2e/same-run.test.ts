@@ -49,6 +49,7 @@ test('the same run file gives the same losses in the page and on the command lin
     .getByTestId('status')
     .filter({ hasText: /finished/i })
     .waitFor({ timeout: 300_000 });
+  await page.getByRole('link', { name: 'Files', exact: true }).click();
   const saved = async (file: string) => {
     const download = page.waitForEvent('download');
     await page.getByRole('button', { name: `Download ${file}`, exact: true }).click();

@@ -63,24 +63,25 @@ test('each Hub sees its own token and serves its own model, and tokens are nowhe
   page.on('console', (message) => logged.push(message.text()));
 
   const graft = await HubPage.open(page, site);
-  await page.getByText('Token and mirror').click();
-  const token = graft.at('hub').getByTestId('hub-token');
+  await graft.openSettings();
+  const token = graft.at('hub-access').getByTestId('hub-token');
   await token.fill('canary_hub');
-  await graft.at('hub').getByRole('checkbox').check();
+  await graft.at('hub-access').getByRole('checkbox').check();
   await token.press('Enter');
-  await graft.at('hub').getByText('A token is kept').waitFor();
+  await graft.at('hub-access').getByText('A token is kept').waitFor();
   await graft.openHub(ID);
   await graft.plannedTotal();
   await graft.fetchWeights();
 
+  await graft.openSettings();
   await graft.at('hub-endpoint').fill(mirror.url);
   await graft.at('hub-endpoint').press('Enter');
   await graft.at('other-token').getByText(`kept in this browser for ${hub.url}`).waitFor();
   await token.fill('canary_mirror');
   await token.press('Enter');
-  await graft.at('hub').getByText('A token is in use until this page closes').waitFor();
+  await graft.at('hub-access').getByText('A token is in use until this page closes').waitFor();
   await graft.openHub(ID);
-  await page.locator('#model').getByText(`From ${mirror.url}, main`).waitFor();
+  await page.getByText(`From ${mirror.url}, main`).waitFor();
   await graft.useRunFile(HUB_RUN);
   await graft.plannedTotal();
   await graft.kept('none'); // the same name and commit, of another Hub
@@ -110,6 +111,7 @@ test('each Hub sees its own token and serves its own model, and tokens are nowhe
   expect(next.url).toBe(site.url);
   mirror.requests.length = 0;
   await HubPage.open(page, next);
+  await graft.openModels();
   await graft.at('hub-notice').getByText('It was deleted').waitFor();
   await graft.at('hub').getByText(new URL(mirror.url).host).first().waitFor();
   await graft.find('llama');

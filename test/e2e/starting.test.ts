@@ -44,7 +44,7 @@ describe('a setting that was refused', () => {
     await graft.at('quick-start').click();
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-seed');
     expect(await page.getByLabel('Seed of all that is random').isVisible()).toBe(true);
-    expect(await graft.at('status').getAttribute('data-state')).toBe('idle');
+    expect(await graft.at('status').count()).toBe(0);
   });
 
   test('and a run file that was changed and not taken does so as well', async ({ page, site }) => {
@@ -77,8 +77,6 @@ describe('data that can not be used', () => {
       await graft.at('data-error').waitFor();
       expect(await graft.at('start').isDisabled()).toBe(true);
       expect(await graft.at('start-obstacle').innerText()).toContain(`${name} can't be used yet`);
-      expect(await graft.at('status').innerText()).toBe('Not ready to start');
-      expect(await graft.at('dock-status').innerText()).toContain(`${name} can't be used yet`);
       expect(await graft.at('next-action').innerText()).toBe('Go to the data');
     });
   }
@@ -89,12 +87,12 @@ describe('data that can not be used', () => {
     await graft.useRunFile(RUN);
     await graft.start();
     await graft.state('finished');
-    expect(await graft.at('next-run').innerText()).toBe('A new run trains tiny on rows.jsonl.');
+    await graft.openWorkbench();
+    expect(await graft.at('next-run').innerText()).toBe('Trains tiny on rows.jsonl.');
     await graft.useData('bad.jsonl', '{"question": ');
     await graft.at('data-error').waitFor();
-    expect(await graft.at('next-run').innerText()).toBe('A new run trains tiny on bad.jsonl.');
     expect(await graft.at('start').isDisabled()).toBe(true);
-    expect(await graft.at('next-action').innerText()).toBe('Compare base and tuned');
+    await graft.openRun();
     await graft.state('finished');
   });
 });
@@ -111,21 +109,28 @@ test('a run that never began leaves nothing behind, and what was open stays open
   const error = graft.at('start-error');
   await error.waitFor();
   expect(await error.innerText()).toContain('nothing_like_it');
-  await graft.state('finished');
+  expect(await graft.at('start').isEnabled()).toBe(true); // the workbench is shown, where it can be put right
+  await graft.openRuns();
   expect(await graft.at('library-row').count()).toBe(1);
-  expect(await graft.at('library-row').getAttribute('aria-current')).toBe('true');
-  expect(await graft.at('resume').count()).toBe(0);
-  expect(await graft.at('next-action').innerText()).toBe('Compare base and tuned');
   await page.reload();
+  await graft.openRun();
   await graft.state('finished');
+  await page.goBack();
+  await graft.at('library-row').waitFor();
   expect(await graft.at('library-row').count()).toBe(1);
 });
 
 test('held-out figures are shown where rows are held out', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
   await graft.useTinyModel();
+  await graft.useRunFile(RUN);
+  await graft.start();
+  await graft.state('finished');
   expect(await page.getByText('Held-out loss').count()).toBe(0);
+  await graft.openWorkbench();
   await type(page, 'Held out to check it', '2');
+  await graft.start();
+  await graft.state('finished');
   expect(await page.getByText('Held-out loss').count()).toBe(2);
 });
 

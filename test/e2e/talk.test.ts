@@ -21,6 +21,8 @@ test('a run answers while it trains, its figures go on, and it ends in the bytes
 }) => {
   const graft = await GraftPage.open(page, site);
   const mebibytes = async (id: string) => Number.parseFloat(await graft.at(id).innerText());
+  /** The step that stands in the dock. */
+  const step = async () => Number(/\d+/.exec(await graft.at('dock-status').innerText())?.[0]);
   const voices = ['base', 'tuned'] as const;
   const answer = (voice: string, state: string) =>
     page.locator(`[data-testid=${voice}-answer][data-state=${state}]`).last();
@@ -29,26 +31,27 @@ test('a run answers while it trains, its figures go on, and it ends in the bytes
   await graft.useRunFile(RUN);
   await graft.start();
   await graft.firstStep();
-  expect(await graft.at('chat-partner').innerText()).not.toContain('in training');
-  await graft.at('chat-input').fill('Who are you?');
-  expect(await graft.at('send').isDisabled()).toBe(true); // there is no room for it
+  await graft.openPart('Chat');
+  await graft.at('nothing-yet').getByText('without room for a chat').waitFor();
   await graft.state('finished');
   const silent = await graft.download(ADAPTER);
 
+  await graft.openWorkbench();
   const alone = await mebibytes('plan-total');
   await graft.at('talk').check();
   // The plan has what a chat takes before the run begins.
   await expect.poll(() => mebibytes('plan-total')).toBeGreaterThan(alone);
   const grown = (await mebibytes('plan-total')) - alone;
   expect(Math.abs((await mebibytes('talk-bytes')) - grown)).toBeLessThan(0.2); // both are rounded
-  await page.getByText('How it answers').click();
-  await graft.at('temperature').fill('0');
-  await graft.at('max-new-tokens').fill('5');
   await graft.start();
+  await graft.openPart('Chat');
   await graft
     .at('chat-partner')
     .getByText(/the run in training, at step [1-9]/)
     .waitFor({ timeout: 240_000 });
+  await page.getByText('How it answers').click();
+  await graft.at('temperature').fill('0');
+  await graft.at('max-new-tokens').fill('5');
   await graft.at('chat-input').fill('What does it mean to waive a title fee?');
   await graft.at('send').click();
   for (const voice of voices) await answer(voice, 'done').waitFor({ timeout: 120_000 });
@@ -61,17 +64,17 @@ test('a run answers while it trains, its figures go on, and it ends in the bytes
   await graft.at('chat-input').fill('Tell me everything.');
   await graft.at('send').click();
   await answer('base', 'writing').waitFor({ timeout: 60_000 });
-  const stoppedAt = Number(await graft.at('step').innerText());
+  const stoppedAt = await step();
   await graft.at('chat-stop').click();
   await answer('base', 'stopped').waitFor({ timeout: 60_000 });
-  await expect
-    .poll(async () => Number(await graft.at('step').innerText()), { timeout: 120_000 })
-    .toBeGreaterThan(stoppedAt);
+  await expect.poll(step, { timeout: 120_000 }).toBeGreaterThan(stoppedAt);
   expect(await axeViolations(page)).toEqual([]);
   await graft.state('finished');
   expect((await graft.download(ADAPTER)).equals(silent)).toBe(true);
 
   // The conversation goes on with what has become of it.
+  await graft.openPart('Chat');
+  await page.getByText('How it answers').click();
   await graft.at('max-new-tokens').fill('4');
   await graft.at('chat-input').fill('And now?');
   await graft.at('send').click();

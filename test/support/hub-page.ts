@@ -45,7 +45,7 @@ export async function cutOff(page: Page, hub: StandInHub): Promise<void> {
     await page.route(`${url}/**`, (route) => route.abort('internetdisconnected'));
 }
 
-/** The page with its Model section, as a visitor who looks for a model drives it. */
+/** The page with its models, as a visitor who looks for a model drives it. */
 export class HubPage extends GraftPage {
   static override async open(page: Page, site: Site): Promise<HubPage> {
     await GraftPage.open(page, site);
@@ -54,6 +54,7 @@ export class HubPage extends GraftPage {
 
   /** Types into the search field and presses Enter. */
   async find(query: string): Promise<void> {
+    await this.openModels();
     await this.at('hub-query').fill(query);
     await this.at('hub-query').press('Enter');
   }
@@ -66,6 +67,7 @@ export class HubPage extends GraftPage {
 
   /** What training needs, once it is planned for what is chosen now. */
   async plannedTotal(): Promise<string> {
+    await this.openWorkbench();
     await this.page.waitForTimeout(200); // the page asks for a plan when the settings have settled
     await this.page.locator('[data-testid=fit][aria-busy=false]').waitFor();
     return this.at('plan-total').innerText();
@@ -73,12 +75,14 @@ export class HubPage extends GraftPage {
 
   /** Presses the button that fetches weights, and waits until all of them are kept. */
   async fetchWeights(): Promise<void> {
+    if (!(await this.at('weights').isVisible())) await this.openWorkbench();
     await this.at('download').click();
     await this.kept('all');
   }
 
   /** Waits until so much of the open model's weights is kept. */
   async kept(much: 'none' | 'part' | 'all'): Promise<void> {
+    if (!(await this.at('weights').isVisible())) await this.openWorkbench();
     await this.page.locator(`[data-testid=weights][data-kept=${much}]`).waitFor();
   }
 }

@@ -25,23 +25,77 @@ export class GraftPage {
     return this.page.getByTestId(testid);
   }
 
+  /** Goes to a place by its link in the frame, where the visitor isn't there already. */
+  private async goTo(place: 'workbench' | 'models' | 'runs' | 'settings', sign: Locator): Promise<void> {
+    if (await sign.isVisible()) return;
+    await this.at(`place-${place}`).click();
+    await sign.waitFor();
+  }
+
+  openWorkbench(): Promise<void> {
+    return this.goTo('workbench', this.at('start'));
+  }
+
+  openModels(): Promise<void> {
+    return this.goTo('models', this.page.getByRole('heading', { level: 1, name: 'Models' }));
+  }
+
+  openRuns(): Promise<void> {
+    return this.goTo('runs', this.page.getByRole('heading', { level: 1, name: 'Runs' }));
+  }
+
+  openSettings(): Promise<void> {
+    return this.goTo('settings', this.at('hub-access'));
+  }
+
+  /** Opens the newest run, where none is open. */
+  async openRun(): Promise<void> {
+    if (await this.at('status').isVisible()) return;
+    await this.openRuns();
+    await this.at('run-link').first().click();
+    await this.at('status').waitFor();
+  }
+
+  /** Opens a part of the run that is open, or of the newest. */
+  async openPart(part: 'Overview' | 'Chat' | 'Evaluate' | 'Settings' | 'Files'): Promise<void> {
+    await this.openRun();
+    const link = this.page.getByRole('navigation', { name: 'Parts of the run' }).getByRole('link', { name: part });
+    if ((await link.getAttribute('aria-current')) !== 'page') await link.click();
+    await this.page.getByRole('heading', { level: 2, name: part }).waitFor();
+  }
+
+  /** Opens the conversation with the base model alone. */
+  async openBaseChat(): Promise<void> {
+    await this.openModels();
+    await this.page.getByRole('link', { name: 'Talk to it' }).click();
+    await this.at('chat-input').waitFor();
+  }
+
   /** Opens a tiny random model from a folder of the disk, with pre-tokenised rows to train on. */
   async useTinyModel(rows = 12): Promise<void> {
     const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'tiny');
     await writeTinyModel(folder);
-    await this.at('model-folder').setInputFiles(folder);
+    await this.useFolder(folder);
     await this.page.getByTestId('model-name').getByText('tiny', { exact: true }).waitFor();
     await this.useData('rows.jsonl', tinyRows(rows));
     await this.at('data-facts').getByText('tokens', { exact: true }).waitFor();
   }
 
+  /** Opens a model's folder of the disk. */
+  async useFolder(folder: string): Promise<void> {
+    await this.openModels();
+    await this.at('model-folder').setInputFiles(folder);
+  }
+
   async useData(name: string, text: string): Promise<void> {
+    await this.openWorkbench();
     await this.at('dataset-file').setInputFiles({ name, mimeType: 'application/json', buffer: Buffer.from(text) });
     await this.at('dataset-name').getByText(name, { exact: true }).waitFor();
   }
 
   /** Types a run file into its field and takes it. */
   async useRunFile(yaml: string): Promise<void> {
+    await this.openWorkbench();
     const field = this.at('run-file');
     if (!(await field.isVisible())) await this.page.getByText('All of it as a file').click();
     await field.fill(yaml);
@@ -49,11 +103,13 @@ export class GraftPage {
   }
 
   async start(): Promise<void> {
+    await this.openWorkbench();
     await this.at('start').click();
+    await this.at('status').or(this.at('start-error')).first().waitFor({ timeout: 60_000 });
   }
 
-  /** Waits until the run on the chart is in this state. */
-  async state(state: 'idle' | 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted'): Promise<void> {
+  /** Waits until the run that is open is in this state. */
+  async state(state: 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted'): Promise<void> {
     await this.page.locator(`[data-testid=status][data-state=${state}]`).waitFor({ timeout: 120_000 });
   }
 
@@ -64,6 +120,7 @@ export class GraftPage {
 
   /** Downloads one file of the open run. */
   async download(name: string): Promise<Buffer> {
+    await this.openPart('Files');
     const button = this.page.getByRole('button', { name: `Download ${name}` });
     const [download] = await Promise.all([this.page.waitForEvent('download'), button.click()]);
     const chunks: Buffer[] = [];

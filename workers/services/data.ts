@@ -1,12 +1,14 @@
 /** Datasets as a model reads them: the first rows at once, then all of them, kept while other settings change. */
 import { transfer } from 'comlink';
 import type { RunConfig } from '../../src/core/config';
-import { GraftError } from '../../src/core/errors';
+import { GraftError, plainError } from '../../src/core/errors';
 import type { HubModel } from '../../src/formats/model';
 import {
   arrangeData,
   arrangementKey,
+  checkBadRows,
   exampleViews,
+  findColumns,
   inspectPrepared,
   packData,
   readData,
@@ -87,9 +89,14 @@ export class DatasetReader {
   /** The first rows of a large file. Undefined where the whole is as quick, or where they can't be told by themselves. */
   async readFirst(request: RunRequest) {
     const model = withRunTemplate(request.config, await this.models.open(request.model));
-    const head = await this.sources.datasetHead(request.dataset, HEAD_BYTES);
+    const head = await this.readHead(request.dataset);
     const first = head && (await readFirstRows(request.config, model, head).catch(ignoreRefusal));
     return first && { model, first };
+  }
+
+  /** The beginning of a file that isn't built in. */
+  readHead(dataset: RunRequest['dataset']) {
+    return this.sources.datasetHead(dataset, HEAD_BYTES);
   }
 
   /** Names what is read, and how. */
@@ -123,8 +130,17 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
           job.report({ kind: 'first', report, estimatedRows: first.estimatedRows });
         }
       }
-      const { model, data } = await reader.prepare(request, job);
-      return inspectPrepared(data, model, 1);
+      const { model, data } = await reader.read(request, job);
+      const report = inspectPrepared(data, model, 1);
+      const refusal = refusalOf(request.config, data);
+      if (refusal !== undefined) return { ...report, refusal };
+      await reader.prepare(request, job);
+      return report;
+    },
+    'data.columns': async ({ dataset }) => {
+      const head = await reader.readHead(dataset);
+      const found = head && findColumns(head.name, head.bytes);
+      return found ? { ...found, columns: [...found.columns] } : null;
     },
     'data.examples': async (request, job) => {
       const { model, data } = await reader.read(request, job);
@@ -135,6 +151,16 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
       return transferPacked(packed);
     },
   };
+}
+
+/** Why a run can't take the rows that can be used. */
+function refusalOf(config: RunConfig, data: ReadData): string | undefined {
+  try {
+    checkBadRows(config, data);
+    return undefined;
+  } catch (error) {
+    return plainError(error).message;
+  }
 }
 
 /** Hands the large arrays over instead of copying them. */

@@ -19,7 +19,7 @@ export function promptJobs(models: OpenModels, reader: DatasetReader, library: R
       const dataset = { runId };
       const { train } = (await reader.prepare({ model: ref, dataset, config }, job)).data;
       const questions = await questionsOf(await reader.file(dataset), {
-        maxBadRows: config.max_bad_rows,
+        mapping: config.dataset_mapping,
         trainedRows: new Set(train.map(({ row }) => row)),
         limit,
         obstacle: obstacleOf(config, model),

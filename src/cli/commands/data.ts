@@ -2,7 +2,7 @@ import type { RunConfig } from '../../core/config';
 import type { ExampleView } from '../../core/events';
 import { formatCount, plural } from '../../core/format';
 import type { HubText } from '../../formats/text-model';
-import { exampleView, readData, sidesOf, renderRows, type ReadData } from '../../recipes';
+import { checkBadRows, exampleView, readData, sidesOf, renderRows, type ReadData } from '../../recipes';
 import type { Command } from '../command';
 import { MODEL_FLAG, modelName } from '../loading';
 import { datasetFile, runOverrides } from '../sources';
@@ -63,6 +63,7 @@ export const data: Command = {
       showRow(exampleView(example, model.tokenizer), example.labels, terminal);
     }
     showSummary(read, model, run, terminal);
+    checkBadRows(run, read); // after all has been shown: a run would be refused
   },
 };
 

@@ -51,6 +51,8 @@ const PAIRS: readonly (readonly [DatasetFormat, string, string])[] = [
   ['question-answer', 'problem', 'generated_solution'],
   ['question-answer', 'problem', 'answer'],
   ['question-answer', 'question', 'generated_solution'],
+  ['question-answer', 'question', 'sql'],
+  ['question-answer', 'question', 'query'],
   ['prompt-completion', 'inputs', 'targets'],
   ['prompt-completion', 'input', 'output'],
   ['prompt-completion', 'input', 'response'],
@@ -189,6 +191,9 @@ function isNoConversation(name: string, value: unknown): boolean {
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
+
+/** The names of all these, for a suggestion. */
+export const ROW_FIELDS: readonly string[] = [...KNOWN];
 
 /** Whether some format of single answers uses a field. */
 export function isRowField(name: string): boolean {

@@ -8,9 +8,11 @@ interface Kind {
 }
 
 const CONVERT =
-  'Convert it to JSONL, one row a line such as {"question": "…", "answer": "…"} ' +
+  'Save it as CSV with the names of its columns in the first line, or convert it to JSONL, one row a line such as ' +
+  '{"question": "…", "answer": "…"} ' +
   "(pandas: df.to_json('rows.jsonl', orient='records', lines=True)).";
-const NO_DATASET = 'Give a JSON or JSONL file with one row of text each.';
+const NO_DATASET =
+  'Give a JSON, JSONL or CSV file with one row of text each, or text with Q: and A: before each question and answer.';
 
 const ADVICE: Record<FileUse, string> = {
   table: CONVERT,
@@ -48,7 +50,11 @@ export function textKind(text: string): Kind {
   const yaml = /^(---\s*$|%YAML|-\s+["']?[\w ]+["']?\s*:|["']?[\w-]+["']?:(\s|$))/;
   if (yaml.test(lines[0] ?? '')) return { what: 'is YAML', advice: 'Convert it to JSONL, one row a line.' };
   if (separates(',', lines) || separates(';', lines)) return { what: 'is a table (CSV)', advice: CONVERT };
-  return { what: 'is text, but not JSON', advice: 'Give a JSON array, or JSONL with one object a line.' };
+  return {
+    what: 'is text, but neither JSON nor a table',
+    advice:
+      'Give JSONL with one object a line, a CSV table with the names of its columns in the first line, or Q: and A: before each question and answer.',
+  };
 }
 
 /** Whether the first line looks like the names of a table's columns, and the next has as many. */

@@ -19,18 +19,22 @@ export function sumsLeaf(name: string, count: number): Tensor {
 
 export const LOSS = sumsLeaf(LEAF.loss, 1);
 
-export interface LossGraphOptions extends ModelOptions {
+/** What a pass of the model over a batch is. */
+export interface PassOptions extends ModelOptions {
   readonly batch: number;
   readonly length: number;
   /** Whether a sequence may hold several documents; absent, it holds one. */
   readonly packed?: boolean;
+  readonly checkpoint: boolean;
+  readonly checkpointing?: Checkpointing | undefined;
+}
+
+export interface LossGraphOptions extends PassOptions {
   /** The loss alone, or with the gradients added to their leaves. */
   readonly gradients: boolean;
   /** Supervised where absent. */
   readonly objective?: Objective | undefined;
   readonly dropout: boolean;
-  readonly checkpoint: boolean;
-  readonly checkpointing?: Checkpointing | undefined;
   /** Keep the logits too, [B·T, V], which training never has as a whole. */
   readonly logits?: boolean;
 }
@@ -75,7 +79,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
 }
 
 /** Hidden states after the last norm, of the model that has these leaves. */
-function forwardPass(leaves: GraphLeaves, options: LossGraphOptions): { context: DecoderContext; hidden: Tensor } {
+export function forwardPass(leaves: GraphLeaves, options: PassOptions): { context: DecoderContext; hidden: Tensor } {
   const { spec, batch, length } = options;
   const rows = leaves.positions(batch, length, options.packed);
   const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) =>

@@ -6,6 +6,7 @@ import { encodeUtf8 } from '../../core/store';
 import type { ChatTemplate, Tokenizer } from '../../core/text';
 import { epochRows, stepsPerEpoch, trainEvalSplit, type BatchingOptions, type Row } from '../../data/batches';
 import { bucketLengths } from '../../data/buckets';
+import { checkSkipped } from '../../data/left-out';
 import { parseDataset, type Dataset } from '../../data/dataset';
 import { readBeginning } from '../../data/reading/beginning';
 import { tokenizeDataset, type TokenizedDataset, type TokenizeReport } from '../../data/tokenize';
@@ -77,7 +78,11 @@ export async function prepareData(
   return arrangeData(run, model, await readData(run, model, file, report, signal));
 }
 
-/** Reads, renders and tokenises a dataset, in slices of time; `model` is asked as `withRunTemplate` gives it. @throws as `prepareData` does, but for the split */
+/**
+ * Reads, renders and tokenises a dataset, in slices of time; `model` is asked as `withRunTemplate` gives it. However many
+ * rows can't be used, the others are read.
+ * @throws as `prepareData` does, but for the split and the share of rows that are left out
+ */
 export async function readData(
   run: RunConfig,
   model: TextModel,
@@ -86,9 +91,9 @@ export async function readData(
   signal?: AbortSignal,
 ): Promise<ReadData> {
   const parsed = await parseDataset(file.name, file.bytes, {
-    maxBadRows: run.max_bad_rows,
     reads: READS[run.method],
     topK: run.loss_top_k,
+    mapping: run.dataset_mapping,
   });
   const dataset = firstRows(parsed, run.max_train_samples);
   report?.(0, dataset.examples.length);
@@ -98,7 +103,6 @@ export async function readData(
     vocabSize: model.spec.vocabSize,
     maxLength: effectiveMaxLength(run, model.spec),
     assistantOnlyLoss: run.assistant_only_loss,
-    maxBadRows: run.max_bad_rows,
   };
   const tokenized = await tokenizeDataset(dataset, options, report, signal);
   const { examples, ...facts } = dataset;
@@ -136,9 +140,7 @@ export async function readFirstRows(
   const beginning = readBeginning(bytes, FIRST_ROWS);
   if (!beginning || beginning.bytes * 2 > totalBytes) return undefined;
   const estimatedRows = Math.round((beginning.rows * totalBytes) / beginning.bytes);
-  // The share of rows that may be left out is one of the whole file.
-  const anyRows = { ...run, max_bad_rows: 1 };
-  return { data: await readData(anyRows, model, { name, bytes: encodeUtf8(beginning.text) }), estimatedRows };
+  return { data: await readData(run, model, { name, bytes: encodeUtf8(beginning.text) }), estimatedRows };
 }
 
 /** Names what `readData` makes of a file: two runs with one key read it alike. */
@@ -146,9 +148,9 @@ export function readingKey(run: RunConfig, model: TextModel): string {
   return JSON.stringify([
     effectiveMaxLength(run, model.spec),
     run.max_train_samples ?? null,
-    run.max_bad_rows,
     run.method,
     run.loss_top_k,
+    run.dataset_mapping ?? null,
     run.assistant_only_loss,
     run.chat_template ?? model.template?.text ?? null,
     run.chat_template_kwargs ?? null,
@@ -160,13 +162,18 @@ export function readingKey(run: RunConfig, model: TextModel): string {
 export function arrangementKey(run: RunConfig): string {
   const { per_device_train_batch_size, gradient_accumulation_steps, shuffle, seed, packing, val_set_size } = run;
   return JSON.stringify([
+    run.max_bad_rows,
     ...[per_device_train_batch_size, gradient_accumulation_steps, shuffle, seed, packing, val_set_size],
     ...[run.max_steps, run.num_train_epochs],
   ]);
 }
 
-/** Splits, packs and batches what was read, as the run says. @throws `bad-config` where no row is left to train on */
+/**
+ * Splits, packs and batches what was read, as the run says.
+ * @throws `bad-data` where more rows can't be used than the run allows, `bad-config` where none is left to train on
+ */
 export function arrangeData(run: RunConfig, model: TextModel, data: ReadData): PreparedData {
+  checkBadRows(run, data);
   const maxLength = effectiveMaxLength(run, model.spec);
   const { train, eval: held } = trainEvalSplit(data.tokenized.examples, run.val_set_size, run.seed);
   const batches = batching(run, maxLength);
@@ -182,6 +189,12 @@ export function arrangeData(run: RunConfig, model: TextModel, data: ReadData): P
     stepsPerEpoch: perEpoch,
     totalSteps: run.max_steps > 0 ? run.max_steps : Math.ceil(run.num_train_epochs * perEpoch),
   };
+}
+
+/** @throws `bad-data` where more of the rows that were read can't be used than `max_bad_rows` allows */
+export function checkBadRows({ max_bad_rows }: RunConfig, { dataset, tokenized }: ReadData): void {
+  const unusable = [...dataset.skipped, ...tokenized.refused].sort((a, b) => a.row - b.row);
+  checkSkipped(dataset.name, unusable, dataset.rowCount, max_bad_rows);
 }
 
 /** A model that doesn't say how it is asked is asked in a format of Graft's choice, which is then the adapter's own. */

@@ -6,7 +6,6 @@ import type { RunRequest } from '../../protocol/data';
 import type { DatasetState } from '../features/data/dataset.svelte';
 import type { PreviewState } from '../features/data/preview.svelte';
 import type { ModelState } from '../features/models/model.svelte';
-import type { SectionId } from './sections';
 
 export interface Obstacle {
   /** A sentence. */
@@ -15,11 +14,10 @@ export interface Obstacle {
   readonly label?: string;
   /** The id of the element. */
   readonly target: string;
-  readonly section: SectionId;
 }
 
 /** What the next run is made of. */
-export interface Draft {
+export interface DraftParts {
   readonly model: Pick<ModelState, 'opening' | 'error'>;
   readonly dataset: Pick<DatasetState, 'isBuiltin'>;
   readonly preview: Pick<PreviewState, 'hasRead' | 'busy' | 'stopped' | 'dataError'>;
@@ -30,16 +28,16 @@ export interface Draft {
 }
 
 /** Undefined where nothing does, and before the page is ready. */
-export function findObstacle({ model, dataset, preview, recipe, request, ready }: Draft): Obstacle | undefined {
+export function findObstacle({ model, dataset, preview, recipe, request, ready }: DraftParts): Obstacle | undefined {
   const refused = findRefused(recipe);
   if (refused || !ready) return refused;
-  const inModel = { target: 'model', section: 'model' } as const;
+  const inModel = { target: 'model' } as const;
   if (!request) {
     if (model.opening || !model.error) return { message: 'The model is being opened.', ...inModel };
     return { message: 'No model is open.', label: 'Open a model', ...inModel };
   }
   if (preview.hasRead(request)) return undefined;
-  const inData = { target: 'data', section: 'data' } as const;
+  const inData = { target: 'data' } as const;
   const name = dataset.isBuiltin ? 'The built-in data' : request.dataset.name;
   if (preview.busy) return { message: `${name}: still being read.`, ...inData };
   if (preview.stopped) return { message: `${name}: not read to the end.`, label: 'Go to the data', ...inData };
@@ -51,16 +49,14 @@ export function findObstacle({ model, dataset, preview, recipe, request, ready }
 export function findRefused(recipe: RecipeState): Obstacle | undefined {
   const [key] = Object.keys(recipe.refused) as RunConfigKey[];
   if (key !== undefined) {
-    const section = key === 'max_train_samples' ? 'data' : 'train';
     const message = `“${settingLabel(key)}” holds ${quoteTyped(recipe.refused[key]!.typed)}, which can't be used.`;
-    return { message, label: 'Go to that setting', target: `setting-${key}`, section };
+    return { message, label: 'Go to that setting', target: `setting-${key}` };
   }
   if (recipe.editedFile === undefined) return undefined;
   return {
     message: 'The run file was changed, and the change is neither used nor undone.',
     label: 'Go to the run file',
     target: 'run-file',
-    section: 'train',
   };
 }
 

@@ -211,7 +211,7 @@ describe('formatRunConfig', () => {
 
   it('writes every key that has help, in its order', () => {
     const whole = [
-      'dataset: x\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]',
+      'dataset: x\ndataset_mapping: {question: Frage}\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]',
       'lora_modules_to_save: [lm_head]',
       'chat_template: "{{ messages }}"\nchat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
     ].join('\n');

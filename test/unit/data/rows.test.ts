@@ -15,7 +15,7 @@ const utf16 = (text: string, bigEndian = false) => {
   return bytes;
 };
 const read = async (content: string | Uint8Array, limits = {}) =>
-  readRows('d.jsonl', typeof content === 'string' ? utf8(content) : content, { ...TEXT_LIMITS, ...limits });
+  readRows('d.jsonl', typeof content === 'string' ? utf8(content) : content, { limits: { ...TEXT_LIMITS, ...limits } });
 const places = async (content: string | Uint8Array, limits = {}) =>
   (await read(content, limits)).rows.map(({ row, where, value }) => [row, where.replace('d.jsonl, ', ''), value['q']]);
 const refusal = async (content: string | Uint8Array, limits = {}): Promise<string> => {
@@ -156,13 +156,10 @@ describe('a file that is something else is told by its content', () => {
       utf8('\n<!DOCTYPE html>\n<html><body>Sign in</body></html>'),
     ],
     ['is XML', utf8('<?xml version="1.0"?><rows/>')],
-    ['is a table (CSV)', utf8('instruction,output\na,b\n')],
-    ['is a table (CSV)', utf8('"question","answer, if any"\n"a","b, c"\n'.replace(', if any', ''))],
-    ['is a table (TSV)', utf8('instruction\toutput\na\tb\n')],
     ['is YAML', utf8('- instruction: a\n  output: b\n')],
     ['is YAML', utf8('---\ninstruction: a\n')],
     ['is Markdown', utf8('# Rows\n\nSome text.')],
-    ['is text, but not JSON', utf8('Once upon a time there was a model.')],
+    ['is text, but neither JSON nor a table', utf8('Once upon a time there was a model.')],
     ['is empty', utf8('')],
     ['is empty', utf8('\ufeff \n\n')],
     ['has no rows', utf8('[]')],

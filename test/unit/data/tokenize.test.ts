@@ -163,6 +163,7 @@ describe('tokenizeDataset', () => {
       examples: [{ row: 1, inputIds: [1, 2, 3], labels: [-100, 2, 3] }],
       truncated: 0,
       skipped: [],
+      refused: [],
       notices: [],
       trainedTokens: 2,
       totalTokens: 3,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readSpec } from '../../../src/formats/model';
-import { prepareData } from '../../../src/recipes/steps/data';
+import { encodeUtf8 } from '../../../src/core/store';
+import { arrangeData, prepareData, readData } from '../../../src/recipes/steps/data';
 import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
 import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
@@ -120,6 +121,20 @@ describe('data of a run', () => {
     expect(data.lengths.at(-1)).toBe(16);
     expect((await prepareData(run({ max_steps: '7' }), model, file)).totalSteps).toBe(7);
     expect((await prepareData(run({ num_train_epochs: '0.5' }), model, file)).totalSteps).toBe(1);
+  });
+
+  test('more unusable rows than the run allows are read all the same, and refused before a run is made of the rest', async () => {
+    const model = { ...(await shape()), tokenizer: undefined, template: undefined };
+    const good = '{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}\n';
+    const file = { name: 'rows.jsonl', bytes: encodeUtf8(`${good}{"input_ids": [1, 2], "labels": [1]}\n${good}`) };
+    const data = await readData(run(), model, file);
+    expect([data.tokenized.examples.length, data.skipped.map(({ row }) => row)]).toEqual([2, [2]]);
+    await expectError(
+      () => arrangeData(run(), model, data),
+      'bad-data',
+      /1 of 3 rows can't be used, and max_bad_rows 0.1/,
+    );
+    expect(arrangeData(run({ max_bad_rows: '0.34' }), model, data).train).toHaveLength(2);
   });
 
   test('packed rows are what steps and lengths go by', async () => {

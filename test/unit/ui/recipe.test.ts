@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseRunConfig } from '../../../src/core/config';
 import { DEFAULTS, RecipeState } from '../../../src/ui/features/runs/recipe.svelte';
-import { ADVANCED, BASIC } from '../../../src/ui/features/runs/settings';
+import { ADVANCED, BASIC, CHECK } from '../../../src/ui/features/runs/settings';
 
 describe('RecipeState', () => {
   test('takes a setting, and refuses an impossible one with its reason beside the old value', () => {
@@ -76,9 +76,17 @@ describe('RecipeState', () => {
 });
 
 test('the form has no setting twice, and leaves out only what the page chooses or cannot do yet', () => {
-  const settings = [...BASIC, ...ADVANCED.flatMap((group) => group.settings)].map(({ key }) => key);
+  const settings = [...BASIC, ...CHECK, ...ADVANCED.flatMap((group) => group.settings)].map(({ key }) => key);
   expect(new Set(settings).size).toBe(settings.length);
-  const elsewhere = ['model_name_or_path', 'revision', 'dataset', 'max_train_samples', 'template_date', 'output_dir'];
+  const elsewhere = [
+    'model_name_or_path',
+    'revision',
+    'dataset',
+    'dataset_mapping',
+    'max_train_samples',
+    'template_date',
+    'output_dir',
+  ];
   const onlyOne = ['bnb_4bit_quant_type'];
   const inTheRunFile = ['chat_template', 'chat_template_path', 'layers_to_transform', 'method'];
   const trainedWhole = ['lora_modules_to_save', 'ensure_weight_tying'];

@@ -28,7 +28,16 @@ const data = (notice: string): ReadData => ({
     skipped: [],
     notices: [],
   },
-  tokenized: { examples: [], truncated: 0, skipped: [], notices: [], trainedTokens: 0, totalTokens: 0, longest: 0 },
+  tokenized: {
+    examples: [],
+    truncated: 0,
+    skipped: [],
+    refused: [],
+    notices: [],
+    trainedTokens: 0,
+    totalTokens: 0,
+    longest: 0,
+  },
   notices: [notice],
   skipped: [],
 });
@@ -149,6 +158,7 @@ describe('readingKey', () => {
       { per_device_train_batch_size: '2', gradient_accumulation_steps: '3' },
       { val_set_size: '0.2', seed: '5', shuffle: 'false', packing: 'true' },
       { lora_r: '32', load_in_4bit: 'true' },
+      { max_bad_rows: '0.5' },
     ];
     for (const some of settings) expect(key(some)).toBe(key());
   });
@@ -156,8 +166,8 @@ describe('readingKey', () => {
   test('differs where rows are read otherwise', () => {
     const others: Record<string, string>[] = [
       { max_length: '64' },
+      { dataset_mapping: '{question: a, answer: b}' },
       { max_train_samples: '5' },
-      { max_bad_rows: '0.5' },
       { assistant_only_loss: 'false' },
       { chat_template: 'text' },
       { chat_template_kwargs: '{"a": 1}' },

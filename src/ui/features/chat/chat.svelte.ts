@@ -40,6 +40,9 @@ export class ChatState {
   /** Which models answer; the tuned one needs a run. */
   asks = $state<Record<Voice, boolean>>({ base: true, tuned: true });
 
+  /** The run that the conversation is with; null for a base model alone. */
+  runId = $state<string | null>(null);
+
   /** The answer that is being written. */
   private writing: Answer | undefined;
   private readonly answering: Job<'chat.answer'>;
@@ -58,6 +61,13 @@ export class ChatState {
   /** What was found out about the model while it was opened for the last answer, a sentence each. */
   get notices(): readonly string[] {
     return this.answering.notices;
+  }
+
+  /** Begins a conversation with a run, or with the base model; the one that is under way with it goes on. */
+  meet(runId: string | null): void {
+    if (runId === this.runId) return;
+    this.clear();
+    this.runId = runId;
   }
 
   async send(question: string, partner: Partner): Promise<void> {

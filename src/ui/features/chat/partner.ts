@@ -1,19 +1,22 @@
-/** Who a conversation is with: the run in training where it answers, else the run that is open, else the base model. */
+/** Who a conversation is with: the run in training where it answers, a run that is over, or a base model alone. */
+import type { RunRecord } from '../../../core/library';
 import type { Workspace } from '../../shell/workspace.svelte';
 import type { Partner } from './chat.svelte';
 
-/** Undefined where nobody can answer: the GPU trains without room for a chat, or a model is not open. */
-export function partnerOf(workspace: Workspace): Partner | undefined {
-  const { training, library, model } = workspace;
-  const storage = workspace.recipe.config;
-  const record = training.running ? training.voices && training.record : library.usable?.record;
-  if (record) {
-    const ref = model.refOf(record.model);
-    const [voices, step] = training.running
-      ? [training.voices ?? [], training.last?.step ?? 0]
-      : [['base', 'tuned'] as const];
-    return ref ? { model: ref, runId: record.id, storage, voices, step } : undefined;
+/**
+ * Of a run, or of the open model where there is none. Undefined where nobody can answer: the GPU trains without room for a
+ * chat, or trains another run, or a model is not open.
+ */
+export function partnerOf({ training, draft }: Workspace, run: RunRecord | undefined): Partner | undefined {
+  const storage = draft.recipe.config;
+  if (run) {
+    const model = draft.model.refOf(run.model);
+    if (!model) return undefined;
+    if (!training.running) return { model, runId: run.id, storage, voices: ['base', 'tuned'] };
+    if (training.record?.id !== run.id || !training.voices) return undefined;
+    return { model, runId: run.id, storage, voices: training.voices, step: training.last?.step ?? 0 };
   }
-  if (training.running || !model.report) return undefined;
-  return { model: model.report.ref, runId: null, storage, voices: ['base'] };
+  const { report } = draft.model;
+  if (training.running || !report) return undefined;
+  return { model: report.ref, runId: null, storage, voices: ['base'] };
 }

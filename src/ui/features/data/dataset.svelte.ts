@@ -27,8 +27,8 @@ export class DatasetState {
   }
 
   useText(text: string): void {
-    const content = new Blob([text], { type: 'application/json' });
-    this.set({ id: crypto.randomUUID(), name: 'pasted.jsonl', content });
+    const content = new Blob([text], { type: 'text/plain' });
+    this.set({ id: crypto.randomUUID(), name: 'pasted.txt', content });
   }
 
   get isBuiltin(): boolean {

@@ -84,7 +84,13 @@ export class PreviewState {
   /** Whether the whole of this request's data was read for its model, and can be trained on. */
   hasRead(request: RunRequest): boolean {
     const { reported } = this;
-    return this.report !== undefined && this.estimatedRows === undefined && !!reported && readsAlike(reported, request);
+    return (
+      this.report !== undefined &&
+      !this.dataError &&
+      this.estimatedRows === undefined &&
+      !!reported &&
+      readsAlike(reported, request)
+    );
   }
 
   /** Stops the reading under way; the next change starts another. */
@@ -123,11 +129,12 @@ export class PreviewState {
       return;
     }
     this.showReport(report, undefined);
+    if (report.refusal !== undefined) this.plan = undefined;
     void this.show(Math.min(this.index, report.kept - 1));
-    const plan = await this.planning.run(request);
+    const plan = report.refusal === undefined ? await this.planning.run(request) : undefined;
     if (isStale()) return;
     this.plan = plan;
-    this.planError = this.planning.error;
+    this.planError = report.refusal === undefined ? this.planning.error : undefined;
     this.busy = false;
   }
 
@@ -144,10 +151,11 @@ export class PreviewState {
     this.estimatedRows = estimatedRows;
     this.reported = this.request;
     this.outdated = false;
-    this.dataError = undefined;
+    this.dataError = report.refusal === undefined ? undefined : { code: 'bad-data', message: report.refusal };
   }
 }
 
 function readsAlike(a: RunRequest, b: RunRequest): boolean {
-  return a.model === b.model && a.dataset === b.dataset;
+  const columns = ({ config }: RunRequest) => JSON.stringify(config.dataset_mapping);
+  return a.model === b.model && a.dataset === b.dataset && columns(a) === columns(b);
 }

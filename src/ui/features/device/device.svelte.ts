@@ -8,6 +8,8 @@ export class DeviceState {
   error = $state.raw<PlainError>();
   /** Undefined until the browser was asked. */
   persisted = $state<boolean>();
+  /** Bytes that this page has stored and may store, as the browser estimates them. */
+  stored = $state.raw<{ used: number; quota: number }>();
 
   constructor(private readonly workers: Workers) {}
 
@@ -25,6 +27,11 @@ export class DeviceState {
   /** Reads the browser's promise without asking for it. */
   async readPersistence(): Promise<void> {
     this.persisted = await navigator.storage?.persisted?.();
+  }
+
+  async readStorage(): Promise<void> {
+    const { usage, quota } = (await navigator.storage?.estimate?.().catch(() => undefined)) ?? {};
+    this.stored = usage === undefined || quota === undefined ? undefined : { used: usage, quota };
   }
 
   /** Asks the browser to keep what is stored; it answers by its own rules, and may ask the user. */

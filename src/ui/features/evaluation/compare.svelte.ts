@@ -25,6 +25,8 @@ export interface Totals {
 export class CompareState {
   rows = $state.raw<readonly ComparedQuestion[]>([]);
   total = $state(0);
+  /** The run that was asked. */
+  runId = $state<string>();
   /** Whether the table holds every answer that was asked for. */
   complete = $state(false);
 
@@ -52,7 +54,13 @@ export class CompareState {
   async start(model: ModelRef, runId: string, limit: number, maxNewTokens: number): Promise<void> {
     if (this.running) return;
     this.clear();
+    this.runId = runId;
     this.complete = (await this.comparing.run({ model, runId, limit, maxNewTokens })) !== undefined;
+  }
+
+  /** Drops what another run has answered. */
+  meet(runId: string): void {
+    if (this.runId !== runId) this.clear();
   }
 
   cancel(): void {
@@ -64,6 +72,7 @@ export class CompareState {
     this.rows = [];
     this.total = 0;
     this.complete = false;
+    this.runId = undefined;
   }
 
   totals(voice: Voice): Totals {

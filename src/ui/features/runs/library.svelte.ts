@@ -1,32 +1,35 @@
-/** Past runs and kept models, and the run that Chat and Export use. */
+/** The runs and the models that this browser keeps. */
+import { parseRunConfig, type RunConfig } from '../../../core/config';
 import { plainError, type PlainError } from '../../../core/errors';
-import type { KeptModel, RunDetail, RunRecord } from '../../../core/library';
+import type { KeptModel, RunRecord } from '../../../core/library';
 import type { HubRef } from '../../../protocol/hub';
 import type { KeptWeights } from '../../../protocol/models';
 import { downloadAsZip, fileName } from '../../client/files';
 import type { Workers } from '../../client/workers';
-import { isText, loadSetting, saveSetting } from '../../persisted';
+import { loadSetting, saveSetting } from '../../persisted';
 
-const SETTING = 'run-open';
+const SETTING = 'has-runs';
+const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
 
 export class LibraryState {
   runs = $state.raw<readonly RunRecord[]>([]);
   models = $state.raw<readonly KeptModel[]>([]);
   /** Of models on the Hub, most recently used first. */
   weights = $state.raw<readonly KeptWeights[]>([]);
-  /** The run that is open, with its log and files. */
-  opened = $state.raw<RunDetail>();
+  /** Of the runs whose settings were asked for, by their ids. */
+  settings = $state.raw<Readonly<Record<string, RunConfig>>>({});
   error = $state.raw<PlainError>();
   loaded = $state(false);
 
+  private readonly settingsAsked: Record<string, true> = {};
+  /** Whether there was a run when the page was last open. */
+  private readonly hadRuns = loadSetting(SETTING, false, isFlag);
+
   constructor(private readonly workers: Workers) {}
 
-  /** Opens the run that was open before the reload, or the newest. */
-  async restore(): Promise<void> {
-    await this.refresh();
-    const last = loadSetting<string | null>(SETTING, null, isText);
-    const run = this.runs.find(({ id }) => id === last) ?? this.runs[0];
-    if (run) await this.open(run.id);
+  /** Whether there is a run; as it was at the last visit, until the library has been read. */
+  get hasRuns(): boolean {
+    return this.loaded ? this.runs.length > 0 : this.hadRuns;
   }
 
   refresh(): Promise<void> {
@@ -35,33 +38,37 @@ export class LibraryState {
       this.models = await this.workers.gpu.call((worker) => worker.models.list());
       this.weights = await this.workers.gpu.call((worker) => worker.models.listWeights());
       this.loaded = true;
+      saveSetting(SETTING, this.runs.length > 0);
     });
   }
 
-  open(id: string): Promise<void> {
-    return this.attempt(async () => {
-      this.opened = await this.workers.gpu.call((worker) => worker.runs.read(id));
-      this.remember(id);
-    });
+  /** The run that was begun before this one. */
+  before(id: string | undefined): RunRecord | undefined {
+    const at = this.runs.findIndex((run) => run.id === id);
+    return at === -1 ? undefined : this.runs[at + 1];
   }
 
-  /** The run that a reload opens: also the one that trains, before there is anything of it to open. */
-  remember(id: string): void {
-    saveSetting(SETTING, id);
+  /** Reads the settings of these runs, which are kept with each; one that is damaged has none. */
+  async readSettings(runs: readonly RunRecord[]): Promise<void> {
+    for (const { id, state } of runs) {
+      if (state === 'running' || this.settingsAsked[id]) continue;
+      this.settingsAsked[id] = true;
+      const found = await this.workers.gpu.call((worker) => worker.runs.read(id)).catch(() => undefined);
+      if (!found) continue;
+      this.settings = { ...this.settings, [id]: parseRunConfig(found.runFile, {}, 'run.yaml') };
+    }
   }
 
   rename(id: string, name: string): Promise<void> {
     return this.attempt(async () => {
       await this.workers.gpu.call((worker) => worker.runs.rename(id, name));
       await this.refresh();
-      if (this.opened?.record.id === id) await this.open(id);
     });
   }
 
   delete(id: string): Promise<void> {
     return this.attempt(async () => {
       await this.workers.gpu.call((worker) => worker.runs.delete(id));
-      if (this.opened?.record.id === id) this.opened = undefined;
       await this.refresh();
     });
   }
@@ -102,11 +109,6 @@ export class LibraryState {
       const isModel = name === model.name && commit === model.commit && endpoint === model.endpoint;
       return isModel && kept.storage === storage;
     });
-  }
-
-  /** The open run where it has an adapter or a model to use. */
-  get usable(): RunDetail | undefined {
-    return this.opened?.files.some(({ name }) => name.endsWith('.safetensors')) ? this.opened : undefined;
   }
 
   private async attempt(action: () => Promise<void>): Promise<void> {

@@ -12,6 +12,8 @@ const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
 export const DEFAULTS = parseRunConfig('');
 /** For a model on the Hub, which is mostly larger than people expect: QLoRA. */
 export const HUB_DEFAULTS = parseRunConfig('load_in_4bit: true');
+/** For the built-in starter on the policy pairs. */
+export const QUICKSTART = parseRunConfig(quickstart, {}, 'quickstart.yaml');
 
 /** What a field holds that was refused, as it was typed, and why. */
 export interface RefusedText {

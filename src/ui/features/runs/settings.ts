@@ -28,7 +28,13 @@ export const BASIC: readonly Setting[] = [
   number('per_device_train_batch_size', 'Examples at once'),
   number('lora_r', 'Size of the adapter'),
   number('max_length', 'Longest example, in tokens'),
+];
+
+/** How the run is checked. */
+export const CHECK: readonly Setting[] = [
   number('val_set_size', 'Held out to check it'),
+  number('eval_steps', 'Steps between checks on held-out rows'),
+  number('early_stopping_patience', 'Checks without progress before it stops'),
 ];
 
 export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[] = [
@@ -47,7 +53,6 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
       number('power', 'How fast it gets there'),
       number('max_steps', 'Steps instead of epochs'),
       number('gradient_accumulation_steps', 'Batches summed in one step'),
-      number('early_stopping_patience', 'Checks without progress before it stops'),
     ],
   },
   {
@@ -99,7 +104,6 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
     title: 'Bookkeeping',
     settings: [
       number('save_steps', 'Steps between checkpoints'),
-      number('eval_steps', 'Steps between checks on held-out rows'),
       number('logging_steps', 'Steps between points of the curve'),
       {
         kind: 'choice',
@@ -112,7 +116,7 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
 ];
 
 const LABELS: ReadonlyMap<string, string> = new Map(
-  [...BASIC, ...ADVANCED.flatMap(({ settings }) => settings)].map(({ key, label }) => [key, label]),
+  [...BASIC, ...CHECK, ...ADVANCED.flatMap(({ settings }) => settings)].map(({ key, label }) => [key, label]),
 );
 
 /** A setting in plain words; its key where the form has no field for it. */

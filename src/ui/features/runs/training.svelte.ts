@@ -1,7 +1,7 @@
-/** The run on the chart: live while it trains, from the library afterwards. */
+/** The run that trains in this tab, or did so last. */
 import type { PlainError } from '../../../core/errors';
 import type { LogRow } from '../../../core/events';
-import { canGoOn, type RunDetail, type RunRecord } from '../../../core/library';
+import type { RunDetail, RunRecord } from '../../../core/library';
 import type { Profile } from '../../../core/profile';
 import type { Voice } from '../../../protocol/chat';
 import type { JobEvent } from '../../../protocol/jobs';
@@ -45,10 +45,6 @@ export class TrainingState {
 
   /** Bytes or rows are being counted, and not all of them have come. */
   private counts = $state(false);
-  /** What the library says of a past run's failure. */
-  private pastError = $state.raw<PlainError>();
-  /** Why the run that was started last never began. */
-  unbegunError = $state.raw<PlainError>();
   /** Whether a run, and which of the two jobs for it, is under way. */
   private current = $state.raw<Job<'runs.train'> | Job<'runs.resume'>>();
   private readonly starting: Job<'runs.train'>;
@@ -59,8 +55,13 @@ export class TrainingState {
 
   constructor(
     private readonly workers: Workers,
-    /** Called when a run has come or gone in the library. */
-    private readonly onChange: (runId: string) => Promise<void>,
+    /** Called when the run has come into the library. */
+    private readonly onBegin: (runId: string) => Promise<void>,
+    /** Called when it is over, or never came so far; returns what the library has of it, nothing where it never began. */
+    private readonly onEnd: (
+      runId: string | undefined,
+      error: PlainError | undefined,
+    ) => Promise<RunRecord | undefined>,
   ) {
     const hear = (event: JobEvent<RunEvent>) => this.hear(event);
     this.starting = new Job(workers, 'runs.train', hear);
@@ -82,7 +83,7 @@ export class TrainingState {
   }
 
   get error(): PlainError | undefined {
-    return this.current ? undefined : (this.starting.error ?? this.resuming.error ?? this.pastError);
+    return this.current ? undefined : (this.starting.error ?? this.resuming.error);
   }
 
   async start(request: TrainRequest): Promise<void> {
@@ -91,9 +92,17 @@ export class TrainingState {
     await this.follow(this.starting, () => this.starting.run(request));
   }
 
-  /** Goes on from the last checkpoint; `model` is needed where the run's own was a folder of the disk. */
-  async resume(runId: string, model: ModelRef | null, talk: boolean): Promise<void> {
+  /**
+   * Goes on from the last checkpoint of a run that the library has; `model` is needed where the run's own was a folder of
+   * the disk.
+   */
+  async resume({ record, log }: RunDetail, model: ModelRef | null, talk: boolean): Promise<void> {
     if (this.running) return;
+    this.clear();
+    this.record = record;
+    this.rows = log;
+    this.totalSteps = record.totalSteps;
+    const runId = record.id;
     await this.follow(this.resuming, () => this.resuming.run({ runId, model, talk }));
   }
 
@@ -118,36 +127,12 @@ export class TrainingState {
     );
   }
 
-  /** Shows a run of the library. */
-  show(run: RunDetail): void {
-    if (this.running) return;
-    this.clear();
-    this.put(run);
-  }
-
-  /** Shows what was open before a run that failed before it began, or nothing; the reason stays. */
-  leaveUnbegun(before: RunDetail | undefined): void {
-    const { error } = this;
-    this.clear();
-    if (before) this.put(before);
-    this.unbegunError = error;
-  }
-
-  private put({ record, log }: RunDetail): void {
-    this.record = record;
-    this.rows = log;
-    this.totalSteps = record.totalSteps;
-    this.pastError = record.error ?? undefined;
-  }
-
   clear(): void {
     if (this.running) return;
     this.record = undefined;
     this.rows = [];
     this.totalSteps = 0;
     this.notices = [];
-    this.pastError = undefined;
-    this.unbegunError = undefined;
     this.starting.clear();
     this.resuming.clear();
     this.profile = undefined;
@@ -159,40 +144,31 @@ export class TrainingState {
     return this.rows.findLast(({ loss }) => loss !== undefined);
   }
 
-  get lastEval(): LogRow | undefined {
-    return this.rows.findLast((row) => row.eval_loss !== undefined);
-  }
-
-  get canResume(): boolean {
-    return !this.running && this.record !== undefined && canGoOn(this.record);
-  }
-
   private async follow(job: Job<'runs.train'> | Job<'runs.resume'>, run: () => Promise<unknown>): Promise<void> {
     this.starting.clear();
     this.resuming.clear();
     this.current = job;
-    this.pastError = undefined;
-    this.unbegunError = undefined;
     this.warmingUp = true;
     this.stuck = false;
     this.phase = 'Starting';
     this.notices = [];
     await run();
     this.flush();
+    this.record = await this.onEnd(this.record?.id, job.error).catch(() => this.record);
     this.current = undefined;
+    if (!this.record) this.clear();
     this.stuck = false;
     this.profiling = false;
     this.voices = undefined;
     this.secondsLeft = undefined;
     this.phase = '';
-    if (this.record) await this.onChange(this.record.id).catch(() => undefined);
   }
 
   private hear(event: JobEvent<RunEvent>): void {
     if (event.kind === 'run') {
       this.record = event.record;
       this.totalSteps = event.record.totalSteps;
-      void this.onChange(event.record.id).catch(() => undefined);
+      void this.onBegin(event.record.id).catch(() => undefined);
     } else if (event.kind === 'queued') {
       this.phase = 'Waiting for the GPU';
     } else if (event.kind === 'phase') {

@@ -1,0 +1,80 @@
+/** A way in for what people have: tables, text, columns with names of their own, and rows that are broken. */
+import { expect } from 'vitest';
+import { test } from '../support/browser';
+import { axeViolations, GraftPage } from '../support/page';
+
+const FAQ = Array.from(
+  { length: 12 },
+  (_, i) => [`How much is item ${i}?`, `It costs ${i + 3} dollars, "all in".`] as const,
+);
+/** Waits until as many examples as these are read. */
+const examples = (graft: GraftPage, count: number) =>
+  graft
+    .at('data-facts')
+    .filter({ hasText: new RegExp(`Examples\\s*${count}\\D`) })
+    .waitFor();
+const quoted = (cell: string) => `"${cell.replaceAll('"', '""')}"`;
+
+test('a table whose columns are named otherwise is read with one press, and as each is chosen', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  const table = ['Nr;Frage;Antwort', ...FAQ.map(([q, a], i) => `${i};${quoted(q)};${quoted(a)}`)].join('\r\n');
+  await graft.useData('preise.csv', table);
+  await graft.at('data-error').filter({ hasText: 'Nr, Frage and Antwort' }).waitFor();
+  expect(await graft.at('start').isEnabled()).toBe(false);
+
+  for (const width of [1360, 360]) {
+    await page.setViewportSize({ width, height: 900 });
+    expect(await axeViolations(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+  }
+  await graft.at('column-question').selectOption({ label: 'Frage: How much is item 0?' });
+  await graft.at('column-answer').selectOption('2');
+  await examples(graft, 12);
+  expect(await graft.at('tokens').textContent()).toContain('It·costs·3·dollars,·"all·in".');
+  expect(await graft.at('data-notices').innerText()).toContain('column Nr');
+
+  // Two columns need no choice; and without names in its first line, that line is a row.
+  await graft.useData('faq.csv', FAQ.map(([q, a]) => `${quoted(q)},${quoted(a)}`).join('\n'));
+  await graft.at('data-error').waitFor();
+  await graft.at('columns-suggested').click();
+  await examples(graft, 11);
+  await page.getByLabel('The first line is a row').check();
+  await examples(graft, 12);
+});
+
+test('questions and answers may be pasted as text', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('dataset-text').fill(FAQ.map(([q, a]) => `Q: ${q}\nA: ${a}\n`).join('\n'));
+  await page.getByRole('button', { name: 'Use this text' }).click();
+  await examples(graft, 12);
+});
+
+test('broken rows are listed, each with its reason, and skipped when told; nothing begins before', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  const rows = FAQ.map(([question, answer]) => JSON.stringify({ question, answer }));
+  rows[2] = '{"question": "cut off';
+  rows[5] = '{"question": "What of this?", "answer": ""}';
+  rows[7] = '["neither", "nor"]';
+  await graft.useData('faq.jsonl', rows.join('\n'));
+  const error = graft.at('data-error').filter({ hasText: '3 of 12 rows' });
+  await error.waitFor();
+  expect(await graft.at('start').isEnabled()).toBe(false);
+  await graft.at('left-out').locator('summary').click();
+  const listed = await graft.at('left-out').locator('li').allInnerTexts();
+  expect(listed).toHaveLength(3);
+  expect(listed.join('\n')).toMatch(
+    /^Row 3 is not valid JSON.*\nRow 6 has an empty answer\.\nRow 8 is .*, but a row must be/,
+  );
+
+  await page.getByRole('button', { name: 'Skip 3 and use 9' }).click();
+  await error.waitFor({ state: 'detached' });
+  await examples(graft, 9);
+  await graft.at('start').and(page.locator(':enabled')).waitFor();
+});

@@ -1,0 +1,193 @@
+/** Tables (CSV, TSV) and questions written as text, as people really have them. */
+import { describe, expect, it } from 'vitest';
+import { errorCode } from '../../../src/core/errors';
+import { parseDataset } from '../../../src/data/dataset';
+import type { ColumnMapping } from '../../../src/data/reading/mapping';
+import { readRows } from '../../../src/data/rows';
+
+const read = (text: string, name = 'faq.csv', mapping?: ColumnMapping) => readRows(name, text, { mapping });
+/** Each row as its line and its values, in the order of its columns. */
+const values = async (text: string, name?: string, mapping?: ColumnMapping) =>
+  (await read(text, name, mapping)).rows.map(({ row, value }) => [row, ...Object.values(value)]);
+const parse = (text: string, name = 'faq.csv', mapping?: ColumnMapping) =>
+  parseDataset(name, text, { maxBadRows: 0.5, mapping });
+/** Question and answer of every example. */
+const pairs = async (text: string, name?: string, mapping?: ColumnMapping) =>
+  (await parse(text, name, mapping)).examples.map((example) =>
+    example.kind === 'conversation' ? example.conversation.messages.map(({ content }) => content) : [],
+  );
+const refusal = async (promise: Promise<unknown>): Promise<[string, string]> => {
+  try {
+    await promise;
+  } catch (error) {
+    return [errorCode(error)!, (error as Error).message];
+  }
+  throw new Error('accepted');
+};
+
+describe('a table', () => {
+  it.each([
+    ['commas', 'question,answer\nWho?,Me\nWhy?,Because\n', 'faq.csv'],
+    ['tabs', 'question\tanswer\nWho?\tMe\nWhy?\tBecause', 'faq.tsv'],
+    ['semicolons', 'Question;Answer\r\nWho?;Me\r\nWhy?;Because\r\n', 'faq.csv'],
+    ['bars', 'question|answer\nWho?|Me\nWhy?|Because', 'faq.txt'],
+    ['lone carriage returns', 'question,answer\rWho?,Me\rWhy?,Because\r', 'faq.csv'],
+    ['quotes all over, and a byte order mark', '\ufeff"Question","Answer"\n"Who?","Me"\n"Why?","Because"\n', 'x'],
+    ['white space around names', ' question , answer \nWho?,Me\nWhy?,Because\n', 'faq.csv'],
+    ['blank lines and rows of separators', 'question,answer\n\nWho?,Me\n,\nWhy?,Because\n,,\n\n', 'faq.csv'],
+    ['Markdown', '| Question | Answer |\n| --- | :-: |\n| Who? | Me |\n| Why? | Because |\n', 'faq.md'],
+    ['a separator at the end of each line', 'question,answer,\nWho?,Me,\nWhy?,Because,\n', 'faq.csv'],
+  ])('of %s', async (_, text, name) => {
+    expect(await pairs(text, name)).toEqual([
+      ['Who?', 'Me'],
+      ['Why?', 'Because'],
+    ]);
+  });
+
+  it('may have separators, quotes and line breaks within quotes, and lines of a spreadsheet end otherwise than its cells', async () => {
+    const text = 'question,answer\r\n"What, and ""why""?","One\nTwo"\r\n"Next?",Three\r\n';
+    expect(await values(text)).toEqual([
+      [2, 'What, and "why"?', 'One\nTwo'],
+      [4, 'Next?', 'Three'],
+    ]);
+  });
+
+  it('may have an answer that is JSON, whose lines are no rows of their own', async () => {
+    expect(await pairs('question,answer\nAs JSON?,"\n{""a"": 1}\n"\n')).toEqual([['As JSON?', '\n{"a": 1}\n']]);
+  });
+
+  it("names the rows that can't be used by the lines on which they begin", async () => {
+    const { examples, skipped } = await parse('question,answer\n"a\nb",c\nHow,much,is it?\n"d",\ne,f\ng,h\n');
+    expect(examples.map(({ where }) => where)).toEqual(['faq.csv, line 2', 'faq.csv, line 6', 'faq.csv, line 7']);
+    expect(skipped).toEqual([
+      {
+        row: 4,
+        reason: 'has 3 cells, and the table 2 columns: put a cell with the separator in it in quotes',
+      },
+      { row: 5, reason: expect.stringMatching(/^has an empty answer/) },
+    ]);
+  });
+
+  it('names the columns that are left out', async () => {
+    const { notices } = await parse('id,question,answer\n1,a,b\n2,c,d\n');
+    expect(notices).toEqual(['id is left out: no format of a dataset uses it.']);
+  });
+
+  it('names a column without a name by its place', async () => {
+    const { notices } = await parse(',question,answer\n0,a,b\n1,c,d\n');
+    expect(notices).toEqual(['"column 1" is left out: no format of a dataset uses it.']);
+  });
+
+  it("can't reach a prototype by the name of a column", async () => {
+    const { rows } = await read('question,answer,__proto__\na,b,c\n');
+    expect(Object.keys(rows[0]!.value)).toEqual(['question', 'answer', '__proto__']);
+    expect(Object.getPrototypeOf(rows[0]!.value)).toBe(Object.prototype);
+  });
+
+  it.each([
+    ['question,answer\na,b\n"c,d\ne,f\n', /^faq\.csv has a quote in the row of line 3 that is never closed/],
+    ['question,answer,answer\na,b,c\n', /^faq\.csv has two columns named "answer"/],
+    [
+      'Frage,Antwort\na,b\n',
+      /^faq\.csv is a table with the columns Frage and Antwort, .*\{question: "Frage", answer: "Antwort"\}/,
+    ],
+    ['What is it?,A graft.\nWhy?,Because.\n', /^faq\.csv is a table with the columns "What is it\?" and "A graft\."/],
+  ])('is refused as a whole: %j', async (text, message) => {
+    const [code, said] = await refusal(parse(text));
+    expect(code).toBe('bad-data');
+    expect(said).toMatch(message);
+  });
+
+  it.each(['Dear all,\nwe met, and then, at last, we left.\n', 'Once, twice\nand more\nthan that, or less, I say\n'])(
+    'is not what prose with commas is: %j',
+    async (text) => {
+      expect((await refusal(parse(text, 'notes.txt')))[1]).toMatch(/^notes\.txt is text, but neither JSON nor a table/);
+    },
+  );
+
+  it('is not JSON Lines whose first line is broken', async () => {
+    const rows = '{"question": "a", "answer": "b"}\n'.repeat(3);
+    expect((await parse(`question, answer\n${rows}`, 'rows.jsonl')).skipped).toHaveLength(1);
+  });
+});
+
+describe('a mapping of columns', () => {
+  it('says which column is which', async () => {
+    expect(await pairs('Nr,Frage,Antwort\n1,a,b\n', 'faq.csv', { question: 'Frage', answer: 'Antwort' })).toEqual([
+      ['a', 'b'],
+    ]);
+    expect(await pairs('{"q": "a", "a": "b"}', 'faq.jsonl', { question: 'q', answer: 'a' })).toEqual([['a', 'b']]);
+  });
+
+  it('goes by places where the first line is a row', async () => {
+    const places = { question: 1, answer: 2 };
+    expect(await pairs('a?,b\nc?,d\n', 'faq.csv', places)).toEqual([
+      ['a?', 'b'],
+      ['c?', 'd'],
+    ]);
+  });
+
+  it('leaves other columns out, by name, those of a format too', async () => {
+    const { examples, notices } = await parse('question,title,answer\na,b,c\n', 'faq.csv', {
+      question: 'title',
+      answer: 'answer',
+    });
+    expect(examples).toMatchObject([{ conversation: { messages: [{ content: 'b' }, { content: 'c' }] } }]);
+    expect(notices.join(' ')).toMatch(/"column question" is left out/);
+  });
+
+  it.each([
+    [{ question: 'Frage' }, 'bad-data', /faq\.csv has no column Frage, .*; it has title and reply\./],
+    [{ questoin: 'title' }, 'bad-config', /dataset_mapping has questoin, .*nearest field is question/],
+    [{ question: 'title', answer: 2 }, 'bad-config', /dataset_mapping has names of columns and places/],
+    [{ question: 'title', answer: 'title' }, 'bad-config', /two fields from the column title/],
+    [{ question: 1, answer: 3 }, 'bad-data', /has no column 3/],
+  ])('is refused: %j', async (mapping, code, message) => {
+    const [found, said] = await refusal(parse('title,reply\na,b\n', 'faq.csv', mapping));
+    expect([found, said]).toEqual([code, expect.stringMatching(message)]);
+  });
+});
+
+describe('questions and answers as text', () => {
+  it.each([
+    ['Q: Who?\nA: Me\n\nQ: Why?\nA: Because\n'],
+    ['q: Who?\r\na: Me\r\nq: Why?\r\na: Because'],
+    ['Question: Who?\nAnswer: Me\nQuestion: Why?\nAnswer: Because'],
+    ['Q1: Who?\nA1: Me\nQ2: Why?\nA2: Because'],
+    ['**Q:** Who?\n\n**A:** Me\n\n---\n\n**Q:** Why?\n\n**A:** Because\n'],
+    ['### Q: Who?\nA: Me\n\n### Q: Why?\nA: Because\n'],
+    ['Q:\nWho?\nA:\nMe\nQ:\nWhy?\nA:\nBecause'],
+  ])('%j', async (text) => {
+    expect(await pairs(text, 'faq.txt')).toEqual([
+      ['Who?', 'Me'],
+      ['Why?', 'Because'],
+    ]);
+  });
+
+  it('may have answers of several paragraphs, and code whose comments stay', async () => {
+    const text = 'Q: How?\nA: Like this:\n\n  # a comment\n  run()\n\nThat is all.\nQ: Why?\nA: Because\n';
+    expect(await pairs(text, 'faq.md')).toEqual([
+      ['How?', 'Like this:\n\n  # a comment\n  run()\n\nThat is all.'],
+      ['Why?', 'Because'],
+    ]);
+  });
+
+  it('names the lines between that belong to nothing', async () => {
+    const text = 'Our FAQ\n\n## Fees\n\nQ: a\nA: b\n\n## Dates\n\nQ: c\nA: d\n';
+    const { notices } = await parse(text, 'faq.md');
+    expect(await pairs(text, 'faq.md')).toEqual([
+      ['a', 'b'],
+      ['c', 'd'],
+    ]);
+    expect(notices).toEqual(['Of faq.md, lines 1, 3 and 8 belong to no question and no answer, and are left out.']);
+  });
+
+  it('lists a question without an answer, and an answer without a question', async () => {
+    const { examples, skipped } = await parse('Q: a\nQ: b\nA: c\nA: d\nQ: e\nA: f\nQ: g\nA: h\n', 'faq.txt');
+    expect(examples.map(({ row }) => row)).toEqual([2, 5, 7]);
+    expect(skipped).toEqual([
+      { row: 1, reason: expect.stringMatching(/^has no response/) },
+      { row: 4, reason: expect.stringMatching(/^has answer, but nothing that it answers/) },
+    ]);
+  });
+});
