@@ -137,7 +137,7 @@ const KEYS = {
   method: key(
     oneOf('sft', 'dpo', 'distill'),
     'sft',
-    'What is trained on: sft on answers, dpo on pairs of a chosen and a rejected answer, distill on what a teacher says of answers.',
+    'sft trains on answers, dpo on pairs of a chosen and a rejected one, distill on what a teacher says.',
   ),
   dtype: key(
     oneOf('auto', 'float32', 'float16', 'bfloat16'),
@@ -239,7 +239,7 @@ const KEYS = {
   beta: key(
     from0,
     0.1,
-    'dpo: how much going away from the reference costs. distill: 0, which is its default, for KL(teacher‖student), 1 for KL(student‖teacher), between them the mixture of both.',
+    'dpo: what going away from the reference costs; distill: 0 is KL(teacher‖student), 1 the reverse.',
   ),
   loss_type: key(oneOf('sigmoid'), 'sigmoid', 'dpo: the loss of a pair.'),
   label_smoothing: key(from0, 0, 'dpo: part of the pairs whose order is taken to be wrong; 0 only.'),
@@ -249,20 +249,16 @@ const KEYS = {
     'dpo: false only; the reference is computed in each step, or comes with the rows.',
   ),
   disable_dropout: key(flag, true, 'dpo, distill: train without dropout.'),
-  temperature: key(
-    above0,
-    1,
-    'distill: both distributions are softened by it; another one than 1 needs loss_add_tail: false.',
-  ),
+  temperature: key(above0, 1, 'distill: softens both distributions; only 1 goes with loss_add_tail.'),
   loss_top_k: key(
     whole(0, 65_536),
     0,
-    "distill: the teacher's likeliest tokens that count; 0 takes all that the rows have.",
+    "distill: how many of the teacher's likeliest tokens count; 0 takes all that the rows have.",
   ),
   loss_add_tail: key(
     flag,
     true,
-    'distill: all other tokens count as one more; false renormalises over those of the rows.',
+    'distill: all other tokens count as one class more; false leaves them out and renormalises.',
   ),
 
   use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),

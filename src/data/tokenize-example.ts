@@ -169,24 +169,31 @@ function attempt<T>({ where, conversation }: ConversationExample, action: () => 
   }
 }
 
-function checkTokens(
-  { row, where, inputIds, labels, teacher }: Extract<Example, { kind: 'tokens' }>,
-  { vocabSize }: TokenizeOptions,
-): CheckedExample {
-  const most = (ids: readonly number[] | Int32Array = []) =>
-    (ids as readonly number[]).reduce((a, b) => Math.max(a, b), 0);
-  const largest = Math.max(most(inputIds), most(labels), most(teacher?.ids));
-  if (largest >= vocabSize) {
-    throw new GraftError(
-      'bad-data',
-      `${where} holds the token id ${largest}, but the model has ${formatCount(vocabSize)} tokens only.`,
-    );
-  }
+function checkTokens(example: Extract<Example, { kind: 'tokens' }>, { vocabSize }: TokenizeOptions): CheckedExample {
+  const { row, where, inputIds, labels, teacher } = example;
+  checkIds(where, { input_ids: inputIds, labels, teacher_ids: teacher?.ids ?? [] }, vocabSize);
   return { row, inputIds, labels, ...(teacher && { teacher }), findings: [] };
 }
 
-function checkPair(example: Extract<Example, { kind: 'pair' }>, options: TokenizeOptions): CheckedExample {
+/** Refuses ids, by the field that they are in, which the model hasn't. */
+function checkIds(where: string, fields: Readonly<Record<string, ArrayLike<number>>>, vocabSize: number): void {
+  for (const [name, ids] of Object.entries(fields)) {
+    let largest = 0;
+    for (let i = 0; i < ids.length; i++) largest = Math.max(largest, ids[i]!);
+    if (largest < vocabSize) continue;
+    throw new GraftError(
+      'bad-data',
+      `${where} holds the token id ${largest} in ${name}, but the model has ${formatCount(vocabSize)} tokens only.`,
+    );
+  }
+}
+
+function checkPair(example: Extract<Example, { kind: 'pair' }>, { vocabSize }: TokenizeOptions): CheckedExample {
   const { row, where, chosen, rejected, referenceLogProbs } = example;
-  for (const side of [chosen, rejected]) checkTokens({ kind: 'tokens', row, where, ...side }, options);
+  const fields = {
+    ...{ chosen_input_ids: chosen.inputIds, chosen_labels: chosen.labels },
+    ...{ rejected_input_ids: rejected.inputIds, rejected_labels: rejected.labels },
+  };
+  checkIds(where, fields, vocabSize);
   return { row, ...chosen, rejected, ...(referenceLogProbs && { referenceLogProbs }), findings: [] };
 }

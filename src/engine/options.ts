@@ -91,9 +91,20 @@ export interface DecodeViewOptions {
   readonly maxLength: number;
 }
 
+/** Log-probabilities of labels. */
+export type ScoreViewOptions = BatchShape;
+
+/** Embeddings of rows, each one document. */
+export interface EmbedViewOptions extends Omit<BatchShape, 'packing'>, Partial<Recomputation> {
+  /** Of what is trained. */
+  readonly gradients: boolean;
+}
+
 /** What a session is to be able to do: all that fixes its shapes, and so its memory, before a byte is allocated. */
 export interface ViewOptions {
   readonly train?: TrainViewOptions;
   readonly forward?: ForwardViewOptions;
   readonly decode?: DecodeViewOptions;
+  readonly score?: ScoreViewOptions;
+  readonly embed?: EmbedViewOptions;
 }

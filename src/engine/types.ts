@@ -36,6 +36,8 @@ interface ViewKinds {
   readonly train: TrainView;
   readonly forward: ForwardView;
   readonly decode: DecodeView;
+  readonly score: ScoreView;
+  readonly embed: EmbedView;
 }
 
 /** One owner of the weights on a device. Its views share weights, leaves and slots; what they do is done in turn. */
@@ -131,6 +133,50 @@ export interface ForwardResult {
   readonly gradients?: WeightTensor[];
 }
 
+export interface AdapterChoice {
+  /** False asks the base model. */
+  readonly useAdapter?: boolean;
+}
+
+export interface ScoreView {
+  /**
+   * log p(label | the tokens before it) in nats: f32 by row, as long as that; 0 where there is no label, and for the
+   * first token of a document. Throws `bad-data` for an id outside the vocabulary.
+   */
+  run(batch: Batch, options?: AdapterChoice): Promise<Float32Array[]>;
+}
+
+/** Rows to be embedded, right-padded to one length by the session. */
+export interface EmbedRows {
+  readonly inputIds: readonly (readonly number[])[];
+  /** Which tokens count in the pooling, by row; all where absent. They see each other all the same. */
+  readonly mask?: readonly (readonly boolean[])[];
+}
+
+export interface EmbedOptions extends AdapterChoice {
+  /** The mean over the tokens that count, or the last of them. */
+  readonly pooling: 'mean' | 'last';
+}
+
+export interface EmbedView {
+  /** Hidden states after the last norm, pooled by row: f32 [rows, C]. */
+  run(rows: EmbedRows, options: EmbedOptions): Promise<Float32Array>;
+  /**
+   * The same with the gradient of what is trained, as far as embeddings depend on it, from that of the embeddings, f32
+   * [rows, C]. Not between the micro-batches of a step, which add up in the same leaves.
+   */
+  differentiate(
+    rows: EmbedRows,
+    options: Pick<EmbedOptions, 'pooling'>,
+    dEmbeddings: Float32Array,
+  ): Promise<EmbedGradients>;
+}
+
+export interface EmbedGradients {
+  readonly embeddings: Float32Array;
+  readonly gradients: WeightTensor[];
+}
+
 /**
  * A KV cache of `batchSize` slots, counted from 0, each for a sequence of its own: what it answers depends on no other.
  * A slot keeps what it holds until another sequence is admitted. Throws `bad-config` where a sequence outgrows
@@ -150,9 +196,7 @@ export interface DecodeView {
   cachedPrefix(slot: number, ids: readonly number[], useAdapter?: boolean): number;
 }
 
-export interface AdmitOptions {
-  /** False asks the base model. */
-  readonly useAdapter?: boolean;
+export interface AdmitOptions extends AdapterChoice {
   /**
    * False computes the whole sequence, though the slot may hold its beginning: what an earlier sequence had computed
    * token by token may differ from it in the last bits.

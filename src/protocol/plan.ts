@@ -18,7 +18,7 @@ export interface PlanReport extends MemoryReport {
   lengths: number[];
   /** How the run keeps base weights, as `KeptWeights.storage`. */
   storage: string;
-  /** What a chat with the run takes while it trains; `totalBytes` has it where the request asks for one. */
+  /** Of `totalBytes`, what a chat with the run takes while it trains; 0 where the request asks for none. */
   talkBytes: number;
 }
 

@@ -54,7 +54,29 @@ function divergence(student: readonly number[], teacher: readonly number[], opti
   return beta * kl(p, m) + (1 - beta) * kl(q, m);
 }
 
-/** The divergences of rows of `perRow` tokens, none where the target is negative, summed; and their gradient by central differences. */
+/**
+ * q · dL/dq of each class of the student: −p for KL(p‖q), q(log q − log p + 1) for KL(q‖p), and between the two
+ * (1 − beta) q (log q − log m), in which the derivatives of both terms by m cancel out.
+ */
+function weightedSlopes(p: readonly number[], q: readonly number[], beta: number): number[] {
+  if (beta === 0) return p.map((value) => -value);
+  return q.map((value, i) => {
+    const other = beta === 1 ? p[i]! : beta * p[i]! + (1 - beta) * value;
+    if (value === 0) return 0;
+    return beta === 1 ? value * (Math.log(value / other) + 1) : (1 - beta) * value * Math.log(value / other);
+  });
+}
+
+/** The gradient of `divergence` by the student's log-probabilities, through the softmax or through what is left. */
+function divergenceBackward(student: readonly number[], teacher: readonly number[], options: Divergence): number[] {
+  const [p, q] = [classes(teacher, options), classes(student, options)];
+  const slopes = weightedSlopes(p, q, options.beta);
+  if (options.tail) return student.map((_, k) => slopes[k]! - (q[k]! * slopes.at(-1)!) / q.at(-1)!);
+  const sum = slopes.reduce((total, value) => total + value, 0);
+  return student.map((_, k) => (slopes[k]! - q[k]! * sum) / options.temperature);
+}
+
+/** The divergences of rows of `perRow` tokens, none where the target is negative, summed; and their gradient. */
 export function distill(
   student: Values,
   targets: Values,
@@ -69,11 +91,8 @@ export function distill(
     if (places.length === 0) continue;
     const [s, t] = [student, teacher].map((values) => places.map((i) => values[i]!)) as [number[], number[]];
     loss += divergence(s, t, options);
-    const step = 1e-5;
-    places.forEach((place, k) => {
-      const moved = (by: number) => divergence(s.with(k, s[k]! + by), t, options);
-      gradient[place] = (moved(step) - moved(-step)) / (2 * step);
-    });
+    const slopes = divergenceBackward(s, t, options);
+    places.forEach((place, k) => (gradient[place] = slopes[k]!));
   }
   return { loss, gradient };
 }

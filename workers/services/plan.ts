@@ -15,8 +15,9 @@ export function planJobs(reader: DatasetReader, pulse: Pulse): JobHandlers<PlanJ
     'plan.run': async (request, job) => {
       const { model, data } = await reader.prepare(request, job);
       return pulse.during(PLANNING_MS, () => {
-        const plan = planRun(request.config, model, data);
-        return planReport(plan, withTalk(request.config, model, data), request.talk, data);
+        const { config, talk } = request;
+        // A plan of a large model takes a moment: the one with a chat is made where it is asked for.
+        return planReport(planRun(config, model, data), talk ? withTalk(config, model, data) : undefined, data);
       });
     },
     'plan.fit': async ({ run, budgetBytes }, job) => {
@@ -28,7 +29,7 @@ export function planJobs(reader: DatasetReader, pulse: Pulse): JobHandlers<PlanJ
         return {
           choices: choices.map((choice) => ({ ...choice })),
           talk,
-          plan: planReport(plan, talking, talk, data),
+          plan: planReport(plan, talk ? talking : undefined, data),
         };
       });
     },
@@ -40,8 +41,8 @@ function withTalk(config: RunConfig, model: HubModel, data: PreparedData): RunPl
   return planRun(config, model, data, { decode: talkSize(config, model.spec) });
 }
 
-function planReport(alone: RunPlan, talking: RunPlan, talk: boolean, data: PreparedData): PlanReport {
-  const { memory, lengths, trainableParameters, totalParameters, storage } = talk ? talking : alone;
+function planReport(alone: RunPlan, talking: RunPlan | undefined, data: PreparedData): PlanReport {
+  const { memory, lengths, trainableParameters, totalParameters, storage } = talking ?? alone;
   return {
     totalBytes: memory.totalBytes,
     bytes: { ...memory.bytes },
@@ -50,6 +51,6 @@ function planReport(alone: RunPlan, talking: RunPlan, talk: boolean, data: Prepa
     totalParameters,
     totalSteps: data.totalSteps,
     storage,
-    talkBytes: talking.memory.totalBytes - alone.memory.totalBytes,
+    talkBytes: memory.totalBytes - alone.memory.totalBytes,
   };
 }

@@ -3,7 +3,7 @@ import { quote } from '../../core/format';
 import type { TeacherTokens } from '../../core/teacher';
 import type { DatasetFormat, Example } from '../example';
 import type { DatasetRow } from '../rows';
-import { fieldOf, LeftOut, unusable, type RowValue } from './fields';
+import { fieldOf, LeftOut, quoteNames, unusable, type RowValue } from './fields';
 import { isRowField } from './formats';
 import { readTokenIds, readTokenRow, TOKEN_FIELDS } from './tokens';
 
@@ -122,8 +122,8 @@ function likeliest({ ids, logProbs }: Position, count: number): Position {
 /** Refuses rows that aren't pre-tokenised with a teacher's log-probabilities, with what to do. */
 function refuseOthers(value: RowValue): void {
   if (fieldOf(value, 'input_ids') === undefined) {
-    const names = Object.keys(value).slice(0, 4).map(quote).join(', ') || 'no field';
-    throw unusable(`has ${names}: method: distill takes pre-tokenised rows (${EXPECTED})`);
+    const names = quoteNames(value);
+    throw unusable(`has ${names} and no input_ids: method: distill takes pre-tokenised rows (${EXPECTED})`);
   }
   if (fieldOf(value, IDS) === undefined && fieldOf(value, LOG_PROBS) === undefined) {
     throw unusable(

@@ -20,6 +20,12 @@ export function fieldOf(value: RowValue, name: string): unknown {
   return field === null || (Array.isArray(field) && field.length === 0) ? undefined : field;
 }
 
+/** The first fields with a value, for a message. */
+export function quoteNames(value: RowValue): string {
+  const names = Object.keys(value).filter((name) => fieldOf(value, name) !== undefined);
+  return names.slice(0, 4).map(quote).join(', ') || 'no field';
+}
+
 /** A field of text; undefined where it is absent. */
 export function textOf(value: RowValue, name: string): string | undefined {
   const field = fieldOf(value, name);

@@ -2,7 +2,7 @@
 import { quote } from '../../core/format';
 import type { DatasetFormat, Example } from '../example';
 import type { DatasetRow } from '../rows';
-import { fieldOf, LeftOut, unusable, type RowValue } from './fields';
+import { fieldOf, LeftOut, quoteNames, unusable, type RowValue } from './fields';
 import { isRowField } from './formats';
 import { readTokenRow, TOKEN_FIELDS } from './tokens';
 
@@ -94,6 +94,6 @@ function refuseOthers(value: RowValue): void {
   if (text !== undefined) {
     throw unusable(`has ${text} as text: method: dpo takes pre-tokenised rows (${EXPECTED}), so tokenise it first`);
   }
-  const names = Object.keys(value).slice(0, 4).map(quote).join(', ') || 'no field';
+  const names = quoteNames(value);
   throw unusable(`has ${names}: method: dpo trains on pairs (${EXPECTED}); set method: sft to train on single answers`);
 }

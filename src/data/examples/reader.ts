@@ -43,7 +43,7 @@ export class ExampleReader {
   private readBody(value: RowValue, plan: RowPlan) {
     const { kind, main } = plan.rule;
     if (kind === 'tokens') {
-      const tokens = readTokenRow(value);
+      const tokens = readTokenRow(value, '', true);
       if (tokens.labels.every((label) => label !== IGNORED) && fieldOf(value, 'labels') === undefined) {
         this.leftOut.remark('Rows of input_ids without labels are trained whole, prompts included.');
       }

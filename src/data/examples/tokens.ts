@@ -13,8 +13,11 @@ export interface TokenRow {
   readonly labels: readonly number[];
 }
 
-/** Reads ids and labels without the padding at either end. All names of fields begin with `prefix`. */
-export function readTokenRow(row: RowValue, prefix = ''): TokenRow {
+/**
+ * Reads ids and labels without the padding at either end. All names of fields begin with `prefix`; `packs` is whether the
+ * method takes `packing`.
+ */
+export function readTokenRow(row: RowValue, prefix = '', packs = false): TokenRow {
   const { inputIds, start, end } = readTokenIds(row, prefix);
   const length = inputIds.length;
   const labels = fieldOf(row, `${prefix}labels`) === undefined ? inputIds : integersOf(row, `${prefix}labels`);
@@ -28,10 +31,10 @@ export function readTokenRow(row: RowValue, prefix = ''): TokenRow {
   const masks = TRAINED_MASKS.map((name) => maskOf(row, name, length, prefix)).filter((mask) => mask !== undefined);
   const masked =
     masks.length === 0 ? labels : labels.map((label, i) => (masks.every((mask) => mask[i] === 1) ? label : IGNORED));
-  checkPositions(row, start, end, prefix);
+  checkPositions(row, start, end, prefix, packs);
   const kept = { inputIds: inputIds.slice(start, end), labels: masked.slice(start, end) };
   if (!kept.labels.slice(1).some((label) => label !== IGNORED)) {
-    const named = prefix === '' ? 'label' : `of ${prefix}labels`;
+    const named = prefix === '' ? 'label' : `label of ${prefix}labels`;
     throw unusable(`has nothing to train on: every ${named} after the first is ${IGNORED}`);
   }
   return kept;
@@ -42,7 +45,7 @@ export function readTokenPrompt(row: RowValue): readonly number[] {
   const { inputIds, start, end } = readTokenIds(row);
   const marks = ['labels', ...TRAINED_MASKS].some((name) => fieldOf(row, name) !== undefined);
   if (!marks) return inputIds.slice(start, end);
-  const { labels } = readTokenRow(row);
+  const { labels } = readTokenRow(row, '', true);
   const last = labels.findLastIndex((label) => label !== IGNORED);
   const before = labels.slice(0, last + 1).lastIndexOf(IGNORED) + 1;
   return inputIds.slice(start, before > 0 ? start + before : end);
@@ -68,19 +71,18 @@ export function readTokenIds(row: RowValue, prefix = ''): { inputIds: readonly n
 }
 
 /** Positions that don't count up from 0 mean several texts in one row, which would see each other. */
-function checkPositions(row: RowValue, start: number, end: number, prefix: string): void {
+function checkPositions(row: RowValue, start: number, end: number, prefix: string, packs: boolean): void {
   const several = 'has several packed texts in one row';
+  const advice = `write each as a row of its own${packs ? ', and set packing' : ''}`;
   if (fieldOf(row, `${prefix}position_ids`) !== undefined) {
     const positions = integersOf(row, `${prefix}position_ids`).slice(start, end);
     if (positions.some((position, i) => position !== i)) {
-      throw unusable(
-        `${several} (position_ids don't count up from 0): write each as a row of its own, and set packing`,
-      );
+      throw unusable(`${several} (${prefix}position_ids don't count up from 0): ${advice}`);
     }
   }
   const lengths = fieldOf(row, `${prefix}seq_lengths`);
   if (Array.isArray(lengths) && lengths.length > 1) {
-    throw unusable(`${several} (seq_lengths): write each as a row of its own, and set packing`);
+    throw unusable(`${several} (${prefix}seq_lengths): ${advice}`);
   }
 }
 

@@ -180,6 +180,12 @@ export function programLifetimes(
   return { lifetimes: [...lifetimes], inPlace };
 }
 
+/** Bytes of the slots of a program that has these nodes, alone. */
+export function slotBytes(graph: Graph, nodes: readonly Node[]): number {
+  const { slots } = assignSlots(programLifetimes(graph, nodes, 0).lifetimes, nodes.length + 1);
+  return slots.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 function assignSlots(
   lifetimes: readonly Lifetime[],
   length: number,

@@ -5,20 +5,33 @@
  */
 import type { Graph, Node, Tensor } from '../graph/graph';
 import { byteSize } from '../graph/tensor';
-import { programLifetimes } from './plan';
+import { programLifetimes, slotBytes } from './plan';
 
 /**
- * Nodes over which a value is kept. A longer wait may have room in the sum of bytes and still need a slot of its own, as
- * slots are whole buffers that other values were to share.
+ * Nodes over which a value is kept at most. A longer wait may have room in the sum of bytes and still need a slot of its
+ * own, as slots are whole buffers that other values were to share; shorter ones are tried where that happens.
  */
-const SHORT = 8;
+const WAITS = [8, 4, 2];
 
-/** Takes such repeats out of the graph: who read them reads the earlier value. No value changes, nor the peak of bytes. */
+/**
+ * Takes such repeats out of the graph: who read them reads the earlier value. No value changes, and slots get no more bytes.
+ */
 export function keepRepeats(graph: Graph): void {
   const nodes = graph.liveNodes();
   const earlier = earlierTwins(nodes);
   if (earlier.size === 0) return;
-  const room = new Room(graph, nodes);
+  const bytes = slotBytes(graph, nodes);
+  for (const wait of WAITS) {
+    const remaining = withoutRepeats(graph, nodes, earlier, wait);
+    if (slotBytes(graph, remaining) > bytes) continue;
+    graph.nodes.splice(0, graph.nodes.length, ...remaining);
+    return;
+  }
+}
+
+/** The nodes without repeats that come within so many nodes. */
+function withoutRepeats(graph: Graph, nodes: readonly Node[], earlier: Map<Node, Node>, wait: number): Node[] {
+  const room = new Room(graph, nodes, wait);
   const kept = new Map<Tensor, Tensor>();
   const resolve = (tensor: Tensor): Tensor => {
     const other = kept.get(tensor);
@@ -40,12 +53,11 @@ export function keepRepeats(graph: Graph): void {
       readers.set(other, [...(readers.get(other) ?? []), ...(readers.get(output) ?? [])]);
     });
   }
-  const remaining = nodes
+  return nodes
     .filter((node) => !removed.has(node))
     .map((node) =>
       node.inputs.some((input) => kept.has(input)) ? { ...node, inputs: node.inputs.map(resolve) } : node,
     );
-  graph.nodes.splice(0, graph.nodes.length, ...remaining);
 }
 
 /** Of every cheap node that computes what one before it did, the last such one. */
@@ -89,7 +101,11 @@ class Room {
   /** Values whose last reader writes its result in their place. */
   private readonly takenOver = new Set<Tensor>();
 
-  constructor(graph: Graph, nodes: readonly Node[]) {
+  constructor(
+    graph: Graph,
+    nodes: readonly Node[],
+    private readonly wait: number,
+  ) {
     this.held = new Float64Array(nodes.length + 1);
     this.time = new Map(nodes.map((node, i) => [node, i]));
     nodes.forEach((node, i) => [...node.outputs, ...node.inputs].forEach((tensor) => this.lastUse.set(tensor, i)));
@@ -108,7 +124,7 @@ class Room {
       from: this.lastUse.get(output)! + (this.takenOver.has(output) ? 0 : 1),
     }));
     const first = Math.min(...longer.map(({ from }) => from));
-    if (until - first > SHORT) return false;
+    if (until - first > this.wait) return false;
     for (let t = first; t < until; t++) {
       const more = longer.reduce((sum, { bytes, from }) => sum + (from <= t ? bytes : 0), 0);
       if (this.held[t]! + more > this.most) return false;

@@ -1,4 +1,10 @@
-/** What a way of training is to the rest of the engine. A method is a file; `methodOf` chooses among them. */
+/**
+ * What a way of training is to the rest of the engine: its tensors, where they start, and what it changes in a forward pass.
+ * A method is a file, and `methodOf` chooses among them. The next one names its tensors in `core/spec.ts`, as files of
+ * adapters know them too, and has a case in `methodOf`. Where it changes something else than linears and parameters (rows
+ * before the embeddings, as prompt tuning does, or keys and values of a layer, as prefix tuning), that place becomes a
+ * function of this interface beside `project`, which the decoder's context asks and `full` leaves as it is.
+ */
 import type { LinearSpec, ParameterSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph/graph';
 

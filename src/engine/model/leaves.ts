@@ -30,6 +30,10 @@ export const LEAF = {
   /** Gradient of the summed loss: 1 / unmasked labels of the optimiser step. */
   dLoss: 'dloss',
   loss: 'loss',
+  /** How much each token counts in its row's embedding. */
+  poolWeights: 'pool-weights',
+  /** Gradient of the embeddings of a batch. */
+  dEmbeddings: 'dembeddings',
   /** Sums of what an objective logs. */
   metrics: 'metrics',
   /** Zero in training, which never writes it. */

@@ -8,7 +8,7 @@ import { shader } from '../graph/shaders';
 const addShader = shader('pointwise/add_bias');
 const sumShader = shader('sums/column_sum');
 
-const addBiasOp: Op = {
+export const addBiasOp: Op = {
   name: 'addBias',
   outputs([x, bias]) {
     expectShape('addBias', bias!, [matrix('addBias', x!)[1]]);

@@ -6,7 +6,7 @@ import { expectShape } from './shape';
 export { matmulKernels } from './matmul_cutting';
 
 /** C = addend + alpha · op(A) · op(B). Inputs: A f32, B f32 or a weight type, and an optional f32 addend. */
-const matmulOp: Op<MatmulAttrs> = {
+export const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',
   outputs(inputs, attrs) {
     const { m, n } = extents(inputs, attrs);
@@ -23,6 +23,17 @@ const matmulOp: Op<MatmulAttrs> = {
     const dx = needs(0) ? matmul(graph, dy!, w!, { alpha, addend: takePartial(0) }) : undefined;
     return [dx, dw, dy];
   },
+};
+
+/** The same with a bias by column, f32 [N], the last input: what `compile/bias.ts` makes of the two. */
+export const biasedMatmulOp: Op<MatmulAttrs> = {
+  name: 'matmul',
+  outputs(inputs, attrs) {
+    const { m, n } = extents(inputs, attrs);
+    return [{ shape: [m, n], dtype: 'f32' }];
+  },
+  kernels: ({ inputs, outputs, attrs }, capabilities) =>
+    matmulKernels({ inputs: inputs.slice(0, -1), outputs, attrs, bias: inputs.at(-1)! }, capabilities),
 };
 
 /** total += alpha · op(A) · op(B). Inputs: A and B as in `matmulOp`, and the total, a persistent leaf. */

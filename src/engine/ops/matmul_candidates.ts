@@ -60,9 +60,10 @@ function candidates(product: Product, band: RowBand, capabilities: KernelCapabil
   const makers: [string, MakeKernel][] = [];
   if (capabilities.software && wholeVectors) {
     const large = m >= QUAD_LEAST.m && n >= QUAD_LEAST.n && k >= QUAD_LEAST.k;
-    const [name, kernel] = capabilities.octets ? ['octets', octetKernel] : ['quads', quadKernel];
-    if (capabilities.subgroups && large) makers.push([name, kernel]);
-    makers.push(['blocks', directKernel]);
+    // Octets won at every size that was measured, so nothing else is compiled only to be timed beside them.
+    if (capabilities.octets && large) makers.push(['octets', octetKernel]);
+    else if (capabilities.subgroups && large) makers.push(['quads', quadKernel], ['blocks', directKernel]);
+    else makers.push(['blocks', directKernel]);
   } else if (m <= MATVEC_ROWS && transposeB && !transposeA) {
     makers.push(['rows', matvecKernel]);
   } else if (wholeVectors) {

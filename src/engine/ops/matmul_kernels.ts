@@ -3,6 +3,7 @@ import { f32, grid, gridFor, rowAxisOf, u32, type Kernel, type KernelCapabilitie
 import { shader } from '../graph/shaders';
 import { extents, type Product, type RowBand } from './matmul_product';
 import {
+  biasModule,
   epilogueModule,
   laneSumsModule,
   lanesModule,
@@ -61,12 +62,12 @@ export const TILE_SIZES = [
 export type MakeKernel = (product: Product, band: RowBand, capabilities: KernelCapabilities) => Kernel;
 
 /** What all kernels of a product have in common. `rowAxis`: the axis of its workgroups that rows of C lie along. */
-function common({ inputs, outputs, attrs, rows }: Product, band: RowBand, rowAxis?: 0 | 1, tileRows?: number) {
+function common({ inputs, outputs, attrs, bias, rows }: Product, band: RowBand, rowAxis?: 0 | 1, tileRows?: number) {
   const [a, b, addend] = inputs;
   const { m, n, k } = extents(inputs, attrs);
   return {
     params: [u32(m), u32(n), u32(k), f32(attrs.alpha), weightBlocks(b!), u32(band.first), u32(band.count)],
-    bindings: [a!, b!, outputs[0]!, addend],
+    bindings: [a!, b!, outputs[0]!, ...(bias ? [addend, bias] : [addend])],
     constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
     flops: 2 * band.count * n * k,
     // Rows of A are summed over where it is transposed: then they are all there, or none.
@@ -78,10 +79,13 @@ function common({ inputs, outputs, attrs, rows }: Product, band: RowBand, rowAxi
   };
 }
 
+function productEpilogue({ inputs, attrs, bias }: Product): Shader {
+  return bias ? biasModule(inputs[2]) : epilogueModule(inputs[2], attrs.accumulate);
+}
+
 /** Modules of the kernels that stand on matmul/blocks.wgsl. */
-function blockModules({ inputs, attrs }: Product, capabilities: KernelCapabilities): Shader[] {
-  const epilogue = epilogueModule(inputs[2], attrs.accumulate);
-  return [...weightModules(inputs[1]!, capabilities), lanesModule(4), epilogue, blocksModule];
+function blockModules(product: Product, capabilities: KernelCapabilities): Shader[] {
+  return [...weightModules(product.inputs[1]!, capabilities), lanesModule(4), productEpilogue(product), blocksModule];
 }
 
 /** A workgroup for each tile of that many rows and columns: columns along x, rows along y. */
@@ -112,11 +116,7 @@ export const narrowKernel: MakeKernel = (product, band, capabilities) => ({
 export const smallTileKernel: MakeKernel = (product, band, capabilities) => ({
   ...tiled(product, band, TILE, TILE),
   shader: matmulShader,
-  modules: [
-    ...weightModules(product.inputs[1]!, capabilities),
-    lanesModule(1),
-    epilogueModule(product.inputs[2], product.attrs.accumulate),
-  ],
+  modules: [...weightModules(product.inputs[1]!, capabilities), lanesModule(1), productEpilogue(product)],
 });
 
 export const directKernel: MakeKernel = (product, band, capabilities) => {
@@ -164,7 +164,7 @@ export const matvecKernel: MakeKernel = (product, band, capabilities) => {
       reduceModule(capabilities),
       laneSumsModule(product.inputs[1]!),
       lanesModule(1),
-      epilogueModule(product.inputs[2], product.attrs.accumulate),
+      productEpilogue(product),
     ],
     sizes: { ROWS: rows },
     workgroups: grid(columns),

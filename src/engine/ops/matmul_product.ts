@@ -17,6 +17,8 @@ export interface Product {
     /** C += instead of C =; there is no addend then. */
     readonly accumulate?: boolean;
   };
+  /** Added to every row of C, [N]. */
+  readonly bias?: Operand;
   /** Where rows of A are rows of the batch that may not all be there: the first of them; see `Kernel.rows`. */
   readonly rows?: number;
 }

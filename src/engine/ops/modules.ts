@@ -29,6 +29,8 @@ const SUBGROUP = shader('reduce/subgroup');
 const STORE = shader('epilogue/store');
 const ADDEND = shader('epilogue/addend');
 const ADD_TO = shader('epilogue/add_to');
+const BIAS = shader('epilogue/bias');
+const ADDEND_BIAS = shader('epilogue/addend_bias');
 const ONE = shader('lanes/one');
 const FOUR = shader('lanes/four');
 
@@ -100,4 +102,9 @@ export function lanesModule(extent: number): Shader {
  */
 export function epilogueModule(addend: Operand | undefined, accumulate = false): Shader {
   return accumulate ? ADD_TO : addend ? ADDEND : STORE;
+}
+
+/** `epilogue` of a product that adds a bias by column, bound at binding 5, and an addend, where there is one. */
+export function biasModule(addend: Operand | undefined): Shader {
+  return addend ? ADDEND_BIAS : BIAS;
 }

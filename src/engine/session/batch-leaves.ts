@@ -19,7 +19,7 @@ export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchS
   const length = lengthFor(shape, batch);
   const leaves = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize);
   memory.write(LEAF.ids, leaves.ids);
-  // An objective may have targets of its own in their place, or no use for a list of labelled rows.
+  // Embeddings have no labels; an objective may have targets of its own in their place, or no use for labelled rows.
   if (memory.holds(LEAF.labels)) memory.write(LEAF.labels, leaves.labels);
   if (memory.holds(LEAF.labelled)) memory.write(LEAF.labelled, leaves.labelled);
   if (shape.packing) memory.write(LEAF.first, leaves.first);

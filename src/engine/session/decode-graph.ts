@@ -1,4 +1,5 @@
 /** What goes through the model on its way into a KV cache: the tokens of one prompt, or one token of each sequence. */
+import { fuseBiases } from '../compile/bias';
 import { Graph, type Tensor } from '../graph/graph';
 import { decoder, head } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
@@ -66,5 +67,7 @@ function cachedDecoder(
 function logitsOf(leaves: GraphLeaves, hidden: Tensor): DecodeGraph {
   const { graph } = leaves;
   const context = { graph, spec: leaves.options.spec, table: (name: string) => leaves.table(name) };
-  return { graph, logits: graph.keep(head(context, hidden)) };
+  const logits = graph.keep(head(context, hidden));
+  fuseBiases(graph);
+  return { graph, logits };
 }

@@ -8,7 +8,7 @@ import { isLong } from '../model/rotary';
 import { refuseUnknownIds } from '../runtime/upload';
 import type { AdmitOptions, DecodeView, DecodeViewOptions } from '../types';
 import { promptGraph, stepGraph } from './decode-graph';
-import type { SessionCore, ViewPlan } from './view';
+import { adapterChoices, type SessionCore, type ViewPlan } from './view';
 
 /** Prompts are computed in pieces of at most so many tokens, each padded to one of few lengths: few programs serve all. */
 const SHORTEST_PIECE = 16;
@@ -31,7 +31,7 @@ export function planDecoding(model: ModelOptions, options: DecodeViewOptions): D
   const pieces = doublings(SHORTEST_PIECE, Math.min(LONGEST_PIECE, capacity));
   const graphs = new Map<string, Graph>();
   const logits = new Map<string, Tensor>();
-  for (const adapter of model.lora ? [true, false] : [false]) {
+  for (const adapter of adapterChoices(model)) {
     const shared = { ...model, lora: adapter ? model.lora : undefined, slots, capacity };
     const built = [
       { name: programName.step(adapter), ...stepGraph(shared) },

@@ -1,8 +1,6 @@
 /** One pass over given rows: every logit, the loss, and gradients where they were planned for. */
 import type { ParameterSpec } from '../../core/spec';
-import type { WeightTensor } from '../../core/weights';
 import { gradientLeaf } from '../compile/groups';
-import { joinParts } from '../compile/parts';
 import type { Graph, Tensor } from '../graph/graph';
 import { byteSize } from '../graph/tensor';
 import { trainedLeaves } from '../methods/trained';
@@ -10,6 +8,7 @@ import { countLabels } from '../model/batch';
 import { LEAF, type ModelOptions } from '../model/leaves';
 import type { Batch, ForwardResult, ForwardView, ForwardViewOptions } from '../types';
 import { refuseUnlabelled, writeBatch } from './batch-leaves';
+import { readGradients } from './gradients';
 import { lossGraph } from './loss-graph';
 import type { SessionCore, ViewPlan } from './view';
 
@@ -64,18 +63,8 @@ export class GpuForwardView implements ForwardView {
       return {
         logits: values!.subarray(0, batch.inputIds.length * length * model.spec.vocabSize),
         ...(tokens > 0 ? { loss: lossSum! / tokens } : {}),
-        ...(differentiated.length > 0 ? { gradients: await this.gradients() } : {}),
+        ...(differentiated.length > 0 ? { gradients: await readGradients(memory, differentiated) } : {}),
       };
     });
-  }
-
-  private async gradients(): Promise<WeightTensor[]> {
-    const read: WeightTensor[] = [];
-    for (const { name, shape } of this.planned.differentiated) {
-      const bytes = await this.core.memory.readBytes(gradientLeaf(name), byteSize({ shape, dtype: 'f32' }));
-      const size = shape.reduce((product, extent) => product * extent, 4);
-      read.push({ name, dtype: 'f32', shape, bytes: bytes.subarray(0, size) });
-    }
-    return joinParts(read);
   }
 }

@@ -2,6 +2,7 @@
 import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
+import { fuseBiases } from '../compile/bias';
 import { keepRepeats } from '../compile/reuse';
 import { decoder, head, headTable, type DecoderContext } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
@@ -19,18 +20,22 @@ export function sumsLeaf(name: string, count: number): Tensor {
 
 export const LOSS = sumsLeaf(LEAF.loss, 1);
 
-export interface LossGraphOptions extends ModelOptions {
+/** What a pass of the model over a batch is. */
+export interface PassOptions extends ModelOptions {
   readonly batch: number;
   readonly length: number;
   /** Whether a sequence may hold several documents; absent, it holds one. */
   readonly packed?: boolean;
+  readonly checkpoint: boolean;
+  readonly checkpointing?: Checkpointing | undefined;
+}
+
+export interface LossGraphOptions extends PassOptions {
   /** The loss alone, or with the gradients added to their leaves. */
   readonly gradients: boolean;
   /** Supervised where absent. */
   readonly objective?: Objective | undefined;
   readonly dropout: boolean;
-  readonly checkpoint: boolean;
-  readonly checkpointing?: Checkpointing | undefined;
   /** Keep the logits too, [B·T, V], which training never has as a whole. */
   readonly logits?: boolean;
 }
@@ -71,11 +76,12 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   accumulate(graph, built.loss, total);
   if (built.metrics) accumulate(graph, built.metrics, leaves.input(LEAF.metrics, [objective.metrics.length], 'f32'));
   keepRepeats(graph);
+  fuseBiases(graph);
   return { graph, logits };
 }
 
 /** Hidden states after the last norm, of the model that has these leaves. */
-function forwardPass(leaves: GraphLeaves, options: LossGraphOptions): { context: DecoderContext; hidden: Tensor } {
+export function forwardPass(leaves: GraphLeaves, options: PassOptions): { context: DecoderContext; hidden: Tensor } {
   const { spec, batch, length } = options;
   const rows = leaves.positions(batch, length, options.packed);
   const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) =>

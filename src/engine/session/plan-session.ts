@@ -10,7 +10,9 @@ import { quantizeGraphs, storedDTypes, storedParts } from '../model/weights';
 import type { MemoryPlan, ModelSetup, ViewOptions } from '../types';
 import { planDecoding, type DecodePlan } from './decode-view';
 import { DERIVE, derivedGraph } from './method-graphs';
+import { planEmbedding, type EmbedPlan } from './embed-view';
 import { planForward, type ForwardPlan } from './forward-view';
+import { planScoring, type ScorePlan } from './score-view';
 import { planTraining, type TrainPlan } from './train-view';
 import type { ViewPlan } from './view';
 
@@ -19,6 +21,8 @@ export interface SessionPlan {
   readonly train: TrainPlan | undefined;
   readonly forward: ForwardPlan | undefined;
   readonly decode: DecodePlan | undefined;
+  readonly score: ScorePlan | undefined;
+  readonly embed: EmbedPlan | undefined;
   readonly programs: ProgramsPlan;
   readonly buffers: readonly LeafBuffer[];
   readonly readbackBytes: number;
@@ -36,7 +40,11 @@ export function planSession(
   const train = views.train && planTraining(model, views.train);
   const forward = views.forward && planForward(model, views.forward);
   const decode = views.decode && planDecoding(model, views.decode);
-  const planned = [train, forward, decode].filter((view): view is ViewPlan & typeof view => view !== undefined);
+  const score = views.score && planScoring(model, views.score);
+  const embed = views.embed && planEmbedding(model, views.embed);
+  const planned = [train, forward, decode, score, embed].filter(
+    (view): view is ViewPlan & typeof view => view !== undefined,
+  );
 
   const derived = derivedGraph(model);
   const graphs = new Map([
@@ -49,20 +57,20 @@ export function planSession(
   const buffers = [...leafBuffers(programs, flat), ...unreadWeights(model, programs, flat)];
   const readbackBytes = Math.max(...planned.map((view) => view.readbackBytes));
   const memory = memoryPlan(layoutBytes(programs, buffers, readbackBytes));
-  return { model, train, forward, decode, programs, buffers, readbackBytes, memory };
+  return { model, train, forward, decode, score, embed, programs, buffers, readbackBytes, memory };
 }
 
 function modelOptions(setup: ModelSetup, views: ViewOptions, partBytes: number | undefined): ModelOptions {
-  const { train, forward, decode } = views;
-  const lengths = [...(train?.lengths ?? []), ...(forward?.lengths ?? []), decode?.maxLength ?? 0];
-  const differentiated = train !== undefined || forward?.gradients === true;
+  const { train, forward, decode, score, embed } = views;
+  const lengths = [train, forward, score, embed].flatMap((view) => view?.lengths ?? []);
+  const differentiated = train !== undefined || forward?.gradients === true || embed?.gradients === true;
   return {
     spec: setup.spec,
     weightDType: setup.weightDType,
     quantization: setup.quantization,
     lora: setup.lora,
     trains: differentiated ? trainsFor(methodOf(setup), setup.trains) : TRAINS_NOTHING,
-    positions: Math.max(...lengths),
+    positions: Math.max(...lengths, decode?.maxLength ?? 0),
     partBytes,
   };
 }

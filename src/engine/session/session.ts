@@ -11,9 +11,11 @@ import { tune } from '../runtime/tuner';
 import { checkTensors, converted } from '../runtime/upload';
 import type { MemoryPlan, ModelSetup, Session, ViewOptions, Views } from '../types';
 import { GpuDecodeView } from './decode-view';
+import { GpuEmbedView } from './embed-view';
 import { GpuForwardView } from './forward-view';
 import { refreshDerived } from './method-graphs';
 import { planSession, type SessionPlan } from './plan-session';
+import { GpuScoreView } from './score-view';
 import { GpuTrainView } from './train-view';
 import type { SessionCore } from './view';
 
@@ -45,6 +47,8 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
       const views = {
         ...(train && { train }),
         ...(planned.forward && { forward: new GpuForwardView(core, options.forward!, planned.forward) }),
+        ...(planned.score && { score: new GpuScoreView(core, options.score!, planned.score) }),
+        ...(planned.embed && { embed: new GpuEmbedView(core, options.embed!, planned.embed) }),
         ...(planned.decode && { decode: new GpuDecodeView(core, options.decode!, planned.decode) }),
       };
       return new GpuSession(planned, core, views as Views<V>);

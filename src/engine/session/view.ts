@@ -28,3 +28,8 @@ export interface SessionCore {
    */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
 }
+
+/** With and without the adapter, where there is one. */
+export function adapterChoices({ lora }: Pick<ModelOptions, 'lora'>): readonly boolean[] {
+  return lora ? [true, false] : [false];
+}

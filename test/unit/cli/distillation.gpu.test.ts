@@ -220,6 +220,12 @@ describe('graft train with method: distill', () => {
       '{"prompt": "a", "completion": "b"}',
       /method: distill takes pre-tokenised rows \(input_ids, labels, teacher_ids/,
     ],
+    ['input_ids of null', change({ input_ids: null }), /"labels.*and no input_ids: method: distill takes/],
+    [
+      'positions that begin anew',
+      change({ position_ids: [0, 1, 2, 0, 1, 2, 3] }),
+      /several packed texts in one row \(position_ids don't count up from 0\): write each as a row of its own\./,
+    ],
     ['no labels', change({ labels: null }), /has input_ids without labels/],
     ['ids that are no list', change({ teacher_ids: 3 }), /must have a list for each token in teacher_ids, but has 3/],
     ['too few positions', change({ teacher_ids: [[1, 2]] }), /has 7 input_ids, but 1 lists in teacher_ids/],
@@ -231,7 +237,11 @@ describe('graft train with method: distill', () => {
     ],
     ['a negative id', fifth('teacher_ids', [1, -2, 3]), /list of token ids at position 5 of teacher_ids/],
     ['a fraction', fifth('teacher_ids', [1, 2.5, 3]), /list of token ids at position 5 of teacher_ids/],
-    ['an id that the model lacks', fifth('teacher_ids', [1, 40, 3]), /token id 40, but the model has 40 tokens only/],
+    [
+      'an id that the model lacks',
+      fifth('teacher_ids', [1, 40, 3]),
+      /token id 40 in teacher_ids, but the model has 40 tokens only/,
+    ],
     ['an id twice', fifth('teacher_ids', [1, 5, 1]), /has the token 1 twice at position 5 of teacher_ids/],
     ['null', fifth('teacher_logprobs', [-1, null, -3]), /log-probabilities at position 5 of teacher_logprobs/],
     [

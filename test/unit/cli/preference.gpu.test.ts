@@ -183,6 +183,18 @@ describe('graft train with method: dpo', () => {
       [],
       /chosen as text: method: dpo takes pre-tokenised/,
     ],
+    [
+      'an id that the model lacks',
+      pairRows(4, (i) => (i === 2 ? { rejected_labels: [-100, 999], rejected_input_ids: [1, 2] } : {})),
+      [],
+      /row 3 holds the token id 999 in rejected_labels, but the model has 40 tokens only/,
+    ],
+    [
+      'labels that train nothing',
+      pairRows(4, (i) => (i === 2 ? { chosen_labels: [1, -100], chosen_input_ids: [1, 2] } : {})),
+      [],
+      /row 3 has nothing to train on: every label of chosen_labels after the first is -100/,
+    ],
     ['packing', pairRows(4), ['--packing', 'true'], /packing: true is for method: sft/],
     ['label_smoothing', pairRows(4), ['--label_smoothing', '0.1'], /set label_smoothing: 0/],
     ['another loss', pairRows(4), ['--loss_type', 'ipo'], /loss_type must be one of sigmoid/],

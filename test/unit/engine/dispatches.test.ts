@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Kernel } from '../../../src/engine/graph/kernel';
 import { PLAIN } from '../../../src/engine/graph/kernel';
-import type { SessionPlan } from '../../../src/engine/session/plan-session';
+import { planSession, type SessionPlan } from '../../../src/engine/session/plan-session';
 import { readSpec } from '../../../src/formats/model';
 import { planTrainSession, type TrainOptions } from '../../support/sessions';
 import { files } from '../formats/support';
@@ -72,4 +72,20 @@ describe('a micro-batch of Llama-3.2-1B', () => {
   it('takes no more bytes than when gradients were values first', () => {
     expect(plan.memory.totalBytes).toBeLessThanOrEqual(3_761_897_328);
   });
+});
+
+it('no program of a model with biases has a kernel for them', () => {
+  const spec = { ...options.spec, numLayers: 2, attentionBias: true };
+  const rows = { batchSize: 2, lengths: [64] };
+  const views = {
+    train: options,
+    score: rows,
+    embed: { ...rows, gradients: true },
+    decode: { batchSize: 1, maxLength: 32 },
+  };
+  const { spec: _, ...setup } = options;
+  const { programs } = planSession({ ...setup, spec }, views, PLAIN).programs;
+  const names = programs.flatMap(({ kernels }) => kernels.map(({ shader }) => shader.name));
+  expect(names).toContain('sums/sum');
+  expect(names).not.toContain('pointwise/add_bias');
 });

@@ -39,7 +39,8 @@ describe.skipIf(!runner.capabilities.octets)('octets', () => {
       };
       const options = { transposeA, transposeB, alpha: Math.fround(0.7) };
       const product = async (variant: string) => {
-        const { c } = await runGraph({ ...runner, variant }, inputs, (graph, { a, b }) => ({
+        const capabilities = { ...runner.capabilities, octets: variant === 'octets' };
+        const { c } = await runGraph({ ...runner, capabilities, variant }, inputs, (graph, { a, b }) => ({
           c: matmul(graph, a, b, options),
         }));
         return c;

@@ -9,7 +9,7 @@ import { add } from '../../../src/engine/ops/add';
 import { headLoss } from '../../../src/engine/ops/head_loss';
 import { linear } from '../../../src/engine/ops/matmul';
 import { swiglu } from '../../../src/engine/ops/glu';
-import { planPrograms, programLifetimes, type ProgramsPlan } from '../../../src/engine/compile/plan';
+import { planPrograms, programLifetimes, slotBytes, type ProgramsPlan } from '../../../src/engine/compile/plan';
 import { keepRepeats } from '../../../src/engine/compile/reuse';
 import type {} from '../../../src/engine/types';
 import { tinyLora, tinySpec } from '../../support/decoder-spec';
@@ -93,10 +93,12 @@ describe('slots', () => {
     fc.assert(
       fc.property(cases, ({ recipe, segments, kept }) => {
         const graph = recipeGraph(recipe, segments, kept);
-        const before = { nodes: graph.liveNodes().length, held: mostHeld(graph) };
+        const bytes = () => slotBytes(graph, graph.liveNodes());
+        const before = { nodes: graph.liveNodes().length, held: mostHeld(graph), bytes: bytes() };
         keepRepeats(graph);
         expect(graph.liveNodes().length).toBeLessThanOrEqual(before.nodes);
         expect(mostHeld(graph)).toBeLessThanOrEqual(before.held);
+        expect(bytes()).toBeLessThanOrEqual(before.bytes);
         replay(graph, planPrograms(new Map([['main', graph]]), PLAIN));
       }),
     );

@@ -17,6 +17,44 @@ const shape = (name: string) =>
     memorySource(name, { 'config.json': new Uint8Array(readFileSync(`test/fixtures/configs/${name}/config.json`)) }),
   );
 
+describe('modules that are trained whole', () => {
+  const TABLE = 49_152 * 576;
+
+  test('are counted with their gradients and moments, beside the weights that they begin as', async () => {
+    const model = await shape('SmolLM2-135M');
+    const options = { per_device_train_batch_size: '1', max_length: '256' };
+    const plain = planRun(run(options), model);
+    const saved = planRun(run({ ...options, lora_modules_to_save: 'lm_head' }), model);
+    expect(saved.trainableParameters - plain.trainableParameters).toBe(TABLE);
+    expect(saved.totalParameters - plain.totalParameters).toBe(TABLE);
+    const grown = (kind: 'weights' | 'adapter' | 'gradients' | 'optimizer') =>
+      saved.memory.bytes[kind] - plain.memory.bytes[kind];
+    expect([grown('weights'), grown('adapter'), grown('gradients'), grown('optimizer')]).toEqual([
+      0,
+      4 * TABLE,
+      4 * TABLE,
+      8 * TABLE,
+    ]);
+    const one = planRun(run({ ...options, lora_modules_to_save: 'lm_head', ensure_weight_tying: 'true' }), model);
+    expect([one.trainableParameters, one.memory.bytes.weights]).toEqual([
+      saved.trainableParameters,
+      saved.memory.bytes.weights,
+    ]);
+  });
+
+  test('are not made to begin in 8 bits by a budget', async () => {
+    const model = await shape('SmolLM2-135M');
+    const asked = run({ lora_modules_to_save: 'embed_tokens' });
+    // What fits only with measures that come after 8 bits for the embeddings.
+    const measures = { gradient_accumulation_steps: 16, checkpoint_dtype: 'bfloat16', checkpoint_layers: 2 } as const;
+    const tight = { ...asked, ...measures, per_device_train_batch_size: 1, mlp_chunk_size: 512 };
+    const budget = planRun(tight, model).memory.totalBytes;
+    const { run: chosen, plan } = fitToBudget(asked, model, budget);
+    expect([chosen.embedding_dtype, chosen.checkpoint_dtype]).toEqual(['auto', 'bfloat16']);
+    expect(plan.memory.totalBytes).toBeLessThanOrEqual(budget);
+  });
+});
+
 describe('plans of known shapes', () => {
   // Parameters as their model cards and safetensors indexes count them.
   const cases: [name: string, parameters: number][] = [

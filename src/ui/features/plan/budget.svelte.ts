@@ -21,7 +21,7 @@ export class BudgetState {
   /** In GiB, as typed: WebGPU names no memory size, so the user does. Empty where nobody has. */
   typed = $state(loadSetting(SETTING, '', isText));
   proposal = $state.raw<FitReport>();
-  /** Whether the next run makes room for a chat with it; a few hundredths of what a run takes, which the plan says. */
+  /** Whether the next run makes room for a chat with it; about a tenth of what a run takes, which the plan says. */
   talks = $state(loadSetting(TALK_SETTING, true, isFlag));
 
   /** What the settings were before the last proposal was taken, and after it. */

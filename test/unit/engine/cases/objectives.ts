@@ -179,7 +179,7 @@ export const objectiveCases: readonly OpCase[] = [
     distillCase(70, 16, 3, { beta, temperature: 2, tail: false }),
     distillCase(70, 16, 1, { beta, temperature: 1, tail: true }),
   ]),
-  distillCase(4, 3, 60, { beta: 0.5, temperature: 1, tail: false }), // probabilities of 0
+  distillCase(40, 3, 60, { beta: 0.5, temperature: 1, tail: false }), // probabilities of 0
   dotCase([7, 3], -1),
   dotCase([131], 0.5),
 ];

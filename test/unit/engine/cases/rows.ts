@@ -1,5 +1,6 @@
 /** Parts of a batch, and values rounded to 16 bits. */
 import { bf16ToF32, f32ToBf16 } from '../../../../src/core/dtypes';
+import { pool } from '../../../../src/engine/ops/pool';
 import { expand, round } from '../../../../src/engine/ops/round';
 import { concatRows, splitRows } from '../../../../src/engine/ops/rows';
 import { swiglu } from '../../../../src/engine/ops/glu';
@@ -40,7 +41,21 @@ function roundCase(name: string, x: ReturnType<typeof normal>): OpCase {
   });
 }
 
+function poolCase(sequences: number, length: number, channels: number): OpCase {
+  const count = sequences * length;
+  const weights = Array.from({ length: count }, (_, i) => (i % 4 === 3 ? 0 : Math.fround(1 / (1 + (i % 7)))));
+  return opCase({
+    name: `pool of ${sequences} sequences of ${length}, ${channels} channels`,
+    inputs: { x: trainable(normal([count, channels])), weights: given(weights, 'f32') },
+    build: (graph, { x, weights }) => [pool(graph, x, weights, length)],
+    forward: ({ x, weights }) => [rows.pool(x, weights, length)],
+    backward: ({ weights }, dy) => ({ x: rows.poolBackward(weights, dy, length) }),
+  });
+}
+
 export const rowCases: readonly OpCase[] = [
+  poolCase(1, 1, 1),
+  poolCase(3, 70, 33),
   splitCase([2, 4, 1], 20),
   splitCase([32, 32, 1], 33),
   roundCase('[7, 20]', normal([7, 20])),

@@ -1,0 +1,65 @@
+/** Scoring: the log-probability of chosen tokens, with and without the adapter, and nothing else of the logits. */
+import { fuseBiases } from '../compile/bias';
+import { Graph, type Tensor } from '../graph/graph';
+import { byteSize } from '../graph/tensor';
+import { headTable } from '../model/decoder';
+import { GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
+import { logProbs } from '../ops/log_probs';
+import type { AdapterChoice, Batch, ScoreView, ScoreViewOptions } from '../types';
+import { writeBatch } from './batch-leaves';
+import { forwardPass } from './loss-graph';
+import { adapterChoices, type SessionCore, type ViewPlan } from './view';
+
+export interface ScorePlan extends ViewPlan {
+  /** Log-probabilities [B·T], by the program's name. */
+  readonly logProbs: ReadonlyMap<string, Tensor>;
+}
+
+const programName = (adapter: boolean, length: number) => `score:${adapter ? 'tuned' : 'base'}:${length}`;
+
+export function planScoring(model: ModelOptions, options: ScoreViewOptions): ScorePlan {
+  const { batchSize: batch, lengths, packing: packed = false } = options;
+  const graphs = new Map<string, Graph>();
+  const results = new Map<string, Tensor>();
+  for (const adapter of adapterChoices(model)) {
+    for (const length of lengths) {
+      const graph = new Graph();
+      const shared = { ...model, lora: adapter ? model.lora : undefined };
+      const leaves = new GraphLeaves(graph, shared);
+      const { context, hidden } = forwardPass(leaves, { ...shared, batch, length, packed, checkpoint: false });
+      const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
+      const scored = logProbs(graph, hidden, headTable(context), labels, [], {
+        softcap: model.spec.logitSoftcap,
+      });
+      const name = programName(adapter, length);
+      graphs.set(name, graph);
+      results.set(name, graph.keep(scored.logProbs));
+      fuseBiases(graph);
+    }
+  }
+  const readbackBytes = Math.max(...[...results.values()].map(byteSize));
+  return { graphs, logProbs: results, buffers: [], readbackBytes };
+}
+
+export class GpuScoreView implements ScoreView {
+  constructor(
+    private readonly core: SessionCore,
+    private readonly options: ScoreViewOptions,
+    private readonly planned: ScorePlan,
+  ) {}
+
+  run(batch: Batch, { useAdapter = true }: AdapterChoice = {}): Promise<Float32Array[]> {
+    const { core, options, planned } = this;
+    return core.exclusively(async () => {
+      const { length } = writeBatch(core, options, batch);
+      const name = programName(useAdapter && core.model.lora !== undefined, length);
+      const [values] = await core.memory.runAndRead(name, [planned.logProbs.get(name)!]);
+      return batch.inputIds.map((ids, row) => {
+        // A row of the batch predicts the token after it.
+        const scores = new Float32Array(ids.length);
+        scores.set(values!.subarray(row * length, row * length + ids.length - 1), 1);
+        return scores;
+      });
+    });
+  }
+}
