@@ -1,6 +1,7 @@
 /** Models on the GPU: what jobs open of them, and what of it has to make room or stays while it is used. */
-import type { Engine, ModelCache, WeightStorage } from '../src/recipes';
+import { exportCheckpoint, type Engine, type ModelCache, type WeightStorage } from '../src/recipes';
 import type { HubModel } from '../src/formats/model';
+import { memorySource } from '../src/formats/sources';
 import type { FileSource } from '../src/core/store';
 import type { ModelRef, StorageSettings } from '../src/protocol/models';
 import type { KeptModels, RunLibrary } from '../src/storage/indexeddb';
@@ -41,7 +42,16 @@ export class GpuModels {
   /** What a conversation with the model, or with a run, is made of. */
   async speakers(ref: ModelRef, runId: string | null, onNotice?: (message: string) => void): Promise<Speakers> {
     const { model, run } = await this.models.openForRun(ref, runId);
-    return { engine: await this.engine.open(), model, cache: this.hub.cache(ref, onNotice), run };
+    const learned = runId !== null && run ? await this.learnedBy(runId, run, ref) : run;
+    return { engine: await this.engine.open(), model, cache: this.hub.cache(ref, onNotice), run: learned };
+  }
+
+  /** What a run has left; of one that was stopped, what its last checkpoint holds. */
+  private async learnedBy(runId: string, run: FileSource, ref: ModelRef): Promise<FileSource> {
+    if ((await run.list()).some((name) => name.endsWith('.safetensors'))) return run;
+    const folder = this.library.folder(runId, run.name);
+    const { files } = await exportCheckpoint(folder, () => this.sources.model(ref));
+    return memorySource(run.name, Object.fromEntries(files.map(({ name, bytes }) => [name, bytes])));
   }
 
   /** A model to train or to load. A conversation's memory is freed first: both need not fit together. */

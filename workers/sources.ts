@@ -32,7 +32,7 @@ export class Sources {
     if (stored.kind !== 'folder') return stored;
     throw new GraftError(
       'not-found',
-      `The model ${stored.name} is a folder of this computer: open it under Model, then resume.`,
+      `The model ${stored.name} is a folder of this computer: open it under Models, then resume.`,
     );
   }
 

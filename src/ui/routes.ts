@@ -5,7 +5,11 @@ export type RunTab = (typeof RUN_TABS)[number];
 
 export type Route =
   | { readonly page: 'workbench' | 'models' | 'base-chat' | 'runs' | 'settings' | 'missing' }
-  | { readonly page: 'run'; readonly id: string; readonly tab: RunTab };
+  | { readonly page: 'run'; readonly id: string; readonly tab: RunTab }
+  /** Two runs, the earlier one first; those that are still to be picked are absent. */
+  | { readonly page: 'compare'; readonly ids: readonly string[] };
+
+const COMPARE = 'runs/compare';
 
 const PLACES = {
   workbench: '#/',
@@ -18,7 +22,9 @@ const PLACES = {
 /** The place that a hash names; one that is no address of ours (`#train` of an earlier page, or none) is the workbench. */
 export function parseRoute(hash: string): Route {
   if (!hash.startsWith('#/')) return { page: 'workbench' };
-  const path = hash.slice(2).replace(/\/+$/, '');
+  const [address = '', query = ''] = hash.slice(2).split('?', 2);
+  const path = address.replace(/\/+$/, '');
+  if (path === COMPARE) return { page: 'compare', ids: new URLSearchParams(query).getAll('run').slice(0, 2) };
   const [first, id, tab = 'overview', ...rest] = path.split('/');
   if (first === 'runs' && id && rest.length === 0 && isRunTab(tab)) return { page: 'run', id: decode(id), tab };
   for (const [page, place] of Object.entries(PLACES)) {
@@ -31,6 +37,11 @@ export function placeOf(page: keyof typeof PLACES): string {
   return PLACES[page];
 }
 
+export function comparePlace(ids: readonly string[]): string {
+  const query = new URLSearchParams(ids.map((id) => ['run', id]));
+  return `#/${COMPARE}${ids.length > 0 ? `?${query}` : ''}`;
+}
+
 export function runPlace(id: string, tab: RunTab = 'overview'): string {
   return `#/runs/${encodeURIComponent(id)}${tab === 'overview' ? '' : `/${tab}`}`;
 }
@@ -39,6 +50,7 @@ const TITLES: Readonly<Record<Exclude<Route['page'], 'workbench' | 'run'>, strin
   models: 'Models',
   'base-chat': 'Talk to a model',
   runs: 'Runs',
+  compare: 'Compare two runs',
   settings: 'Settings',
   missing: 'Nothing is here',
 };

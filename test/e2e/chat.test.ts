@@ -97,9 +97,16 @@ test('base and tuned answer side by side, and are compared on the training quest
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
     await screenshotWhole(page, `test/results/page-trained-${width}.png`);
   }
-  await graft.openPart('Chat'); // what was said is still there
-  expect(await graft.at('tuned-answer').count()).toBe(1);
+  const answers = await graft.at('compare-tuned').allInnerTexts();
+  await page.reload(); // what was answered is still there
+  await graft.at('compare-row').first().waitFor();
+  expect(await graft.at('compare-tuned').allInnerTexts()).toEqual(answers);
+  await graft.openPart('Chat');
+  await graft.at('tuned-answer').waitFor();
   await graft.openRuns();
   await page.getByRole('button', { name: /^Delete starter on/ }).click();
   expect(await axeViolations(page)).toEqual([]);
+  await graft.at('confirm').click();
+  await graft.at('library-row').waitFor({ state: 'detached' });
+  expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => /chat-|scores-/.test(key)))).toEqual([]);
 });

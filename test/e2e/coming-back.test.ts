@@ -299,7 +299,7 @@ describe("what can't be read is said where it was chosen", () => {
 });
 
 function rank(graft: GraftPage) {
-  return graft.page.getByLabel('Size of the adapter');
+  return graft.page.locator('#setting-lora_r');
 }
 
 async function setRank(graft: GraftPage, value: string): Promise<void> {

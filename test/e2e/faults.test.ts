@@ -84,15 +84,15 @@ test('a model folder whose hints for answering are wrong opens, and its facts sa
 describe('a run file', () => {
   test('with a misspelt key names the nearest one and changes nothing', async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);
-    const before = await page.getByLabel('Size of the adapter').inputValue();
+    const before = await page.locator('#setting-lora_r').inputValue();
     await graft.useRunFile('lora_rr: 3\n');
     expect(await graft.at('run-file-error').innerText()).toMatch(/lora_rr.*lora_r/);
-    expect(await page.getByLabel('Size of the adapter').inputValue()).toBe(before);
+    expect(await page.locator('#setting-lora_r').inputValue()).toBe(before);
   });
 
   test('a setting out of its range is refused in its place', async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);
-    const field = page.getByLabel('Size of the adapter');
+    const field = page.locator('#setting-lora_r');
     await field.fill('0');
     await field.press('Tab');
     expect(await graft.at('setting-error-lora_r').innerText()).toContain('lora_r must be');

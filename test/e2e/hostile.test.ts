@@ -42,8 +42,8 @@ test('a row that is too long is named at once, a run trains on meanwhile, and a 
     stepBefore,
     { timeout: 120_000 },
   );
-  if (await graft.at('dock-stop').isVisible()) await graft.at('dock-stop').click();
-  await graft.at('dock-stop').waitFor({ state: 'detached', timeout: 120_000 });
+  if (await graft.at('cancel').isVisible()) await graft.at('cancel').click();
+  await graft.at('cancel').waitFor({ state: 'detached', timeout: 120_000 });
 
   await graft.useData('good.jsonl', row('What is a graft?').repeat(3));
   await graft.at('data-facts').getByText('question-answer', { exact: true }).waitFor();

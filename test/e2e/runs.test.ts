@@ -27,7 +27,7 @@ test('one click on a fresh visit trains the starter on the policy pairs', async 
   await graft.firstStep();
   expect(await page.getByRole('heading', { name: 'starter on title-fees' }).count()).toBe(1);
   expect(Number(await graft.at('loss').innerText())).toBeGreaterThan(0);
-  await graft.at('dock-stop').click();
+  await graft.at('cancel').click();
   await graft.state('cancelled');
 });
 

@@ -1,35 +1,28 @@
 /** When the page starts a run, and what it does where a run can't begin. */
-import type { Page } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { test } from '../support/browser';
 import { axeViolations, GraftPage } from '../support/page';
 
 const RUN = 'max_steps: 3\nmax_length: 32\nlora_r: 4\n';
 
-async function type(page: Page, label: string, text: string): Promise<void> {
-  const field = page.getByLabel(label);
-  await field.fill(text);
-  await field.press('Tab');
-}
-
 describe('a setting that was refused', () => {
   test('keeps a run from being started until it is put right, quoted as it was typed', async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);
     await graft.useTinyModel();
     await graft.useRunFile(RUN);
-    await type(page, 'How big its steps are', '0,005');
+    await graft.setting('learning_rate', '0,005');
     expect(await graft.at('setting-error-learning_rate').innerText()).toBe(
       'learning_rate must be a number above 0, but is "0,005": write it with a point, 0.005.',
     );
     expect(await graft.at('start').isDisabled()).toBe(true);
-    expect(await graft.at('start-obstacle').innerText()).toContain('“How big its steps are” holds “0,005”');
-    expect(await page.getByLabel('How big its steps are').inputValue()).toBe('0,005');
+    expect(await graft.at('start-obstacle').innerText()).toContain('“Learning rate” holds “0,005”');
+    expect(await page.locator('#setting-learning_rate').inputValue()).toBe('0,005');
     expect(await axeViolations(page)).toEqual([]);
 
     await page.evaluate(() => scrollTo(0, 0));
     await graft.at('next-action').click();
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-learning_rate');
-    await type(page, 'How big its steps are', '0.005');
+    await graft.setting('learning_rate', '0.005');
     expect(await graft.at('start-obstacle').count()).toBe(0);
     await graft.start();
     await graft.state('finished');
@@ -39,11 +32,11 @@ describe('a setting that was refused', () => {
   test('is led to where it lies, folded away too, and by the one-click run', async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);
     await page.getByText('More settings').click();
-    await type(page, 'Seed of all that is random', 'abc');
+    await graft.setting('seed', 'abc');
     await page.getByText('More settings').click();
     await graft.at('quick-start').click();
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-seed');
-    expect(await page.getByLabel('Seed of all that is random').isVisible()).toBe(true);
+    expect(await page.locator('#setting-seed').isVisible()).toBe(true);
     expect(await graft.at('status').count()).toBe(0);
   });
 
@@ -127,8 +120,7 @@ test('held-out figures are shown where rows are held out', async ({ page, site }
   await graft.start();
   await graft.state('finished');
   expect(await page.getByText('Held-out loss').count()).toBe(0);
-  await graft.openWorkbench();
-  await type(page, 'Held out to check it', '2');
+  await graft.setting('val_set_size', '2');
   await graft.start();
   await graft.state('finished');
   expect(await page.getByText('Held-out loss').count()).toBe(2);

@@ -37,11 +37,11 @@ export class GraftPage {
   }
 
   openModels(): Promise<void> {
-    return this.goTo('models', this.page.getByRole('heading', { level: 1, name: 'Models' }));
+    return this.goTo('models', this.page.getByRole('heading', { level: 1, name: 'Models', exact: true }));
   }
 
   openRuns(): Promise<void> {
-    return this.goTo('runs', this.page.getByRole('heading', { level: 1, name: 'Runs' }));
+    return this.goTo('runs', this.page.getByRole('heading', { level: 1, name: 'Runs', exact: true }));
   }
 
   openSettings(): Promise<void> {
@@ -100,6 +100,14 @@ export class GraftPage {
     if (!(await field.isVisible())) await this.page.getByText('All of it as a file').click();
     await field.fill(yaml);
     await this.at('run-file-apply').click();
+  }
+
+  /** Types into the field of a setting and leaves it. */
+  async setting(key: string, text: string): Promise<void> {
+    await this.openWorkbench();
+    const field = this.page.locator(`#setting-${key}`);
+    await field.fill(text);
+    await field.press('Tab');
   }
 
   async start(): Promise<void> {

@@ -244,7 +244,7 @@ export async function guard<T>(what: string, action: () => Promise<T>): Promise<
       throw new GraftError(
         'storage',
         `There is no room left to ${what}: the browser refused the write. ` +
-          'Delete past runs in the Library or free disk space, then resume.',
+          'Delete past runs under Runs or free disk space, then resume.',
         { cause },
       );
     }

@@ -14,7 +14,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const TABLES = ['files', 'shards'] as const;
 type FolderTransaction = IDBPTransaction<Schema, ('files' | 'shards')[], 'readwrite'>;
 
-const ADVICE = 'Delete it in the Library and make it again.';
+const ADVICE = 'Delete it under Runs and make it again.';
 
 /** Versions of files that this page writes: their shards belong to no file yet. */
 const writing = new Set<string>();

@@ -66,6 +66,12 @@ export async function droppedFolder(transfer: DataTransfer): Promise<ChosenFolde
   return chosenFiles(loose);
 }
 
+/** Whether what was dropped is a model, by what is known before anything is read. */
+export function isModelDrop(transfer: DataTransfer): boolean {
+  const isFolder = [...transfer.items].some((item) => item.webkitGetAsEntry()?.isDirectory);
+  return isFolder || [...transfer.files].some(({ name }) => /\.(gguf|safetensors)$/i.test(name));
+}
+
 function refuse(folder: string, cause: unknown): never {
   const message = `${folder} can't be read: it was changed or moved, or the browser may not read it. Choose it again.`;
   throw new GraftError('storage', message, { cause });

@@ -13,6 +13,7 @@ import { DownloadState } from '../features/models/download.svelte';
 import { ModelState, STARTER } from '../features/models/model.svelte';
 import { BudgetState } from '../features/plan/budget.svelte';
 import type { LibraryState } from '../features/runs/library.svelte';
+import { countTokens, estimateSeconds, paceKey } from '../features/runs/pace';
 import { DEFAULTS, HUB_DEFAULTS, QUICKSTART, RecipeState } from '../features/runs/recipe.svelte';
 import { findObstacle, type Obstacle } from './obstacle';
 
@@ -95,6 +96,21 @@ export class Draft {
   /** Why no run can be started yet, as far as model, data and settings go. */
   get obstacle(): Obstacle | undefined {
     return findObstacle(this);
+  }
+
+  /** Tokens that the next run reads, about, and what sets its pace; undefined until model and data are read. */
+  get workload(): { key: string; tokens: number } | undefined {
+    const { request } = this;
+    const { report, plan, estimatedRows } = this.preview;
+    if (!request || !report || !plan || estimatedRows !== undefined) return undefined;
+    const key = paceKey(request.config.model_name_or_path, request.config);
+    return { key, tokens: countTokens(report, request.config, plan.totalSteps) };
+  }
+
+  /** How long it will take, by the last run like it in this browser. */
+  get seconds(): number | undefined {
+    const { workload } = this;
+    return workload && estimateSeconds(workload.key, workload.tokens);
   }
 
   /** What a new run would train, and on what. */

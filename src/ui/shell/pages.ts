@@ -17,6 +17,7 @@ const PAGES: Record<Exclude<Route['page'], 'run'>, () => Promise<{ default: Comp
   models: () => import('../pages/Models.svelte'),
   'base-chat': () => import('../pages/BaseChat.svelte'),
   runs: () => import('../pages/Runs.svelte'),
+  compare: () => import('../pages/Compare.svelte'),
   settings: () => import('../pages/Settings.svelte'),
   missing: () => import('../pages/Missing.svelte'),
 };

@@ -9,8 +9,10 @@ export class Router {
 
   /** How far down the present place is to be shown: 0 for one that is new. */
   private scroll = readScroll();
-  /** How far down it came when it was scrolled by the page, not by the visitor. */
-  private reached: number | undefined;
+  /** How far down the page has scrolled itself. */
+  private reached = 0;
+  /** It was scrolled on since the place was reached, by the visitor or for them. */
+  private isTaken = false;
   private settling: ReturnType<typeof setTimeout> | undefined;
 
   /** Follows the address until the function that is returned is called. */
@@ -20,16 +22,20 @@ export class Router {
     const onHash = () => {
       clearTimeout(this.settling);
       this.scroll = readScroll();
-      this.reached = undefined;
+      this.isTaken = true; // until it is drawn
       this.route = parseRoute(location.hash);
     };
     const onScroll = () => {
+      if (Math.abs(scrollY - this.reached) > 1) this.isTaken = true;
       clearTimeout(this.settling);
       this.settling = setTimeout(() => history.replaceState({ scroll: Math.round(scrollY) }, ''), SETTLE);
     };
+    const grown = new ResizeObserver(() => this.restoreScroll());
+    grown.observe(document.body);
     addEventListener('hashchange', onHash);
     addEventListener('scroll', onScroll, { passive: true });
     return () => {
+      grown.disconnect();
       removeEventListener('hashchange', onHash);
       removeEventListener('scroll', onScroll);
     };
@@ -43,13 +49,18 @@ export class Router {
   replace(place: string): void {
     history.replaceState(null, '', place);
     this.scroll = 0;
-    this.reached = undefined;
+    this.isTaken = true;
     this.route = parseRoute(place);
   }
 
-  /** Scrolls to where the visitor was, as far as the place is drawn; call it again when there is more of it. */
-  restoreScroll(): void {
-    if (this.reached !== undefined && scrollY !== this.reached) return; // the visitor has scrolled meanwhile
+  /** Scrolls to where the visitor was on this place, which is drawn now, and again as it grows, until somebody scrolls. */
+  arrive(): void {
+    this.isTaken = false;
+    this.restoreScroll();
+  }
+
+  private restoreScroll(): void {
+    if (this.isTaken) return;
     scrollTo({ top: this.scroll, behavior: 'instant' });
     this.reached = scrollY;
   }

@@ -2,6 +2,7 @@
 import { plainError, type PlainError } from '../../core/errors';
 import type { RunRecord } from '../../core/library';
 import type { TrainRequest } from '../../protocol/runs';
+import { droppedFolder, isModelDrop } from '../client/files';
 import { Workers } from '../client/workers';
 import { ChatState } from '../features/chat/chat.svelte';
 import { SamplingState } from '../features/chat/sampling.svelte';
@@ -9,6 +10,7 @@ import { DeviceState } from '../features/device/device.svelte';
 import { CompareState } from '../features/evaluation/compare.svelte';
 import { HubState } from '../features/hub/hub.svelte';
 import { LibraryState } from '../features/runs/library.svelte';
+import { notePace } from '../features/runs/pace';
 import { RunState } from '../features/runs/run.svelte';
 import { TrainingState } from '../features/runs/training.svelte';
 import { placeOf, runPlace } from '../routes';
@@ -64,7 +66,6 @@ export class Workspace {
 
   /** Shows the run of the present place, or none; a conversation belongs to what it was held with. */
   showRun(id: string | undefined): void {
-    if (id !== this.run.id) this.compare.clear();
     if (id === undefined) this.run.leave();
     else void this.run.show(id);
   }
@@ -103,22 +104,27 @@ export class Workspace {
     const refused = draft.isQuickStart ? findRefused(draft.recipe) : undefined;
     if (refused) return reveal(refused.target);
     const { quickStart } = draft;
-    if (quickStart && !this.device.error) await this.begin(quickStart); // the built-in data need no reading before
+    if (quickStart && !this.device.error) await this.begin(quickStart, draft.isQuickStart); // the built-in data need no reading before
   }
 
   async start(): Promise<void> {
     const { request } = this.draft;
-    if (request && this.canStart) await this.begin(request);
+    if (request && this.canStart) await this.begin(request, true);
   }
 
-  private async begin(request: TrainRequest): Promise<void> {
+  private async begin(request: TrainRequest, isDraft: boolean): Promise<void> {
     if (this.training.running) return;
     this.error = undefined;
     this.draft.unbegunError = undefined;
     this.draft.download.clear(); // the run goes on with it
-    this.leaveConversation();
+    this.endAnswers();
     void this.device.askToPersist();
+    const workload = isDraft ? this.draft.workload : undefined; // what is edited meanwhile is the next run
     await this.training.start(request);
+    const { record } = this.training;
+    if (workload && record?.state === 'finished' && record.summary) {
+      notePace(workload.key, workload.tokens, record.summary.seconds);
+    }
   }
 
   async resume(runId: string): Promise<void> {
@@ -126,7 +132,9 @@ export class Workspace {
     await this.run.show(runId);
     const { detail } = this.run;
     if (detail?.record.id !== runId || this.training.running) return;
-    this.leaveConversation();
+    this.endAnswers();
+    this.chat.forget(runId); // it learns more than it knew then
+    this.compare.forget(runId);
     await this.training.resume(detail, this.draft.model.refOf(detail.record.model), this.draft.budget.talks);
   }
 
@@ -138,8 +146,9 @@ export class Workspace {
   async deleteRun(runId: string): Promise<void> {
     await this.library.delete(runId);
     if (this.library.runs.some(({ id }) => id === runId)) return; // it is in use, which the library says
-    if (this.run.isOwn && this.run.id === runId) this.training.clear();
-    if (this.chat.runId === runId) this.chat.clear();
+    if (this.training.record?.id === runId) this.training.clear();
+    this.chat.forget(runId);
+    this.compare.forget(runId);
     const { route } = this.router;
     if (route.page === 'run' && route.id === runId) this.router.replace(placeOf('runs'));
   }
@@ -152,15 +161,33 @@ export class Workspace {
     this.router.goTo(placeOf('workbench'));
   }
 
+  /** Takes what was dropped beside the places for it: a model, or data. */
+  async takeDrop(transfer: DataTransfer): Promise<void> {
+    const { draft, router } = this;
+    const [file] = transfer.files;
+    if (isModelDrop(transfer)) {
+      router.goTo(placeOf('models'));
+      const folder = await droppedFolder(transfer).catch((error: unknown) => {
+        draft.model.error = plainError(error);
+        return undefined;
+      });
+      if (folder) await draft.openFolder(folder);
+    } else if (file) {
+      draft.useData(() => draft.dataset.useFile(file));
+      router.goTo(placeOf('workbench'));
+    }
+  }
+
   /** Searches the Hub; a model's whole name opens it. */
   async find(query: string): Promise<void> {
     const named = await this.hub.find(query);
     if (named) await this.draft.openHub(named);
   }
 
-  private leaveConversation(): void {
-    this.chat.clear();
-    this.compare.clear();
+  /** The GPU is needed for a run. */
+  private endAnswers(): void {
+    this.chat.stop();
+    this.compare.cancel();
   }
 
   private async runBegan(runId: string): Promise<void> {

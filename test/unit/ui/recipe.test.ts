@@ -67,6 +67,19 @@ describe('RecipeState', () => {
     expect(recipe.yaml).not.toContain('max_train_samples');
   });
 
+  test('a percentage is a part of a whole, where the key may be one', () => {
+    const recipe = new RecipeState();
+    for (const typed of ['20%', ' 20 % ', '0.2']) {
+      expect(recipe.setText('val_set_size', typed)).toBe(true);
+      expect(recipe.config.val_set_size).toBe(0.2);
+    }
+    expect(recipe.setText('warmup_ratio', '2.5 %')).toBe(true);
+    expect(recipe.config.warmup_ratio).toBe(0.025);
+    expect(recipe.setText('lora_r', '20%')).toBe(false);
+    expect(recipe.refused.lora_r?.error.message).toContain('"20%"');
+    expect(recipe.setText('lora_dropout', '200%')).toBe(false);
+  });
+
   test('defaults come back only while nothing was changed by hand', () => {
     const recipe = new RecipeState();
     recipe.set('lora_r', 4);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { pageTitle, parseRoute, placeOf, RUN_TABS, runPlace } from '../../../src/ui/routes';
+import { comparePlace, pageTitle, parseRoute, placeOf, RUN_TABS, runPlace } from '../../../src/ui/routes';
 
 describe('a place and its address', () => {
   test('name each other', () => {
@@ -9,6 +9,12 @@ describe('a place and its address', () => {
     for (const tab of RUN_TABS) {
       for (const id of ['3f0c', 'a/b', '%', 'ü?'])
         expect(parseRoute(runPlace(id, tab))).toEqual({ page: 'run', id, tab });
+    }
+  });
+
+  test('two runs beside each other are in the query, also where one is still to be picked', () => {
+    for (const ids of [[], ['a'], ['a/b&c', 'ü']]) {
+      expect(parseRoute(comparePlace(ids))).toEqual({ page: 'compare', ids });
     }
   });
 

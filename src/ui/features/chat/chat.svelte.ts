@@ -5,6 +5,7 @@ import type { ChatReply, Voice } from '../../../protocol/chat';
 import type { ModelRef, StorageSettings } from '../../../protocol/models';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
+import { loadSetting, removeSetting, saveSetting } from '../../persisted';
 import type { SamplingState } from './sampling.svelte';
 
 export interface Answer {
@@ -63,11 +64,13 @@ export class ChatState {
     return this.answering.notices;
   }
 
-  /** Begins a conversation with a run, or with the base model; the one that is under way with it goes on. */
+  /** Turns to a run, or to the base model; what was said with a run is kept with it, and goes on. */
   meet(runId: string | null): void {
     if (runId === this.runId) return;
-    this.clear();
+    this.stop();
     this.runId = runId;
+    this.turns = runId === null ? [] : loadSetting(settingOf(runId), [], areTurns);
+    this.error = undefined;
   }
 
   async send(question: string, partner: Partner): Promise<void> {
@@ -83,7 +86,10 @@ export class ChatState {
     for (const voice of voices) if (!(await this.answer(turn, voice, partner))) break;
     const state = this.answering.error ? 'failed' : 'stopped';
     for (const voice of voices) if (turn[voice]!.state !== 'done') turn[voice]!.state = state;
-    if (this.turns.includes(turn)) this.error = this.answering.error;
+    if (this.turns.includes(turn)) {
+      this.error = this.answering.error;
+      this.keep();
+    }
     this.busy = false;
   }
 
@@ -95,6 +101,20 @@ export class ChatState {
     this.stop();
     this.turns = [];
     this.error = undefined;
+    if (this.runId !== null) this.forget(this.runId);
+  }
+
+  /** Drops what was said with a run: it is deleted, or learns more. */
+  forget(runId: string): void {
+    removeSetting(settingOf(runId));
+    if (runId !== this.runId) return;
+    this.stop();
+    this.runId = null;
+    this.turns = [];
+  }
+
+  private keep(): void {
+    if (this.runId !== null) saveSetting(settingOf(this.runId), this.turns);
   }
 
   /** Returns whether there is an answer; otherwise the job says why not. */
@@ -121,4 +141,22 @@ export class ChatState {
     }
     return messages;
   }
+}
+
+function settingOf(runId: string): string {
+  return `chat-${runId}`;
+}
+
+function areTurns(value: unknown): value is Turn[] {
+  return Array.isArray(value) && value.every(isTurn);
+}
+
+function isTurn(value: unknown): boolean {
+  const { question, base, tuned } = (value ?? {}) as Partial<Record<string, unknown>>;
+  return typeof question === 'string' && [base, tuned].every((answer) => answer === undefined || isAnswer(answer));
+}
+
+function isAnswer(value: unknown): boolean {
+  const { text, state } = (value ?? {}) as Partial<Record<string, unknown>>;
+  return typeof text === 'string' && (state === 'done' || state === 'stopped' || state === 'failed');
 }

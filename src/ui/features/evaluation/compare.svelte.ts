@@ -5,6 +5,7 @@ import type { CompareRow, Score } from '../../../protocol/evaluation';
 import type { ModelRef } from '../../../protocol/models';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
+import { loadSetting, removeSetting, saveSetting } from '../../persisted';
 
 export interface ComparedQuestion {
   question: string;
@@ -21,6 +22,15 @@ export interface Totals {
   exactMatch: number;
   f1: number;
 }
+
+/** What is kept of a comparison. */
+interface Kept {
+  readonly rows: readonly ComparedQuestion[];
+  readonly total: number;
+  readonly complete: boolean;
+}
+
+const NOTHING: Kept = { rows: [], total: 0, complete: false };
 
 export class CompareState {
   rows = $state.raw<readonly ComparedQuestion[]>([]);
@@ -55,12 +65,27 @@ export class CompareState {
     if (this.running) return;
     this.clear();
     this.runId = runId;
-    this.complete = (await this.comparing.run({ model, runId, limit, maxNewTokens })) !== undefined;
+    const complete = (await this.comparing.run({ model, runId, limit, maxNewTokens })) !== undefined;
+    if (this.runId !== runId) return;
+    this.complete = complete;
+    if (this.rows.length > 0) saveSetting(settingOf(runId), { rows: this.rows, total: this.total, complete });
   }
 
-  /** Drops what another run has answered. */
+  /** Turns to a run; what its answers were is kept with it. */
   meet(runId: string): void {
-    if (this.runId !== runId) this.clear();
+    if (this.runId === runId) return;
+    this.clear();
+    this.runId = runId;
+    const kept = loadSetting<Kept>(settingOf(runId), NOTHING, isKept);
+    this.rows = kept.rows;
+    this.total = kept.total;
+    this.complete = kept.complete;
+  }
+
+  /** Drops what a run has answered: it is deleted, or learns more. */
+  forget(runId: string): void {
+    removeSetting(settingOf(runId));
+    if (this.runId === runId) this.clear();
   }
 
   cancel(): void {
@@ -91,4 +116,26 @@ export class CompareState {
     rows[index] = { ...(rows[index] ?? { question, expected }), [voice]: { answer, ...score } };
     this.rows = rows;
   }
+}
+
+function settingOf(runId: string): string {
+  return `scores-${runId}`;
+}
+
+function isKept(value: unknown): value is Kept {
+  const { rows, total, complete } = (value ?? {}) as Partial<Record<string, unknown>>;
+  return Array.isArray(rows) && rows.every(isQuestion) && typeof total === 'number' && typeof complete === 'boolean';
+}
+
+function isQuestion(value: unknown): boolean {
+  const { question, expected, base, tuned } = (value ?? {}) as Partial<Record<string, unknown>>;
+  const isScored = (scored: unknown) => {
+    const { answer, exactMatch, f1 } = (scored ?? {}) as Partial<Record<string, unknown>>;
+    return typeof answer === 'string' && typeof exactMatch === 'boolean' && typeof f1 === 'number';
+  };
+  return (
+    typeof question === 'string' &&
+    typeof expected === 'string' &&
+    [base, tuned].every((scored) => scored === undefined || isScored(scored))
+  );
 }

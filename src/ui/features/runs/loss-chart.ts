@@ -11,6 +11,21 @@ export interface ChartColours {
   readonly font: string;
 }
 
+/** The colours of the page now, by an element that takes each of them in turn. */
+export function resolveColours(probe: HTMLElement): ChartColours {
+  const style = (name: string) => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  return {
+    accent: style('accent'),
+    ink: style('ink'),
+    muted: style('muted'),
+    line: style('line'),
+    font: getComputedStyle(probe).fontFamily,
+  };
+}
+
 /** Columns as uPlot takes them: step, loss, smoothed loss, held-out loss. */
 export type ChartData = [number[], (number | null)[], (number | null)[], (number | null)[]];
 
@@ -54,17 +69,51 @@ export interface ChartOptions {
   readonly onHover: (index: number | null) => void;
 }
 
-export function createChart(target: HTMLElement, data: ChartData, options: ChartOptions): uPlot {
-  const { colours, logarithmic, totalSteps } = options;
+/** Columns of two curves over the same steps: smoothed losses, then held-out losses, of each. */
+export function compareData(runs: readonly [readonly LogRow[], readonly LogRow[]]): uPlot.AlignedData {
+  return uPlot.join(
+    runs.map((rows) => {
+      const [steps, , smoothed, heldOut] = chartData(rows);
+      return [steps, smoothed, heldOut];
+    }),
+  );
+}
+
+/** Two curves in one frame: the first in ink, the second in the accent. */
+export function createComparison(
+  target: HTMLElement,
+  data: uPlot.AlignedData,
+  options: Pick<ChartOptions, 'width' | 'height' | 'colours'>,
+): uPlot {
+  const { colours } = options;
+  const ofRun = (stroke: string): uPlot.Series[] => [
+    { stroke, width: 2, points: { show: false }, spanGaps: true },
+    { stroke, width: 1.5, dash: [5, 4], spanGaps: true, points: { size: 6, fill: stroke } },
+  ];
+  const config: uPlot.Options = {
+    ...frameOf(options, false, 0),
+    series: [{}, ...ofRun(colours.ink), ...ofRun(colours.accent)],
+  };
+  return new uPlot(config, data, target);
+}
+
+type Frame = Omit<uPlot.Options, 'series'>;
+
+/** @param totalSteps of the whole run, so that the curve grows into its frame; 0 where unknown */
+function frameOf(
+  { width, height, colours }: Pick<ChartOptions, 'width' | 'height' | 'colours'>,
+  logarithmic: boolean,
+  totalSteps: number,
+): Frame {
   const axis: uPlot.Axis = {
     stroke: colours.muted,
     font: `12px ${colours.font}`,
     grid: { stroke: colours.line, width: 1 },
     ticks: { show: false },
   };
-  const config: uPlot.Options = {
-    width: options.width,
-    height: options.height,
+  return {
+    width,
+    height,
     padding: [8, 12, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 7 } },
@@ -83,6 +132,13 @@ export function createChart(target: HTMLElement, data: ChartData, options: Chart
         values: (_chart, ticks) => ticks.map((tick) => (tick === null ? '' : String(tick))),
       },
     ],
+  };
+}
+
+export function createChart(target: HTMLElement, data: ChartData, options: ChartOptions): uPlot {
+  const { colours, logarithmic, totalSteps } = options;
+  const config: uPlot.Options = {
+    ...frameOf(options, logarithmic, totalSteps),
     series: [
       { label: 'Step' },
       { label: 'Loss', stroke: withAlpha(colours.accent, 0.35), width: 1, points: { show: false } },

@@ -2,6 +2,7 @@
 import { formatRunConfig, parseRunConfig, readRunValue, type RunConfig, type RunConfigKey } from '../../../core/config';
 import { plainError, type PlainError } from '../../../core/errors';
 import { isText, loadSetting, saveSetting } from '../../persisted';
+import { readPercent } from './settings';
 import quickstart from './quickstart.yaml?raw';
 
 const SETTING = 'run';
@@ -69,7 +70,7 @@ export class RecipeState {
    */
   setText(key: RunConfigKey, typed: string): boolean {
     try {
-      this.set(key, readRunValue(key, typed));
+      this.set(key, readRunValue(key, readPercent(key, typed)));
       return true;
     } catch (error) {
       this.refused = { ...this.refused, [key]: { typed, error: plainError(error) } };

@@ -105,7 +105,14 @@ export class RunState {
     return this.lastEval !== undefined || (this.running && (this.config?.val_set_size ?? 0) > 0);
   }
 
-  /** The run where it has an adapter or a model to use. */
+  /** The run where it can answer: by what it has left, or by the last checkpoint of one that was stopped. */
+  get speaking(): RunDetail | undefined {
+    const { detail, record } = this;
+    if (!detail || this.running || record?.state === 'running') return undefined;
+    return this.usable ?? (record && canGoOn(record) && record.checkpointStep > 0 ? detail : undefined);
+  }
+
+  /** The run where it has left an adapter or a model. */
   get usable(): RunDetail | undefined {
     return this.detail?.files.some(({ name }) => name.endsWith('.safetensors')) ? this.detail : undefined;
   }

@@ -1,0 +1,44 @@
+/** How long a run will take, by how fast one like it went in this browser. */
+import type { RunConfig } from '../../../core/config';
+import type { DataReport } from '../../../core/events';
+import { loadSetting, saveSetting } from '../../persisted';
+
+const SETTING = 'pace';
+
+/** Seconds for a token, by what sets the pace. */
+type Paces = Readonly<Record<string, number>>;
+
+/** Tokens that a run reads in all its steps, about. */
+export function countTokens(
+  report: Pick<DataReport, 'totalTokens' | 'kept'>,
+  config: RunConfig,
+  steps: number,
+): number {
+  const rows = config.per_device_train_batch_size * config.gradient_accumulation_steps * steps;
+  return report.kept === 0 ? 0 : (report.totalTokens / report.kept) * rows;
+}
+
+/** What sets the pace: the model, how it is kept, and what is computed twice. */
+export function paceKey(modelName: string, config: RunConfig): string {
+  const { load_in_4bit: isSmall, gradient_checkpointing: again, use_peft: adapter } = config;
+  return [modelName, isSmall && '4 bits', again && 'checkpointed', !adapter && 'whole'].filter(Boolean).join(', ');
+}
+
+/** Undefined where nothing like it has run here. */
+export function estimateSeconds(key: string, tokens: number): number | undefined {
+  const pace = loadPaces()[key];
+  return pace === undefined || tokens === 0 ? undefined : pace * tokens;
+}
+
+export function notePace(key: string, tokens: number, seconds: number): void {
+  if (tokens > 0 && seconds > 0) saveSetting(SETTING, { ...loadPaces(), [key]: seconds / tokens });
+}
+
+function loadPaces(): Paces {
+  return loadSetting(SETTING, {}, isPaces);
+}
+
+function isPaces(value: unknown): value is Paces {
+  const isPositive = (pace: unknown) => typeof pace === 'number' && pace > 0 && Number.isFinite(pace);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isPositive);
+}

@@ -1,0 +1,122 @@
+/** What a run's losses say of it, and no more than they bear out. */
+import type { LogRow } from '../../../core/events';
+import { formatLoss } from '../../format';
+
+export type VerdictKind = 'none' | 'going' | 'learned' | 'memorised' | 'falling' | 'still' | 'diverged';
+
+export interface Verdict {
+  readonly kind: VerdictKind;
+  /** One or two words, for lists; empty where nothing can be said. */
+  readonly title: string;
+  /** What happened, with the figures, and what to try. */
+  readonly sentence: string;
+}
+
+interface Point {
+  readonly step: number;
+  readonly loss: number;
+}
+
+/** Steps with a loss before anything is said of a curve. */
+const FEWEST = 6;
+/** A loss counts as fallen below this part of where it began. */
+const FALLEN = 0.9;
+/** It counts as risen above this part. */
+const RISEN = 1.1;
+/** A held-out loss this far above its best has turned: the run learns its own rows by heart. */
+const TURNED = 1.05;
+/** Of what it fell by in the whole run, the part that it must fall by in the last quarter to be called still falling. */
+const LAST_QUARTER = 0.12;
+
+const TITLES: Readonly<Record<VerdictKind, string>> = {
+  none: '',
+  going: '',
+  learned: 'learned',
+  memorised: 'memorised',
+  falling: 'still falling',
+  still: 'not moving',
+  diverged: 'diverged',
+};
+
+/** @param isOver whether the run is done: one that trains is described, not judged */
+export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
+  const trained = points(rows, 'loss');
+  const heldOut = points(rows, 'eval_loss');
+  const [first] = trained;
+  const last = trained.at(-1);
+  if (!first || !last) {
+    return say('none', 'The loss is drawn here, step by step, as soon as training starts.');
+  }
+  if (trained.length === 1) return say('none', `The loss was ${formatLoss(last.loss)} at step ${last.step}.`);
+  const path = `from ${formatLoss(first.loss)} at step ${first.step} to ${formatLoss(last.loss)} at step ${last.step}`;
+  if (!isOver) return say('going', `The loss went ${path}.`);
+  if (trained.some(({ loss }) => !Number.isFinite(loss))) {
+    return say(
+      'diverged',
+      `The loss is no number any more after step ${lastFinite(trained)}: take a smaller learning rate.`,
+    );
+  }
+  if (trained.length < FEWEST) return say('none', `The loss went ${path}: too few steps to say more.`);
+  const span = Math.max(1, Math.floor(trained.length / 8));
+  const start = mean(trained.slice(0, span));
+  const end = mean(trained.slice(-span));
+  if (end > start * RISEN) {
+    return say('diverged', `The loss rose, ${path}: take a smaller learning rate.`);
+  }
+  if (end > start * FALLEN) {
+    return say(
+      'still',
+      `The loss ended about where it began, ${path}: it learned next to nothing. Try another learning rate.`,
+    );
+  }
+  const fell = `The loss fell ${path}`;
+  const turned = judgeHeldOut(heldOut, fell);
+  if (turned) return turned;
+  const quarter = trained.slice(-Math.max(2, Math.floor(trained.length / 4)));
+  const half = Math.floor(quarter.length / 2);
+  const late = mean(quarter.slice(0, half)) - mean(quarter.slice(-half));
+  const more = late > LAST_QUARTER * (start - end) ? 'falling' : 'learned';
+  const outside = describeHeldOut(heldOut);
+  return more === 'falling'
+    ? say('falling', `${fell}${outside}, and was still falling: more epochs would lower it further.`)
+    : say('learned', `${fell}${outside || '. No rows were held out, so nothing says how it answers others'}.`);
+}
+
+/** A run that learned its own rows alone. */
+function judgeHeldOut(heldOut: readonly Point[], fell: string): Verdict | undefined {
+  const [first] = heldOut;
+  const last = heldOut.at(-1);
+  if (!first || !last || heldOut.length < 2) return undefined;
+  const best = heldOut.reduce((one, other) => (other.loss < one.loss ? other : one));
+  if (last.loss <= best.loss * TURNED && last.loss <= first.loss) return undefined;
+  const instead =
+    best === first
+      ? `rose from ${formatLoss(first.loss)} to ${formatLoss(last.loss)}`
+      : `was best at step ${best.step}, ${formatLoss(best.loss)}, and ended at ${formatLoss(last.loss)}`;
+  const advice = 'it learned its rows by heart. Train for fewer epochs, or on more rows.';
+  return say('memorised', `${fell}, but on the rows held out it ${instead}: ${advice}`);
+}
+
+function describeHeldOut(heldOut: readonly Point[]): string {
+  const [first] = heldOut;
+  const last = heldOut.at(-1);
+  if (!first || !last) return '';
+  if (first === last) return `; on the rows held out it is ${formatLoss(last.loss)}`;
+  return `, and on the rows held out from ${formatLoss(first.loss)} to ${formatLoss(last.loss)}`;
+}
+
+function say(kind: VerdictKind, sentence: string): Verdict {
+  return { kind, title: TITLES[kind], sentence };
+}
+
+function points(rows: readonly LogRow[], key: 'loss' | 'eval_loss'): Point[] {
+  return rows.flatMap((row) => (row[key] === undefined ? [] : [{ step: row.step, loss: row[key] }]));
+}
+
+function mean(of: readonly Point[]): number {
+  return of.reduce((sum, { loss }) => sum + loss, 0) / of.length;
+}
+
+function lastFinite(of: readonly Point[]): number {
+  return of.findLast(({ loss }) => Number.isFinite(loss))?.step ?? 0;
+}

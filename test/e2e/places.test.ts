@@ -1,0 +1,197 @@
+/** The places of the page: each has an address, a title and a heading; a draft is edited at one, and runs are looked at. */
+import { describe, expect } from 'vitest';
+import { test } from '../support/browser';
+import { axeViolations, GraftPage } from '../support/page';
+
+const RUN = 'max_steps: 8\nmax_length: 32\nlora_r: 4\nlogging_steps: 1\nsave_steps: 2\n';
+
+/** How far things moved by themselves since the page was loaded, as Chromium counts it. */
+const layoutShift = () =>
+  new Promise<number>((resolve) => {
+    let sum = 0;
+    const observer = new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean })[]) {
+        if (!entry.hadRecentInput) sum += entry.value;
+      }
+    });
+    observer.observe({ type: 'layout-shift', buffered: true });
+    setTimeout(() => resolve(sum), 200);
+  });
+
+describe('a place', () => {
+  test('has a title and a heading that takes the focus, is free of violations, and comes back as it was left', async ({
+    page,
+    site,
+  }) => {
+    const graft = await GraftPage.open(page, site);
+    const focused = () => page.evaluate(() => document.activeElement?.textContent);
+    await graft.openModels();
+    expect(await page.title()).toBe('Models · Graft');
+    expect(await focused()).toBe('Models');
+    await graft.openRuns();
+    await page.getByText('Your first run will be here').waitFor();
+    expect(await focused()).toBe('Runs');
+    await graft.openSettings();
+    expect(await focused()).toBe('Settings');
+    await page.goBack();
+    await expect.poll(focused).toBe('Runs');
+    await page.goForward();
+    await expect.poll(focused).toBe('Settings');
+    await page.reload();
+    await graft.at('hub-access').waitFor();
+    expect(new URL(page.url()).hash).toBe('#/settings');
+
+    for (const place of [
+      '#/',
+      '#/models',
+      '#/models/chat',
+      '#/runs',
+      '#/runs/compare',
+      '#/settings',
+      '#/nothing',
+      '#/runs/none',
+    ]) {
+      await page.setViewportSize({ width: 360, height: 800 });
+      await page.goto(`${site.url}${place}`);
+      await page.reload();
+      await page.locator('main h1').waitFor();
+      await graft.at('place-runs').waitFor();
+      await page.waitForTimeout(1000); // what comes by and by
+      expect(await page.evaluate(layoutShift), place).toBeLessThan(0.02);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), place).toBeLessThanOrEqual(360);
+      expect(await axeViolations(page), place).toEqual([]);
+      await page.setViewportSize({ width: 1280, height: 800 });
+      expect(await axeViolations(page), place).toEqual([]);
+    }
+  });
+
+  test('is scrolled to where it was, by going back and by a reload, and nothing moves', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft.at('plan-total').getByText('MiB').waitFor();
+    await graft.at('plan').scrollIntoViewIfNeeded();
+    await page.waitForTimeout(300); // the history is told when the scrolling is over
+    /** Where the plan stands in the window: what comes late above it may change how far down that is. */
+    const stands = () => page.evaluate(() => document.getElementById('memory')?.getBoundingClientRect().top ?? NaN);
+    const before = await stands();
+    const isBack = async () => Math.abs((await stands()) - before) < 40;
+    expect(await page.evaluate(() => scrollY)).toBeGreaterThan(500);
+    await graft.at('place-runs').click();
+    await page.getByText('Your first run will be here').waitFor();
+    expect(await page.evaluate(() => scrollY)).toBe(0);
+    await page.goBack();
+    await expect.poll(isBack).toBe(true);
+    await page.reload();
+    await expect.poll(isBack, { timeout: 10_000 }).toBe(true);
+    await graft.at('plan-total').getByText('MiB').waitFor();
+    expect(await page.evaluate(layoutShift)).toBeLessThan(0.02);
+  });
+});
+
+test('a draft and its runs are two things: what is edited is trained, and a run keeps what it was trained with', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useTinyModel();
+  await graft.useRunFile(RUN);
+  await graft.setting('val_set_size', '25 %');
+  expect(await page.locator('#setting-val_set_size').inputValue()).toBe('0.25');
+  await graft.setting('learning_rate', '0.01');
+  await graft.start();
+  await graft.state('finished');
+  expect((await graft.download('run.yaml')).toString()).toContain('learning_rate: 0.01\n');
+  expect(await graft.at('verdict').count()).toBe(1);
+
+  await graft.openWorkbench();
+  expect(await page.locator('#setting-learning_rate').inputValue()).toBe('0.01'); // and is still what it was
+  await graft.at('last-run').getByText('finished').waitFor();
+  await graft.setting('learning_rate', '1');
+  await graft.start();
+  await graft.state('finished');
+  await graft.openPart('Settings');
+  await graft.at('settings-diff').waitFor();
+  expect(await graft.at('settings-diff').locator('tbody tr').allInnerTexts()).toEqual([
+    expect.stringMatching(/learning_rate\s+0\.01\s+1/),
+  ]);
+  await graft.at('compare-with-before').click();
+  await graft.at('compare-facts').waitFor();
+  expect(await graft.at('compare-facts').locator('thead a').count()).toBe(2);
+  expect(await graft.at('settings-diff').locator('tbody tr').count()).toBe(1);
+  await page.setViewportSize({ width: 360, height: 800 });
+  expect(await axeViolations(page)).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+  await page.setViewportSize({ width: 1280, height: 800 });
+
+  await graft.openRuns();
+  expect(await graft.at('run-differs').first().innerText()).toBe('learning_rate 1 (was 0.01)');
+  await page
+    .getByRole('button', { name: /^Rename/ })
+    .first()
+    .click();
+  await page.keyboard.type('too fast');
+  await page.keyboard.press('Enter');
+  await graft.at('run-link').getByText('too fast').waitFor();
+  expect(await page.evaluate(() => document.activeElement?.textContent?.trim())).toBe('Rename');
+
+  await graft.at('run-link').nth(1).click();
+  await graft.openPart('Settings');
+  await graft.at('use-settings').click();
+  await graft.at('start').waitFor();
+  expect(await page.locator('#setting-learning_rate').inputValue()).toBe('0.01');
+});
+
+test('a run that trains is seen everywhere, is not left by accident, and answers when it was stopped', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useRunFile('max_steps: 500\nmax_train_samples: 8\nper_device_train_batch_size: 2\nsave_steps: 2\n');
+  await graft.start();
+  await graft.firstStep();
+  await expect.poll(() => page.title()).toMatch(/^\d+\/500 · starter on /);
+  await graft.openWorkbench();
+  expect(await graft.at('start').isDisabled()).toBe(true);
+  const asked: string[] = [];
+  page.on('dialog', (dialog) => {
+    asked.push(dialog.type());
+    void dialog.dismiss();
+  });
+  await page.evaluate(() => void setTimeout(() => location.reload()));
+  await expect.poll(() => asked).toEqual(['beforeunload']);
+  await graft
+    .at('dock-status')
+    .getByText(/^Step ([3-9]|\d\d)/)
+    .waitFor({ timeout: 120_000 });
+  await graft.at('dock-run').click();
+  await graft.at('cancel').click();
+  await graft.state('cancelled');
+  expect(await graft.at('status').innerText()).toMatch(/is saved$/);
+  expect(await page.title()).not.toContain('/500');
+
+  await graft.openPart('Chat');
+  await graft.at('speaks-from').waitFor();
+  await page.getByText('How it answers').click();
+  await graft.at('max-new-tokens').fill('4');
+  await graft.at('chat-input').fill('What is a title fee?');
+  await graft.at('send').click();
+  await page.locator('[data-testid=tuned-answer][data-state=done]').waitFor({ timeout: 60_000 });
+  await graft.openPart('Files');
+  await graft.at('download-checkpoint').waitFor();
+  await graft.openPart('Overview');
+  const download = page.waitForEvent('download');
+  await graft.at('download-now').click();
+  expect((await download).suggestedFilename()).toMatch(/-step-\d+\.zip$/);
+});
+
+test('a file that is dropped beside the places for it is taken as data', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.openSettings();
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['{"question": "a", "answer": "b"}\n'], 'dropped.jsonl'));
+    document
+      .querySelector('main')!
+      .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  });
+  await graft.at('dataset-name').getByText('dropped.jsonl', { exact: true }).waitFor();
+});

@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+import type { LogRow } from '../../../src/core/events';
+import { judgeRun } from '../../../src/ui/features/runs/verdict';
+
+/** Rows of a run whose loss at each step is what the function gives, with a little noise that is the same each time. */
+function curve(steps: number, loss: (step: number) => number, evaluated: readonly [step: number, loss: number][] = []) {
+  const rows: LogRow[] = [];
+  for (let step = 1; step <= steps; step++) {
+    rows.push({ epoch: 1, step, loss: loss(step) * (1 + 0.03 * Math.sin(7 * step)) });
+    const found = evaluated.find(([at]) => at === step);
+    if (found) rows.push({ epoch: 1, step, eval_loss: found[1] });
+  }
+  return rows;
+}
+
+const falls = (step: number) => 0.1 + 4 * Math.exp(-step / 6);
+
+describe('a run that is over', () => {
+  test('learned where its loss fell and came to rest, and its held-out loss fell with it', () => {
+    const { kind, sentence } = judgeRun(curve(60, falls, [[20, 1.2], [40, 0.9], [60, 0.88]]), true); // prettier-ignore
+    expect(kind).toBe('learned');
+    expect(sentence).toMatch(
+      /^The loss fell from .* at step 1 to .* at step 60, and on the rows held out from 1\.200 to 0\.880\.$/,
+    );
+  });
+
+  test('without held-out rows it learned, and nothing is claimed of other questions', () => {
+    const { kind, sentence } = judgeRun(curve(60, falls), true);
+    expect(kind).toBe('learned');
+    expect(sentence).toContain('No rows were held out');
+  });
+
+  test('memorised where the held-out loss turned or never fell', () => {
+    const turned = judgeRun(curve(60, falls, [[20, 1.2], [40, 0.9], [60, 1.4]]), true); // prettier-ignore
+    expect(turned.kind).toBe('memorised');
+    expect(turned.sentence).toContain('best at step 40, 0.900, and ended at 1.400');
+    const rose = judgeRun(curve(60, falls, [[30, 2], [60, 2.05]]), true); // prettier-ignore
+    expect(rose.kind).toBe('memorised');
+    expect(rose.sentence).toContain('rose from 2.000 to 2.050');
+  });
+
+  test('was still falling where its end is not its rest', () => {
+    expect(
+      judgeRun(
+        curve(24, (step) => 4 - step / 8),
+        true,
+      ).kind,
+    ).toBe('falling');
+  });
+
+  test('did not move where the loss ends where it began, however it got there', () => {
+    const { kind, sentence } = judgeRun(
+      curve(24, (step) => 6.188 - step * 0.005),
+      true,
+    );
+    expect(kind).toBe('still');
+    expect(sentence).not.toContain('fell');
+    expect(
+      judgeRun(
+        curve(24, (step) => 3 + 4 * Math.sin((Math.PI * (step - 0.5)) / 24)),
+        true,
+      ).kind,
+    ).toBe('still');
+  });
+
+  test('diverged where the loss rose or is no number', () => {
+    expect(
+      judgeRun(
+        curve(24, (step) => 2 + step / 4),
+        true,
+      ).kind,
+    ).toBe('diverged');
+    const { kind, sentence } = judgeRun([...curve(10, falls), { epoch: 1, step: 11, loss: NaN }], true);
+    expect(kind).toBe('diverged');
+    expect(sentence).toContain('after step 10');
+  });
+
+  test('of a few steps is not judged', () => {
+    const { kind, sentence } = judgeRun(
+      curve(3, (step) => 4 / step),
+      true,
+    );
+    expect(kind).toBe('none');
+    expect(sentence).toContain('at step 3');
+    expect(judgeRun([], true).kind).toBe('none');
+  });
+});
+
+test('a run that trains is described and not judged', () => {
+  const { kind, sentence } = judgeRun(curve(60, falls), false);
+  expect(kind).toBe('going');
+  expect(sentence).toMatch(/^The loss went from .* to .* at step 60\.$/);
+});
