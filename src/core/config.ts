@@ -1,134 +1,35 @@
 /** The run file: one flat YAML mapping with Hugging Face names, the same for the page, the command line and a link. */
 import * as v from 'valibot';
-import { parseDocument, Parser, stringify, type CST } from 'yaml';
+import { stringify } from 'yaml';
+import {
+  above0,
+  day,
+  flag,
+  fraction,
+  from0,
+  HELD_OUT,
+  layers,
+  mapping,
+  MAX_STEPS,
+  modules,
+  number,
+  oneOf,
+  savedModules,
+  SHARE,
+  text,
+  variables,
+  whole,
+} from './config-values';
 import { GraftError } from './errors';
 import { quote } from './format';
 import { nearest } from './nearest';
+import { readScalar, readYaml, shorten } from './run-yaml';
 
-/** A run file has a few dozen lines. */
-const MAX_LENGTH = 100_000;
-
-/**
- * Lists and mappings of a run file that lie in one another, keys included: real ones have two or three. What reads YAML
- * goes into them by recursion, and takes time that doubles with each mapping that is a key.
- */
-const MAX_DEPTH = 24;
-
-/** Characters of a key or of the YAML library's own words that a message shows. */
+/** Characters of a key that a message shows. */
 const MAX_SHOWN = 60;
 
 /** Unknown keys that a message names. */
 const MAX_NAMED = 10;
-
-// Each schema's message says what is expected; `<key> must be <message>` is the sentence a user reads.
-const text = v.pipe(v.string('text'), v.minLength(1, 'text'));
-const flag = v.boolean('true or false');
-const number = (message: string) => v.pipe(v.number(message), v.finite(message));
-// The GPU computes with these in 32 bits.
-const FLOAT32 = 'within the range of 32-bit floats';
-const above0 = v.pipe(
-  number('a number above 0'),
-  v.gtValue(0, 'a number above 0'),
-  v.check((n) => Math.fround(n) > 0 && Number.isFinite(Math.fround(n)), `a number above 0 ${FLOAT32}`),
-);
-const from0 = v.pipe(
-  number('a number, 0 or more'),
-  v.minValue(0, 'a number, 0 or more'),
-  v.check((n) => Number.isFinite(Math.fround(n)), `a number, 0 or more, ${FLOAT32}`),
-);
-const fraction = v.pipe(
-  number('a number from 0 to below 1'),
-  v.minValue(0, 'a number from 0 to below 1'),
-  v.ltValue(1, 'a number from 0 to below 1'),
-);
-const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => {
-  const message = most < 2 ** 33 ? `a whole number from ${least} to ${most}` : `a whole number, ${least} or more`;
-  return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
-};
-const oneOf = <const T extends readonly string[]>(...options: T) => v.picklist(options, `one of ${options.join(', ')}`);
-
-const DAY = 'a day, as 2026-07-01';
-const day = v.pipe(
-  v.string(DAY),
-  v.regex(/^\d{4}-\d\d-\d\d$/, DAY),
-  // JavaScript takes 31 February for 2 March.
-  v.check((value) => JSON.stringify(new Date(value)).startsWith(`"${value}T`), DAY),
-);
-
-const MODULES = 'all-linear, auto, or a list of module names such as [q_proj, v_proj]';
-const moduleNameOf = (message: string) => v.pipe(v.string(message), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, message));
-const moduleName = moduleNameOf(MODULES);
-const modules = v.union(
-  [
-    v.literal('all-linear'),
-    v.literal('auto'),
-    v.pipe(v.array(moduleName), v.minLength(1, MODULES)),
-    // The command line has no lists: names come separated by commas.
-    v.pipe(
-      v.string(),
-      v.transform((names) => names.split(',').map((name) => name.trim())),
-      v.array(moduleName),
-    ),
-  ],
-  MODULES,
-);
-
-const SAVED_MODULES = 'a list of module names such as [embed_tokens, lm_head]';
-const savedModules = v.union(
-  [
-    v.pipe(v.array(moduleNameOf(SAVED_MODULES)), v.minLength(1, SAVED_MODULES)),
-    v.pipe(
-      v.string(),
-      v.transform((names) => names.split(',').map((name) => name.trim())),
-      v.array(moduleNameOf(SAVED_MODULES)),
-    ),
-  ],
-  SAVED_MODULES,
-);
-
-const LAYERS = 'a list of layers, counted from 0, such as [0, 2]';
-const layer = v.pipe(v.number(LAYERS), v.integer(LAYERS), v.minValue(0, LAYERS));
-const layers = v.union(
-  [
-    v.pipe(v.array(layer), v.minLength(1, LAYERS)),
-    // PEFT takes a single one too.
-    v.pipe(
-      layer,
-      v.transform((only) => [only]),
-    ),
-    v.pipe(
-      v.string(),
-      v.transform((list) => list.split(',').map((entry) => (/^\s*\d+\s*$/.test(entry) ? Number(entry) : NaN))),
-      v.array(layer),
-    ),
-  ],
-  LAYERS,
-);
-
-const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
-const variables = v.pipe(
-  v.custom<object>((value) => !Array.isArray(value), VARIABLES), // a list has keys, too
-  v.record(v.string(VARIABLES), v.unknown(), VARIABLES),
-  // A template prints them, and a written run file has them as JSON, which has no .inf and .nan.
-  v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
-);
-
-const MAPPING = "a mapping of fields to the file's columns such as {question: Frage, answer: Antwort}";
-const place = v.pipe(v.number(MAPPING), v.integer(MAPPING), v.minValue(1, MAPPING));
-const mapping = v.pipe(
-  v.custom<object>((value) => !Array.isArray(value), MAPPING), // a list has keys, too
-  v.record(v.string(MAPPING), v.union([v.pipe(v.string(), v.minLength(1)), place], MAPPING), MAPPING),
-  v.check((value) => Object.keys(value).length > 0, MAPPING),
-);
-
-function hasOnlyFiniteNumbers(value: unknown): boolean {
-  if (typeof value === 'number') return Number.isFinite(value);
-  return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
-}
-
-const SHARE = 'a number from 0 to 1';
-const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
-const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
 
 /** Every key with its schema, its default and one line of help, in the order of a written file. */
 const KEYS = {
@@ -373,59 +274,6 @@ export function formatValue(value: RunConfig[RunConfigKey]): string {
   return stringify(value, { lineWidth: 0, singleQuote: false }).trimEnd();
 }
 
-function readYaml(yamlText: string, name: string): Record<string, unknown> {
-  if (yamlText.length > MAX_LENGTH) throw new GraftError('bad-config', `${name} is too long to be a run file.`);
-  if (nestsTooDeep(yamlText)) {
-    throw new GraftError(
-      'bad-config',
-      `${name} has more than ${MAX_DEPTH} lists and mappings in one another: a run file is keys with values.`,
-    );
-  }
-  const document = parseDocument(yamlText, { prettyErrors: true, uniqueKeys: true, schema: 'core' });
-  const [error] = document.errors;
-  if (error?.code === 'MULTIPLE_DOCS') {
-    throw new GraftError(
-      'bad-config',
-      `${name} holds several YAML documents, one behind another (---): a run file is one. Put each run into a file of its own.`,
-    );
-  }
-  if (error) {
-    const summary = error.message.split('\n')[0]?.replace(/:$/, '') ?? 'not valid YAML';
-    throw new GraftError('bad-config', `${name} is not valid YAML: ${shorten(summary, 4 * MAX_SHOWN)}.`);
-  }
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 0 });
-  } catch {
-    throw new GraftError('bad-config', `${name} uses a YAML alias; a run file has none.`);
-  }
-  if (value === null) return {};
-  if (typeof value !== 'object' || Array.isArray(value)) {
-    throw new GraftError(
-      'bad-config',
-      `${name} must be keys with values (learning_rate: 2.0e-4), but is ${quote(value)}.`,
-    );
-  }
-  return value as Record<string, unknown>;
-}
-
-/** Whether a YAML text has more in one another than is read. Its tokens are found without recursion. */
-function nestsTooDeep(yamlText: string): boolean {
-  for (const document of new Parser().parse(yamlText)) {
-    const open: [CST.Token, number][] = [[document, 0]];
-    for (let entry = open.pop(); entry; entry = open.pop()) {
-      const [token, depth] = entry;
-      if (depth > MAX_DEPTH) return true;
-      if (token.type === 'document' && token.value) open.push([token.value, depth]);
-      for (const item of 'items' in token ? token.items : []) {
-        if (item.key) open.push([item.key, depth + 1]);
-        if (item.value) open.push([item.value, depth + 1]);
-      }
-    }
-  }
-  return false;
-}
-
 /** Entries whose keys are a run file's. @throws `bad-config` that names every other one with the nearest valid one */
 function withKnownKeys<T>(entries: readonly (readonly [string, T])[], where: string): (readonly [RunConfigKey, T])[] {
   const known = entries.filter((entry): entry is [RunConfigKey, T] => KEY_NAMES.some((name) => name === entry[0]));
@@ -443,10 +291,6 @@ function withKnownKeys<T>(entries: readonly (readonly [string, T])[], where: str
   );
 }
 
-function shorten(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most)}…` : text;
-}
-
 /**
  * An override means what it would mean in the file, or, where that doesn't fit (`--dataset 42`) or is no value at all
  * (`--dataset '*.jsonl'`, which is an alias there), itself as text.
@@ -455,18 +299,6 @@ function readOverride(name: RunConfigKey, value: string): unknown {
   const scalar = readScalar(value);
   if (scalar !== undefined && v.is(KEYS[name].schema, scalar)) return scalar;
   return scalar === undefined || v.is(KEYS[name].schema, value) ? value : scalar;
-}
-
-/** The value of a YAML text; undefined where it has none. */
-function readScalar(text: string): unknown {
-  if (text.length > MAX_LENGTH || nestsTooDeep(text)) return undefined;
-  const document = parseDocument(text, { schema: 'core' });
-  if (document.errors.length > 0) return undefined;
-  try {
-    return (document.toJS({ maxAliasCount: 0 }) as unknown) ?? undefined;
-  } catch {
-    return undefined; // an alias
-  }
 }
 
 function check(name: RunConfigKey, value: unknown, file: string): unknown {

@@ -180,7 +180,7 @@ describe('adapters', () => {
   });
 
   test.each([
-    [{ modules_to_save: ['lm_head'] }, /modules_to_save is \["lm_head"\]/],
+    [{ modules_to_save: ['lm_head'] }, /lacks the tensor base_model\.model\.lm_head\.weight/],
     [{ lora_bias: true }, /lora_bias is true/],
     [{ init_lora_weights: 'pissa_niter_16' }, /init_lora_weights is "pissa_niter_16"/],
     [{ target_modules: ['lm_head', 'c_attn'] }, /names "lm_head"; this model has/],

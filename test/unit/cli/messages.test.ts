@@ -19,7 +19,7 @@ beforeAll(async () => {
   const source = await tinyModel();
   for (const file of await source.list()) writeFileSync(path(file), await source.read(file));
   writeFileSync(path('rows.jsonl'), tokenRows(8));
-  writeFileSync(path('bad.jsonl'), '{"question": "a", "answer": "b"}\n{"question": "a", "answer": \n');
+  writeFileSync(path('bad.jsonl'), '{"input_ids": [1, 2, 3]}\n{"input_ids": [1, \n');
   writeFileSync(path('good.yaml'), 'lora_r: 4\n');
   writeFileSync(path('two.yaml'), 'lora_r: 4\n---\nlora_r: 8\n');
   writeFileSync(path('misspelt.yaml'), 'learning_rte: 1\n');

@@ -1,0 +1,113 @@
+/** What the keys of a run file may be: schemas whose messages say what is expected. */
+import * as v from 'valibot';
+
+// Each schema's message says what is expected; `<key> must be <message>` is the sentence a user reads.
+export const text = v.pipe(v.string('text'), v.minLength(1, 'text'));
+export const flag = v.boolean('true or false');
+export const number = (message: string) => v.pipe(v.number(message), v.finite(message));
+// The GPU computes with these in 32 bits.
+const FLOAT32 = 'within the range of 32-bit floats';
+export const above0 = v.pipe(
+  number('a number above 0'),
+  v.gtValue(0, 'a number above 0'),
+  v.check((n) => Math.fround(n) > 0 && Number.isFinite(Math.fround(n)), `a number above 0 ${FLOAT32}`),
+);
+export const from0 = v.pipe(
+  number('a number, 0 or more'),
+  v.minValue(0, 'a number, 0 or more'),
+  v.check((n) => Number.isFinite(Math.fround(n)), `a number, 0 or more, ${FLOAT32}`),
+);
+export const fraction = v.pipe(
+  number('a number from 0 to below 1'),
+  v.minValue(0, 'a number from 0 to below 1'),
+  v.ltValue(1, 'a number from 0 to below 1'),
+);
+export const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => {
+  const message = most < 2 ** 33 ? `a whole number from ${least} to ${most}` : `a whole number, ${least} or more`;
+  return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
+};
+export const oneOf = <const T extends readonly string[]>(...options: T) =>
+  v.picklist(options, `one of ${options.join(', ')}`);
+
+const DAY = 'a day, as 2026-07-01';
+export const day = v.pipe(
+  v.string(DAY),
+  v.regex(/^\d{4}-\d\d-\d\d$/, DAY),
+  // JavaScript takes 31 February for 2 March.
+  v.check((value) => JSON.stringify(new Date(value)).startsWith(`"${value}T`), DAY),
+);
+
+const MODULES = 'all-linear, auto, or a list of module names such as [q_proj, v_proj]';
+const moduleNameOf = (message: string) => v.pipe(v.string(message), v.regex(/^[A-Za-z_]\w*(\.\w+)*$/, message));
+const moduleName = moduleNameOf(MODULES);
+export const modules = v.union(
+  [
+    v.literal('all-linear'),
+    v.literal('auto'),
+    v.pipe(v.array(moduleName), v.minLength(1, MODULES)),
+    // The command line has no lists: names come separated by commas.
+    v.pipe(
+      v.string(),
+      v.transform((names) => names.split(',').map((name) => name.trim())),
+      v.array(moduleName),
+    ),
+  ],
+  MODULES,
+);
+
+const SAVED_MODULES = 'a list of module names such as [embed_tokens, lm_head]';
+export const savedModules = v.union(
+  [
+    v.pipe(v.array(moduleNameOf(SAVED_MODULES)), v.minLength(1, SAVED_MODULES)),
+    v.pipe(
+      v.string(),
+      v.transform((names) => names.split(',').map((name) => name.trim())),
+      v.array(moduleNameOf(SAVED_MODULES)),
+    ),
+  ],
+  SAVED_MODULES,
+);
+
+const LAYERS = 'a list of layers, counted from 0, such as [0, 2]';
+const layer = v.pipe(v.number(LAYERS), v.integer(LAYERS), v.minValue(0, LAYERS));
+export const layers = v.union(
+  [
+    v.pipe(v.array(layer), v.minLength(1, LAYERS)),
+    // PEFT takes a single one too.
+    v.pipe(
+      layer,
+      v.transform((only) => [only]),
+    ),
+    v.pipe(
+      v.string(),
+      v.transform((list) => list.split(',').map((entry) => (/^\s*\d+\s*$/.test(entry) ? Number(entry) : NaN))),
+      v.array(layer),
+    ),
+  ],
+  LAYERS,
+);
+
+const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
+export const variables = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), VARIABLES), // a list has keys, too
+  v.record(v.string(VARIABLES), v.unknown(), VARIABLES),
+  // A template prints them, and a written run file has them as JSON, which has no .inf and .nan.
+  v.check((value) => hasOnlyFiniteNumbers(value), `${VARIABLES.replace('such', 'with finite numbers, such')}`),
+);
+
+const MAPPING = "a mapping of fields to the file's columns such as {question: Frage, answer: Antwort}";
+const place = v.pipe(v.number(MAPPING), v.integer(MAPPING), v.minValue(1, MAPPING));
+export const mapping = v.pipe(
+  v.custom<object>((value) => !Array.isArray(value), MAPPING), // a list has keys, too
+  v.record(v.string(MAPPING), v.union([v.pipe(v.string(), v.minLength(1)), place], MAPPING), MAPPING),
+  v.check((value) => Object.keys(value).length > 0, MAPPING),
+);
+
+function hasOnlyFiniteNumbers(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
+}
+
+export const SHARE = 'a number from 0 to 1';
+export const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
+export const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
