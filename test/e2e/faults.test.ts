@@ -139,8 +139,9 @@ test('without WebGPU the page says what to do, and still shows model and data', 
 test('a full disk stops the run with a sentence; after room is made it goes on', async ({ page, site }) => {
   const session = await page.context().newCDPSession(page);
   const { origin } = new URL(site.url);
-  // Before the first write: the browser remembers for half a minute how much room it found.
-  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 150_000 });
+  // Before the first write: the browser remembers for half a minute how much room it found. A run may begin, and has no room
+  // for its checkpoints.
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 200_000 });
   const graft = await GraftPage.open(page, site);
   await graft.useTinyModel();
   await graft.useData('rows.jsonl', tinyRows(8));

@@ -61,7 +61,7 @@ describe('a setting that was refused', () => {
 
 describe('data that can not be used', () => {
   for (const [name, text] of [
-    ['table.csv', 'question,answer\na,b\n'],
+    ['table.csv', 'Frage,Antwort\na,b\n'],
     ['bad.jsonl', '{"question": "a", "answer": "b"}\n{"question": '],
   ] as const) {
     test(`${name}: no run is started, and it says why`, async ({ page, site }) => {
