@@ -15,6 +15,7 @@ import { BudgetState } from '../features/plan/budget.svelte';
 import type { LibraryState } from '../features/runs/library.svelte';
 import { countTokens, estimateSeconds, paceKey } from '../features/runs/pace';
 import { QUICKSTART, RecipeState, type DraftFacts } from '../features/runs/recipe.svelte';
+import { warnOf, type Warnings } from '../features/runs/warnings';
 import { findObstacle, type Obstacle } from './obstacle';
 
 /** What is taken of a model and of data that are not there yet: the built-in ones, about. */
@@ -111,6 +112,19 @@ export class Draft {
   /** Why no run can be started yet, as far as model, data and settings go. */
   get obstacle(): Obstacle | undefined {
     return findObstacle(this);
+  }
+
+  /** What of the settings can hardly be meant, by key. */
+  get warnings(): Warnings {
+    const { report, estimatedRows, plan } = this.preview;
+    const { config } = this.recipe;
+    const isWhole = report !== undefined && estimatedRows === undefined;
+    return warnOf({
+      config,
+      rows: isWhole ? report.kept : undefined,
+      truncated: isWhole ? report.truncated : undefined,
+      totalSteps: config.max_steps > 0 ? config.max_steps : plan?.totalSteps,
+    });
   }
 
   /** Tokens that the next run reads, about, and what sets its pace; undefined until model and data are read. */
