@@ -5,7 +5,13 @@ import { arrangeData, prepareData, readData } from '../../../src/recipes/steps/d
 import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
 import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
-import { epochsAt, evaluationIsDue, roundEpoch, startOfRun, trainerState } from '../../../src/recipes/steps/trainer-state';
+import {
+  epochsAt,
+  evaluationIsDue,
+  roundEpoch,
+  startOfRun,
+  trainerState,
+} from '../../../src/recipes/steps/trainer-state';
 import { Pace } from '../../../src/recipes/steps/pace';
 import { VERSION } from '../../../src/core/version';
 import { expectError, run, tinyModel, tokenRows } from './support';
