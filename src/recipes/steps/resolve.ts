@@ -1,12 +1,13 @@
 /** A run file as it will really be run: what `auto` and `all-linear` mean for the model, what an adapter brings along. */
 import { parseRunConfig, type RunConfig, type RunConfigKey } from '../../core/config';
+import { evaluationSteps } from '../../core/evaluation-steps';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { sha256 } from '../../core/hash';
 import type { FileSource } from '../../core/store';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
-import { effectiveMaxLength, type DatasetFile } from './data';
+import { effectiveMaxLength, type DatasetFile, type PreparedData } from './data';
 import { digestLine, digestOf, type WeightSource } from './loading';
 import { rowsPerStep } from './micro-batch';
 import { chooseWeightDType, targetModules, type ShapedModel } from './options';
@@ -60,6 +61,11 @@ export function resolveRun(
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };
+}
+
+/** The run with the evaluations that it leaves open, where rows are held out for them. */
+export function withEvaluations(run: RunConfig, { eval: held, totalSteps }: Pick<PreparedData, 'eval' | 'totalSteps'>) {
+  return held.length > 0 ? { ...run, eval_steps: evaluationSteps(run, totalSteps) } : run;
 }
 
 /** What an adapter to go on from brings along. */
@@ -121,6 +127,7 @@ const FREE_KEYS = new Set<RunConfigKey>([
   'output_dir',
   'logging_steps',
   'save_steps',
+  'save_seconds',
 ]);
 
 /** Keys that may differ as long as their product is the same: an optimiser step keeps its rows. */
@@ -133,6 +140,7 @@ const SPLIT_KEYS: ReadonlySet<RunConfigKey> = new Set<RunConfigKey>([
 export function checkSameRun(run: RunConfig, started: RunConfig): void {
   const sameRows = rowsPerStep(run) === rowsPerStep(started);
   for (const key of Object.keys(run) as RunConfigKey[]) {
+    if (key === 'eval_steps' && run[key] === undefined) continue; // it follows from the others, then
     if (FREE_KEYS.has(key) || (sameRows && SPLIT_KEYS.has(key))) continue;
     if (JSON.stringify(run[key]) === JSON.stringify(started[key])) continue;
     throw new GraftError(

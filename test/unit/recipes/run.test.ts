@@ -5,7 +5,13 @@ import { arrangeData, prepareData, readData } from '../../../src/recipes/steps/d
 import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
 import { adapterNotices, checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
-import { epochsAt, evaluationIsDue, roundEpoch, startOfRun } from '../../../src/recipes/steps/trainer-state';
+import {
+  epochsAt,
+  evaluationIsDue,
+  roundEpoch,
+  startOfRun,
+  trainerState,
+} from '../../../src/recipes/steps/trainer-state';
 import { Pace } from '../../../src/recipes/steps/pace';
 import { VERSION } from '../../../src/core/version';
 import { expectError, run, tinyModel, tokenRows } from './support';
@@ -185,6 +191,17 @@ describe('the log', () => {
     expect([0, 1, 4, 5, 8, 9].map((step) => due(step))).toEqual([false, false, true, false, true, true]);
     expect(due(4, [{ epoch: 1, step: 4, loss: 1 }])).toBe(true);
     expect(due(4, [{ epoch: 1, step: 4, eval_loss: 1 }])).toBe(false);
+  });
+
+  test('evaluates at least five times where eval_steps is absent, and no run of many steps more often than it was', () => {
+    const count = (totalSteps: number) =>
+      Array.from({ length: totalSteps + 1 }, (_, step) => step).filter((step) =>
+        evaluationIsDue({ ...startOfRun(), step }, run(), totalSteps),
+      ).length;
+    expect([1, 4, 5, 6, 9, 18, 124].map(count)).toEqual([1, 4, 5, 6, 9, 6, 6]);
+    expect(count(1000)).toBe(40);
+    const epoch = { stepsPerEpoch: 18, totalSteps: 18, microBatchesPerEpoch: 18, gradientAccumulationSteps: 1 };
+    expect(trainerState(startOfRun(), run(), epoch).eval_steps).toBe(3);
   });
 
   test('the pace leaves out the first step, which builds pipelines', () => {
