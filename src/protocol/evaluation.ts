@@ -6,7 +6,7 @@ import type { ModelRef } from './models';
 export interface CompareRequest {
   model: ModelRef;
   runId: string;
-  /** How many of the run's training questions to ask; all where there are fewer. */
+  /** How many questions to ask of the rows that were trained, and of those held out; all where there are fewer. */
   limit: number;
   maxNewTokens: number;
 }
@@ -23,17 +23,18 @@ export interface CompareRow {
   total: number;
   question: string;
   expected: string;
+  /** Its row was held out of training. */
+  heldOut: boolean;
   voice: Voice;
   answer: string;
   score: Score;
 }
 
-export interface CompareSummary {
-  rows: number;
-  base: { exactMatch: number; f1: number };
-  tuned: { exactMatch: number; f1: number };
+export interface CompareResult {
+  /** Questions that both have answered. */
+  questions: number;
 }
 
 export type EvaluationJobs = {
-  'evaluation.compare': JobKind<CompareRequest, CompareSummary, { readonly kind: 'row'; readonly row: CompareRow }>;
+  'evaluation.compare': JobKind<CompareRequest, CompareResult, { readonly kind: 'row'; readonly row: CompareRow }>;
 };

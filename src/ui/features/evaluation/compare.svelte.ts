@@ -1,6 +1,5 @@
-/** Both models on the questions that were trained on: answers side by side, and how many are right. */
+/** Both models on the questions of a run's data: answers side by side, and how many are right. */
 import type { PlainError } from '../../../core/errors';
-import type { Voice } from '../../../protocol/chat';
 import type { CompareRow, Score } from '../../../protocol/evaluation';
 import type { ModelRef } from '../../../protocol/models';
 import { Job } from '../../client/job.svelte';
@@ -10,18 +9,13 @@ import { loadSetting, removeSetting, saveSetting } from '../../persisted';
 export interface ComparedQuestion {
   question: string;
   expected: string;
+  /** Its row was held out of training. */
+  heldOut: boolean;
   base?: Scored;
   tuned?: Scored;
 }
 
 type Scored = Score & { answer: string };
-
-/** Shares of exact matches and mean token F1 of the answers so far, each 0 to 1. */
-export interface Totals {
-  count: number;
-  exactMatch: number;
-  f1: number;
-}
 
 /** What is kept of a comparison. */
 interface Kept {
@@ -77,7 +71,7 @@ export class CompareState {
     this.clear();
     this.runId = runId;
     const kept = loadSetting<Kept>(settingOf(runId), NOTHING, isKept);
-    this.rows = kept.rows;
+    this.rows = kept.rows.map((row) => ({ ...row, heldOut: row.heldOut ?? false })); // none was asked of, once
     this.total = kept.total;
     this.complete = kept.complete;
   }
@@ -100,20 +94,10 @@ export class CompareState {
     this.runId = undefined;
   }
 
-  totals(voice: Voice): Totals {
-    const scored = this.rows.flatMap((row) => row[voice] ?? []);
-    const count = Math.max(1, scored.length);
-    return {
-      count: scored.length,
-      exactMatch: scored.filter(({ exactMatch }) => exactMatch).length / count,
-      f1: scored.reduce((sum, { f1 }) => sum + f1, 0) / count,
-    };
-  }
-
-  private add({ index, total, question, expected, voice, answer, score }: CompareRow): void {
+  private add({ index, total, question, expected, heldOut, voice, answer, score }: CompareRow): void {
     this.total = total;
     const rows = [...this.rows];
-    rows[index] = { ...(rows[index] ?? { question, expected }), [voice]: { answer, ...score } };
+    rows[index] = { ...(rows[index] ?? { question, expected, heldOut }), [voice]: { answer, ...score } };
     this.rows = rows;
   }
 }
