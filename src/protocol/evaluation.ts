@@ -1,5 +1,5 @@
 /** How well the base model and the tuned one answer the questions of a run's data. */
-import type { Voice } from './chat';
+import type { ComparedQuestion, KeptEvaluation, Score, Voice } from '../core/answers';
 import type { JobKind } from './jobs';
 import type { ModelRef } from './models';
 
@@ -9,12 +9,6 @@ export interface CompareRequest {
   /** How many questions to ask of the rows that were trained, and of those held out; all where there are fewer. */
   limit: number;
   maxNewTokens: number;
-}
-
-export interface Score {
-  exactMatch: boolean;
-  /** Token F1, 0 to 1. */
-  f1: number;
 }
 
 /** A question with one of its two greedy answers; the other voice's arrives after it. */
@@ -33,6 +27,15 @@ export interface CompareRow {
 export interface CompareResult {
   /** Questions that both have answered. */
   questions: number;
+}
+
+/** What runs answered of their own data, and this browser keeps with them. */
+export interface EvaluationService {
+  /** Null where the run was never asked. */
+  read(runId: string): Promise<KeptEvaluation | null>;
+  /** Begins one in place of the one before. @throws `storage` where there is no room, `not-found` where the run is gone */
+  begin(runId: string, asked: Pick<KeptEvaluation, 'total' | 'step'>): Promise<void>;
+  keepRow(runId: string, index: number, row: ComparedQuestion): Promise<void>;
 }
 
 export type EvaluationJobs = {

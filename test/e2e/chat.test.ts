@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { trainEvalSplit } from '../../src/data/batches';
 import { test } from '../support/browser';
-import { axeViolations, GraftPage, screenshotWhole } from '../support/page';
+import { axeViolations, crash, GraftPage, screenshotWhole } from '../support/page';
 
 test('the base model answers before anything is trained, remembers, and can be cleared', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
@@ -46,7 +46,7 @@ test('the base model answers before anything is trained, remembers, and can be c
   expect(await graft.at('repetition-penalty').inputValue()).toBe('1.5');
 });
 
-test('an answer can be stopped', async ({ page, site }) => {
+test('an answer can be stopped, and what was shown of one outlives its tab', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
   await graft.openBaseChat();
   await page.getByText('How it answers').click();
@@ -59,6 +59,27 @@ test('an answer can be stopped', async ({ page, site }) => {
   await graft.at('chat-stop').click();
   await page.locator('[data-testid=base-answer][data-state=stopped]').waitFor();
   await graft.at('send').waitFor();
+  const stopped = await graft.at('base-answer').innerText();
+
+  await graft.at('chat-input').fill('Tell me more.');
+  await graft.at('send').click();
+  const writing = page.locator('[data-testid=base-answer][data-state=writing]');
+  await expect.poll(async () => (await writing.allInnerTexts()).join('').length).toBeGreaterThan(20);
+  const shown = await writing.innerText();
+  const reopened = await page.context().newPage();
+  const place = page.url();
+  await crash(page);
+  await reopened.goto(place);
+  const again = new GraftPage(reopened);
+  await reopened.locator('[data-testid=base-answer][data-state=cut-off]').waitFor();
+  expect(await again.at('question').allInnerTexts()).toEqual([
+    expect.stringContaining('Tell me everything.'),
+    expect.stringContaining('Tell me more.'),
+  ]);
+  const [first, second] = await again.at('base-answer').allInnerTexts();
+  expect(first).toBe(stopped);
+  expect(second!.startsWith(shown)).toBe(true);
+  await reopened.getByText('cut off when the page was closed').waitFor();
 });
 
 test('base and tuned answer side by side, and are compared on what was taught and on what was never seen', async ({
@@ -78,7 +99,16 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.start();
   await graft.state('finished');
 
+  // What an earlier version of the page kept of the conversation is there, and moves.
+  const id = decodeURIComponent(/runs\/([^/?]+)/.exec(page.url())![1]!);
+  const earlier = [{ question: 'Asked before?', base: { text: 'Yes.', state: 'done' } }];
+  await page.evaluate(
+    ([name, turns]) => localStorage.setItem(name!, turns!),
+    [`graft.chat-${id}`, JSON.stringify(earlier)],
+  );
   await graft.openPart('Chat');
+  await graft.at('question').getByText('Asked before?').waitFor();
+  await expect.poll(() => page.evaluate((name) => localStorage.getItem(name), `graft.chat-${id}`)).toBe(null);
   await page.getByText('How it answers').click();
   await graft.at('max-new-tokens').fill('5');
   await graft.at('chat-input').fill('What does it mean to waive a title fee?');
@@ -137,10 +167,25 @@ test('base and tuned answer side by side, and are compared on what was taught an
   expect(await graft.at('compare-tuned').allInnerTexts()).toEqual(answers);
   await graft.openPart('Chat');
   await graft.at('tuned-answer').waitFor();
-  await graft.openRuns();
-  await page.getByRole('button', { name: /^Delete starter on/ }).click();
-  expect(await axeViolations(page)).toEqual([]);
-  await graft.at('confirm').click();
-  await graft.at('library-row').waitFor({ state: 'detached' });
-  expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => /chat-|scores-/.test(key)))).toEqual([]);
+  expect(await graft.at('question').count()).toBe(2);
+
+  // A tab that dies while it asks has lost no answer that was shown.
+  await graft.openPart('Evaluate');
+  await graft.at('compare-limit').fill('3');
+  await graft.at('compare-start').click();
+  await page.getByText('of 6 questions answered by both').waitFor({ timeout: 60_000 });
+  const texts = (graft: GraftPage) => graft.at('compare-base').allInnerTexts();
+  const shown = await texts(graft);
+  const place = page.url();
+  const reopened = await page.context().newPage();
+  await crash(page);
+  await reopened.goto(place);
+  const again = new GraftPage(reopened);
+  await again.at('compare-row').first().waitFor();
+  expect((await texts(again)).slice(0, shown.length)).toEqual(shown);
+  await again.openRuns();
+  await reopened.getByRole('button', { name: /^Delete starter on/ }).click();
+  expect(await axeViolations(reopened)).toEqual([]);
+  await again.at('confirm').click();
+  await again.at('library-row').waitFor({ state: 'detached' });
 });

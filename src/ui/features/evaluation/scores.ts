@@ -1,6 +1,5 @@
 /** How many answers are right: of rows that were trained, and of rows that the model never saw, apart. */
-import type { Voice } from '../../../protocol/chat';
-import type { ComparedQuestion } from './compare.svelte';
+import type { ComparedQuestion, Voice } from '../../../core/answers';
 
 export interface Totals {
   /** Questions that were answered. */
