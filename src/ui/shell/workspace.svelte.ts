@@ -136,8 +136,6 @@ export class Workspace {
     const { detail } = this.run;
     if (detail?.record.id !== runId || this.training.running) return;
     this.endAnswers();
-    this.chat.forget(runId); // it learns more than it knew then
-    this.compare.forget(runId);
     await this.training.resume(detail, this.draft.model.refOf(detail.record.model), this.draft.budget.talks);
   }
 
@@ -150,7 +148,7 @@ export class Workspace {
     await this.library.delete(runId);
     if (this.library.runs.some(({ id }) => id === runId)) return; // it is in use, which the library says
     if (this.training.record?.id === runId) this.training.clear();
-    this.chat.forget(runId);
+    this.chat.forgetRun(runId);
     this.compare.forget(runId);
     const { route } = this.router;
     if (route.page === 'run' && route.id === runId) this.router.replace(placeOf('runs'));
