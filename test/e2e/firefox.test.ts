@@ -37,7 +37,9 @@ test('one click trains, and the adapter answers, is there after a reload and is 
   await page.waitForSelector('[data-testid=tuned-answer][data-state=done]');
   expect(await firefox.text('tuned-answer')).not.toBe('');
 
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
   await page.reload();
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true); // kept with its headers
   await firefox.state('finished');
   await firefox.openPart('Files');
   const inFirefox = losses(await firefox.download('trainer_state.json'));

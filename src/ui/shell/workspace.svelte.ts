@@ -13,6 +13,7 @@ import { LibraryState } from '../features/runs/library.svelte';
 import { notePace } from '../features/runs/pace';
 import { RunState } from '../features/runs/run.svelte';
 import { TrainingState } from '../features/runs/training.svelte';
+import { UpdateState } from '../offline/updates.svelte';
 import { placeOf, runPlace } from '../routes';
 import { Draft } from './draft.svelte';
 import { findRefused } from './obstacle';
@@ -38,6 +39,7 @@ export class Workspace {
   );
   /** The run that is shown. */
   readonly run = new RunState(this.workers, this.training);
+  readonly updates = new UpdateState();
   readonly sampling = new SamplingState();
   readonly chat = new ChatState(this.workers, this.sampling);
   readonly compare = new CompareState(this.workers);
