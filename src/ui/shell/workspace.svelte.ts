@@ -15,6 +15,7 @@ import { notePace } from '../features/runs/pace';
 import { describeEnd } from '../features/runs/run-words';
 import { RunState } from '../features/runs/run.svelte';
 import { TrainingState } from '../features/runs/training.svelte';
+import { UpdateState } from '../offline/updates.svelte';
 import { placeOf, runPlace } from '../routes';
 import { Draft } from './draft.svelte';
 import { findRefused } from './obstacle';
@@ -41,6 +42,7 @@ export class Workspace {
   /** The run that is shown. */
   readonly run = new RunState(this.workers, this.training);
   readonly endNotice = new EndNotice();
+  readonly updates = new UpdateState();
   readonly sampling = new SamplingState();
   readonly chat = new ChatState(this.workers, this.sampling);
   readonly compare = new CompareState(this.workers);
