@@ -98,7 +98,7 @@ async function compare() {
   await page.locator('[data-testid="compare-summary"][data-complete="true"]').waitFor({ timeout: 60 * MINUTE });
   for (const voice of ['base', 'tuned']) {
     say(
-      `${voice.padEnd(5)}  exact match ${await at(`${voice}-exact-match`).innerText()}  token F1 ${await at(`${voice}-f1`).innerText()}`,
+      `${voice.padEnd(5)}  exact match ${await at(`taught-${voice}`).innerText()}  token F1 ${await at(`taught-${voice}-f1`).innerText()}`,
     );
   }
   const rows = await at('compare-row').all();

@@ -17,7 +17,7 @@ import {
   type WeightStorage,
 } from '../src/recipes';
 import type { ChatReply, ChatRequest } from '../src/protocol/chat';
-import type { CompareRow, CompareSummary } from '../src/protocol/evaluation';
+import type { CompareResult, CompareRow } from '../src/protocol/evaluation';
 
 /** Questions of a comparison that are answered at once. */
 const COMPARE_BATCH = 8;
@@ -66,28 +66,29 @@ export class Answering {
     maxNewTokens: number,
     onRow: (row: CompareRow) => void,
     signal: AbortSignal,
-  ): Promise<CompareSummary> {
+  ): Promise<CompareResult> {
     this.release();
     const batchSize = Math.min(COMPARE_BATCH, questions.length);
     const prompts = questions.map(({ prompt }) => prompt);
     const contextLength = contextFor(speakers.model, prompts, maxNewTokens);
     const voices = await openVoices(speakers, { batchSize, contextLength }, signal);
     try {
-      const scores = await evaluate(
+      await evaluate(
         { ...voices, questions, batchSize, maxNewTokens },
-        ({ index, question: { question, expected }, tuned, answer, exactMatch, f1 }) =>
+        ({ index, question: { question, expected, heldOut }, tuned, answer, exactMatch, f1 }) =>
           onRow({
             index,
             total: questions.length,
             question,
             expected,
+            heldOut,
             voice: tuned ? 'tuned' : 'base',
             answer,
             score: { exactMatch, f1 },
           }),
         signal,
       );
-      return { rows: questions.length, ...scores };
+      return { questions: questions.length };
     } finally {
       dispose(voices);
     }

@@ -1,6 +1,13 @@
 /** The worker that runs the engine. */
 import { expose, proxy } from 'comlink';
-import { KeptModels, openDatabase, RunLibrary, SettingsStore } from '../src/storage/indexeddb';
+import {
+  ChatStore,
+  EvaluationStore,
+  KeptModels,
+  openDatabase,
+  RunLibrary,
+  SettingsStore,
+} from '../src/storage/indexeddb';
 import type { GpuEntry, GpuJobs, GpuWorker, TextJobs } from '../src/protocol/workers';
 import type { JobRunner } from '../src/protocol/jobs';
 import { EngineHolder } from './engine-holder';
@@ -9,9 +16,9 @@ import { HubDesk } from './hub';
 import { HubModels } from './hub-models';
 import { JobHost } from './job-host';
 import { OpenModels } from './open-models';
-import { chatJobs } from './services/chat';
+import { chatJobs, chatService } from './services/chat';
 import { deviceService } from './services/device';
-import { evaluationJobs } from './services/evaluation';
+import { evaluationJobs, evaluationService } from './services/evaluation';
 import { exportJobs, exportsService } from './services/exports';
 import { hubService } from './services/hub';
 import { modelJobs, modelsService } from './services/models';
@@ -53,6 +60,8 @@ async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): 
     hub: hubService(desk),
     models: modelsService(kept, hub),
     runs: runsService(library, training, models),
+    chat: chatService(new ChatStore(database)),
+    evaluation: evaluationService(new EvaluationStore(database)),
     exports: exportsService(library, sources),
     jobs,
   };

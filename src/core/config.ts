@@ -10,6 +10,7 @@ import {
   HELD_OUT,
   layers,
   mapping,
+  EPOCHS,
   MAX_STEPS,
   modules,
   number,
@@ -85,7 +86,7 @@ const KEYS = {
   warmup_steps: key(whole(0), 0, 'Steps of warm-up; above 0 it replaces warmup_ratio.'),
   lr_end: key(from0, 1e-7, 'Last learning rate of the polynomial schedule.'),
   power: key(above0, 1, 'Power of the polynomial schedule; 1 is a straight line.'),
-  num_train_epochs: key(above0, 3, 'Passes over the training rows.'),
+  num_train_epochs: key(v.pipe(above0, v.maxValue(1e6, EPOCHS)), 3, 'Passes over the training rows.'),
   max_steps: key(
     v.pipe(whole(-1), v.notValue(0, MAX_STEPS)),
     -1,

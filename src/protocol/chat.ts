@@ -1,10 +1,10 @@
 /** Answers to a conversation, streamed. */
+import type { ChatReply, KeptChat, Turn, Voice } from '../core/answers';
 import type { Message } from '../core/text';
 import type { JobKind } from './jobs';
 import type { ModelRef, StorageSettings } from './models';
 
-/** Which model answers. */
-export type Voice = 'base' | 'tuned';
+export type { ChatReply, Voice };
 
 export interface ChatRequest {
   model: ModelRef;
@@ -27,12 +27,14 @@ export interface ChatRequest {
   stop: string[];
 }
 
-export interface ChatReply {
-  text: string;
-  promptTokens: number;
-  newTokens: number;
-  tokensPerSecond: number;
-  finish: 'end-of-turn' | 'length' | 'stop-text';
+/** Conversations that this browser keeps, each under a name: of a run's, `chatOfRun`. */
+export interface ChatService {
+  read(chat: string): Promise<KeptChat>;
+  /** Keeps a turn, counted from 0, as it is now. @throws `storage` where there is no room, `not-found` where its run is gone */
+  keepTurn(chat: string, index: number, turn: Turn): Promise<void>;
+  keepSystem(chat: string, system: string): Promise<void>;
+  /** Deletes what was said. */
+  clear(chat: string): Promise<void>;
 }
 
 export type ChatJobs = {

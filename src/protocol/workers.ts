@@ -3,10 +3,10 @@
  * is plain data, structured-clonable; callbacks cross through comlink's `proxy`. Failures arrive as errors whose `name`
  * carries the stable code (core/errors).
  */
-import type { ChatJobs } from './chat';
+import type { ChatJobs, ChatService } from './chat';
 import type { DataJobs, DataService } from './data';
 import type { DeviceService } from './device';
-import type { EvaluationJobs } from './evaluation';
+import type { EvaluationJobs, EvaluationService } from './evaluation';
 import type { ExportJobs, ExportsService } from './exports';
 import type { HubJobs, HubService } from './hub';
 import type { JobRunner } from './jobs';
@@ -24,6 +24,8 @@ export interface GpuWorker {
   readonly hub: HubService;
   readonly models: ModelsService;
   readonly runs: RunsService;
+  readonly chat: ChatService;
+  readonly evaluation: EvaluationService;
   readonly exports: ExportsService;
   readonly jobs: JobRunner<GpuJobs>;
 }

@@ -18,6 +18,8 @@ export interface Question {
   readonly question: string;
   /** The last assistant turn. */
   readonly expected: string;
+  /** Its row was held out of training: what is answered was never seen. */
+  readonly heldOut: boolean;
 }
 
 export interface EvaluatedAnswer {
@@ -27,12 +29,6 @@ export interface EvaluatedAnswer {
   readonly answer: string;
   readonly exactMatch: boolean;
   /** Token F1, 0 to 1. */
-  readonly f1: number;
-}
-
-/** Shares of exact matches and mean token F1, each 0 to 1. */
-export interface Scores {
-  readonly exactMatch: number;
   readonly f1: number;
 }
 
@@ -49,26 +45,29 @@ export interface EvaluateInput {
 export interface QuestionOptions {
   /** The run's `dataset_mapping`. */
   readonly mapping?: RunConfig['dataset_mapping'];
-  /** Rows of the file, counted from 1, that are asked of; all of them by default. */
-  readonly trainedRows?: ReadonlySet<number>;
-  /** Questions to ask at most. */
+  /** Rows of the file, counted from 1, that are asked of, and whether each was held out; by default all, and none was. */
+  readonly rows?: ReadonlyMap<number, boolean>;
+  /** Questions to ask at most, of rows that were trained and of those that were held out each. */
   readonly limit?: number;
   /** Why a conversation can't be asked, or undefined where it can. */
   readonly obstacle?: (conversation: Conversation) => string | undefined;
 }
 
 /**
- * The first questions of a dataset, in its order: the last answer that is trained is the expected one. Throws `bad-data`
- * where no row asks anything that can be asked: token ids and plain texts don't.
+ * The first questions of a dataset, in its order, those of held-out rows before the others: the last answer that is trained
+ * is the expected one. Throws `bad-data` where no row asks anything that can be asked: token ids and plain texts don't.
  */
 export async function questionsOf(file: DatasetFile, options: QuestionOptions): Promise<Question[]> {
-  const { mapping, trainedRows, limit = Infinity, obstacle = () => undefined } = options;
+  const { mapping, rows, limit = Infinity, obstacle = () => undefined } = options;
   const { examples, format } = await parseDataset(file.name, file.bytes, { mapping });
-  const questions: Question[] = [];
+  const heldOutQuestions: Question[] = [];
+  const trainedQuestions: Question[] = [];
   let refused: string | undefined;
   for (const example of examples) {
-    if (questions.length >= limit) break;
-    if (example.kind !== 'conversation' || trainedRows?.has(example.row) === false) continue;
+    const heldOut = rows ? rows.get(example.row) : false;
+    if (example.kind !== 'conversation' || heldOut === undefined) continue;
+    const questions = heldOut ? heldOutQuestions : trainedQuestions;
+    if (questions.length >= limit) continue;
     const { messages } = example.conversation;
     const answerAt = messages.findLastIndex(({ role }, i) => role === 'assistant' && !example.untrained.includes(i));
     const before = messages.slice(0, Math.max(0, answerAt));
@@ -78,8 +77,10 @@ export async function questionsOf(file: DatasetFile, options: QuestionOptions): 
     const reason = obstacle(conversation);
     refused ??= reason;
     if (reason !== undefined) continue;
-    questions.push({ prompt: { kind: 'chat', ...conversation }, question, expected: contentOf(messages[answerAt]) });
+    const expected = contentOf(messages[answerAt]);
+    questions.push({ prompt: { kind: 'chat', ...conversation }, question, expected, heldOut });
   }
+  const questions = [...heldOutQuestions, ...trainedQuestions];
   if (questions.length === 0 && limit > 0) {
     if (refused !== undefined) {
       throw new GraftError('bad-data', `${file.name} has no question that can be asked. ${refused}`);
@@ -110,14 +111,13 @@ export function obstacleOf(run: RunConfig, model: HubModel): (conversation: Conv
 /** Questions for each sequence decoded at once before the other voice's turn: what waits fills the slots of what ends. */
 const ROUND = 4;
 
-/** @throws `cancelled`; answers given until then have been reported. */
+/** Reports each answer with its scores. @throws `cancelled`; answers given until then have been reported. */
 export async function evaluate(
   input: EvaluateInput,
   report: (answer: EvaluatedAnswer) => void,
   signal?: AbortSignal,
-): Promise<{ base: Scores; tuned: Scores }> {
+): Promise<void> {
   const { questions, batchSize, maxNewTokens } = input;
-  const answers: EvaluatedAnswer[] = [];
   const atOnce = ROUND * batchSize;
   for (let from = 0; from < questions.length; from += atOnce) {
     const asked = questions.slice(from, from + atOnce);
@@ -128,19 +128,9 @@ export async function evaluate(
         const question = asked[i]!;
         const answer = text.trim();
         const scores = { exactMatch: exactMatch(answer, question.expected), f1: tokenF1(answer, question.expected) };
-        answers.push({ index: from + i, question, tuned, answer, ...scores });
-        report(answers.at(-1)!);
+        report({ index: from + i, question, tuned, answer, ...scores });
       };
       await input[tuned ? 'tuned' : 'base'].generateAll(prompts, options, score, signal);
     }
   }
-  return { base: mean(answers.filter(({ tuned }) => !tuned)), tuned: mean(answers.filter(({ tuned }) => tuned)) };
-}
-
-function mean(answers: readonly EvaluatedAnswer[]): Scores {
-  const n = Math.max(1, answers.length);
-  return {
-    exactMatch: answers.filter((answer) => answer.exactMatch).length / n,
-    f1: answers.reduce((sum, { f1 }) => sum + f1, 0) / n,
-  };
 }

@@ -27,7 +27,14 @@ import {
   writtenTemplate,
 } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
-import { adapterNotices, checkFinished, pinRevision, resolveRun, withEvaluations } from './steps/resolve';
+import {
+  adapterNotices,
+  checkFinished,
+  pinRevision,
+  refuseIncomplete,
+  resolveRun,
+  withEvaluations,
+} from './steps/resolve';
 import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
 import { TextGenerator } from './steps/text-generator';
@@ -85,6 +92,7 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   const finished = input.resume ? await readFinishedRun(store) : undefined;
   if (finished) {
     await checkFinished(finished, dated, model, input.dataset);
+    refuseIncomplete(finished, store.name);
     // It may have been cut off between its last file and tidying up.
     await Checkpoints.startAnew(store);
     report({ kind: 'notice', message: 'This run is finished already; there is nothing left to train.' });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { describe, expect } from 'vitest';
+import { DATABASE_VERSION } from '../../src/storage/indexeddb';
 import { test } from '../support/browser';
 import { GraftPage, type Site } from '../support/page';
 import { watchForProblems } from '../support/site.mjs';
@@ -167,7 +168,7 @@ describe("the browser's storage that can't be opened is said within 15 s, and no
   const CASES: [string, { version: number; isHeld: boolean }, RegExp][] = [
     ['of a newer version', { version: 99, isHeld: false }, /newer version of Graft/],
     ['of an older one that another tab holds', { version: 1, isHeld: true }, /Another tab has Graft open/],
-    ['without its tables', { version: 3, isHeld: false }, /damaged: it lacks/],
+    ['without its tables', { version: DATABASE_VERSION, isHeld: false }, /damaged: it lacks/],
   ];
 
   for (const [what, database, message] of CASES) {

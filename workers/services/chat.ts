@@ -1,11 +1,21 @@
 /** Answers to a conversation, streamed. */
-import type { ChatJobs } from '../../src/protocol/chat';
+import type { ChatJobs, ChatService } from '../../src/protocol/chat';
+import type { ChatStore } from '../../src/storage/indexeddb';
 import { answerWith } from '../answering';
 import type { GpuModels } from '../gpu-models';
 import type { JobHandlers } from '../job-host';
 import { modelKey } from '../sources';
 import type { TextLink } from '../text-link';
 import type { Training } from '../training';
+
+export function chatService(chats: ChatStore): ChatService {
+  return {
+    read: (chat) => chats.read(chat),
+    keepTurn: (chat, index, turn) => chats.keepTurn(chat, index, turn),
+    keepSystem: (chat, system) => chats.keepSystem(chat, system),
+    clear: (chat) => chats.clear(chat),
+  };
+}
 
 export function chatJobs(models: GpuModels, training: Training, text: TextLink): JobHandlers<ChatJobs> {
   return {

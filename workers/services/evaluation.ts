@@ -1,8 +1,17 @@
 /** How well the base model and the tuned one answer the questions of a run's data. */
-import type { EvaluationJobs } from '../../src/protocol/evaluation';
+import type { EvaluationJobs, EvaluationService } from '../../src/protocol/evaluation';
+import type { EvaluationStore } from '../../src/storage/indexeddb';
 import type { GpuModels } from '../gpu-models';
 import type { JobHandlers } from '../job-host';
 import type { TextLink } from '../text-link';
+
+export function evaluationService(evaluations: EvaluationStore): EvaluationService {
+  return {
+    read: async (runId) => (await evaluations.read(runId)) ?? null,
+    begin: (runId, asked) => evaluations.begin(runId, asked),
+    keepRow: (runId, index, row) => evaluations.keepRow(runId, index, row),
+  };
+}
 
 export function evaluationJobs(models: GpuModels, text: TextLink): JobHandlers<EvaluationJobs> {
   return {

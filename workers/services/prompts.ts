@@ -17,16 +17,17 @@ export function promptJobs(models: OpenModels, reader: DatasetReader, library: R
       const config = await readRunConfig(library, await library.get(runId));
       const { model } = await models.openForRun(ref, runId);
       const dataset = { runId };
-      const { train } = (await reader.prepare({ model: ref, dataset, config }, job)).data;
+      // The split that training made: by the same settings, of the same rows.
+      const { train, tokenized } = (await reader.prepare({ model: ref, dataset, config }, job)).data;
+      const trained = new Set(train.map(({ row }) => row));
       const questions = await questionsOf(await reader.file(dataset), {
         mapping: config.dataset_mapping,
-        trainedRows: new Set(train.map(({ row }) => row)),
+        rows: new Map(tokenized.examples.map(({ row }) => [row, !trained.has(row)])),
         limit,
         obstacle: obstacleOf(config, model),
       });
-      return questions.map(({ prompt, question, expected }) => ({
-        question,
-        expected,
+      return questions.map(({ prompt, ...question }) => ({
+        ...question,
         ids: [...promptIds(model, prompt)],
       }));
     },

@@ -73,6 +73,7 @@ const ADAPTER_KEYS = [
   'lora_r',
   'lora_alpha',
   'lora_dropout',
+  'lora_target_modules',
   'layers_to_transform',
   'lora_modules_to_save',
   'ensure_weight_tying',
@@ -80,15 +81,37 @@ const ADAPTER_KEYS = [
   'use_dora',
 ] as const;
 
-/** What an adapter to go on from has changed of the run as it was asked for, a sentence each. */
+/** Keys of how an adapter is made, which training every parameter leaves out. */
+const KEYS_OF_LORA = [
+  'lora_r',
+  'lora_alpha',
+  'lora_dropout',
+  'lora_target_modules',
+  'use_rslora',
+  'use_dora',
+] as const satisfies readonly RunConfigKey[];
+
+/** What of the run as it was asked for isn't done, a sentence each: what an adapter to go on from has otherwise, or none has. */
 export function adapterNotices(asked: RunConfig, resolved: RunConfig): string[] {
   const defaults = parseRunConfig('');
-  return ADAPTER_KEYS.filter((key) => String(resolved[key]) !== String(asked[key]) && asked[key] !== defaults[key]).map(
-    (key) => {
-      const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
-      return `${key} is ${String(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${String(asked[key])}.`;
-    },
-  );
+  const isSet = (key: RunConfigKey) => !isSame(asked[key], defaults[key]);
+  if (!asked.use_peft) {
+    const unused = KEYS_OF_LORA.filter(isSet);
+    return unused.length === 0
+      ? []
+      : [`use_peft: false trains every parameter, and leaves out what is of an adapter: ${unused.join(', ')}.`];
+  }
+  const changed = ADAPTER_KEYS.filter((key) => isSet(key) && !isSame(asked[key], resolved[key]));
+  return changed.map((key) => {
+    const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
+    return `${key} is ${String(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${String(asked[key])}.`;
+  });
+}
+
+/** Lists are the same in any order. */
+function isSame(one: unknown, other: unknown): boolean {
+  const text = (value: unknown) => (Array.isArray(value) ? value.map(String).sort().join() : String(value));
+  return text(one) === text(other);
 }
 
 /** The run with the commit that its model came from, where it came from the Hub: a branch moves on, a commit doesn't. */
@@ -152,6 +175,16 @@ export async function checkFinished(
     'bad-config',
     `The ${changed} is not the one that the finished run in this folder was trained with: give it the same ${changed}, or ` +
       'start anew.',
+  );
+}
+
+/** Throws `bad-file` where a finished run has lost what it was for. */
+export function refuseIncomplete({ missing }: Pick<FinishedRun, 'missing'>, folder: string): void {
+  if (missing.length === 0) return;
+  throw new GraftError(
+    'bad-file',
+    `The run in ${folder} has finished, and ${missing.join(', ')} of it ${missing.length === 1 ? 'is' : 'are'} gone: bring ` +
+      'back what was deleted, or start anew.',
   );
 }
 

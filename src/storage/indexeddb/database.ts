@@ -1,5 +1,6 @@
 /** The browser's database: its tables, and the one place where its failures become sentences. */
 import { openDB, type DBSchema, type IDBPDatabase, type IDBPTransaction, type StoreNames } from 'idb';
+import type { ComparedQuestion, KeptChat, KeptEvaluation, Turn } from '../../core/answers';
 import { GraftError, errorCode } from '../../core/errors';
 import type { LogRow } from '../../core/events';
 import type { KeptModel, RunRecord } from '../../core/library';
@@ -36,12 +37,18 @@ export interface Schema extends DBSchema {
   /** What opening a model read, by the model's identity. */
   openings: { key: string; value: ModelOpening & { readonly sha256: string } };
   revisions: { key: [repository: string, revision: string]; value: unknown };
+  /** Conversations, and their turns, numbered from 0. */
+  chats: { key: string; value: Omit<KeptChat, 'turns'> };
+  chatTurns: { key: [chat: string, turn: number]; value: Turn };
+  /** What was asked of a run's data, and the questions with their answers, numbered from 0. */
+  evaluations: { key: string; value: Omit<KeptEvaluation, 'rows'> };
+  evaluationRows: { key: [run: string, row: number]; value: ComparedQuestion };
 }
 
 export type Database = IDBPDatabase<Schema>;
 type Table = StoreNames<Schema>;
 
-const VERSION = 3;
+export const DATABASE_VERSION = 4;
 
 /** The tables of this version, and which of them find their key in the value. */
 const TABLES: Readonly<Record<Table, string | string[] | null>> = {
@@ -55,6 +62,10 @@ const TABLES: Readonly<Record<Table, string | string[] | null>> = {
   weightShards: null,
   openings: null,
   revisions: null,
+  chats: null,
+  chatTurns: null,
+  evaluations: null,
+  evaluationRows: null,
 };
 
 /** How long opening waits, in milliseconds: for other tabs to let an upgrade pass, and for any answer at all. */
@@ -106,7 +117,7 @@ function connect(name: string, patience: OpeningPatience): Promise<Database> {
         reject(new GraftError('storage', why));
       }, milliseconds);
     let timer = giveUpAfter(patience.silent, SILENT);
-    const opening = openDB<Schema>(name, VERSION, {
+    const opening = openDB<Schema>(name, DATABASE_VERSION, {
       upgrade(database, _old, _new, transaction) {
         clearTimeout(timer);
         // A failure aborts the upgrade, and with it the opening: it is told there.

@@ -1,5 +1,7 @@
 /** The browser's storage. */
-export { openDatabase, type Database } from './database';
+export { ChatStore } from './chats';
+export { DATABASE_VERSION, openDatabase, type Database } from './database';
+export { EvaluationStore } from './evaluations';
 export { BrowserFolder, SHARD_BYTES } from './folder';
 export { KeptModels } from './models';
 export { BrowserOpenings } from './openings';

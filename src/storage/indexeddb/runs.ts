@@ -1,4 +1,5 @@
 /** The index of past runs and their logs; the files of each lie in its own folder. */
+import { chatOfRun } from '../../core/answers';
 import { GraftError } from '../../core/errors';
 import type { LogRow } from '../../core/events';
 import type { RunRecord } from '../../core/library';
@@ -8,6 +9,20 @@ import { BrowserFolder } from './folder';
 import { logRowsOf, runRow } from './rows';
 
 const GONE = 'That run is no longer in this browser: it was deleted.';
+
+type RunTable = 'runs' | 'logRows' | 'files' | 'shards' | 'chats' | 'chatTurns' | 'evaluations' | 'evaluationRows';
+
+/** Everything that is kept of a run goes with it. */
+const TABLES_OF_RUNS: RunTable[] = [
+  'runs',
+  'logRows',
+  'files',
+  'shards',
+  'chats',
+  'chatTurns',
+  'evaluations',
+  'evaluationRows',
+];
 
 export class RunLibrary {
   constructor(private readonly database: Database) {}
@@ -85,7 +100,7 @@ export class RunLibrary {
   }
 
   /**
-   * Deletes the run with its log and all of its files, in one transaction: a crash leaves all of it or nothing.
+   * Deletes the run with its log, all of its files, and what it was asked, in one transaction: a crash leaves all of it or nothing.
    * @throws `storage` while a tab trains it, or reads it (`lease`)
    */
   async delete(id: string): Promise<void> {
@@ -97,12 +112,16 @@ export class RunLibrary {
   /** Deletes a run as its writer: whoever calls holds its lock. */
   async discard(id: string): Promise<void> {
     await guard('delete the run', () =>
-      inTransaction(this.database, ['runs', 'logRows', 'files', 'shards'], (transaction) =>
+      inTransaction(this.database, TABLES_OF_RUNS, (transaction) =>
         Promise.all([
           transaction.objectStore('runs').delete(id),
           transaction.objectStore('logRows').delete(keysUnder(id)),
           transaction.objectStore('files').delete(keysUnder(folderKey(id))),
           transaction.objectStore('shards').delete(keysUnder(folderKey(id))),
+          transaction.objectStore('chats').delete(chatOfRun(id)),
+          transaction.objectStore('chatTurns').delete(keysUnder(chatOfRun(id))),
+          transaction.objectStore('evaluations').delete(id),
+          transaction.objectStore('evaluationRows').delete(keysUnder(id)),
         ]),
       ),
     );

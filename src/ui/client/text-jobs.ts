@@ -45,11 +45,11 @@ interface Pending {
   hung: boolean;
 }
 
-/** Why a worker was ended; the jobs that ran on it run again. */
+/** Why a worker was ended; the jobs and calls that were under way on it are asked for again. */
 class Ended extends Error {}
 
 export class TextJobRunner implements JobRunner<TextJobs> {
-  readonly client: WorkerClient<TextWorker>;
+  private readonly client: WorkerClient<TextWorker>;
   private readonly hung = new HungRequests();
   private readonly pending = new Map<JobId, Pending>();
   /** After a hang with several jobs under way they run one after another, so that it is known which one hangs. */
@@ -75,6 +75,25 @@ export class TextJobRunner implements JobRunner<TextJobs> {
       // Services answer with promises only, so that what comlink gives is what they are.
       wrap<TextEntry>(worker).open(document.baseURI),
     );
+  }
+
+  /**
+   * Calls a service. What is asked of one may have been under way when the worker was ended for a job's sake: it is asked
+   * again then, so that nobody loses a dataset or a token to somebody else's tokenizer.
+   */
+  async call<T>(ask: (services: TextWorker) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await this.client.call(ask);
+      } catch (error) {
+        if (!(error instanceof Ended)) throw error;
+      }
+    }
+  }
+
+  /** What every worker is told before anything else is asked of it. */
+  onStart(prepare: (services: TextWorker) => void): void {
+    this.client.onStart(prepare);
   }
 
   /** Takes requests again that were refused because they hung. */

@@ -15,6 +15,7 @@ import { notePace } from '../features/runs/pace';
 import { describeEnd } from '../features/runs/run-words';
 import { RunState } from '../features/runs/run.svelte';
 import { TrainingState } from '../features/runs/training.svelte';
+import { UpdateState } from '../offline/updates.svelte';
 import { placeOf, runPlace } from '../routes';
 import { Draft } from './draft.svelte';
 import { findRefused } from './obstacle';
@@ -44,6 +45,7 @@ export class Workspace {
   /** The run that is shown. */
   readonly run = new RunState(this.workers, this.training);
   readonly endNotice = new EndNotice();
+  readonly updates = new UpdateState();
   readonly sampling = new SamplingState();
   readonly chat = new ChatState(this.workers, this.sampling);
   readonly compare = new CompareState(this.workers);
@@ -139,8 +141,6 @@ export class Workspace {
     const { detail } = this.run;
     if (detail?.record.id !== runId || this.training.running) return;
     this.endAnswers();
-    this.chat.forget(runId); // it learns more than it knew then
-    this.compare.forget(runId);
     await this.training.resume(detail, this.draft.model.refOf(detail.record.model), this.draft.budget.talks);
   }
 
@@ -153,7 +153,7 @@ export class Workspace {
     await this.library.delete(runId);
     if (this.library.runs.some(({ id }) => id === runId)) return; // it is in use, which the library says
     if (this.training.record?.id === runId) this.training.clear();
-    this.chat.forget(runId);
+    this.chat.forgetRun(runId);
     this.compare.forget(runId);
     const { route } = this.router;
     if (route.page === 'run' && route.id === runId) this.router.replace(placeOf('runs'));

@@ -26,6 +26,7 @@ describe('questionsOf', () => {
       prompt: { kind: 'chat', messages: messages.slice(0, 4) },
       question: 'Two?',
       expected: 'No.',
+      heldOut: false,
     });
   });
 
@@ -48,16 +49,30 @@ describe('questionsOf', () => {
     ];
     const questions = await questionsOf(file({ text: 'Once.' }, { input_ids: [1, 2] }, { messages }), options);
     expect(questions).toEqual([
-      { prompt: { kind: 'chat', messages: messages.slice(0, 1) }, question: 'One?', expected: 'Yes.' },
+      { prompt: { kind: 'chat', messages: messages.slice(0, 1) }, question: 'One?', expected: 'Yes.', heldOut: false },
     ]);
   });
 
-  it('asks only what is trained: not what is held out, nor what comes after the rows of the run', async () => {
-    const rows = [{ text: 'Once.' }, { question: 'q1', answer: 'a1' }, { question: 'q2', answer: 'a2' }];
-    const questions = await questionsOf(file(...rows), { ...options, trainedRows: new Set([1, 2]), limit: 2 });
-    expect(questions.map(({ question }) => question)).toEqual(['q1']);
+  it('asks what was held out before what was trained, of each to the limit, and no row that the run has not', async () => {
+    const rows = [{ text: 'Once.' }, ...[1, 2, 3, 4, 5, 6].map((n) => ({ question: `q${n}`, answer: `a${n}` }))];
+    const split = new Map([false, false, true, false, false, true].map((heldOut, i) => [i + 1, heldOut]));
+    const ask = async (limit?: number) =>
+      (await questionsOf(file(...rows), { rows: split, ...(limit !== undefined && { limit }) })).map(
+        ({ question, heldOut }) => [question, heldOut],
+      );
+    expect(await ask()).toEqual([
+      ['q2', true],
+      ['q5', true],
+      ['q1', false],
+      ['q3', false],
+      ['q4', false],
+    ]);
+    expect(await ask(1)).toEqual([
+      ['q2', true],
+      ['q1', false],
+    ]);
     await expectError(
-      () => questionsOf(file(...rows), { ...options, trainedRows: new Set([1]) }),
+      () => questionsOf(file(...rows), { rows: new Map([[1, false]]) }),
       'bad-data',
       /no questions to ask/,
     );

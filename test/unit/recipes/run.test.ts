@@ -4,7 +4,7 @@ import { encodeUtf8 } from '../../../src/core/store';
 import { arrangeData, prepareData, readData } from '../../../src/recipes/steps/data';
 import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
-import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
+import { adapterNotices, checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
 import {
   epochsAt,
   evaluationIsDue,
@@ -86,6 +86,7 @@ describe('a resolved run', () => {
     [{ lora_modules_to_save: 'lm_head', embedding_dtype: 'q8' }, /embedding_dtype: q8 keeps in 8 bits/],
     [{ lora_modules_to_save: 'norm', ensure_weight_tying: 'true' }, /with embed_tokens or lm_head: name one/],
     [{ lora_modules_to_save: 'lm_head', use_peft: 'false' }, /lora_modules_to_save is for use_peft: true/],
+    [{ layers_to_transform: '0', use_peft: 'false' }, /layers_to_transform is for use_peft: true/],
   ])('refuses to train whole what it can not: %j', async (keys, message) => {
     const model = await shape();
     await expectError(() => trainSetup(run(keys), model, [8]), 'bad-config', message);
@@ -104,6 +105,23 @@ describe('a resolved run', () => {
     const broken = { name: 'adapter', content: { lora, baseModel: '', tensors: [] } };
     await expectError(() => resolveRun(run(), model, broken), 'bad-file', /adapter lacks the tensor/);
     await expectError(() => resolveRun(run({ use_peft: 'false' }), model, broken), 'bad-config', /use_peft: false/);
+  });
+
+  test('says what of it is left out: by an adapter to go on from, or where there is none', () => {
+    const asked = run({ lora_r: '8', lora_target_modules: 'v_proj,q_proj', use_dora: 'true' });
+    const brought = { ...asked, lora_r: 2, lora_target_modules: ['q_proj', 'v_proj'], use_dora: false };
+    expect(adapterNotices(asked, brought)).toEqual([
+      'lora_r is 2, as the adapter to go on from has it, instead of 8.',
+      'use_dora is false, as the adapter to go on from has it, instead of true.',
+    ]);
+    expect(adapterNotices(asked, { ...brought, lora_target_modules: ['k_proj'] })).toContain(
+      'lora_target_modules is k_proj, as the adapter to go on from has it, instead of v_proj,q_proj.',
+    );
+    expect(adapterNotices(run(), { ...brought, lora_target_modules: ['k_proj'] })).toEqual([]);
+    const whole = { ...asked, use_peft: false };
+    expect(adapterNotices(whole, whole)).toEqual([
+      'use_peft: false trains every parameter, and leaves out what is of an adapter: lora_r, lora_target_modules, use_dora.',
+    ]);
   });
 
   test('may be resumed with other paths and other intervals, and with nothing else changed', async () => {

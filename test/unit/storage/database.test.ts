@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { freshDatabase } from '../../support/browser-storage';
 import { expectError } from '../recipes/support';
 import { browserWeightCache, RunLibrary } from '../../../src/storage/indexeddb';
-import { openDatabase, whileOpen } from '../../../src/storage/indexeddb/database';
+import { DATABASE_VERSION, openDatabase, whileOpen } from '../../../src/storage/indexeddb/database';
 import { runRecord } from './support';
 
 const PATIENCE = { blocked: 50, silent: 100 };
@@ -35,7 +35,9 @@ describe('a database', () => {
 
   it('that lacks a table is refused with what to do', async () => {
     await new Promise((resolve) => (indexedDB.deleteDatabase('graft').onsuccess = resolve));
-    (await openVersion(3, (database) => void database.createObjectStore('runs', { keyPath: 'id' }))).close();
+    (
+      await openVersion(DATABASE_VERSION, (database) => void database.createObjectStore('runs', { keyPath: 'id' }))
+    ).close();
     await expectError(reopen, 'storage', /damaged: it lacks logRows, models, files, .*Delete the data of this site/);
   });
 
@@ -47,7 +49,7 @@ describe('a database', () => {
   });
 
   it('that somebody holds without a word is refused', async () => {
-    const holder = await openVersion(3);
+    const holder = await openVersion(DATABASE_VERSION);
     const waiting = indexedDB.deleteDatabase('graft'); // waits for the holder, and everybody else waits for it
     await new Promise((resolve) => (waiting.onblocked = resolve));
     await expectError(reopen, 'storage', /doesn't answer: another tab of this site may be holding it/);

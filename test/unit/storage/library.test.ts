@@ -1,9 +1,18 @@
 /** Runs and models that the browser keeps: what reads and deletes them at once, and what comes back damaged. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { freshDatabase } from '../../support/browser-storage';
+import { chatOfRun } from '../../../src/core/answers';
 import type { StoredModel } from '../../../src/core/library';
 import { expectError } from '../recipes/support';
-import { BrowserFolder, KeptModels, RunLibrary, SettingsStore, type Database } from '../../../src/storage/indexeddb';
+import {
+  BrowserFolder,
+  ChatStore,
+  EvaluationStore,
+  KeptModels,
+  RunLibrary,
+  SettingsStore,
+  type Database,
+} from '../../../src/storage/indexeddb';
 import { countingSource, runRecord } from './support';
 
 let database: Database;
@@ -14,6 +23,8 @@ beforeEach(async () => {
 const nothing = () => undefined;
 const counts = async () =>
   Promise.all((['runs', 'logRows', 'models', 'files', 'shards'] as const).map((table) => database.count(table)));
+const ANSWERS = ['chats', 'chatTurns', 'evaluations', 'evaluationRows'] as const;
+const answerCounts = async () => Promise.all(ANSWERS.map((table) => database.count(table)));
 
 /** Lets every transaction that deletes from a table fail there, as a tab that dies in the middle does. */
 function failDeletionsFrom(table: string) {
@@ -37,18 +48,29 @@ describe('deleting', () => {
     expect(await counts()).toEqual([0, 0, 0, 0, 0]);
   });
 
-  it.each(['runs', 'logRows', 'files', 'shards'])('a run that is cut off at its %s leaves it whole', async (table) => {
-    const library = new RunLibrary(database);
-    await library.put(runRecord('r'));
-    await library.addToLog('r', 0, [{ epoch: 1, step: 1 }]);
-    await library.folder('r', 'r').write('f', new Uint8Array(10));
-    const dying = failDeletionsFrom(table);
-    await expectError(() => library.delete('r'), 'storage', /could not delete the run/);
-    dying.mockRestore();
-    expect(await counts()).toEqual([1, 1, 0, 1, 1]);
-    await library.delete('r');
-    expect(await counts()).toEqual([0, 0, 0, 0, 0]);
-  });
+  it.each(['runs', 'logRows', 'files', 'shards', ...ANSWERS])(
+    'a run that is cut off at its %s leaves it whole',
+    async (table) => {
+      const library = new RunLibrary(database);
+      await library.put(runRecord('r'));
+      await library.addToLog('r', 0, [{ epoch: 1, step: 1 }]);
+      await library.folder('r', 'r').write('f', new Uint8Array(10));
+      const chats = new ChatStore(database);
+      await chats.keepSystem(chatOfRun('r'), 'Be brief.');
+      await chats.keepTurn(chatOfRun('r'), 0, { question: 'q' });
+      const evaluations = new EvaluationStore(database);
+      await evaluations.begin('r', { total: 1, step: 1 });
+      await evaluations.keepRow('r', 0, { question: 'q', expected: 'a', heldOut: false });
+      const dying = failDeletionsFrom(table);
+      await expectError(() => library.delete('r'), 'storage', /could not delete the run/);
+      dying.mockRestore();
+      expect(await counts()).toEqual([1, 1, 0, 1, 1]);
+      expect(await answerCounts()).toEqual([1, 1, 1, 1]);
+      await library.delete('r');
+      expect(await counts()).toEqual([0, 0, 0, 0, 0]);
+      expect(await answerCounts()).toEqual([0, 0, 0, 0]);
+    },
+  );
 
   it('what somebody reads is refused with a sentence, and so is reading what is deleted', async () => {
     const models = new KeptModels(database);

@@ -42,7 +42,7 @@ function openTab() {
     onStart: () => undefined,
     call: <T>(ask: (worker: { hub: HubService }) => Promise<T>) => Promise.resolve({ hub: hubService(desk) }).then(ask),
   });
-  const workers = { text: { client: client(desks.text) }, gpu: client(desks.gpu) } as unknown as Workers;
+  const workers = { text: client(desks.text), gpu: client(desks.gpu) } as unknown as Workers;
   const hub = new HubState(workers, PAGE_HUB);
   return { hub, desks, enter: () => enterTab(tab) };
 }

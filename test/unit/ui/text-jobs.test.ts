@@ -2,6 +2,8 @@
 import { Worker as Thread } from 'node:worker_threads';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { TextJobRunner } from '../../../src/ui/client/text-jobs';
+import type { Workers } from '../../../src/ui/client/workers';
+import { DatasetState } from '../../../src/ui/features/data/dataset.svelte';
 import type { DatasetRef } from '../../../src/protocol/data';
 import type { TextJobs } from '../../../src/protocol/workers';
 import { errorCode } from '../../../src/core/errors';
@@ -27,7 +29,11 @@ import(${JSON.stringify(import.meta.resolve('comlink'))}).then(({ expose, proxy 
     if (request.dataset?.name === 'slow') for (const end = Date.now() + 1500; Date.now() < end;) {}
     return request.dataset?.name ?? kind;
   };
-  expose({ open: async () => proxy({ jobs: { run, cancel: async () => undefined } }) }, endpoint);
+  const recall = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    return { id: 'own', name: 'own.csv', content: 'builtin' };
+  };
+  expose({ open: async () => proxy({ data: { recall }, jobs: { run, cancel: async () => undefined } }) }, endpoint);
 });
 `;
 
@@ -80,6 +86,16 @@ describe('a job that never ends', () => {
     expect(results[0]).toBe('a');
     expect(results[1]).toMatch(/^bad-data: Reading endless with starter did not come to an end in time/);
     expect(results[2]).toBe('b');
+  }, 30_000);
+
+  it('takes no call of a service with it: the dataset of the last visit comes from the worker after', async () => {
+    const jobs = new TextJobRunner(startThread);
+    const endless = run(jobs, 'endless');
+    const dataset = new DatasetState({ text: jobs } as unknown as Workers);
+    await dataset.restore();
+    expect(dataset.ref.name).toBe('own.csv');
+    expect(await endless).toMatch(/did not come to an end/);
+    expect(started).toBe(2);
   }, 30_000);
 
   it('is not tried again, after a reload either, until somebody asks for it', async () => {

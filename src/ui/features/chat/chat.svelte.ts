@@ -1,26 +1,13 @@
 /** A conversation with the base and the tuned model side by side; each remembers its own answers. */
-import type { PlainError } from '../../../core/errors';
+import { chatOfRun, type Answer, type Turn, type Voice } from '../../../core/answers';
+import { plainError, type PlainError } from '../../../core/errors';
 import type { Message } from '../../../core/text';
-import type { ChatReply, Voice } from '../../../protocol/chat';
 import type { ModelRef, StorageSettings } from '../../../protocol/models';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
-import { loadSetting, removeSetting, saveSetting } from '../../persisted';
+import { WriteAhead } from '../../client/write-ahead';
+import { dropEarlierTurns, earlierTurns } from './earlier-turns';
 import type { SamplingState } from './sampling.svelte';
-
-export interface Answer {
-  text: string;
-  state: 'waiting' | 'writing' | 'done' | 'stopped' | 'failed';
-  reply?: ChatReply;
-}
-
-export interface Turn {
-  question: string;
-  /** The step after which a run in training was asked. */
-  step?: number;
-  base?: Answer;
-  tuned?: Answer;
-}
 
 export interface Partner {
   readonly model: ModelRef;
@@ -30,32 +17,34 @@ export interface Partner {
   readonly storage: StorageSettings;
   /** Who can answer. */
   readonly voices: readonly Voice[];
-  /** Steps that the run has done, where it trains. */
+  /** Steps that the run has done, where it isn't over. */
   readonly step?: number | undefined;
 }
 
 export class ChatState {
-  turns = $state<Turn[]>([]);
+  turns = $state.raw<readonly Turn[]>([]);
   busy = $state(false);
   error = $state.raw<PlainError>();
+  /** Why what is said can't be kept, or what was said can't be read. */
+  storeError = $state.raw<PlainError>();
   /** Which models answer; the tuned one needs a run. */
   asks = $state<Record<Voice, boolean>>({ base: true, tuned: true });
 
-  /** The run that the conversation is with; null for a base model alone. */
-  runId = $state<string | null>(null);
-
-  /** The answer that is being written. */
-  private writing: Answer | undefined;
+  /** The conversation that is shown: with a run, or with a base model. */
+  private chat: string | undefined;
+  /** Resolves once what was said before is here. */
+  private loaded: Promise<void> = Promise.resolve();
+  /** The turn that is being answered. */
+  private writer: WriteAhead<Turn> | undefined;
+  private onPiece: (piece: string) => void = () => undefined;
   private readonly answering: Job<'chat.answer'>;
 
   constructor(
-    workers: Workers,
+    private readonly workers: Workers,
     private readonly sampling: SamplingState,
   ) {
     this.answering = new Job(workers, 'chat.answer', (event) => {
-      if (event.kind !== 'text' || !this.writing) return;
-      this.writing.state = 'writing';
-      this.writing.text += event.piece;
+      if (event.kind === 'text') this.onPiece(event.piece);
     });
   }
 
@@ -64,32 +53,25 @@ export class ChatState {
     return this.answering.notices;
   }
 
-  /** Turns to a run, or to the base model; what was said with a run is kept with it, and goes on. */
-  meet(runId: string | null): void {
-    if (runId === this.runId) return;
+  /** Turns to a conversation, which goes on where it was left. */
+  meet(chat: string): void {
+    if (chat === this.chat) return;
     this.stop();
-    this.runId = runId;
-    this.turns = runId === null ? [] : loadSetting(settingOf(runId), [], areTurns);
+    this.writer = undefined; // it ends as what it is, where nobody looks
+    this.chat = chat;
+    this.turns = [];
     this.error = undefined;
+    this.storeError = undefined;
+    this.loaded = this.load(chat);
   }
 
   async send(question: string, partner: Partner): Promise<void> {
     if (this.busy || question.trim() === '') return;
-    const chosen = partner.voices.filter((voice) => this.asks[voice]);
-    const voices = chosen.length > 0 ? chosen : partner.voices;
-    const added: Turn = { question, ...(partner.step !== undefined && { step: partner.step }) };
-    for (const voice of voices) added[voice] = { text: '', state: 'waiting' };
-    this.turns.push(added);
-    const turn = this.turns.at(-1)!; // the reactive one
     this.busy = true;
     this.error = undefined;
-    for (const voice of voices) if (!(await this.answer(turn, voice, partner))) break;
-    const state = this.answering.error ? 'failed' : 'stopped';
-    for (const voice of voices) if (turn[voice]!.state !== 'done') turn[voice]!.state = state;
-    if (this.turns.includes(turn)) {
-      this.error = this.answering.error;
-      this.keep();
-    }
+    this.storeError = undefined;
+    await this.loaded;
+    if (this.chat !== undefined) await this.ask(this.chat, question, partner);
     this.busy = false;
   }
 
@@ -99,29 +81,73 @@ export class ChatState {
 
   clear(): void {
     this.stop();
+    const { chat, writer } = this;
+    this.writer = undefined;
     this.turns = [];
     this.error = undefined;
-    if (this.runId !== null) this.forget(this.runId);
+    if (chat !== undefined) this.loaded = this.discard(chat, writer);
   }
 
-  /** Drops what was said with a run: it is deleted, or learns more. */
-  forget(runId: string): void {
-    removeSetting(settingOf(runId));
-    if (runId !== this.runId) return;
+  /** Leaves the conversation with a run that is deleted. */
+  forgetRun(runId: string): void {
+    dropEarlierTurns(chatOfRun(runId));
+    if (this.chat !== chatOfRun(runId)) return;
     this.stop();
-    this.runId = null;
+    void this.writer?.close();
+    this.writer = undefined;
+    this.chat = undefined;
     this.turns = [];
   }
 
-  private keep(): void {
-    if (this.runId !== null) saveSetting(settingOf(this.runId), this.turns);
+  private async ask(chat: string, question: string, partner: Partner): Promise<void> {
+    const chosen = partner.voices.filter((voice) => this.asks[voice]);
+    const voices = chosen.length > 0 ? chosen : partner.voices;
+    const turn: Turn = { question, ...(partner.step !== undefined && { step: partner.step }) };
+    for (const voice of voices) turn[voice] = { text: '', state: 'waiting' };
+    const before = this.turns;
+    const at = before.length;
+    const writer = this.writerOf(chat);
+    this.writer = writer;
+    this.turns = [...before, structuredClone(turn)];
+    const keep = () => writer.put(at, structuredClone(turn));
+    keep();
+    for (const voice of voices) if (!(await this.answer(before, turn, voice, partner, keep))) break;
+    const state = this.answering.error ? 'failed' : 'stopped';
+    for (const voice of voices) if (turn[voice]!.state !== 'done') turn[voice]!.state = state;
+    keep();
+    await writer.settled();
+    if (this.writer === writer) this.error = this.answering.error;
+  }
+
+  /** Keeps the turns of a conversation, and shows them while it is the one that is shown. */
+  private writerOf(chat: string): WriteAhead<Turn> {
+    const writer = new WriteAhead<Turn>(
+      (index, turn) => this.workers.gpu.call((worker) => worker.chat.keepTurn(chat, index, turn)),
+      (index, turn) => {
+        if (this.writer === writer) this.turns = this.turns.with(index, turn);
+      },
+      (error) => {
+        if (this.writer === writer) this.storeError = plainError(error);
+      },
+    );
+    return writer;
   }
 
   /** Returns whether there is an answer; otherwise the job says why not. */
-  private async answer(turn: Turn, voice: Voice, partner: Partner): Promise<boolean> {
+  private async answer(
+    before: readonly Turn[],
+    turn: Turn,
+    voice: Voice,
+    partner: Partner,
+    keep: () => void,
+  ): Promise<boolean> {
     const answer = turn[voice]!;
-    const messages = this.history(turn, voice);
-    this.writing = answer;
+    const messages = history(before, turn, voice);
+    this.onPiece = (piece) => {
+      answer.state = 'writing';
+      answer.text += piece;
+      keep();
+    };
     // With a run, the base model is the same model with its adapter left out: one request says which.
     const { model, runId, storage } = partner;
     const reply = await this.answering.run({ model, runId, storage, ...this.sampling.resolved, messages, voice });
@@ -129,34 +155,52 @@ export class ChatState {
     answer.reply = reply;
     answer.text = reply.text;
     answer.state = 'done';
+    keep();
     return true;
   }
 
-  private history(last: Turn, voice: Voice): Message[] {
-    const messages: Message[] = [];
-    for (const turn of this.turns) {
-      if (turn !== last && turn[voice]?.state !== 'done') continue;
-      messages.push({ role: 'user', content: turn.question });
-      if (turn !== last) messages.push({ role: 'assistant', content: turn[voice]!.text });
+  private async load(chat: string): Promise<void> {
+    try {
+      const kept = await this.workers.gpu.call((worker) => worker.chat.read(chat));
+      const turns = kept.turns.length > 0 ? kept.turns : await this.adopt(chat);
+      if (this.chat === chat) this.turns = turns.map(asLeft);
+    } catch (error) {
+      if (this.chat === chat) this.storeError = plainError(error);
     }
-    return messages;
+  }
+
+  /** Moves what an earlier version of the page kept of a conversation to where it is kept now. */
+  private async adopt(chat: string): Promise<Turn[]> {
+    const turns = earlierTurns(chat);
+    for (const [index, turn] of turns.entries()) {
+      await this.workers.gpu.call((worker) => worker.chat.keepTurn(chat, index, turn));
+    }
+    dropEarlierTurns(chat);
+    return turns;
+  }
+
+  private async discard(chat: string, writer: WriteAhead<Turn> | undefined): Promise<void> {
+    await writer?.close();
+    await this.workers.gpu
+      .call((worker) => worker.chat.clear(chat))
+      .catch((error: unknown) => (this.storeError = plainError(error)));
   }
 }
 
-function settingOf(runId: string): string {
-  return `chat-${runId}`;
+/** The messages that a model is asked with: each remembers its own answers. */
+function history(before: readonly Turn[], last: Turn, voice: Voice): Message[] {
+  const messages: Message[] = [];
+  for (const turn of before) {
+    const answer = turn[voice];
+    if (answer?.state !== 'done') continue;
+    messages.push({ role: 'user', content: turn.question }, { role: 'assistant', content: answer.text });
+  }
+  return [...messages, { role: 'user', content: last.question }];
 }
 
-function areTurns(value: unknown): value is Turn[] {
-  return Array.isArray(value) && value.every(isTurn);
-}
-
-function isTurn(value: unknown): boolean {
-  const { question, base, tuned } = (value ?? {}) as Partial<Record<string, unknown>>;
-  return typeof question === 'string' && [base, tuned].every((answer) => answer === undefined || isAnswer(answer));
-}
-
-function isAnswer(value: unknown): boolean {
-  const { text, state } = (value ?? {}) as Partial<Record<string, unknown>>;
-  return typeof text === 'string' && (state === 'done' || state === 'stopped' || state === 'failed');
+/** A turn as the page was left with it: what was being written then was cut off. */
+function asLeft(turn: Turn): Turn {
+  const left = (answer: Answer): Answer =>
+    answer.state === 'waiting' || answer.state === 'writing' ? { ...answer, state: 'cut-off' } : answer;
+  return { ...turn, ...(turn.base && { base: left(turn.base) }), ...(turn.tuned && { tuned: left(turn.tuned) }) };
 }

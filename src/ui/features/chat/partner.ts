@@ -1,5 +1,5 @@
 /** Who a conversation is with: the run in training where it answers, a run that is over, or a base model alone. */
-import type { RunRecord } from '../../../core/library';
+import { canGoOn, type RunRecord } from '../../../core/library';
 import type { Workspace } from '../../shell/workspace.svelte';
 import type { Partner } from './chat.svelte';
 
@@ -12,7 +12,11 @@ export function partnerOf({ training, draft }: Workspace, run: RunRecord | undef
   if (run) {
     const model = draft.model.refOf(run.model);
     if (!model) return undefined;
-    if (!training.running) return { model, runId: run.id, storage, voices: ['base', 'tuned'] };
+    if (!training.running) {
+      // Of a run that was stopped, its last checkpoint answers.
+      const step = canGoOn(run) ? run.checkpointStep : undefined;
+      return { model, runId: run.id, storage, voices: ['base', 'tuned'], step };
+    }
     if (training.record?.id !== run.id || !training.voices) return undefined;
     return { model, runId: run.id, storage, voices: training.voices, step: training.last?.step ?? 0 };
   }

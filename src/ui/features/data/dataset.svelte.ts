@@ -13,7 +13,7 @@ export class DatasetState {
   constructor(private readonly workers: Workers) {}
 
   async restore(): Promise<void> {
-    const ref = await this.workers.text.client.call((worker) => worker.data.recall());
+    const ref = await this.workers.text.call((worker) => worker.data.recall());
     if (ref && !this.isChosen) this.ref = ref;
   }
 
@@ -39,6 +39,6 @@ export class DatasetState {
     this.isChosen = true;
     this.ref = ref;
     // A full disk only means that a reload begins with the built-in set.
-    this.workers.text.client.call((worker) => worker.data.remember(ref)).catch(() => undefined);
+    this.workers.text.call((worker) => worker.data.remember(ref)).catch(() => undefined);
   }
 }

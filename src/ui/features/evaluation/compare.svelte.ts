@@ -1,141 +1,160 @@
-/** Both models on the questions that were trained on: answers side by side, and how many are right. */
-import type { PlainError } from '../../../core/errors';
-import type { Voice } from '../../../protocol/chat';
-import type { CompareRow, Score } from '../../../protocol/evaluation';
+/** Both models on the questions of a run's data: answers side by side, and how many are right. */
+import type { ComparedQuestion, KeptEvaluation } from '../../../core/answers';
+import { plainError, type PlainError } from '../../../core/errors';
+import type { CompareRow } from '../../../protocol/evaluation';
 import type { ModelRef } from '../../../protocol/models';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
-import { loadSetting, removeSetting, saveSetting } from '../../persisted';
+import { WriteAhead } from '../../client/write-ahead';
+import { dropEarlierScores, earlierScores } from './earlier-scores';
 
-export interface ComparedQuestion {
-  question: string;
-  expected: string;
-  base?: Scored;
-  tuned?: Scored;
+/** A run whose questions are asked, and how. */
+export interface ComparedRun {
+  readonly id: string;
+  readonly model: ModelRef;
+  /** Steps that it has learned. */
+  readonly step: number;
 }
-
-type Scored = Score & { answer: string };
-
-/** Shares of exact matches and mean token F1 of the answers so far, each 0 to 1. */
-export interface Totals {
-  count: number;
-  exactMatch: number;
-  f1: number;
-}
-
-/** What is kept of a comparison. */
-interface Kept {
-  readonly rows: readonly ComparedQuestion[];
-  readonly total: number;
-  readonly complete: boolean;
-}
-
-const NOTHING: Kept = { rows: [], total: 0, complete: false };
 
 export class CompareState {
-  rows = $state.raw<readonly ComparedQuestion[]>([]);
-  total = $state(0);
-  /** The run that was asked. */
+  /** The run that is shown. */
   runId = $state<string>();
-  /** Whether the table holds every answer that was asked for. */
-  complete = $state(false);
+  /** What it answered, or as much of it as was asked for. */
+  evaluation = $state.raw<KeptEvaluation>();
+  /** The run that is being asked. */
+  asked = $state<string>();
+  /** Why what is answered can't be kept, or what was answered can't be read. */
+  storeError = $state.raw<PlainError>();
 
   private readonly comparing: Job<'evaluation.compare'>;
+  private onRow: (row: CompareRow) => void = () => undefined;
 
-  constructor(workers: Workers) {
+  constructor(private readonly workers: Workers) {
     this.comparing = new Job(workers, 'evaluation.compare', (event) => {
-      if (event.kind === 'row' && this.comparing.state !== 'stopping') this.add(event.row);
+      if (event.kind === 'row' && this.comparing.state !== 'stopping') this.onRow(event.row);
     });
   }
 
-  get running(): boolean {
+  get rows(): readonly ComparedQuestion[] {
+    return this.evaluation?.rows ?? [];
+  }
+
+  /** Whether there is an answer to every question that was to be asked. */
+  get complete(): boolean {
+    return this.evaluation !== undefined && isComplete(this.evaluation);
+  }
+
+  /** Some run is being asked. */
+  get busy(): boolean {
     return this.comparing.isRunning;
   }
 
+  /** The run that is shown is being asked. */
+  get running(): boolean {
+    return this.busy && this.asked === this.runId;
+  }
+
   get error(): PlainError | undefined {
-    return this.comparing.error;
+    return this.asked === this.runId ? this.comparing.error : undefined;
   }
 
   /** What was found out about the model while it was opened, a sentence each. */
   get notices(): readonly string[] {
-    return this.comparing.notices;
+    return this.asked === this.runId ? this.comparing.notices : [];
   }
 
-  async start(model: ModelRef, runId: string, limit: number, maxNewTokens: number): Promise<void> {
-    if (this.running) return;
-    this.clear();
-    this.runId = runId;
-    const complete = (await this.comparing.run({ model, runId, limit, maxNewTokens })) !== undefined;
-    if (this.runId !== runId) return;
-    this.complete = complete;
-    if (this.rows.length > 0) saveSetting(settingOf(runId), { rows: this.rows, total: this.total, complete });
+  /** Asks a run; what it answered before stays until there is a first answer. Returns whether it has answered everything. */
+  async start(run: ComparedRun, limit: number, maxNewTokens: number): Promise<boolean> {
+    if (this.busy) return false;
+    const { id: runId, model, step } = run;
+    this.asked = runId;
+    this.storeError = undefined;
+    let evaluation: KeptEvaluation | undefined;
+    const rows: ComparedQuestion[] = [];
+    const writer = new WriteAhead<ComparedQuestion>(
+      (index, row) => this.keepRow(runId, index, row),
+      (index, row) => {
+        evaluation = { ...evaluation!, rows: withRow(evaluation!.rows, index, row) };
+        if (this.runId === runId) this.evaluation = evaluation;
+      },
+      (error) => (this.storeError = plainError(error)),
+    );
+    let begun: Promise<unknown> | undefined;
+    this.onRow = ({ index, total, question, expected, heldOut, voice, answer, score }) => {
+      evaluation ??= { total, step, rows: [] };
+      begun ??= this.begin(runId, { total, step });
+      rows[index] = { ...(rows[index] ?? { question, expected, heldOut }), [voice]: { answer, ...score } };
+      const row = rows[index];
+      void begun.then(() => writer.put(index, row));
+    };
+    const result = await this.comparing.run({ model, runId, limit, maxNewTokens });
+    await begun;
+    await writer.settled();
+    return result !== undefined;
   }
 
   /** Turns to a run; what its answers were is kept with it. */
   meet(runId: string): void {
     if (this.runId === runId) return;
-    this.clear();
     this.runId = runId;
-    const kept = loadSetting<Kept>(settingOf(runId), NOTHING, isKept);
-    this.rows = kept.rows;
-    this.total = kept.total;
-    this.complete = kept.complete;
+    this.evaluation = undefined;
+    this.storeError = undefined;
+    this.read(runId)
+      .then((kept) => {
+        if (this.runId === runId) this.evaluation ??= kept;
+      })
+      .catch((error: unknown) => (this.storeError = plainError(error)));
   }
 
-  /** Drops what a run has answered: it is deleted, or learns more. */
+  /** What is kept of a run's answers. */
+  async read(runId: string): Promise<KeptEvaluation | undefined> {
+    const kept = await this.workers.gpu.call((worker) => worker.evaluation.read(runId));
+    return kept ?? (await this.adopt(runId));
+  }
+
+  /** Leaves a run that is deleted. */
   forget(runId: string): void {
-    removeSetting(settingOf(runId));
-    if (this.runId === runId) this.clear();
+    dropEarlierScores(runId);
+    if (this.asked === runId) this.comparing.clear();
+    if (this.runId !== runId) return;
+    this.runId = undefined;
+    this.evaluation = undefined;
   }
 
   cancel(): void {
     this.comparing.cancel();
   }
 
-  clear(): void {
-    this.comparing.clear();
-    this.rows = [];
-    this.total = 0;
-    this.complete = false;
-    this.runId = undefined;
+  private begin(runId: string, asked: Pick<KeptEvaluation, 'total' | 'step'>): Promise<void> {
+    return this.workers.gpu
+      .call((worker) => worker.evaluation.begin(runId, asked))
+      .catch((error: unknown) => void (this.storeError = plainError(error)));
   }
 
-  totals(voice: Voice): Totals {
-    const scored = this.rows.flatMap((row) => row[voice] ?? []);
-    const count = Math.max(1, scored.length);
-    return {
-      count: scored.length,
-      exactMatch: scored.filter(({ exactMatch }) => exactMatch).length / count,
-      f1: scored.reduce((sum, { f1 }) => sum + f1, 0) / count,
-    };
+  private keepRow(runId: string, index: number, row: ComparedQuestion): Promise<void> {
+    return this.workers.gpu.call((worker) => worker.evaluation.keepRow(runId, index, row));
   }
 
-  private add({ index, total, question, expected, voice, answer, score }: CompareRow): void {
-    this.total = total;
-    const rows = [...this.rows];
-    rows[index] = { ...(rows[index] ?? { question, expected }), [voice]: { answer, ...score } };
-    this.rows = rows;
+  /** Moves what an earlier version of the page kept of a run to where it is kept now. */
+  private async adopt(runId: string): Promise<KeptEvaluation | undefined> {
+    const earlier = earlierScores(runId);
+    if (!earlier) return undefined;
+    await this.workers.gpu.call((worker) =>
+      worker.evaluation.begin(runId, { total: earlier.total, step: earlier.step }),
+    );
+    for (const [index, row] of earlier.rows.entries()) await this.keepRow(runId, index, row);
+    dropEarlierScores(runId);
+    return earlier;
   }
 }
 
-function settingOf(runId: string): string {
-  return `scores-${runId}`;
+/** Whether every question that was to be asked is answered by both. */
+export function isComplete({ rows, total }: KeptEvaluation): boolean {
+  return rows.length === total && rows.every(({ base, tuned }) => base && tuned);
 }
 
-function isKept(value: unknown): value is Kept {
-  const { rows, total, complete } = (value ?? {}) as Partial<Record<string, unknown>>;
-  return Array.isArray(rows) && rows.every(isQuestion) && typeof total === 'number' && typeof complete === 'boolean';
-}
-
-function isQuestion(value: unknown): boolean {
-  const { question, expected, base, tuned } = (value ?? {}) as Partial<Record<string, unknown>>;
-  const isScored = (scored: unknown) => {
-    const { answer, exactMatch, f1 } = (scored ?? {}) as Partial<Record<string, unknown>>;
-    return typeof answer === 'string' && typeof exactMatch === 'boolean' && typeof f1 === 'number';
-  };
-  return (
-    typeof question === 'string' &&
-    typeof expected === 'string' &&
-    [base, tuned].every((scored) => scored === undefined || isScored(scored))
-  );
+function withRow(rows: readonly ComparedQuestion[], index: number, row: ComparedQuestion): ComparedQuestion[] {
+  const changed = [...rows];
+  changed[index] = row;
+  return changed;
 }

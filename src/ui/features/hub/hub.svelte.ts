@@ -69,7 +69,7 @@ export class HubState {
     });
     const tell = (hub: HubService) => void this.report(() => hub.use(this.settings));
     workers.gpu.onStart((worker) => tell(worker.hub));
-    workers.text.client.onStart((worker) => tell(worker.hub));
+    workers.text.onStart((worker) => tell(worker.hub));
     onSecretsChanged(() => {
       this.kept = loadSecrets();
       void this.tellWorkers();
@@ -128,7 +128,7 @@ export class HubState {
     const [asked, isOwn] = [typed || this.pageHub, typed !== ''];
     this.choosing = asked;
     try {
-      const checked = await this.workers.text.client.call((worker) => worker.hub.checkEndpoint(asked, isOwn));
+      const checked = await this.workers.text.call((worker) => worker.hub.checkEndpoint(asked, isOwn));
       if (choice !== this.choices) return false;
       this.chosen = isOwn ? checked : null;
     } catch (error) {
@@ -145,9 +145,7 @@ export class HubState {
   async useToken(token: string, keep: boolean): Promise<boolean> {
     const given = { origin: originOf(this.address), secret: token.trim() };
     if (given.secret === '' || this.choosing !== undefined) return false;
-    const isToken = await this.report(() =>
-      this.workers.text.client.call((worker) => worker.hub.checkToken(given.secret)),
-    );
+    const isToken = await this.report(() => this.workers.text.call((worker) => worker.hub.checkToken(given.secret)));
     if (!isToken) return false;
     this.notice = undefined;
     const isKept = keep && keepSecret(given);
@@ -213,7 +211,7 @@ export class HubState {
   private tellWorkers(): Promise<boolean> {
     return this.report(() =>
       Promise.all([
-        this.workers.text.client.call((worker) => worker.hub.use(this.settings)),
+        this.workers.text.call((worker) => worker.hub.use(this.settings)),
         this.workers.gpu.call((worker) => worker.hub.use(this.settings)),
       ]),
     );
