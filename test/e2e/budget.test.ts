@@ -64,5 +64,6 @@ test('a run above the budget is changed until it fits, with reasons, and back', 
   expect(await graft.at('budget-error').getAttribute('data-code')).toBe('out-of-memory');
 
   await page.reload();
+  await graft.unfoldSteps(); // which a narrow screen folds
   await graft.at('fit').filter({ hasText: 'more than the 5.1 MiB' }).waitFor();
 });

@@ -37,6 +37,8 @@ test('a tab keeps its conversation while another one trains the run that both sh
   await beside.locator('[data-testid=base-answer][data-state=done]').waitFor(PATIENCE);
   const answer = await other.at('base-answer').innerText();
 
+  await other.openWorkbench();
+  await other.at('start-elsewhere').waitFor();
   await other.openRun();
   await other.state('running');
   const step = async () => Number(await other.at('step').innerText());

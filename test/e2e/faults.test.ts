@@ -130,6 +130,7 @@ test('without WebGPU the page says what to do, and still shows model and data', 
     await page.getByTestId('tokens').waitFor();
     expect(await page.getByTestId('quick-start').isDisabled()).toBe(true);
     expect(await page.getByTestId('start').isDisabled()).toBe(true);
+    expect(await page.getByTestId('start-obstacle').innerText()).toContain("can't train yet");
     await page.getByTestId('plan-total').filter({ hasText: 'MiB' }).waitFor();
   } finally {
     await browser.close();

@@ -186,6 +186,7 @@ describe('a model that asks for consent', () => {
     const error = graft.at('model-error');
     await error.getByText('accept its terms').waitFor();
     expect(await error.getAttribute('data-code')).toBe('no-access');
+    expect(await error.getByRole('link').first().getAttribute('href')).toMatch(new RegExp(`^http.*/${GATED}$`));
     expect(await axeViolations(page)).toEqual([]);
 
     const token = error.getByTestId('hub-token');

@@ -106,12 +106,30 @@ test('a draft and its runs are two things: what is edited is trained, and a run 
   site,
 }) => {
   const graft = await GraftPage.open(page, site);
+  const epochs = page.locator('#setting-num_train_epochs');
+  await page.getByRole('radio', { name: 'Quick' }).check();
+  expect(await epochs.inputValue()).toBe('4');
+  await graft.setting('num_train_epochs', '5');
+  expect(await graft.at('preset-state').innerText()).toContain('Custom: Quick, but Epochs 5 instead of 4.');
+  await page.getByRole('radio', { name: 'Balanced' }).check();
+  expect(await epochs.inputValue()).toBe('5'); // what was set by hand stays
+  await page.reload();
+  await graft.at('preset-state').getByText('Epochs 5 instead of 12').waitFor();
+  await graft.at('preset-alone').click();
+  expect(await epochs.inputValue()).toBe('12');
+  expect(await page.evaluate(() => (document.activeElement as HTMLInputElement).value)).toBe('balanced');
+
   await graft.useTinyModel();
+  await graft.openModels();
+  await graft.at('kept-models').getByText('tiny').waitFor(); // its copy is here, without a reload
   await graft.useRunFile(RUN);
+  expect(await graft.at('preset-state').innerText()).toContain('Custom: Balanced, but');
   await graft.setting('val_set_size', '25 %');
   expect(await page.locator('#setting-val_set_size').inputValue()).toBe('0.25');
   await graft.setting('learning_rate', '0.01');
-  await graft.start();
+  await graft.at('start').press('Enter');
+  await graft.at('status').waitFor();
+  expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1'); // of the run
   await graft.state('finished');
   expect((await graft.download('run.yaml')).toString()).toContain('learning_rate: 0.01\n');
   expect(await graft.at('verdict').count()).toBe(1);
@@ -120,6 +138,9 @@ test('a draft and its runs are two things: what is edited is trained, and a run 
   expect(await page.locator('#setting-learning_rate').inputValue()).toBe('0.01'); // and is still what it was
   await graft.at('last-run').getByText('finished').waitFor();
   await graft.setting('learning_rate', '1');
+  expect(await graft.at('setting-warning-learning_rate').innerText()).toContain('the loss will most likely rise');
+  await graft.at('start-warnings').getByRole('button', { name: 'Learning rate' }).click();
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-learning_rate');
   await graft.start();
   await graft.state('finished');
   await graft.openPart('Settings');
@@ -162,6 +183,9 @@ test('a run that trains is seen everywhere, is not left by accident, and answers
   await graft.useRunFile('max_steps: 500\nmax_train_samples: 8\nper_device_train_batch_size: 2\nsave_steps: 2\n');
   await graft.start();
   await graft.firstStep();
+  await page.context().grantPermissions(['notifications']);
+  await graft.at('notify').click();
+  await page.getByRole('button', { name: 'You will be notified when it ends', pressed: true }).waitFor();
   await expect.poll(() => page.title()).toMatch(/^\d+\/500 · starter on /);
   await graft.openWorkbench();
   expect(await graft.at('start').isDisabled()).toBe(true);
@@ -208,4 +232,44 @@ test('a file that is dropped beside the places for it is taken as data', async (
       .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
   });
   await graft.at('dataset-name').getByText('dropped.jsonl', { exact: true }).waitFor();
+});
+
+describe('on a narrow screen', () => {
+  test.override({ contextOptions: { viewport: { width: 360, height: 740 } } });
+
+  test('the steps are rows that say what is in them, open from the keyboard, and leave Start in reach', async ({
+    page,
+    site,
+  }) => {
+    await page.goto(site.url);
+    const graft = new GraftPage(page);
+    await graft.at('step-data').getByText('title-fees, 111 rows').waitFor();
+    await graft.at('start-cost').getByText('336 steps').waitFor();
+    expect(await graft.at('step-model').innerText()).toMatch(/^starter, .*M parameters$/);
+    expect(await graft.at('step-check').innerText()).toBe('No rows held out');
+    expect(await graft.at('step-settings').innerText()).toBe(
+      'Balanced: 12 epochs, learning rate 5e-3, rank 32, 4 rows a step',
+    );
+    const isInView = () =>
+      graft.at('start').evaluate((button) => {
+        const { top, bottom, left, right } = button.getBoundingClientRect();
+        return document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === button;
+      });
+    expect(await isInView()).toBe(true);
+    expect(await page.evaluate(layoutShift)).toBeLessThan(0.02);
+
+    const row = page.getByRole('button', { name: 'Settings', exact: true });
+    await row.focus();
+    await page.keyboard.press('Enter');
+    expect(await row.getAttribute('aria-expanded')).toBe('true');
+    await graft.setting('learning_rate', '1');
+    expect(await isInView()).toBe(true);
+    await row.press('Enter');
+    expect(await graft.at('step-settings').innerText()).toBe('Custom: Learning rate 1');
+    await graft.at('start-warnings').getByRole('button').click(); // leads into what is folded
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-learning_rate');
+    await page.reload();
+    await page.locator('#setting-learning_rate').waitFor(); // it is as it was left
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+  });
 });

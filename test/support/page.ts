@@ -86,6 +86,13 @@ export class GraftPage {
     await this.at('data-facts').getByText('tokens', { exact: true }).waitFor();
   }
 
+  /** Opens the steps of the workbench, which a narrow screen folds. */
+  async unfoldSteps(): Promise<void> {
+    await this.openWorkbench();
+    const folded = this.page.locator('main section h2 button[aria-expanded=false]');
+    while ((await folded.count()) > 0) await folded.first().click();
+  }
+
   /** Opens a model's folder of the disk. */
   async useFolder(folder: string): Promise<void> {
     await this.openModels();

@@ -156,6 +156,7 @@ export class Draft {
 
   async openFolder(folder: ChosenFolder): Promise<void> {
     await this.model.openFolder(folder);
+    await this.library.refresh(); // a copy may be kept now
   }
 
   /** Opens a model on the Hub: its facts and its fit, without a byte of its weights. */

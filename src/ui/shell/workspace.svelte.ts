@@ -21,6 +21,7 @@ import { Draft } from './draft.svelte';
 import { findRefused } from './obstacle';
 import { reveal } from './reveal';
 import { Router } from './router.svelte';
+import { Steps } from './steps.svelte';
 
 /** Milliseconds between two looks at a run that another tab trains. */
 const OTHER_TABS_INTERVAL = 2000;
@@ -33,6 +34,8 @@ export class Workspace {
   readonly library = new LibraryState(this.workers);
   /** The next run. */
   readonly draft = new Draft(this.workers, this.device, this.library);
+  /** How it is laid out. */
+  readonly steps = new Steps();
   /** The run that trains. */
   readonly training = new TrainingState(
     this.workers,

@@ -10,7 +10,7 @@ const warningsOf = (yaml: string, facts = {}) =>
 
 describe('a warning', () => {
   test.each<[yaml: string, key: RunConfigKey, sentence: RegExp, facts?: object]>([
-    ['learning_rate: 1.0e-2', 'learning_rate', /^0\.01 is so large .* an adapter learns at 1e-4 to 1e-3\.$/],
+    ['learning_rate: 1.0e-2', 'learning_rate', /^0\.01 is so large .* an adapter learns at 1e-5 to 5e-3\.$/],
     ['learning_rate: 5.0e-7', 'learning_rate', /^5e-7 is so small that nothing will change/],
     ['use_peft: false\nlearning_rate: 1.0e-3', 'learning_rate', /^1e-3 is so large .* every parameter learns at/],
     ['num_train_epochs: 101', 'num_train_epochs', /^101 times through 200 rows .* 100 are plenty\.$/],

@@ -22,6 +22,12 @@ export const PRESETS = ['quick', 'balanced', 'thorough'] as const;
 
 export type PresetName = (typeof PRESETS)[number];
 
+export const PRESET_TITLES: Readonly<Record<PresetName, string>> = {
+  quick: 'Quick',
+  balanced: 'Balanced',
+  thorough: 'Thorough',
+};
+
 /** What a preset depends on. */
 export interface PresetFacts {
   /** Of the model. */

@@ -25,8 +25,8 @@ interface Known {
 
 /** A learning rate from which the loss mostly rises, and one below which nothing moves. */
 const RATES = {
-  adapter: { most: 1e-2, least: 1e-6, usual: '1e-4 to 1e-3' },
-  full: { most: 1e-3, least: 1e-8, usual: '1e-6 to 1e-4' },
+  adapter: { most: 1e-2, least: 1e-6, usual: '1e-5 to 5e-3' },
+  full: { most: 1e-3, least: 1e-8, usual: '1e-6 to 5e-4' },
 };
 /** Passes over so many rows that only teach them by heart. */
 const MOST_EPOCHS = [
