@@ -4,6 +4,7 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import type { ViteUserConfig } from 'vitest/config';
 import { buildFolder } from './src/scripts/build-folder.mjs';
+import { keepPage, RELEASE_VERSION, releaseVersion } from './src/scripts/keep-page.mjs';
 
 const ownFolder = import.meta.dirname;
 const projectFolder = buildFolder(ownFolder);
@@ -88,15 +89,29 @@ const policyInPage: Plugin = {
   transformIndexHtml: { order: 'post', handler: withMetas },
 };
 
-/** `npm start` with other hosts than those of the build serves the built page with these. */
+const built = (file: string) => readFileSync(fromRoot(`dist/web/${file}`), 'utf8');
+
+/**
+ * What `npm start` with other hosts than those of the build serves otherwise: the page with these, and its service worker
+ * under another version, as a browser has kept the page with the policy that it had.
+ */
+const OWN_ANSWERS: Record<string, { type: string; make: () => string }> = {
+  '/': { type: 'text/html', make: () => withMetas(built('index.html')) },
+  '/service-worker.js': {
+    type: 'text/javascript',
+    make: () => built('service-worker.js').replace(RELEASE_VERSION, (version) => releaseVersion(version + metas)),
+  },
+};
+
 const policyOfServer: Plugin = {
   name: 'graft:policy-of-server',
   configurePreviewServer(server) {
     server.middlewares.use((request, response, next) => {
-      if (!/^\/(index\.html)?(\?|$)/.test(request.url ?? '')) return next();
-      const html = readFileSync(fromRoot('dist/web/index.html'), 'utf8');
-      response.writeHead(200, { ...headers, 'Content-Type': 'text/html', 'Cache-Control': 'no-cache' });
-      response.end(withMetas(html));
+      const path = new URL(request.url ?? '/', 'http://x').pathname;
+      const own = OWN_ANSWERS[path === '/index.html' ? '/' : path];
+      if (!own) return next();
+      response.writeHead(200, { ...headers, 'Content-Type': own.type, 'Cache-Control': 'no-cache' });
+      response.end(own.make());
     });
   },
 };
@@ -126,7 +141,13 @@ const page: UserConfig = {
   // Not a single-page app: a missing model file must be a 404, not index.html.
   appType: 'mpa',
   publicDir: fromRoot('public'),
-  plugins: [svelte({ configFile: false }), policyInPage, policyOfServer, headersFile],
+  plugins: [
+    svelte({ configFile: false }),
+    policyInPage,
+    policyOfServer,
+    headersFile,
+    keepPage(fromRoot('src/ui/offline/service-worker.ts'), fromRoot('dist/web')),
+  ],
   worker: { format: 'es', rolldownOptions: { checks } },
   build: {
     outDir: fromRoot('dist/web'),

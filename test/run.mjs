@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureModules, projectFolder } from '../src/scripts/modules.mjs';
-import { ensureChromium, ensureGpu } from './support/machine.mjs';
+import { ensureChromium, ensureFirefox, ensureGpu } from './support/machine.mjs';
 
 const results = join(projectFolder, 'test/results');
 const total = { passed: 0, skipped: 0, failed: 0 };
@@ -78,7 +78,7 @@ const ON_OTHER_ADAPTERS = [
 /** @type {Record<string, Stage>} */
 const STAGES = {
   machine: () => {
-    console.log(`browser: ${ensureChromium()}`);
+    console.log(`browsers: ${ensureChromium()}, ${ensureFirefox()}`);
     const { name, software } = ensureGpu();
     console.log(`GPU: ${name}${software ? ' (software)' : ''}`);
     return true;

@@ -1,11 +1,13 @@
 // logits = the sum over a row's targets t of dlog_prob · (onehot(t) − softmax(logits)), and through the cap if they are
-// capped, in place; a workgroup a slice of a row of logits[rows, columns]. Negative targets count for nothing.
+// capped, in place; a workgroup a slice of a row of logits[rows, columns]. Negative targets count for nothing,
+// and the gradient of a missing row is 0. It comes after `head/places`.
 struct Params {
   columns: u32,
   first_column: u32, // of the whole vocabulary
-  first_row: u32, // of the targets
+  first_row: u32,
   slices: u32,
   rows: u32,
+  all_rows: u32,
   targets: u32, // of a row
   softcap: f32,
 }
@@ -13,8 +15,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
-@group(0) @binding(3) var<storage, read> lse: array<f32>;
-@group(0) @binding(4) var<storage, read> dlog_probs: array<f32>;
+@group(0) @binding(3) var<storage, read> rows: array<u32>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> dlog_probs: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -29,9 +32,15 @@ fn main(
   }
   let start = index % params.slices * SLICE;
   let end = min(start + SLICE, params.columns);
-  let at = params.first_row + row;
-  let first = at * params.targets;
-  let row_lse = lse[at];
+  let place = place_of(row);
+  if (place >= params.all_rows) {
+    for (var column = start + lane; column < end; column += 64u) {
+      logits[row * params.columns + column] = 0.0;
+    }
+    return;
+  }
+  let first = place * params.targets;
+  let row_lse = lse[params.first_row + row];
   var total = 0.0;
   for (var k = first; k < first + params.targets; k++) {
     if (targets[k] >= 0) {

@@ -1,13 +1,15 @@
 // Softmax statistics of logits[rows, columns], capped if they are, a workgroup a slice of a row: its maximum m, and its
 // sums of exp(logit − m) and (logit − m) · exp(logit − m). Logits of the row's targets that lie in the slice are noted.
+// It comes after `head/places`.
 struct Params {
   columns: u32,
   first_column: u32, // of the whole vocabulary
-  first_row: u32, // of the targets
+  first_row: u32,
   slices: u32, // of a row of the logits
   first_slice: u32, // of a row of the whole vocabulary
   all_slices: u32,
   rows: u32,
+  all_rows: u32,
   targets: u32, // of a row
   softcap: f32,
 }
@@ -15,8 +17,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
-@group(0) @binding(3) var<storage, read_write> statistics: array<f32>;
-@group(0) @binding(4) var<storage, read_write> target_logits: array<f32>;
+@group(0) @binding(3) var<storage, read> rows: array<u32>;
+@group(0) @binding(4) var<storage, read_write> statistics: array<f32>;
+@group(0) @binding(5) var<storage, read_write> target_logits: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -48,8 +51,9 @@ fn main(
   }
   let slice_sum = workgroup_sum(partial, lane);
   let slice_weighted = workgroup_sum(weighted, lane);
-  for (var k = lane; k < params.targets; k += 64u) {
-    let column = targets[(params.first_row + row) * params.targets + k] - i32(params.first_column);
+  let place = place_of(row);
+  for (var k = lane; place < params.all_rows && k < params.targets; k += 64u) {
+    let column = targets[place * params.targets + k] - i32(params.first_column);
     if (column >= i32(start) && column < i32(end)) {
       target_logits[row * params.targets + k] = capped(logits[base + u32(column)]);
     }

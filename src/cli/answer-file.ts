@@ -1,5 +1,5 @@
 /** Where `graft generate --input` puts its answers: each as it is done, so that a run that ends early keeps what it has. */
-import { closeSync, existsSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { GraftError } from '../core/errors';
 import { formatCount, plural } from '../core/format';
@@ -12,6 +12,8 @@ const MOST_NAMED = 20;
 export class AnswerFile {
   private handle: number | undefined;
   private written = 0;
+  /** Of whole rows in the file. */
+  private bytes = 0;
   private refused = 0;
 
   /**
@@ -68,6 +70,15 @@ export class AnswerFile {
     this.handle = undefined;
   }
 
+  /** Takes away what was written of a row that didn't fit. */
+  private cutOff(): void {
+    try {
+      if (this.handle !== undefined) ftruncateSync(this.handle, this.bytes);
+    } catch {
+      // It is a pipe, or gone: the error that led here is said.
+    }
+  }
+
   /** A row at a time, whole: a kill leaves whole rows. */
   private append(path: string, line: string): void {
     try {
@@ -76,7 +87,9 @@ export class AnswerFile {
         this.handle = openSync(path, 'w');
       }
       writeFileSync(this.handle, line);
+      this.bytes += Buffer.byteLength(line);
     } catch (cause) {
+      this.cutOff();
       if (cause instanceof GraftError) throw cause; // its folder
       const done = this.written === 0 ? '' : ` The ${plural(this.written, 'answer')} before it are there.`;
       throw new GraftError('storage', `${path} can't be written: ${reason(cause)}.${done}`, { cause });

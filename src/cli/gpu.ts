@@ -37,7 +37,7 @@ export async function openNodeEngine(say: (line: string) => void, afterLoss = fa
     kernelChoices,
   });
   const { description, software } = engine.info;
-  say(`GPU: ${description}${software ? ' (software: everything works, slowly)' : ''}`);
+  say(`GPU: ${description || 'one without a name'}${software ? ' (software: everything works, slowly)' : ''}`);
   return engine;
 }
 

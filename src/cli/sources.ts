@@ -90,6 +90,12 @@ function builtInDatasets(): string[] {
 
 /** What to do where there is no file of that name: the one that was meant, beside it or among the built-in ones. */
 async function describeMissing(path: string, what: string, builtIn: readonly string[] = []): Promise<GraftError> {
+  const cause: unknown = await stat(path).catch((error: unknown) => error);
+  if (cause instanceof Error && !['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
+    return new GraftError('not-found', `The ${what} ${path} can't be read: ${reason(cause)}. Name another file.`, {
+      cause,
+    });
+  }
   const folder = dirname(path);
   const beside = await readdir(folder).catch(() => undefined);
   const meant =

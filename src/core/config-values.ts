@@ -109,5 +109,6 @@ function hasOnlyFiniteNumbers(value: unknown): boolean {
 }
 
 export const SHARE = 'a number from 0 to 1';
+export const EPOCHS = 'a number above 0 and at most 1,000,000';
 export const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
 export const HELD_OUT = '0, a fraction below 1, or a whole number of rows';

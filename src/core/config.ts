@@ -10,6 +10,7 @@ import {
   HELD_OUT,
   layers,
   mapping,
+  EPOCHS,
   MAX_STEPS,
   modules,
   number,
@@ -75,7 +76,7 @@ const KEYS = {
   ),
   output_dir: key(text, 'output', 'The folder that the adapter and checkpoints are written to.'),
 
-  learning_rate: key(above0, 2e-4, 'Peak learning rate.'),
+  learning_rate: key(above0, 2e-4, 'Peak learning rate; absent, a tenth of the default where use_peft is false.'),
   lr_scheduler_type: key(
     oneOf('cosine', 'linear', 'constant', 'constant_with_warmup', 'polynomial'),
     'cosine',
@@ -85,7 +86,7 @@ const KEYS = {
   warmup_steps: key(whole(0), 0, 'Steps of warm-up; above 0 it replaces warmup_ratio.'),
   lr_end: key(from0, 1e-7, 'Last learning rate of the polynomial schedule.'),
   power: key(above0, 1, 'Power of the polynomial schedule; 1 is a straight line.'),
-  num_train_epochs: key(above0, 3, 'Passes over the training rows.'),
+  num_train_epochs: key(v.pipe(above0, v.maxValue(1e6, EPOCHS)), 3, 'Passes over the training rows.'),
   max_steps: key(
     v.pipe(whole(-1), v.notValue(0, MAX_STEPS)),
     -1,
@@ -132,10 +133,15 @@ const KEYS = {
     0,
     'Rows held out for evaluation: a fraction, or a number of rows; 0 holds out none.',
   ),
-  eval_steps: key(whole(1), 25, 'Steps between evaluations of the held-out rows.'),
+  eval_steps: key(
+    v.optional(whole(1)),
+    undefined,
+    'Steps between evaluations of the held-out rows; absent, 25, or a fifth of the run if that is less.',
+  ),
   early_stopping_patience: key(whole(0), 0, 'Evaluations without a better loss before training stops; 0 never stops.'),
   logging_steps: key(whole(1), 1, 'Steps between rows of the log.'),
   save_steps: key(whole(1), 25, 'Steps between checkpoints.'),
+  save_seconds: key(from0, 30, 'A checkpoint is due after so many seconds, too; 0 keeps to save_steps.'),
 
   beta: key(
     from0,
@@ -198,7 +204,7 @@ const KEYS = {
   use_bnb_nested_quant: key(flag, true, 'Quantise the scales of 4-bit blocks too.'),
 };
 
-/** A run as resolved: every key with a value that has been checked; `dataset`, `max_train_samples` and `template_date` may be absent. */
+/** A run as resolved: every key with a value that has been checked; those without a default may be absent. */
 export type RunConfig = { -readonly [K in keyof typeof KEYS]: v.InferOutput<(typeof KEYS)[K]['schema']> };
 
 export type RunConfigKey = keyof RunConfig;
@@ -207,6 +213,9 @@ const KEY_NAMES = Object.keys(KEYS) as RunConfigKey[];
 
 /** What stands for absent keys where the method is another one than most: TRL's `beta` has one name and two meanings. */
 const DISTILL_DEFAULTS: Partial<RunConfig> = { beta: 0 };
+
+/** Every parameter takes a tenth of an adapter's learning rate: TRL's default, 2e-5, against the 2e-4 that it advises for LoRA. */
+const FULL_DEFAULTS: Partial<RunConfig> = { learning_rate: 2e-5 };
 
 /** One line of help for each key, in the order of a written file. */
 export const RUN_CONFIG_KEYS = Object.fromEntries(KEY_NAMES.map((name) => [name, KEYS[name].description])) as Readonly<
@@ -246,7 +255,10 @@ export function parseRunConfig(
   const onLine = Object.entries(overrides).map(([found, value]) => [found.replaceAll('-', '_'), value] as const);
   for (const [known, value] of withKnownKeys(onLine, 'The command line')) given.set(known, readOverride(known, value));
   const flags = new Set(onLine.map(([found]) => found));
-  const ofMethod = given.get('method') === 'distill' ? DISTILL_DEFAULTS : {};
+  const ofMethod: Partial<RunConfig> = {
+    ...(given.get('method') === 'distill' && DISTILL_DEFAULTS),
+    ...(given.get('use_peft') === false && FULL_DEFAULTS),
+  };
   const config = KEY_NAMES.map((known) => {
     const where = flags.has(known) ? 'The command line' : name;
     return [

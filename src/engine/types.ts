@@ -208,6 +208,7 @@ export interface AdmitOptions extends AdapterChoice {
 export interface DeviceInfo {
   readonly vendor: string;
   readonly architecture: string;
+  /** Empty where the WebGPU implementation names no adapter, as Firefox does. */
   readonly description: string;
   readonly software: boolean;
   readonly features: readonly string[];

@@ -147,7 +147,24 @@ async function readTensors(source: FileSource): Promise<WeightTensor[]> {
   }
   const named = adapterTensors(source.name, entries);
   const stored = await readWeights(source, ADAPTER_WEIGHTS, entries);
-  return stored.map((tensor, i) => asFloat32({ ...tensor, name: named[i]!.name }));
+  return stored.map((tensor, i) => {
+    const read = asFloat32({ ...tensor, name: named[i]!.name });
+    if (!isFinite32(read.bytes)) {
+      throw new GraftError(
+        'bad-file',
+        `${where} holds numbers that are not finite (NaN or infinity) in ${read.name}: the training that wrote it diverged, ` +
+          'or the file is damaged. Name another adapter.',
+      );
+    }
+    return read;
+  });
+}
+
+/** Whether every f32 of these bytes is a finite number: one whose exponent isn't all ones. */
+function isFinite32(bytes: Uint8Array): boolean {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+  return words.every((word) => (word & 0x7f800000) !== 0x7f800000);
 }
 
 async function noAdapter(source: FileSource): Promise<GraftError> {
@@ -164,7 +181,7 @@ function refuseUnsupported(config: JsonObject): void {
   const refuse = (key: string, supported: string) =>
     new GraftError(
       'unsupported',
-      `${config.where}: ${key} is ${quote(config.get(key))}; Graft applies ${supported} only.`,
+      `${config.where}: ${key} is ${config.get(key) === undefined ? 'not set' : quote(config.get(key))}; Graft applies ${supported} only.`,
     );
   if (config.get('peft_type') !== 'LORA') throw refuse('peft_type', 'LORA');
   if ((config.get('task_type') ?? 'CAUSAL_LM') !== 'CAUSAL_LM') throw refuse('task_type', 'CAUSAL_LM');

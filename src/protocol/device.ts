@@ -3,6 +3,7 @@
 export interface DeviceReport {
   vendor: string;
   architecture: string;
+  /** Its name; empty where the browser doesn't say it. */
   description: string;
   /** True where the "GPU" is a program on the CPU: everything works, slower. */
   software: boolean;

@@ -27,7 +27,14 @@ import {
   writtenTemplate,
 } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
-import { adapterNotices, checkFinished, pinRevision, resolveRun } from './steps/resolve';
+import {
+  adapterNotices,
+  checkFinished,
+  pinRevision,
+  refuseIncomplete,
+  resolveRun,
+  withEvaluations,
+} from './steps/resolve';
 import { withRunTemplate } from './steps/run-template';
 import { withTemplateDate } from './steps/template-date';
 import { TextGenerator } from './steps/text-generator';
@@ -53,6 +60,8 @@ export interface FinetuneInput {
   readonly wantsProfile?: ((stepsLeft: number) => boolean) | undefined;
   /** Makes room for a chat with the run while it trains, unless there is none. It changes no bit of the run. */
   readonly talk?: TalkOptions | undefined;
+  /** Milliseconds from any start, by which checkpoints are timed. */
+  readonly clock?: (() => number) | undefined;
 }
 
 export interface TalkOptions extends DecodeViewOptions {
@@ -79,10 +88,11 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   refuseContradictions(input.run);
   const adapter = input.adapter && { name: input.adapter.name, content: await readAdapter(input.adapter) };
   const resolved = resolveRun(pinRevision(input.run, input.modelFiles), model, adapter);
-  const run = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
+  const dated = await withTemplateDate(resolved, model.template, input.resume ? store : undefined);
   const finished = input.resume ? await readFinishedRun(store) : undefined;
   if (finished) {
-    await checkFinished(finished, run, model, input.dataset);
+    await checkFinished(finished, dated, model, input.dataset);
+    refuseIncomplete(finished, store.name);
     // It may have been cut off between its last file and tidying up.
     await Checkpoints.startAnew(store);
     report({ kind: 'notice', message: 'This run is finished already; there is nothing left to train.' });
@@ -91,8 +101,9 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
 
   report({ kind: 'phase', phase: 'planning', detail: 'Reading the data' });
   const reading = (rows: number, totalRows: number) => report({ kind: 'reading', rows, totalRows });
-  const read = await (input.readData ?? readData)(run, model, input.dataset, reading, signal);
-  const data = arrangeData(run, model, read);
+  const read = await (input.readData ?? readData)(dated, model, input.dataset, reading, signal);
+  const data = arrangeData(dated, model, read);
+  const run = withEvaluations(dated, data);
   announce(input.run, run, model, data, report);
 
   const recovery = new Recovery(input.openEngine, report);
@@ -180,7 +191,7 @@ async function trainOnDevice(
       await speaker?.quiet();
       return input.wantsProfile?.(data.totalSteps - step) ? profiledStep(engine, work, step, report) : work();
     };
-    const trainer = new Trainer(run, data, session, report, slots, hashes, stepper);
+    const trainer = new Trainer(run, data, session, report, slots, hashes, stepper, input.clock);
     if (found && found.torn > 0) report({ kind: 'notice', message: 'A damaged checkpoint was left aside.' });
     if (found?.newest) await trainer.resume(found.newest);
     else await trainer.start(attempt.adapter, resuming);
@@ -242,6 +253,12 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   model.notices.forEach(notice);
   const idle = idleRun(run, data.totalSteps);
   if (idle !== undefined) notice(idle);
+  const { eval_steps = 0 } = asked;
+  if (data.eval.length > 0 && eval_steps > data.totalSteps) {
+    notice(
+      `eval_steps is ${eval_steps}, more than the ${plural(data.totalSteps, 'step')} of the run: it is evaluated once, at its end.`,
+    );
+  }
   if (run.max_length < asked.max_length) {
     notice(`max_length is ${run.max_length}, the most that the model can read, instead of ${asked.max_length}.`);
   }

@@ -147,7 +147,7 @@ test('a draft and its runs are two things: what is edited is trained, and a run 
   await graft.at('run-link').getByText('too fast').waitFor();
   expect(await page.evaluate(() => document.activeElement?.textContent?.trim())).toBe('Rename');
 
-  await graft.at('run-link').nth(1).click();
+  await graft.openRunAt(1);
   await graft.openPart('Settings');
   await graft.at('use-settings').click();
   await graft.at('start').waitFor();

@@ -26,7 +26,7 @@ function logitsOf(hidden: Values, w: Values, { rows, channels, vocab }: HeadShap
   return matmul(hidden, w, { m: rows, n: vocab, k: channels, transposeB: true });
 }
 
-/** Log-probabilities of targets[N, K], 0 where negative, and the entropy of each row. */
+/** Log-probabilities of targets[N, K], 0 where negative, and the entropy of each row that has one. */
 export function logProbs(
   hidden: Values,
   w: Values,
@@ -40,7 +40,9 @@ export function logProbs(
     target < 0 ? 0 : all[Math.floor(i / perRow) * vocab + target]!,
   );
   const entropy = Float64Array.from({ length: rows }, (_, row) =>
-    all.subarray(row * vocab, (row + 1) * vocab).reduce((sum, value) => sum - value * Math.exp(value), 0),
+    Array.from({ length: perRow }, (_, k) => targets[row * perRow + k]!).every((target) => target < 0)
+      ? 0
+      : all.subarray(row * vocab, (row + 1) * vocab).reduce((sum, value) => sum - value * Math.exp(value), 0),
   );
   return { logProbs: chosen, entropy };
 }

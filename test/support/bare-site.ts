@@ -13,11 +13,24 @@ const TYPES: Record<string, string> = {
   '.json': 'application/json',
 };
 
+export interface BareSiteOptions {
+  /** The built page. */
+  readonly folder?: string;
+  /** The path that it is found at: begins and ends with a slash. */
+  readonly base?: string;
+  readonly port?: number;
+}
+
 /** `url` ends with a slash. Build the page first. */
-export async function serveBareSite(): Promise<{ url: string; close(): Promise<void> }> {
+export async function serveBareSite({ folder = 'dist/web', base = '/', port = 0 }: BareSiteOptions = {}): Promise<{
+  url: string;
+  port: number;
+  close(): Promise<void>;
+}> {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://x').pathname);
-    const file = join('dist/web', path.endsWith('/') ? `${path}index.html` : path);
+    const below = path.startsWith(base) ? path.slice(base.length) : 'nothing';
+    const file = join(folder, below.endsWith('/') || below === '' ? `${below}index.html` : below);
     readFile(file).then(
       (bytes) => {
         response.setHeader('content-type', TYPES[extname(file)] ?? 'application/octet-stream');
@@ -26,10 +39,12 @@ export async function serveBareSite(): Promise<{ url: string; close(): Promise<v
       () => response.writeHead(404).end(),
     );
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
+  const taken = (server.address() as AddressInfo).port;
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    url: `http://127.0.0.1:${taken}${base}`,
+    port: taken,
     close: async () => {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));

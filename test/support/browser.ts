@@ -7,7 +7,10 @@ interface Fixtures {
   /** The built page, served for this file's tests. */
   site: Awaited<ReturnType<typeof serveSite>>;
   browser: Browser;
-  /** Of the page's profile: viewport, colour scheme. Another test file sets its own with `test.extend({ contextOptions })`. */
+  /**
+   * Of the page's profile: viewport, colour scheme, and whether there is a service worker: tests look at single requests
+   * that it would answer, and most have no use for it. Another test file sets its own with `test.extend({ contextOptions })`.
+   */
   contextOptions: BrowserContextOptions;
   /** A blank page in a fresh profile. */
   page: Page;
@@ -36,7 +39,7 @@ export const test = base.extend<Fixtures>({
   ],
   contextOptions: {},
   page: async ({ browser, contextOptions }, use) => {
-    const context = await browser.newContext(contextOptions);
+    const context = await browser.newContext({ serviceWorkers: 'block', ...contextOptions });
     // Nobody is there to answer the browser's own dialog: files are downloads, as where it has none.
     await context.addInitScript(() => Reflect.deleteProperty(globalThis, 'showSaveFilePicker'));
     await use(await context.newPage());

@@ -1,9 +1,12 @@
-/** Where this machine keeps a browser and Vulkan drivers. Plain JavaScript: the test runner needs it before anything is built. */
-import { existsSync } from 'node:fs';
+/** Where this machine keeps browsers and Vulkan drivers. Plain JavaScript: the test runner needs it before anything is built. */
+import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 
 const CHROMIUM_NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
+const FIREFOX_NAMES = ['firefox-esr', 'firefox'];
 const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'];
+
+const VULKAN_FOLDERS = ['/usr/share/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/etc/vulkan/icd.d'];
 
 /** Path of a Chromium or Chrome: `CHROMIUM_PATH`, else the first on `PATH`; undefined where there is none. */
 export function findChromium() {
@@ -12,10 +15,24 @@ export function findChromium() {
   return findProgram(CHROMIUM_NAMES);
 }
 
+/** Path of a Firefox: `FIREFOX_PATH`, else the first on `PATH`; undefined where there is none. */
+export function findFirefox() {
+  const chosen = process.env['FIREFOX_PATH'];
+  if (chosen) return existsSync(chosen) ? chosen : undefined;
+  return findProgram(FIREFOX_NAMES);
+}
+
 /** Path of the first of these programs on `PATH`; undefined where there is none. @param {readonly string[]} names */
 export function findProgram(names) {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
   return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
+}
+
+/** Vulkan driver manifest of lavapipe, Mesa's CPU driver; undefined where there is none. */
+function findLavapipe() {
+  return VULKAN_FOLDERS.filter((folder) => existsSync(folder))
+    .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+    .find((path) => /lvp_icd[^/]*\.json$/.test(path));
 }
 
 /** Vulkan driver manifest of SwiftShader, the CPU driver that Chromium ships; undefined where there is none. */
@@ -37,5 +54,11 @@ function onlyDriver(manifest) {
 /** Environment under which Dawn runs on the same software GPU as the test browser's page; undefined without Chromium. */
 export function swiftShaderEnvironment() {
   const manifest = findSwiftShader();
+  return manifest && onlyDriver(manifest);
+}
+
+/** Environment under which a program runs on Mesa's CPU driver, the same on every machine; undefined without Mesa. */
+export function lavapipeEnvironment() {
+  const manifest = findLavapipe();
   return manifest && onlyDriver(manifest);
 }

@@ -1,12 +1,12 @@
 /**
- * What the tests need beside npm packages: Chromium and a Vulkan driver. On Debian and Ubuntu, as root or with a
+ * What the tests need beside npm packages: Chromium, Firefox and a Vulkan driver. On Debian and Ubuntu, as root or with a
  * sudo that asks nothing, what is missing is installed for the whole system, after saying what and from where; elsewhere,
  * or with `GRAFT_INSTALL=no`, a sentence says what is missing.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { findChromium, findProgram } from './drivers.mjs';
+import { findChromium, findFirefox, findProgram } from './drivers.mjs';
 
 /** The oldest Mesa whose CPU driver Dawn accepts. */
 const OLDEST_MESA = 25;
@@ -118,16 +118,26 @@ function probe() {
   return line ? (JSON.parse(line) ?? undefined) : undefined;
 }
 
-/** Returns the browser's path; throws where there is none and none can be installed. */
-export function ensureChromium() {
-  if (!findChromium() && canInstall()) {
-    announce('Chromium');
-    aptInstall(['chromium', 'fonts-liberation']);
+/**
+ * Returns the path of a browser, after installing it where it is missing; throws where there is none then.
+ * @param {string} name @param {() => string | undefined} find @param {string[]} packages @param {string} variable
+ */
+function ensureBrowser(name, find, packages, variable) {
+  if (!find() && canInstall()) {
+    announce(name);
+    aptInstall(packages);
   }
-  const path = findChromium();
-  if (!path) throw new Error(`There is no Chromium here${forbidden()}: install one, or set CHROMIUM_PATH to one.`);
+  const path = find();
+  if (!path) throw new Error(`There is no ${name} here${forbidden()}: install one, or set ${variable} to one.`);
   return path;
 }
+
+/** Returns the browser's path; throws where there is none and none can be installed. */
+export const ensureChromium = () =>
+  ensureBrowser('Chromium', findChromium, ['chromium', 'fonts-liberation'], 'CHROMIUM_PATH');
+
+/** The same of Firefox: Debian's long-term version has what newer ones have of WebGPU. */
+export const ensureFirefox = () => ensureBrowser('Firefox', findFirefox, ['firefox-esr'], 'FIREFOX_PATH');
 
 /**
  * A real GPU is used as it stands. Where there is none, Mesa's CPU driver is worth installing even if SwiftShader

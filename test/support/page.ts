@@ -51,9 +51,14 @@ export class GraftPage {
   /** Opens the newest run, where none is open. */
   async openRun(): Promise<void> {
     if (await this.at('status').isVisible()) return;
+    await this.openRunAt(0);
+  }
+
+  /** Opens the run at a place of the list, the newest being the first. */
+  async openRunAt(index: number): Promise<void> {
     await this.openRuns();
-    await this.at('run-link').first().click();
-    await this.at('status').waitFor();
+    await this.at('run-link').nth(index).click();
+    await this.at('status').waitFor(); // the run's page is loaded when it is first shown
   }
 
   /** Opens a part of the run that is open, or of the newest. */

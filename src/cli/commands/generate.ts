@@ -167,6 +167,13 @@ function refuseContradictions(args: Arguments): void {
   if (input === undefined && output !== undefined) {
     throw new UsageError('--output goes with --input; the answer to --prompt is printed.');
   }
+  if (input !== undefined && args.has('system')) {
+    throw new UsageError('--system goes with --prompt: write the system message into the rows of --input.');
+  }
+  const ofTemplates = args.has('raw') && ['system', 'chat-template-kwargs'].find((flag) => args.has(flag));
+  if (ofTemplates) {
+    throw new UsageError(`--${ofTemplates} is for the chat template, which --raw leaves out: give one of them.`);
+  }
 }
 
 /** What is asked. `onUnusable` gets each row of a file that can't be. */

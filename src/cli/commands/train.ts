@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { formatBytes } from '../../core/bytes';
+import { parseRunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainEvent } from '../../core/events';
 import { formatCount, plural } from '../../core/format';
@@ -44,7 +46,7 @@ export const train: Command = {
   async run(args, terminal, signal) {
     const resume = args.has('resume');
     const output = args.text('output') ?? args.overrides['output_dir'];
-    const run = await runArgument(args, resume && output !== undefined ? `${output}/run.yaml` : undefined);
+    const run = await runArgument(args, resume ? resumedRunFile(output) : undefined);
     const store = new FolderStore(run.output_dir);
     await refuseOverwriting(store, args);
     const modelFiles = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line), signal);
@@ -66,7 +68,10 @@ export const train: Command = {
       const wantsProfile = args.has('profile') ? onceWarm() : undefined;
       const cache = await folderCache(args, model, run.load_in_4bit, terminal);
       const input = { run, model, modelFiles, dataset, openEngine, store, cache, adapter, resume, wantsProfile };
-      const training = () => finetune(input, (event) => show(event, terminal), signal);
+      const training = async () => {
+        await refuseOverwriting(store, args); // another run may have finished there while this one was got ready
+        return finetune(input, (event) => show(event, terminal), signal);
+      };
       const summary = await withFolderLock(store.name, training);
       terminal.emit({ kind: 'summary', ...summary, output_dir: store.name });
       terminal.say(closing(summary, store.name));
@@ -82,6 +87,12 @@ export const train: Command = {
 function onceWarm(): (stepsLeft: number) => boolean {
   let steps = 0;
   return (stepsLeft) => ++steps === PROFILED_STEP || (steps < PROFILED_STEP && stepsLeft === 1);
+}
+
+/** The run file that the run to resume has written; where no folder is named, that of the default one, if it has one. */
+function resumedRunFile(output: string | undefined): string | undefined {
+  const path = `${output ?? parseRunConfig('').output_dir}/run.yaml`;
+  return output !== undefined || existsSync(path) ? path : undefined;
 }
 
 /** A folder that holds results is only written to when the user says how. */

@@ -17,6 +17,9 @@ const ROUNDING = 1e-3;
 
 const NO_TOKEN = -1;
 
+/** Token ids are kept in 32 bits. */
+const LARGEST_ID = 2 ** 31 - 1;
+
 /** Reads rows as a method that trains on a teacher's log-probabilities takes them. */
 export class DistillationReader {
   private readonly leftOut = new LeftOut();
@@ -79,6 +82,10 @@ function readPosition(ids: unknown, logProbs: unknown, place: number): Position 
   if (!Array.isArray(ids) || ids.length === 0 || !ids.every(isId)) {
     throw unusable(`must have a list of token ids at position ${place} of ${IDS}, but has ${quote(ids)}`);
   }
+  const huge = (ids as number[]).find((id) => id > LARGEST_ID);
+  if (huge !== undefined) {
+    throw unusable(`holds the token id ${huge} at position ${place} of ${IDS}, and no model has so many tokens`);
+  }
   const isLogProb = (number: unknown) => typeof number === 'number' && Number.isFinite(Math.fround(number));
   if (!Array.isArray(logProbs) || !logProbs.every(isLogProb)) {
     throw unusable(
@@ -88,7 +95,7 @@ function readPosition(ids: unknown, logProbs: unknown, place: number): Position 
   if (logProbs.length !== ids.length) {
     throw unusable(`has ${ids.length} ${IDS} at position ${place}, but ${logProbs.length} ${LOG_PROBS}`);
   }
-  const twice = ids.find((id, i) => ids.indexOf(id) !== i) as number | undefined;
+  const twice = repeated(ids as number[]);
   if (twice !== undefined) throw unusable(`has the token ${twice} twice at position ${place} of ${IDS}`);
   const sum = (logProbs as number[]).reduce((total, logProb) => total + Math.exp(logProb), 0);
   if (sum > 1 + ROUNDING) {
@@ -99,10 +106,16 @@ function readPosition(ids: unknown, logProbs: unknown, place: number): Position 
   return { ids: ids as number[], logProbs: logProbs as number[] };
 }
 
+/** The first that has come before. */
+function repeated(ids: readonly number[]): number | undefined {
+  const seen = new Set<number>();
+  return ids.find((id) => seen.size === seen.add(id).size);
+}
+
 /** The positions in two arrays, as wide as the widest of them. */
 function teacherTokens(positions: readonly Position[], topK: number): TeacherTokens {
   const kept = topK > 0 ? positions.map((position) => likeliest(position, topK)) : positions;
-  const perToken = Math.max(...kept.map(({ ids }) => ids.length));
+  const perToken = kept.reduce((widest, { ids }) => Math.max(widest, ids.length), 0);
   const all = new Int32Array(kept.length * perToken).fill(NO_TOKEN);
   const logProbs = new Float32Array(all.length);
   for (const [i, position] of kept.entries()) {

@@ -25,6 +25,8 @@ export interface ObjectiveContext {
   readonly softcap: number | undefined;
   /** What each row predicts, i32 [N]; negative where it isn't trained. */
   readonly labels: Tensor;
+  /** u32 [N]: the rows that are trained, in order; past their count, the largest u32. */
+  readonly labelled: Tensor;
   /**
    * The pass of what is trained, emitted where it is asked for; asked again, the same. Whatever comes before it, such as
    * the reference, needs no memory by then.
@@ -64,8 +66,9 @@ export interface Objective {
 export type InputValues = Float32Array | Int32Array;
 
 /** Log-probabilities of the labels, f32 [N], 0 where there is none. */
-export function labelLogProbs({ graph, labels, softcap }: ObjectiveContext, pass: Pass): Tensor {
-  return logProbs(graph, pass.hidden, pass.table, labels, pass.dTable, { softcap }).logProbs;
+export function labelLogProbs({ graph, labels, labelled, softcap }: ObjectiveContext, pass: Pass): Tensor {
+  const chosen = { targets: labels, rows: labelled };
+  return logProbs(graph, pass.hidden, pass.table, chosen, pass.dTable, { softcap }).logProbs;
 }
 
 /** Where the backward pass of a loss begins that autodiff takes apart. */

@@ -19,11 +19,12 @@ export function weightedTargets({ targets }: WeightedTargetsOptions): Objective 
   return {
     metrics: [],
     reference: 'none',
-    build({ graph, batch, length, softcap, dLoss, trained, input }) {
+    build({ graph, batch, length, labelled, softcap, dLoss, trained, input }) {
       const { hidden, table, dTable } = trained();
       const shape = [batch * length, targets];
-      const chosen = logProbs(graph, hidden, table, input(TARGETS, shape, 'i32'), dTable, { softcap });
-      const loss = dot(graph, chosen.logProbs, input(WEIGHTS, shape, 'f32'), -1);
+      const chosen = { targets: input(TARGETS, shape, 'i32'), rows: labelled };
+      const { logProbs: found } = logProbs(graph, hidden, table, chosen, dTable, { softcap });
+      const loss = dot(graph, found, input(WEIGHTS, shape, 'f32'), -1);
       return { loss, seeds: lossSeeds(loss, dLoss) };
     },
     inputs(given, { batch, length }) {

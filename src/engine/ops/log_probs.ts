@@ -6,15 +6,17 @@ import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { grid, gridFor, u32, type Kernel, type KernelCapabilities } from '../graph/kernel';
 import { shader } from '../graph/shaders';
-import { rowsOf, type TensorType } from '../graph/tensor';
+import { rowsOf, type Operand, type TensorType } from '../graph/tensor';
 import { D_HIDDEN, D_WEIGHTS, LOGITS } from './head_kernels';
 import type { HeadLossOptions } from './head_loss';
+import { byRow, gatherKernel, scatterKernel, zeroKernel, type RowChunk } from './head_rows';
 import { chunkRows, SLICE, tilesOf } from './head_tiles';
 import { matmulKernels } from './matmul';
 import { reduceModule } from './modules';
 import { expectShape, matrix } from './shape';
 import { capModules, capParam, expectCap } from './softcap';
 
+const placesModule = shader('head/places');
 const slicesShader = shader('head/target_slices');
 const rowsShader = shader('head/target_rows');
 const gradientShader = shader('head/target_gradient');
@@ -22,9 +24,16 @@ const gradientShader = shader('head/target_gradient');
 /** Numbers that a slice of a row leaves: its maximum and two sums. */
 const STATISTICS = 3;
 
-interface Head {
-  readonly hidden: Tensor;
+/** What rows predict. */
+export interface ChosenTargets {
+  /** i32 [N] or [N, K]; negative where there is none. */
   readonly targets: Tensor;
+  /** u32 [N]: the rows that have one, in order; past their count, the largest u32. */
+  readonly rows: Tensor;
+}
+
+interface Head extends ChosenTargets {
+  readonly hidden: Tensor;
   /** W in parts of whole rows, and f32 leaves that its gradients are added to: as many, or none where W is frozen. */
   readonly table: readonly Tensor[];
   readonly dTable: readonly Tensor[];
@@ -43,45 +52,62 @@ function check(head: Head, { softcap }: HeadLossOptions): void {
   if (head.targets.shape[0] !== rows) {
     throw new Error(`logProbs: ${rows} rows and targets of [${head.targets.shape.join(', ')}]`);
   }
+  expectShape('logProbs rows', head.rows, [rows]);
   head.table.forEach((part) => expectShape('logProbs table', part, [part.shape[0]!, channels]));
   head.dTable.forEach((gradient, i) => expectShape('logProbs gradient', gradient, head.table[i]!.shape));
 }
 
 const f32 = (...shape: number[]): TensorType => ({ shape, dtype: 'f32' });
 
-/** The logits of a chunk of rows, tile by tile: scratch of either pass. */
-function logitsScratch(head: Head): TensorType[] {
-  const chunk = chunkRows(head.hidden.shape[0]!, vocabOf(head));
-  return tilesOf(head).map(({ columns }) => f32(chunk, columns));
+/** The hidden states of a chunk of rows and its logits, tile by tile: scratch of either pass. */
+function chunkScratch(head: Head): TensorType[] {
+  const [rows, channels] = head.hidden.shape as [number, number];
+  const chunk = chunkRows(rows, vocabOf(head));
+  return [f32(chunk, channels), ...tilesOf(head).map(({ columns }) => f32(chunk, columns))];
 }
 
-/** What either pass does with each chunk of rows: `first` to `first + rows`, with room for its logits. */
+interface Chunk extends RowChunk {
+  /** Its part of the scratch. */
+  readonly ofRows: Operand;
+  readonly tiles: readonly (ReturnType<typeof tilesOf>[number] & { readonly logits: Operand })[];
+}
+
+/** What either pass does with each chunk of the rows that have a target, in the scratch that it has for one. */
 function eachChunk(
   head: Head,
-  logits: readonly Tensor[],
-  kernels: (first: number, rows: number, tiles: ReturnType<typeof chunkTiles>) => Kernel[],
+  [hidden, ...logits]: readonly Tensor[],
+  summed: boolean,
+  kernels: (chunk: Chunk) => Kernel[],
 ): Kernel[] {
   const allRows = head.hidden.shape[0]!;
-  const most = logits[0]!.shape[0]!;
+  const most = hidden!.shape[0]!;
   const list: Kernel[] = [];
   for (let first = 0; first < allRows; first += most) {
-    const rows = Math.min(most, allRows - first);
-    list.push(...kernels(first, rows, chunkTiles(head, logits, rows)));
+    const count = Math.min(most, allRows - first);
+    const tiles = tilesOf(head).map((tile, i) => ({ ...tile, logits: rowsOf(logits[i]!, 0, count) }));
+    const chunk = { first, count, hidden: head.hidden, rows: head.rows, summed };
+    list.push(...kernels({ ...chunk, ofRows: rowsOf(hidden!, 0, count), tiles }));
   }
   return list;
 }
 
-function chunkTiles(head: Head, logits: readonly Tensor[], rows: number) {
-  return tilesOf(head).map((tile, i) => ({ ...tile, logits: rowsOf(logits[i]!, 0, rows) }));
+/** hidden · Wᵀ of a chunk in a tile of the vocabulary. */
+function logitsKernels(
+  { first, ofRows }: Chunk,
+  { weights, logits }: Chunk['tiles'][number],
+  capabilities: KernelCapabilities,
+): Kernel[] {
+  return matmulKernels({ inputs: [ofRows, weights], outputs: [logits], attrs: LOGITS, rows: first }, capabilities);
 }
 
 /**
- * Inputs: hidden, targets, the parts of W, and the leaves of its gradients, which the backward pass alone writes.
- * Outputs: log-probabilities, the log-sum-exp and the entropy of each row, and scratch.
+ * Inputs: hidden, targets, the rows that have one, the parts of W, and the leaves of its gradients, which the backward pass
+ * alone writes. Outputs: log-probabilities, the log-sum-exp of each such row in their order, the entropy of each row, and
+ * scratch.
  */
 function logProbsOp(parts: number): Op<HeadLossOptions> {
-  const named = ([hidden, targets, ...rest]: readonly Tensor[]): Head => {
-    return { hidden: hidden!, targets: targets!, table: rest.slice(0, parts), dTable: rest.slice(parts) };
+  const named = ([hidden, targets, rows, ...rest]: readonly Tensor[]): Head => {
+    return { hidden: hidden!, targets: targets!, rows: rows!, table: rest.slice(0, parts), dTable: rest.slice(parts) };
   };
   return {
     name: 'logProbs',
@@ -94,14 +120,14 @@ function logProbsOp(parts: number): Op<HeadLossOptions> {
       const slices = tilesOf(head).reduce((sum, tile) => sum + tile.slices, 0);
       const targetLogits = f32(chunk, targetsOf(head));
       const results = [f32(...head.targets.shape), f32(rows), f32(rows)];
-      return [...results, targetLogits, f32(chunk, STATISTICS * slices), ...logitsScratch(head)];
+      return [...results, targetLogits, f32(chunk, STATISTICS * slices), ...chunkScratch(head)];
     },
     kernels: ({ inputs, outputs, attrs }, capabilities) => forward(named(inputs), outputs, attrs, capabilities),
     backward({ graph, inputs, outputs, attrs, dOutputs: [dLogProbs, ...others] }) {
       if (!dLogProbs || others.some((gradient) => gradient)) throw new Error('logProbs: only they have a gradient');
-      const { hidden, targets, table, dTable } = named(inputs);
+      const { hidden, targets, rows, table, dTable } = named(inputs);
       const op = gradientOp(parts, dTable.length > 0);
-      return [graph.apply1(op, [hidden, targets, outputs[1]!, dLogProbs, ...table, ...dTable], attrs)];
+      return [graph.apply1(op, [hidden, targets, rows, outputs[1]!, dLogProbs, ...table, ...dTable], attrs)];
     },
   };
 }
@@ -112,7 +138,7 @@ function forward(
   { softcap }: HeadLossOptions,
   capabilities: KernelCapabilities,
 ): Kernel[] {
-  const [logProbs, lse, entropy, targetLogits, statistics, ...logits] = outputs as [
+  const [logProbs, lse, entropy, targetLogits, statistics, ...scratch] = outputs as [
     Tensor,
     Tensor,
     Tensor,
@@ -120,78 +146,88 @@ function forward(
     Tensor,
     ...Tensor[],
   ];
-  const { hidden, targets } = head;
-  const perRow = targetsOf(head);
+  const { hidden, targets, rows } = head;
+  const [allRows, perRow] = [hidden.shape[0]!, targetsOf(head)];
   const allSlices = statistics.shape[1]! / STATISTICS;
-  return eachChunk(head, logits, (first, rows, tiles) => [
-    ...tiles.flatMap(({ weights, logits, columns, firstColumn, slices, firstSlice }): Kernel[] => [
-      ...matmulKernels(
-        { inputs: [rowsOf(hidden, first, rows), weights], outputs: [logits], attrs: LOGITS },
-        capabilities,
-      ),
+  const ofChunks = eachChunk(head, scratch, false, (chunk) => {
+    const { first, count, ofRows, tiles } = chunk;
+    return [
+      gatherKernel(chunk, ofRows),
+      ...tiles.flatMap((tile): Kernel[] => {
+        const { logits, columns, firstColumn, slices, firstSlice } = tile;
+        const sizes = [columns, firstColumn, first, slices, firstSlice, allSlices, count, allRows, perRow];
+        return [
+          ...logitsKernels(chunk, tile, capabilities),
+          {
+            shader: slicesShader,
+            modules: [reduceModule(capabilities), ...capModules(softcap, 1), placesModule],
+            sizes: { SLICE },
+            params: [...sizes.map(u32), capParam(softcap)],
+            bindings: [logits, targets, rows, statistics, targetLogits],
+            ...byRow(chunk, grid(count * slices)),
+            flops: 14 * count * columns,
+          },
+        ];
+      }),
       {
-        shader: slicesShader,
-        modules: [reduceModule(capabilities), ...capModules(softcap, 1)],
-        sizes: { SLICE },
-        params: [
-          ...[columns, firstColumn, first, slices, firstSlice, allSlices, rows, perRow].map(u32),
-          capParam(softcap),
-        ],
-        bindings: [logits, targets, statistics, targetLogits],
-        workgroups: grid(rows * slices),
-        flops: 14 * rows * columns,
+        shader: rowsShader,
+        modules: [placesModule],
+        params: [count, first, allSlices, allRows, perRow].map(u32),
+        bindings: [statistics, targetLogits, targets, rows, logProbs, lse, entropy],
+        ...byRow(chunk, gridFor(count)),
+        flops: count * (16 * allSlices + perRow),
       },
-    ]),
-    {
-      shader: rowsShader,
-      params: [rows, first, allSlices, perRow].map(u32),
-      bindings: [statistics, targetLogits, targets, logProbs, lse, entropy],
-      workgroups: gridFor(rows),
-      flops: rows * (16 * allSlices + perRow),
-    },
-  ]);
+    ];
+  });
+  return [zeroKernel(logProbs), zeroKernel(entropy), ...ofChunks];
 }
 
-/** Inputs: hidden, targets, log-sum-exp, dLogProbs, the parts of W, the leaves of its gradients where it is trained. */
+/** Inputs: hidden, targets, rows, log-sum-exp, dLogProbs, the parts of W, the leaves of its gradients where it is trained. */
 function gradientOp(parts: number, trained: boolean): Op<HeadLossOptions> {
-  const named = ([hidden, targets, , , ...rest]: readonly Tensor[]): Head => {
-    return { hidden: hidden!, targets: targets!, table: rest.slice(0, parts), dTable: rest.slice(parts) };
+  const named = ([hidden, targets, rows, , , ...rest]: readonly Tensor[]): Head => {
+    return { hidden: hidden!, targets: targets!, rows: rows!, table: rest.slice(0, parts), dTable: rest.slice(parts) };
   };
   return {
     name: 'logProbsGradient',
     scratchFrom: 1,
-    ...(trained && { writes: Array.from({ length: parts }, (_, i) => 4 + parts + i) }),
+    ...(trained && { writes: Array.from({ length: parts }, (_, i) => 5 + parts + i) }),
     outputs(inputs) {
       const head = named(inputs);
-      expectShape('logProbs gradient', inputs[3]!, head.targets.shape);
-      return [f32(...head.hidden.shape), ...logitsScratch(head)];
+      expectShape('logProbs gradient', inputs[4]!, head.targets.shape);
+      return [f32(...head.hidden.shape), ...chunkScratch(head)];
     },
-    kernels({ inputs, outputs: [dHidden, ...logits], attrs: { softcap } }, capabilities) {
+    kernels({ inputs, outputs: [dHidden, ...scratch], attrs: { softcap } }, capabilities) {
       const head = named(inputs);
-      const { hidden, targets } = head;
-      const [, , lse, dLogProbs] = inputs as [Tensor, Tensor, Tensor, Tensor];
-      return eachChunk(head, logits, (first, rows, tiles) => {
-        const ofRows = rowsOf(hidden, first, rows);
-        return tiles.flatMap(({ weights, dWeights, logits, columns, firstColumn, slices }, i): Kernel[] => {
-          const attrs = { ...D_HIDDEN, accumulate: i > 0 };
-          const toHidden = { inputs: [logits, weights], outputs: [rowsOf(dHidden!, first, rows)], attrs };
+      const { hidden, targets, rows } = head;
+      const [, , , lse, dLogProbs] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
+      const ofChunks = eachChunk(head, scratch, trained, (chunk) => {
+        const { first, count, ofRows, tiles } = chunk;
+        const toLogits = tiles.flatMap((tile): Kernel[] => {
+          const { dWeights, logits, columns, firstColumn, slices } = tile;
+          const sizes = [columns, firstColumn, first, slices, count, hidden.shape[0]!, targetsOf(head)];
           const toWeights = dWeights && { inputs: [logits, ofRows], outputs: [dWeights], attrs: D_WEIGHTS };
           return [
-            ...matmulKernels({ inputs: [ofRows, weights], outputs: [logits], attrs: LOGITS }, capabilities),
+            ...logitsKernels(chunk, tile, capabilities),
             {
               shader: gradientShader,
-              modules: capModules(softcap, 1),
+              modules: [...capModules(softcap, 1), placesModule],
               sizes: { SLICE },
-              params: [...[columns, firstColumn, first, slices, rows, targetsOf(head)].map(u32), capParam(softcap)],
-              bindings: [logits, targets, lse, dLogProbs],
-              workgroups: grid(rows * slices),
-              flops: (10 + targetsOf(head)) * rows * columns,
+              params: [...sizes.map(u32), capParam(softcap)],
+              bindings: [logits, targets, rows, lse, dLogProbs],
+              ...byRow(chunk, grid(count * slices), true),
+              flops: (10 + targetsOf(head)) * count * columns,
             },
-            ...matmulKernels(toHidden, capabilities),
-            ...(toWeights ? matmulKernels(toWeights, capabilities) : []),
+            ...(toWeights ? matmulKernels({ ...toWeights, rows: first }, capabilities) : []),
           ];
         });
+        // Hidden states are not needed any more: their gradient takes their place.
+        const toHidden = tiles.flatMap(({ weights, logits }, i) => {
+          const attrs = { ...D_HIDDEN, accumulate: i > 0 };
+          return matmulKernels({ inputs: [logits, weights], outputs: [ofRows], attrs, rows: first }, capabilities);
+        });
+        return [gatherKernel(chunk, ofRows), ...toLogits, ...toHidden, scatterKernel(chunk, ofRows, dHidden!)];
       });
+      return [zeroKernel(dHidden!), ...ofChunks];
     },
   };
 }
@@ -199,23 +235,24 @@ function gradientOp(parts: number, trained: boolean): Op<HeadLossOptions> {
 export interface LogProbs {
   /** f32 of the targets' shape. */
   readonly logProbs: Tensor;
-  /** Of the softmax of each row's logits, f32 [N], in nats; without a gradient. */
+  /** Of the softmax of the logits of each row that has a target, f32 [N], in nats, 0 elsewhere; without a gradient. */
   readonly entropy: Tensor;
 }
 
 /**
- * log softmax(hidden[N, C] · W[V, C]ᵀ)[target] for targets i32 [N] or [N, K]; 0 where a target is negative. `table` is W,
- * of any weight type, in parts of whole rows; the backward pass adds its gradients to `dTable`, f32 leaves by part, none
- * where the table is frozen.
+ * log softmax(hidden[N, C] · W[V, C]ᵀ)[target] for the targets of each row; 0 where a target is negative, and nothing is
+ * computed for rows without one. `table` is W, of any weight type, in parts of whole rows; the backward pass adds its
+ * gradients to `dTable`, f32 leaves by part, none where the table is frozen.
  */
 export function logProbs(
   graph: Graph,
   hidden: Tensor,
   table: readonly Tensor[],
-  targets: Tensor,
+  { targets, rows }: ChosenTargets,
   dTable: readonly Tensor[] = [],
   options: HeadLossOptions = {},
 ): LogProbs {
-  const [chosen, , entropy] = graph.apply(logProbsOp(table.length), [hidden, targets, ...table, ...dTable], options);
+  const inputs = [hidden, targets, rows, ...table, ...dTable];
+  const [chosen, , entropy] = graph.apply(logProbsOp(table.length), inputs, options);
   return { logProbs: chosen!, entropy: entropy! };
 }

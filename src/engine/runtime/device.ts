@@ -75,7 +75,7 @@ export class Device {
     const pretended = options.maxBindingBytes ?? Infinity;
     const software =
       info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.description} ${info.device}`);
-    const description = info.description || info.device || info.architecture || info.vendor || 'unknown adapter';
+    const description = info.description || info.device || info.architecture || info.vendor;
     const features = requiredFeatures.toSorted();
     const { maxComputeWorkgroupStorageSize: workgroupBytes, maxComputeInvocationsPerWorkgroup: threads } =
       device.limits;

@@ -57,6 +57,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
     length,
     softcap: spec.logitSoftcap,
     labels: leaves.input(LEAF.labels, [batch * length], 'i32'),
+    labelled: leaves.input(LEAF.labelled, [batch * length], 'u32'),
     dLoss: gradients ? leaves.input(LEAF.dLoss, [1], 'f32') : undefined,
     input: (name, shape, dtype) => leaves.input(name, shape, dtype),
     trained: () => {

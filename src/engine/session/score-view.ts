@@ -27,8 +27,9 @@ export function planScoring(model: ModelOptions, options: ScoreViewOptions): Sco
       const shared = { ...model, lora: adapter ? model.lora : undefined };
       const leaves = new GraphLeaves(graph, shared);
       const { context, hidden } = forwardPass(leaves, { ...shared, batch, length, packed, checkpoint: false });
-      const labels = leaves.input(LEAF.labels, [batch * length], 'i32');
-      const scored = logProbs(graph, hidden, headTable(context), labels, [], {
+      const targets = leaves.input(LEAF.labels, [batch * length], 'i32');
+      const rows = leaves.input(LEAF.labelled, [batch * length], 'u32');
+      const scored = logProbs(graph, hidden, headTable(context), { targets, rows }, [], {
         softcap: model.spec.logitSoftcap,
       });
       const name = programName(adapter, length);
@@ -51,9 +52,9 @@ export class GpuScoreView implements ScoreView {
   run(batch: Batch, { useAdapter = true }: AdapterChoice = {}): Promise<Float32Array[]> {
     const { core, options, planned } = this;
     return core.exclusively(async () => {
-      const { length } = writeBatch(core, options, batch);
+      const { length, rows } = writeBatch(core, options, batch);
       const name = programName(useAdapter && core.model.lora !== undefined, length);
-      const [values] = await core.memory.runAndRead(name, [planned.logProbs.get(name)!]);
+      const [values] = await core.memory.runAndRead(name, [planned.logProbs.get(name)!], rows);
       return batch.inputIds.map((ids, row) => {
         // A row of the batch predicts the token after it.
         const scores = new Float32Array(ids.length);

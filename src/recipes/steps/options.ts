@@ -86,7 +86,7 @@ export function keptIn16Bits(run: RunConfig, spec: DecoderSpec): LinearSpec[] {
 /** Throws `bad-config` for settings that exclude each other. */
 export function refuseContradictions(run: RunConfig): void {
   refuseUnusedKeys(run);
-  const saved = run.use_peft ? undefined : SAVED_KEYS.find((name) => run[name]);
+  const saved = run.use_peft ? undefined : KEYS_OF_ADAPTERS.find((name) => run[name]);
   if (saved) {
     throw new GraftError(
       'bad-config',
@@ -107,8 +107,8 @@ export function refuseContradictions(run: RunConfig): void {
   }
 }
 
-/** Keys of what is trained beside an adapter. */
-const SAVED_KEYS = ['lora_modules_to_save', 'ensure_weight_tying'] as const;
+/** Keys that say what is trained, of an adapter or beside it. */
+const KEYS_OF_ADAPTERS = ['layers_to_transform', 'lora_modules_to_save', 'ensure_weight_tying'] as const;
 
 /** Keys that some methods alone read. */
 const KEYS_OF_METHODS = {

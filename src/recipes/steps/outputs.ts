@@ -84,6 +84,8 @@ export interface FinishedRun {
   readonly run: RunConfig | undefined;
   readonly datasetHash: string;
   readonly modelHash: string;
+  /** What it has left that isn't there any more. */
+  readonly missing: readonly string[];
 }
 
 /** The summary of a finished run, or undefined where the folder holds none. */
@@ -104,8 +106,10 @@ export async function readFinishedRun(store: RunStore): Promise<FinishedRun | un
     );
   }
   const run = await store.read(RUN_FILE);
+  const present = await store.list();
   return {
     summary: written.summary,
+    missing: Object.keys(written.files_sha256 ?? {}).filter((name) => !present.includes(name)),
     run: run && parseRunFile(run, `${RUN_FILE} in ${store.name}`),
     datasetHash: written.dataset_sha256,
     modelHash: written.model_sha256,
@@ -124,6 +128,7 @@ const SIDECAR_SCHEMA = v.object({
   }),
   dataset_sha256: v.string(),
   model_sha256: v.string(),
+  files_sha256: v.optional(v.record(v.string(), v.string())),
 });
 
 /** Takes back the mark of a finished run, before another one writes into its folder. */

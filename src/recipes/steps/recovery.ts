@@ -76,7 +76,7 @@ export function refuseTooLarge(plannedBytes: number, { info }: Engine): void {
   if (info.memoryBytes === undefined || plannedBytes <= info.memoryBytes) return;
   throw new GraftError(
     'out-of-memory',
-    `This run needs ${formatBytes(plannedBytes)} and ${info.description} has ${formatBytes(info.memoryBytes)} free: ` +
+    `This run needs ${formatBytes(plannedBytes)} and ${info.description || 'the GPU'} has ${formatBytes(info.memoryBytes)} free: ` +
       'use a shorter max_length, gradient_checkpointing, or a smaller model.',
   );
 }

@@ -1,12 +1,13 @@
 /** A run file as it will really be run: what `auto` and `all-linear` mean for the model, what an adapter brings along. */
 import { parseRunConfig, type RunConfig, type RunConfigKey } from '../../core/config';
+import { evaluationSteps } from '../../core/evaluation-steps';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { sha256 } from '../../core/hash';
 import type { FileSource } from '../../core/store';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
-import { effectiveMaxLength, type DatasetFile } from './data';
+import { effectiveMaxLength, type DatasetFile, type PreparedData } from './data';
 import { digestLine, digestOf, type WeightSource } from './loading';
 import { rowsPerStep } from './micro-batch';
 import { chooseWeightDType, targetModules, type ShapedModel } from './options';
@@ -62,11 +63,17 @@ export function resolveRun(
   };
 }
 
+/** The run with the evaluations that it leaves open, where rows are held out for them. */
+export function withEvaluations(run: RunConfig, { eval: held, totalSteps }: Pick<PreparedData, 'eval' | 'totalSteps'>) {
+  return held.length > 0 ? { ...run, eval_steps: evaluationSteps(run, totalSteps) } : run;
+}
+
 /** What an adapter to go on from brings along. */
 const ADAPTER_KEYS = [
   'lora_r',
   'lora_alpha',
   'lora_dropout',
+  'lora_target_modules',
   'layers_to_transform',
   'lora_modules_to_save',
   'ensure_weight_tying',
@@ -74,15 +81,37 @@ const ADAPTER_KEYS = [
   'use_dora',
 ] as const;
 
-/** What an adapter to go on from has changed of the run as it was asked for, a sentence each. */
+/** Keys of how an adapter is made, which training every parameter leaves out. */
+const KEYS_OF_LORA = [
+  'lora_r',
+  'lora_alpha',
+  'lora_dropout',
+  'lora_target_modules',
+  'use_rslora',
+  'use_dora',
+] as const satisfies readonly RunConfigKey[];
+
+/** What of the run as it was asked for isn't done, a sentence each: what an adapter to go on from has otherwise, or none has. */
 export function adapterNotices(asked: RunConfig, resolved: RunConfig): string[] {
   const defaults = parseRunConfig('');
-  return ADAPTER_KEYS.filter((key) => String(resolved[key]) !== String(asked[key]) && asked[key] !== defaults[key]).map(
-    (key) => {
-      const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
-      return `${key} is ${String(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${String(asked[key])}.`;
-    },
-  );
+  const isSet = (key: RunConfigKey) => !isSame(asked[key], defaults[key]);
+  if (!asked.use_peft) {
+    const unused = KEYS_OF_LORA.filter(isSet);
+    return unused.length === 0
+      ? []
+      : [`use_peft: false trains every parameter, and leaves out what is of an adapter: ${unused.join(', ')}.`];
+  }
+  const changed = ADAPTER_KEYS.filter((key) => isSet(key) && !isSame(asked[key], resolved[key]));
+  return changed.map((key) => {
+    const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
+    return `${key} is ${String(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${String(asked[key])}.`;
+  });
+}
+
+/** Lists are the same in any order. */
+function isSame(one: unknown, other: unknown): boolean {
+  const text = (value: unknown) => (Array.isArray(value) ? value.map(String).sort().join() : String(value));
+  return text(one) === text(other);
 }
 
 /** The run with the commit that its model came from, where it came from the Hub: a branch moves on, a commit doesn't. */
@@ -98,6 +127,7 @@ const FREE_KEYS = new Set<RunConfigKey>([
   'output_dir',
   'logging_steps',
   'save_steps',
+  'save_seconds',
 ]);
 
 /** Keys that may differ as long as their product is the same: an optimiser step keeps its rows. */
@@ -110,6 +140,7 @@ const SPLIT_KEYS: ReadonlySet<RunConfigKey> = new Set<RunConfigKey>([
 export function checkSameRun(run: RunConfig, started: RunConfig): void {
   const sameRows = rowsPerStep(run) === rowsPerStep(started);
   for (const key of Object.keys(run) as RunConfigKey[]) {
+    if (key === 'eval_steps' && run[key] === undefined) continue; // it follows from the others, then
     if (FREE_KEYS.has(key) || (sameRows && SPLIT_KEYS.has(key))) continue;
     if (JSON.stringify(run[key]) === JSON.stringify(started[key])) continue;
     throw new GraftError(
@@ -144,6 +175,16 @@ export async function checkFinished(
     'bad-config',
     `The ${changed} is not the one that the finished run in this folder was trained with: give it the same ${changed}, or ` +
       'start anew.',
+  );
+}
+
+/** Throws `bad-file` where a finished run has lost what it was for. */
+export function refuseIncomplete({ missing }: Pick<FinishedRun, 'missing'>, folder: string): void {
+  if (missing.length === 0) return;
+  throw new GraftError(
+    'bad-file',
+    `The run in ${folder} has finished, and ${missing.join(', ')} of it ${missing.length === 1 ? 'is' : 'are'} gone: bring ` +
+      'back what was deleted, or start anew.',
   );
 }
 

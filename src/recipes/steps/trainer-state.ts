@@ -1,5 +1,6 @@
 /** Where a run stands between two optimiser steps: plain data that a checkpoint keeps, and its face as a Transformers log. */
 import type { RunConfig } from '../../core/config';
+import { evaluationSteps } from '../../core/evaluation-steps';
 import type { LogRow, TrainerState } from '../../core/events';
 
 export interface Progress {
@@ -53,10 +54,10 @@ export function roundEpoch(epoch: number): number {
   return Math.round(epoch * 1e4) / 1e4;
 }
 
-/** Whether the held-out rows are to be evaluated after the steps done: every `eval_steps` and at the end. */
+/** Whether the held-out rows are to be evaluated after the steps done: every so many steps and at the end. */
 export function evaluationIsDue(progress: Progress, run: RunConfig, totalSteps: number): boolean {
   const { step, log } = progress;
-  if (step === 0 || (step % run.eval_steps !== 0 && step !== totalSteps)) return false;
+  if (step === 0 || (step % evaluationSteps(run, totalSteps) !== 0 && step !== totalSteps)) return false;
   return !log.some((row) => row.step === step && row.eval_loss !== undefined);
 }
 
@@ -66,7 +67,7 @@ export function trainerState(progress: Progress, run: RunConfig, shape: EpochSha
     best_metric: progress.best?.loss ?? null,
     best_model_checkpoint: null,
     epoch: epochsAt(progress.step, shape),
-    eval_steps: run.eval_steps,
+    eval_steps: evaluationSteps(run, shape.totalSteps),
     global_step: progress.step,
     is_hyper_param_search: false,
     is_local_process_zero: true,

@@ -41,6 +41,8 @@ export class Trainer {
   private readonly pace = new Pace();
   private readonly shape: EpochShape;
   private readonly learningRate: Schedule;
+  /** When the last checkpoint was written, or training began in this sitting, by the clock. */
+  private savedAt = 0;
 
   constructor(
     private readonly run: RunConfig,
@@ -50,6 +52,8 @@ export class Trainer {
     private readonly slots: Checkpoints,
     private readonly hashes: InputHashes,
     private readonly stepper: Stepper = (work) => work(),
+    /** Milliseconds, from any start. */
+    private readonly clock: () => number = () => performance.now(),
   ) {
     this.shape = {
       stepsPerEpoch: data.stepsPerEpoch,
@@ -93,6 +97,7 @@ export class Trainer {
 
   async train(signal?: AbortSignal): Promise<Stop> {
     const { totalSteps } = this.data;
+    this.savedAt = this.clock();
     try {
       for (;;) {
         const { step } = this.progress;
@@ -100,8 +105,7 @@ export class Trainer {
           await this.evaluate(signal);
         if (this.hasStoppedImproving()) return 'early';
         if (step >= totalSteps) return 'finished';
-        const saveIsDue = step % this.run.save_steps === 0 && step > this.slots.lastStep;
-        if (saveIsDue || (signal?.aborted && step > this.slots.lastStep)) await this.save();
+        if (step > this.slots.lastStep && (signal?.aborted || this.saveIsDue())) await this.save();
         if (signal?.aborted) return 'cancelled';
         await this.step();
       }
@@ -218,10 +222,18 @@ export class Trainer {
     return true;
   }
 
+  /** After so many steps, or so much time: steps may be long. */
+  private saveIsDue(): boolean {
+    const { save_steps, save_seconds } = this.run;
+    const isLate = save_seconds > 0 && this.clock() - this.savedAt >= 1000 * save_seconds;
+    return isLate || this.progress.step % save_steps === 0;
+  }
+
   private async save(): Promise<void> {
     const { progress, run, best } = this;
     const state = this.session.views.train.stateEntries();
     await this.slots.write({ run, ...this.hashes, progress, state, best });
+    this.savedAt = this.clock();
     this.report({ kind: 'checkpoint', step: progress.step });
   }
 

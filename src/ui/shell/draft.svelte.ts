@@ -14,13 +14,20 @@ import { ModelState, STARTER } from '../features/models/model.svelte';
 import { BudgetState } from '../features/plan/budget.svelte';
 import type { LibraryState } from '../features/runs/library.svelte';
 import { countTokens, estimateSeconds, paceKey } from '../features/runs/pace';
-import { DEFAULTS, HUB_DEFAULTS, QUICKSTART, RecipeState } from '../features/runs/recipe.svelte';
+import { QUICKSTART, RecipeState, type DraftFacts } from '../features/runs/recipe.svelte';
+import { warnOf, type Warnings } from '../features/runs/warnings';
 import { findObstacle, type Obstacle } from './obstacle';
+
+/** What is taken of a model and of data that are not there yet: the built-in ones, about. */
+const UNKNOWN: DraftFacts = { parameters: 2e6, maxPositions: 512, isOnHub: false, rows: 100, longest: 64 };
+
+/** What is taken of a model of the Hub, before one is open. */
+const ON_HUB = { parameters: 1e9, maxPositions: 4096, isOnHub: true };
 
 export class Draft {
   readonly model: ModelState;
   readonly dataset: DatasetState;
-  readonly recipe = new RecipeState();
+  readonly recipe = new RecipeState(() => this.facts);
   readonly preview: PreviewState;
   readonly budget: BudgetState;
   readonly download: DownloadState;
@@ -42,6 +49,15 @@ export class Draft {
     this.preview = new PreviewState(workers);
     this.budget = new BudgetState(workers, this.recipe);
     this.download = new DownloadState(workers, () => library.refresh());
+  }
+
+  /** What the presets depend on: the model that is open, and the data as they were read last. */
+  private get facts(): DraftFacts {
+    const { report, onHub } = this.model;
+    const { rows = UNKNOWN.rows, longest = UNKNOWN.longest } = this.preview;
+    if (!report) return { ...UNKNOWN, rows, longest };
+    const { parameters, maxPositions } = report;
+    return { parameters, maxPositions, isOnHub: onHub !== undefined, rows, longest };
   }
 
   /** What the next run would be made of; undefined until a model is open. */
@@ -98,6 +114,19 @@ export class Draft {
     return findObstacle(this);
   }
 
+  /** What of the settings can hardly be meant, by key. */
+  get warnings(): Warnings {
+    const { report, estimatedRows, plan } = this.preview;
+    const { config } = this.recipe;
+    const isWhole = report !== undefined && estimatedRows === undefined;
+    return warnOf({
+      config,
+      rows: isWhole ? report.kept : undefined,
+      truncated: isWhole ? report.truncated : undefined,
+      totalSteps: config.max_steps > 0 ? config.max_steps : plan?.totalSteps,
+    });
+  }
+
   /** Tokens that the next run reads, about, and what sets its pace; undefined until model and data are read. */
   get workload(): { key: string; tokens: number } | undefined {
     const { request } = this;
@@ -127,19 +156,17 @@ export class Draft {
 
   async openFolder(folder: ChosenFolder): Promise<void> {
     await this.model.openFolder(folder);
-    if (!this.model.error) this.recipe.useUnlessTouched(DEFAULTS);
   }
 
   /** Opens a model on the Hub: its facts and its fit, without a byte of its weights. */
   async openHub(ref: HubRef): Promise<void> {
     this.download.clear();
     await this.model.open(ref);
-    if (!this.model.error) this.recipe.useUnlessTouched(HUB_DEFAULTS);
   }
 
   /** The settings that the next run would have with a model from the Hub. */
   get hubConfig(): RunConfig {
-    return this.recipe.unlessTouched(HUB_DEFAULTS);
+    return this.recipe.configFor({ ...this.facts, ...ON_HUB });
   }
 
   /** Asks once more for the model that did not open: there is a token now. */

@@ -9,10 +9,13 @@ import { SamplingState } from '../features/chat/sampling.svelte';
 import { DeviceState } from '../features/device/device.svelte';
 import { CompareState } from '../features/evaluation/compare.svelte';
 import { HubState } from '../features/hub/hub.svelte';
+import { EndNotice } from '../features/runs/end-notice.svelte';
 import { LibraryState } from '../features/runs/library.svelte';
 import { notePace } from '../features/runs/pace';
+import { describeEnd } from '../features/runs/run-words';
 import { RunState } from '../features/runs/run.svelte';
 import { TrainingState } from '../features/runs/training.svelte';
+import { UpdateState } from '../offline/updates.svelte';
 import { placeOf, runPlace } from '../routes';
 import { Draft } from './draft.svelte';
 import { findRefused } from './obstacle';
@@ -38,6 +41,8 @@ export class Workspace {
   );
   /** The run that is shown. */
   readonly run = new RunState(this.workers, this.training);
+  readonly endNotice = new EndNotice();
+  readonly updates = new UpdateState();
   readonly sampling = new SamplingState();
   readonly chat = new ChatState(this.workers, this.sampling);
   readonly compare = new CompareState(this.workers);
@@ -202,6 +207,7 @@ export class Workspace {
     if (library.error) return training.record;
     const record = library.runs.find(({ id }) => id === runId);
     const { route } = router;
+    if (record) this.endNotice.tell(record.name, describeEnd(record, training.last));
     if (!record) {
       this.draft.unbegunError = error;
       if (route.page === 'run' && route.id === runId) router.replace(placeOf('workbench'));

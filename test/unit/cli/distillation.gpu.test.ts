@@ -239,6 +239,11 @@ describe('graft train with method: distill', () => {
       fifth('teacher_ids', [1, 40, 3]),
       /token id 40 in teacher_ids, but the model has 40 tokens only/,
     ],
+    [
+      'an id that 32 bits do not hold',
+      fifth('teacher_ids', [1, 4_294_967_297, 3]),
+      /token id 4294967297 at position 5 of teacher_ids, and no model has so many/,
+    ],
     ['an id twice', fifth('teacher_ids', [1, 5, 1]), /has the token 1 twice at position 5 of teacher_ids/],
     ['null', fifth('teacher_logprobs', [-1, null, -3]), /log-probabilities at position 5 of teacher_logprobs/],
     [
@@ -276,6 +281,32 @@ describe('graft train with method: distill', () => {
     const { code, err } = await runHere(...args('refused'), ...more);
     expect(code).toBe(1);
     expect(err).toMatch(expected);
+  });
+
+  test('is cut to max_length however long it is, and reads a whole vocabulary a position', async () => {
+    const length = 200_000;
+    const each = <T>(value: T) => Array.from({ length }, () => value);
+    const long = { input_ids: each(1), labels: each(1), teacher_ids: each([1]), teacher_logprobs: each([-1]) };
+    writeFileSync(path('long.jsonl'), JSON.stringify(long));
+    const { code, err } = await runHere(
+      'plan',
+      '--method',
+      'distill',
+      '--model',
+      path('model'),
+      '--data',
+      path('long.jsonl'),
+    );
+    expect(code, err).toBe(0);
+
+    const ids = Array.from({ length: 400_000 }, (_, id) => id);
+    const wide = change({
+      teacher_ids: teacherRow(1).teacher_ids.map(() => ids),
+      teacher_logprobs: teacherRow(1).teacher_logprobs.map(() => ids.map(() => -20)),
+    });
+    writeFileSync(path('wide.jsonl'), wide);
+    const refused = await runHere(...args('refused', 'wide.jsonl')); // it took longer than a test may
+    expect(refused.err).toMatch(/token id 399999 in teacher_ids, but the model has 40 tokens only/);
   });
 
   test('is not planned without knowing how many tokens its rows have', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -23,6 +23,7 @@ beforeAll(async () => {
   writeFileSync(path('good.yaml'), 'lora_r: 4\n');
   writeFileSync(path('two.yaml'), 'lora_r: 4\n---\nlora_r: 8\n');
   writeFileSync(path('misspelt.yaml'), 'learning_rte: 1\n');
+  symlinkSync(path('loop'), path('loop'));
   writeFileSync(path('ids.json'), '{"input_ids": [[1, 2], [1, "x"]]}');
 });
 afterAll(() => {
@@ -183,6 +184,29 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
       'a folder that is no adapter',
       () => ['generate', '--model', model, '--prompt', 'x', '--adapter', model],
       /no adapter_config\.json/,
+    ],
+    [
+      'a system message without a template',
+      () => ['generate', '--model', model, '--prompt', 'x', '--raw', '--system', 'y'],
+      /--system is for the chat template, which --raw leaves out/,
+      2,
+    ],
+    [
+      'a system message beside a file of prompts',
+      () => ['generate', '--model', model, '--input', path('rows.jsonl'), '--system', 'y'],
+      /--system goes with --prompt: write the system message into the rows/,
+      2,
+    ],
+    [
+      'more epochs than anyone trains',
+      () => ['plan', '--num_train_epochs', '1e30'],
+      /above 0 and at most 1,000,000/,
+      2,
+    ],
+    [
+      'a run file that links to itself',
+      () => ['plan', path('loop')],
+      /loop can't be read: its links lead in a circle\./,
     ],
     ['no prompt', () => ['generate', '--model', model], /either --prompt TEXT or --input FILE/, 2],
     [

@@ -1,4 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -79,6 +81,30 @@ describe('graft train', () => {
     const anew = await graft(...train('whole', '--overwrite'));
     expect(anew.code).toBe(0);
     expect(adapter('whole')).toEqual(before);
+  });
+
+  test('does not write over a run that has finished since it looked', async () => {
+    cpSync(path('whole'), path('finished'), { recursive: true });
+    const kept = ['graft.json', 'run.yaml', 'adapter_model.safetensors'];
+    kept.forEach((file) => renameSync(path(`finished/${file}`), path(`finished-${file}`)));
+    const pipe = path('rows-as-they-come');
+    execFileSync('mkfifo', [pipe]);
+    const late = startGraft(train('finished').map((word) => (word === path('rows.jsonl') ? pipe : word)));
+    const end = await open(pipe, 'w'); // once it reads, and has looked at the folder
+    kept.forEach((file) => renameSync(path(`finished-${file}`), path(`finished/${file}`)));
+    await end.writeFile(readFileSync(path('rows.jsonl')));
+    await end.close();
+    const { code, err } = await late.ended;
+    expect([code, err]).toEqual([1, expect.stringMatching(/holds a run already/)]);
+    expect(adapter('finished')).toEqual(adapter('whole'));
+  });
+
+  test('says of a finished run that its adapter is gone', async () => {
+    cpSync(path('whole'), path('emptied'), { recursive: true });
+    rmSync(path('emptied/adapter_model.safetensors'));
+    const { code, err } = await graft('train', '--resume', '--output', path('emptied'));
+    expect(code).toBe(1);
+    expect(err).toMatch(/has finished, and adapter_model\.safetensors of it is gone: bring back/);
   });
 
   test(`killed at ${KILLS} random moments and resumed, ends in the same adapter bytes`, async () => {

@@ -50,10 +50,18 @@ use_bnb_nested_quant: true
 
 describe('parseRunConfig', () => {
   it('takes the values of the example for defaults', () => {
-    const { dataset, ...rest } = parseRunConfig(EXAMPLE);
+    const { dataset, eval_steps, ...rest } = parseRunConfig(EXAMPLE);
     expect(dataset).toBe('data.jsonl');
-    expect(rest).toEqual({ ...parseRunConfig(''), dataset: undefined });
+    expect(eval_steps).toBe(25); // absent, it depends on how long the run is
+    expect(rest).toEqual({ ...parseRunConfig(''), dataset: undefined, eval_steps: undefined });
     expect(rest.learning_rate).toBe(2e-4);
+  });
+
+  it('takes the learning rate for training every parameter where none is given', () => {
+    expect(parseRunConfig('use_peft: false').learning_rate).toBe(2e-5);
+    expect(parseRunConfig('', { use_peft: 'false' }).learning_rate).toBe(2e-5);
+    expect(parseRunConfig('use_peft: false\nlearning_rate: 2.0e-4').learning_rate).toBe(2e-4);
+    expect(parseRunConfig('use_peft: true').learning_rate).toBe(2e-4);
   });
 
   it('accepts keys whose recipes are yet to come', () => {
@@ -211,7 +219,7 @@ describe('formatRunConfig', () => {
 
   it('writes every key that has help, in its order', () => {
     const whole = [
-      'dataset: x\ndataset_mapping: {question: Frage}\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]',
+      'dataset: x\ndataset_mapping: {question: Frage}\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]\neval_steps: 5',
       'lora_modules_to_save: [lm_head]',
       'chat_template: "{{ messages }}"\nchat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
     ].join('\n');

@@ -181,6 +181,19 @@ describe('adapter folders', () => {
     );
   });
 
+  it.each([NaN, Infinity, -Infinity])('are refused where a number in them is %s', async (wrong) => {
+    const tensors = tensorsOf(lora);
+    const { bytes, name } = tensors[1]!;
+    new DataView(bytes.buffer).setFloat32(4, wrong, true);
+    await expectError(
+      () => readAdapter(adapterFolder({}, tensors)),
+      'bad-file',
+      new RegExp(
+        `numbers that are not finite .* in ${name.replaceAll('.', '\\.')}: the training that wrote it diverged`,
+      ),
+    );
+  });
+
   it('are refused where a file is missing or of another kind', async () => {
     await expectError(() => readAdapter(files({})), 'not-found', /no adapter_config\.json/);
     const bin = files({ 'adapter_config.json': { peft_type: 'LORA' }, 'adapter_model.bin': 'x' });

@@ -38,6 +38,7 @@ interface Extra {
   readonly cancelAt?: (event: TrainEvent) => boolean;
   readonly rows?: number;
   readonly adapter?: ReturnType<typeof memorySource>;
+  readonly clock?: () => number;
 }
 
 async function train(store: MemoryStore, config: RunConfig, extra: Extra = {}) {
@@ -54,6 +55,7 @@ async function train(store: MemoryStore, config: RunConfig, extra: Extra = {}) {
       store,
       adapter: extra.adapter,
       resume: extra.resume ?? false,
+      clock: extra.clock,
     },
     (event) => {
       events.push(event);
@@ -234,6 +236,45 @@ test('with all that saves memory, cancelled after any step and resumed, ends in 
     await train(store, run(eightBit), { resume: true });
     expect(store.files.get(ADAPTER), `after step ${step}`).toEqual(whole.files.get(ADAPTER));
   }
+});
+
+describe('a run of long steps', () => {
+  const saved = (events: TrainEvent[]) => events.flatMap((event) => (event.kind === 'checkpoint' ? [event.step] : []));
+  /** A clock that goes on by so many seconds each time it is looked at. */
+  const goesOnBy = (seconds: number) => {
+    let now = 0;
+    return () => (now += 1000 * seconds);
+  };
+
+  test('is saved by the clock beside save_steps, and leaves the same bytes', async () => {
+    const config = { ...settings, save_steps: '1000' };
+    const plain = new MemoryStore();
+    const unsaved = await train(plain, run(config), { clock: () => 0 });
+    expect(saved(unsaved.events)).toEqual([]);
+    const late = new MemoryStore();
+    const { events } = await train(late, run(config), { clock: goesOnBy(15) });
+    expect(saved(events)).toEqual([2, 4, 6, 8]); // 30 seconds later each
+    expect(late.files.get(ADAPTER)).toEqual(plain.files.get(ADAPTER));
+    const never = await train(new MemoryStore(), run({ ...config, save_seconds: '0' }), { clock: goesOnBy(15) });
+    expect(saved(never.events)).toEqual([]);
+    const often = await train(new MemoryStore(), run({ ...config, save_steps: '3' }), { clock: goesOnBy(9) });
+    expect(saved(often.events)).toEqual([3, 6]); // what save_steps saved, the clock waits from
+  });
+});
+
+describe('evaluations that the run file leaves open', () => {
+  test('are five or more, and stand in run.yaml; too long an interval is said', async () => {
+    const open = Object.fromEntries(Object.entries(settings).filter(([key]) => key !== 'eval_steps'));
+    const store = new MemoryStore();
+    await train(store, run(open));
+    expect(log(store).filter(({ eval_loss }) => eval_loss !== undefined)).toHaveLength(9);
+    expect(decodeUtf8(store.files.get('run.yaml')!)).toContain('\neval_steps: 1\n');
+    const again = await train(store, run(open), { resume: true }); // it is finished, with the same settings
+    expect(again.events).toContainEqual({ kind: 'notice', message: expect.stringContaining('finished') as string });
+    const { events } = await train(new MemoryStore(), run({ ...open, eval_steps: '10' }));
+    const message = 'eval_steps is 10, more than the 9 steps of the run: it is evaluated once, at its end.';
+    expect(events).toContainEqual({ kind: 'notice', message });
+  });
 });
 
 describe('early stopping', () => {

@@ -4,8 +4,14 @@ import { encodeUtf8 } from '../../../src/core/store';
 import { arrangeData, prepareData, readData } from '../../../src/recipes/steps/data';
 import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
-import { checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
-import { epochsAt, evaluationIsDue, roundEpoch, startOfRun } from '../../../src/recipes/steps/trainer-state';
+import { adapterNotices, checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
+import {
+  epochsAt,
+  evaluationIsDue,
+  roundEpoch,
+  startOfRun,
+  trainerState,
+} from '../../../src/recipes/steps/trainer-state';
 import { Pace } from '../../../src/recipes/steps/pace';
 import { VERSION } from '../../../src/core/version';
 import { expectError, run, tinyModel, tokenRows } from './support';
@@ -80,6 +86,7 @@ describe('a resolved run', () => {
     [{ lora_modules_to_save: 'lm_head', embedding_dtype: 'q8' }, /embedding_dtype: q8 keeps in 8 bits/],
     [{ lora_modules_to_save: 'norm', ensure_weight_tying: 'true' }, /with embed_tokens or lm_head: name one/],
     [{ lora_modules_to_save: 'lm_head', use_peft: 'false' }, /lora_modules_to_save is for use_peft: true/],
+    [{ layers_to_transform: '0', use_peft: 'false' }, /layers_to_transform is for use_peft: true/],
   ])('refuses to train whole what it can not: %j', async (keys, message) => {
     const model = await shape();
     await expectError(() => trainSetup(run(keys), model, [8]), 'bad-config', message);
@@ -98,6 +105,23 @@ describe('a resolved run', () => {
     const broken = { name: 'adapter', content: { lora, baseModel: '', tensors: [] } };
     await expectError(() => resolveRun(run(), model, broken), 'bad-file', /adapter lacks the tensor/);
     await expectError(() => resolveRun(run({ use_peft: 'false' }), model, broken), 'bad-config', /use_peft: false/);
+  });
+
+  test('says what of it is left out: by an adapter to go on from, or where there is none', () => {
+    const asked = run({ lora_r: '8', lora_target_modules: 'v_proj,q_proj', use_dora: 'true' });
+    const brought = { ...asked, lora_r: 2, lora_target_modules: ['q_proj', 'v_proj'], use_dora: false };
+    expect(adapterNotices(asked, brought)).toEqual([
+      'lora_r is 2, as the adapter to go on from has it, instead of 8.',
+      'use_dora is false, as the adapter to go on from has it, instead of true.',
+    ]);
+    expect(adapterNotices(asked, { ...brought, lora_target_modules: ['k_proj'] })).toContain(
+      'lora_target_modules is k_proj, as the adapter to go on from has it, instead of v_proj,q_proj.',
+    );
+    expect(adapterNotices(run(), { ...brought, lora_target_modules: ['k_proj'] })).toEqual([]);
+    const whole = { ...asked, use_peft: false };
+    expect(adapterNotices(whole, whole)).toEqual([
+      'use_peft: false trains every parameter, and leaves out what is of an adapter: lora_r, lora_target_modules, use_dora.',
+    ]);
   });
 
   test('may be resumed with other paths and other intervals, and with nothing else changed', async () => {
@@ -167,6 +191,17 @@ describe('the log', () => {
     expect([0, 1, 4, 5, 8, 9].map((step) => due(step))).toEqual([false, false, true, false, true, true]);
     expect(due(4, [{ epoch: 1, step: 4, loss: 1 }])).toBe(true);
     expect(due(4, [{ epoch: 1, step: 4, eval_loss: 1 }])).toBe(false);
+  });
+
+  test('evaluates at least five times where eval_steps is absent, and no run of many steps more often than it was', () => {
+    const count = (totalSteps: number) =>
+      Array.from({ length: totalSteps + 1 }, (_, step) => step).filter((step) =>
+        evaluationIsDue({ ...startOfRun(), step }, run(), totalSteps),
+      ).length;
+    expect([1, 4, 5, 6, 9, 18, 124].map(count)).toEqual([1, 4, 5, 6, 9, 6, 6]);
+    expect(count(1000)).toBe(40);
+    const epoch = { stepsPerEpoch: 18, totalSteps: 18, microBatchesPerEpoch: 18, gradientAccumulationSteps: 1 };
+    expect(trainerState(startOfRun(), run(), epoch).eval_steps).toBe(3);
   });
 
   test('the pace leaves out the first step, which builds pipelines', () => {

@@ -18,6 +18,9 @@ export class PreviewState {
   report = $state.raw<DataReport>();
   /** Rows of the whole by its size, while the report is on the first ones. */
   estimatedRows = $state<number>();
+  /** Of the dataset that was read to its end last: its rows, and the tokens of the longest. */
+  rows = $state<number>();
+  longest = $state<number>();
   plan = $state.raw<PlanReport>();
   /** What is wrong with the data, or with what the settings ask of the model. */
   dataError = $state.raw<PlainError>();
@@ -149,6 +152,10 @@ export class PreviewState {
   private showReport(report: DataReport, estimatedRows: number | undefined): void {
     this.report = report;
     this.estimatedRows = estimatedRows;
+    if (estimatedRows === undefined) {
+      this.rows = report.kept;
+      this.longest = report.longest;
+    }
     this.reported = this.request;
     this.outdated = false;
     this.dataError = report.refusal === undefined ? undefined : { code: 'bad-data', message: report.refusal };

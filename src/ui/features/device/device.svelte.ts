@@ -11,6 +11,11 @@ export class DeviceState {
   /** Bytes that this page has stored and may store, as the browser estimates them. */
   stored = $state.raw<{ used: number; quota: number }>();
 
+  /** What the GPU is called, once it was found. */
+  get name(): string | undefined {
+    return this.report && (this.report.description || "This browser doesn't name the GPU");
+  }
+
   constructor(private readonly workers: Workers) {}
 
   async detect(): Promise<void> {

@@ -5,7 +5,7 @@ import type { TrainRequest } from '../../../protocol/runs';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
 import { isFlag, isText, loadSetting, saveSetting } from '../../persisted';
-import type { RecipeState } from '../runs/recipe.svelte';
+import type { Choices, RecipeState } from '../runs/recipe.svelte';
 
 const SETTING = 'budget-gib';
 const TALK_SETTING = 'talk';
@@ -13,6 +13,7 @@ const GIB = 2 ** 30;
 
 /** The next run's settings, as far as a proposal may change them. */
 interface Settings {
+  readonly choices: Choices;
   readonly yaml: string;
   readonly talks: boolean;
 }
@@ -92,13 +93,13 @@ export class BudgetState {
 
   undo(): void {
     if (this.taken && this.canUndo) {
-      this.recipe.load(this.taken.before.yaml);
+      this.recipe.use(this.taken.before.choices);
       this.setTalks(this.taken.before.talks);
     }
     this.taken = undefined;
   }
 
   private get settings(): Settings {
-    return { yaml: this.recipe.yaml, talks: this.talks };
+    return { choices: this.recipe.choices, yaml: this.recipe.yaml, talks: this.talks };
   }
 }

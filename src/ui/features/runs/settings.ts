@@ -6,7 +6,7 @@ import type { RunConfig } from '../../../core/config';
 
 type KeysOf<T> = { [K in keyof RunConfig]-?: RunConfig[K] extends T ? K : never }[keyof RunConfig];
 
-export type NumberKey = KeysOf<number>;
+export type NumberKey = KeysOf<number | undefined>;
 export type FlagKey = KeysOf<boolean>;
 
 type ChoiceKey = 'lr_scheduler_type' | 'dtype' | 'optim' | 'checkpoint_dtype' | 'embedding_dtype';
@@ -135,6 +135,7 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
     title: 'Bookkeeping',
     settings: [
       number('save_steps', 'Save interval', 'Steps between checkpoints'),
+      number('save_seconds', 'Save time', 'Seconds between checkpoints'),
       number('logging_steps', 'Logging interval', 'Steps between points of the curve'),
       choice('dtype', 'Weight type', 'How the model is kept', ['auto', 'float32', 'float16', 'bfloat16']),
     ],
@@ -143,6 +144,16 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
 
 const LABELS: ReadonlyMap<string, string> = new Map(
   [...BASIC, ...CHECK, ...ADVANCED.flatMap(({ settings }) => settings)].map(({ key, label }) => [key, label]),
+);
+
+/** Groups of settings that say how it is trained, beside the basic ones. */
+const OF_TRAINING: ReadonlySet<string> = new Set(['Schedule', 'Adapter', 'Optimiser', 'Memory']);
+
+/** What says how it is trained, and not on what, how it is checked, or what is kept of it. */
+export const TRAINING_KEYS: ReadonlySet<keyof RunConfig> = new Set(
+  [...BASIC, ...ADVANCED.filter(({ title }) => OF_TRAINING.has(title)).flatMap(({ settings }) => settings)]
+    .map(({ key }) => key)
+    .filter((key) => key !== 'seed'),
 );
 
 /** A setting by the field's term; its key where the form has no field for it. */

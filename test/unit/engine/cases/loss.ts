@@ -10,19 +10,13 @@ import * as optimizer from '../../../reference/optimizer';
 import * as caps from '../../../reference/softcap';
 import type { Values } from '../../../reference/values';
 import type { LeafInput } from '../../../support/graph-runner';
-import { given, integers, normal, opCase, trainable, type OpCase } from './types';
+import { given, integers, normal, opCase, rowsWithTargets, trainable, type OpCase } from './types';
 
 const IGNORED = -100;
 
 /** Labels of which every third is masked. */
 function someLabels(rows: number, vocab: number): number[] {
   return Array.from(integers(rows, vocab, 'i32').values, (label, row) => (row % 3 === 1 ? IGNORED : label));
-}
-
-/** The rows of those labels that count, in order. */
-function rowsOf(labels: readonly number[]): LeafInput {
-  const rows = labels.flatMap((label, row) => (label < 0 ? [] : [row]));
-  return given([...rows, ...Array<number>(labels.length - rows.length).fill(2 ** 32 - 1)]);
 }
 
 interface HeadSizes {
@@ -50,7 +44,7 @@ function headLossCase({ rows, channels, parts, dtype = 'f32', scale = 1, softcap
   const inputs: Record<string, LeafInput> = {
     hidden: normal([rows, channels], scale),
     labels: given(labelled, 'i32'),
-    rows: rowsOf(labelled),
+    rows: rowsWithTargets(labelled),
     dLoss: given([Math.fround(0.3)], 'f32'),
     ...many('w', dtype),
     ...(trained ? many('total', 'f32') : {}),
@@ -86,7 +80,7 @@ export const headLossReferences: readonly OpCase[] = [undefined, 4].map((softcap
       hidden: trainable(normal([7, 20])),
       w: trainable(normal([37, 20])),
       labels: given(someLabels(7, 37), 'i32'),
-      rows: rowsOf(someLabels(7, 37)),
+      rows: rowsWithTargets(someLabels(7, 37)),
     },
     build: (graph, { hidden, w, labels, rows }) => [headLoss(graph, hidden, [w], { labels, rows }, { softcap })],
     forward: ({ hidden, w, labels }) => [Float64Array.of(head.headLoss(hidden, w, labels, softcap))],

@@ -9,7 +9,7 @@ import * as head from '../../../reference/log_probs';
 import * as reference from '../../../reference/objectives';
 import type { Values } from '../../../reference/values';
 import type { LeafInput } from '../../../support/graph-runner';
-import { given, integers, normal, opCase, trainable, type OpCase } from './types';
+import { given, integers, normal, opCase, rowsWithTargets, trainable, type OpCase } from './types';
 
 const IGNORED = -100;
 
@@ -44,13 +44,15 @@ function logProbsCase({ rows, channels, parts, targets, dtype = 'f32', scale = 1
     inputs: {
       hidden: trainable(normal([rows, channels], scale)),
       targets: given(chosen, 'i32', targets === undefined ? [rows] : [rows, targets]),
+      rows: rowsWithTargets(chosen, targets),
       ...many('w', dtype),
       ...(isTrained ? many('total', 'f32') : {}),
     },
     build: (graph, leaves) => {
       const w = names('w').map((name) => leaves[name]!);
       const totals = isTrained ? names('total').map((name) => leaves[name]!) : [];
-      const found = logProbs(graph, leaves['hidden']!, w, leaves['targets']!, totals, { softcap });
+      const wanted = { targets: leaves['targets']!, rows: leaves['rows']! };
+      const found = logProbs(graph, leaves['hidden']!, w, wanted, totals, { softcap });
       return [found.logProbs, found.entropy, ...totals];
     },
     forward: (values) => {

@@ -53,3 +53,11 @@ export function given(
 ): LeafInput {
   return { shape, dtype, values: dtype === 'f32' ? Float32Array.from(values) : values };
 }
+
+/** The rows of N that have a target among their `perRow`, in order, and past their count the largest u32. */
+export function rowsWithTargets(targets: readonly number[], perRow = 1): LeafInput {
+  const count = targets.length / perRow;
+  const isWanted = (row: number) => targets.slice(row * perRow, (row + 1) * perRow).some((target) => target >= 0);
+  const rows = Array.from({ length: count }, (_, row) => row).filter(isWanted);
+  return given([...rows, ...Array<number>(count - rows.length).fill(2 ** 32 - 1)]);
+}
