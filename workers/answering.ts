@@ -1,9 +1,12 @@
 /** Chat and comparison: keeps the generators of the last conversation open, and lets them go when the GPU is needed. */
 import type { FileSource } from '../src/core/store';
+import { errorCode } from '../src/core/errors';
+import { formatCount } from '../src/core/format';
 import { openModel, type HubModel } from '../src/formats/model';
 import { readAdapter } from '../src/formats/peft';
 import {
   contextFor,
+  contextLengthFor,
   evaluate,
   openGenerator,
   weightStorage,
@@ -22,10 +25,25 @@ import type { CompareResult, CompareRow } from '../src/protocol/evaluation';
 /** Questions of a comparison that are answered at once. */
 const COMPARE_BATCH = 8;
 
+/** Tokens of a context below which a conversation isn't worth opening. */
+const SHORTEST_CONTEXT = 256;
+
 /** What answers: the base model, and the tuned one where a run was chosen. With an adapter both are one generator. */
 interface Voices {
   readonly base: TextGenerator;
   readonly tuned: TextGenerator;
+}
+
+/** A conversation that is open, with the room that it has. */
+interface OpenConversation {
+  readonly key: string;
+  readonly runId: string | null;
+  readonly engine: Engine;
+  readonly voices: Voices;
+  /** Tokens that its cache holds. */
+  readonly contextLength: number;
+  /** Tokens that it may grow to. */
+  readonly limit: number;
 }
 
 /** Which models answer, and on what. */
@@ -41,23 +59,29 @@ export interface Speakers {
 
 export type ChatOptions = Pick<
   ChatRequest,
-  'voice' | 'maxNewTokens' | 'temperature' | 'topP' | 'minP' | 'repetitionPenalty' | 'seed' | 'stop'
+  'voice' | 'maxNewTokens' | 'temperature' | 'topP' | 'topK' | 'minP' | 'repetitionPenalty' | 'seed' | 'stop'
 >;
 
 export class Answering {
-  private open: { key: string; runId: string | null; engine: Engine; voices: Voices } | undefined;
+  private open: OpenConversation | undefined;
 
-  /** `key` names the model, and the run where there is one: while they stay, the generators stay open. */
+  /**
+   * `key` names the model, and the run where there is one: while they stay, the generators stay open, until the
+   * conversation has outgrown their context.
+   */
   async answer(
     key: { readonly model: string; readonly runId: string | null },
     speakers: Speakers,
-    prompt: Prompt,
+    ids: readonly number[],
     options: ChatOptions,
-    onText: (piece: string) => void,
+    report: { readonly onText: (piece: string) => void; readonly onNotice: (message: string) => void },
     signal: AbortSignal,
   ): Promise<ChatReply> {
-    const voices = await this.voices(key, speakers, signal);
-    return answerWith(voices[options.voice], prompt, options, onText, signal);
+    const needed = contextLengthFor(ids.length + options.maxNewTokens, speakers.model.spec);
+    const { voices, limit } = await this.conversation(key, speakers, needed, report.onNotice, signal);
+    const prompt = { kind: 'tokens', ids, opensTurn: true } as const;
+    const reply = await answerWith(voices[options.voice], prompt, options, report.onText, signal);
+    return { ...reply, contextLimit: limit };
   }
 
   async compare(
@@ -101,18 +125,33 @@ export class Answering {
     this.open = undefined;
   }
 
-  private async voices(
+  /** The generators of a conversation with room for `needed` tokens, or for as many as there is memory for. */
+  private async conversation(
     { model, runId }: { readonly model: string; readonly runId: string | null },
     speakers: Speakers,
+    needed: number,
+    onNotice: (message: string) => void,
     signal: AbortSignal,
-  ): Promise<Voices> {
+  ): Promise<OpenConversation> {
     const key = JSON.stringify([model, runId ?? speakers.storage]);
     const { engine } = speakers;
-    if (this.open?.key !== key || this.open.engine !== engine) {
-      this.release();
-      this.open = { key, runId, engine, voices: await openVoices(speakers, {}, signal) };
+    const before = this.open?.key === key && this.open.engine === engine ? this.open : undefined;
+    if (before && Math.min(needed, before.limit) <= before.contextLength) return before;
+    this.release();
+    const most = before ? Math.min(needed, before.limit) : needed;
+    for (let contextLength = most; ; contextLength = Math.floor(contextLength / 2)) {
+      try {
+        const voices = await openVoices(speakers, { contextLength }, signal);
+        const limit = contextLength < most ? contextLength : (before?.limit ?? speakers.model.spec.maxPositions);
+        this.open = { key, runId, engine, voices, contextLength, limit };
+        return this.open;
+      } catch (error) {
+        if (errorCode(error) !== 'out-of-memory' || contextLength <= SHORTEST_CONTEXT) throw error;
+        onNotice(
+          `The memory of the GPU has no room for a context of ${formatCount(contextLength)} tokens: the conversation is held to half of that.`,
+        );
+      }
     }
-    return this.open.voices;
   }
 }
 
@@ -120,16 +159,16 @@ export class Answering {
 export async function answerWith(
   generator: TextGenerator,
   prompt: Prompt,
-  { voice, maxNewTokens, temperature, topP, minP, repetitionPenalty, seed, stop }: ChatOptions,
+  { voice, maxNewTokens, temperature, topP, topK, minP, repetitionPenalty, seed, stop }: ChatOptions,
   onText: (piece: string) => void,
   signal: AbortSignal,
 ): Promise<ChatReply> {
-  const drawing = { temperature, topP, topK: 0, minP, repetitionPenalty, seed };
+  const drawing = { temperature, topP, topK, minP, repetitionPenalty, seed };
   const options = { ...drawing, maxNewTokens, stop, useAdapter: voice === 'tuned' };
   const began = performance.now();
   const { text, ids, promptTokens, finish } = await generator.generate(prompt, options, onText, signal);
   const tokensPerSecond = ids.length / Math.max(1e-3, (performance.now() - began) / 1000);
-  return { text, promptTokens, newTokens: ids.length, tokensPerSecond, finish };
+  return { text, promptTokens, newTokens: ids.length, tokensPerSecond, contextLimit: generator.contextLength, finish };
 }
 
 async function openVoices(

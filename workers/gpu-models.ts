@@ -1,9 +1,9 @@
 /** Models on the GPU: what jobs open of them, and what of it has to make room or stays while it is used. */
-import { exportCheckpoint, type Engine, type ModelCache, type WeightStorage } from '../src/recipes';
+import { exportCheckpoint, type Engine, type ModelCache } from '../src/recipes';
 import type { HubModel } from '../src/formats/model';
 import { memorySource } from '../src/formats/sources';
 import type { FileSource } from '../src/core/store';
-import type { ModelRef, StorageSettings } from '../src/protocol/models';
+import type { ModelRef } from '../src/protocol/models';
 import type { KeptModels, RunLibrary } from '../src/storage/indexeddb';
 import { Answering, type Speakers } from './answering';
 import type { EngineHolder } from './engine-holder';
@@ -71,11 +71,5 @@ export class GpuModels {
       modelFiles: await this.sources.model(ref),
       cache: this.hub.cache(ref, onNotKept),
     };
-  }
-
-  /** How a run with these settings keeps base weights; one that trains all of them holds them in 32 bits. */
-  storageOf(settings: StorageSettings): WeightStorage {
-    const { use_peft, load_in_4bit, use_bnb_nested_quant, embedding_dtype } = settings;
-    return { dtype: use_peft ? settings.dtype : 'float32', load_in_4bit, use_bnb_nested_quant, embedding_dtype };
   }
 }

@@ -32,7 +32,7 @@ async function createTextWorker(baseUrl: string): Promise<TextWorker> {
       ...hubJobs(desk),
       ...dataJobs(reader),
       ...planJobs(reader, pulse),
-      ...promptJobs(models, reader, library),
+      ...promptJobs(models, reader, library, pulse),
     },
     { onStart: (job) => desk.reportPauses(job) },
   );

@@ -8,6 +8,8 @@ export interface ChatReply {
   promptTokens: number;
   newTokens: number;
   tokensPerSecond: number;
+  /** Tokens that prompt and answer may have together. */
+  contextLimit?: number;
   finish: 'end-of-turn' | 'length' | 'stop-text';
 }
 

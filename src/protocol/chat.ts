@@ -19,6 +19,8 @@ export interface ChatRequest {
   temperature: number;
   topP: number;
   /** 0 draws from all tokens. */
+  topK: number;
+  /** 0 draws from all tokens. */
   minP: number;
   /** 1 changes nothing. */
   repetitionPenalty: number;

@@ -1,6 +1,7 @@
 /** What the page's worker and the command line may do. Each recipe reads top to bottom; they share src/recipes/steps. */
 export { openEngine } from '../engine';
 export type { DeviceInfo, DeviceOptions, Engine, MemoryPlan } from '../engine';
+export { contextLengthFor, planAnswers, refuseUnshownSystem, showsSystem } from './answering';
 export { evaluate, obstacleOf, questionsOf, type EvaluatedAnswer, type Question } from './evaluate';
 export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';

@@ -9,7 +9,18 @@ test('the base model answers before anything is trained, remembers, and can be c
   const graft = await GraftPage.open(page, site);
   await graft.openBaseChat();
   await page.getByText('How it answers').click();
-  await graft.at('temperature').fill('0');
+  const summary = graft.at('sampling-summary');
+  await summary.getByText("the model's own: temperature 0,").waitFor(); // as its generation_config.json says
+  expect(await graft.at('max-new-tokens').inputValue()).toBe('64');
+  expect(await graft.at('context-room').innerText()).toMatch(/fills 0 of 512 tokens.*takes [\d.]+ MiB of GPU memory/);
+  await graft.at('temperature').fill('0.5');
+  await summary.getByText('temperature 0.5 (changed)').waitFor();
+  await graft.at('sampling-reset').click();
+  await summary.getByText('temperature 0,').waitFor();
+  await graft.at('max-new-tokens').fill('');
+  await page.getByText('Maximum new tokens is empty: give a whole number from 1 to 512.').first().waitFor();
+  await graft.at('chat-input').fill('Not yet.');
+  expect(await graft.at('send').isDisabled()).toBe(true);
   await graft.at('max-new-tokens').fill('6');
   const ask = async (question: string) => {
     await graft.at('chat-input').fill(question);
@@ -23,22 +34,34 @@ test('the base model answers before anything is trained, remembers, and can be c
   await ask('And then?');
   expect(await graft.at('base-answer').count()).toBe(2);
   expect(await graft.at('tuned-answer').count()).toBe(0);
+  expect(await graft.at('context-room').innerText()).toMatch(/fills [1-9]\d* of 512 tokens/);
 
   await graft.at('chat-clear').click();
   expect(await graft.at('base-answer').count()).toBe(0);
   // Greedy, and nothing is remembered: the same question gets the same answer.
   expect(await ask('Tell me a story about a tree.')).toBe(first);
 
+  // The system prompt is a part of the conversation: both are there after a reload.
+  await graft.at('system-prompt').fill('Speak of the sea.');
+  const alone = await graft.at('context-room').innerText();
+  await ask('Now one about a ship.');
+  const tokens = (text: string) => Number(/fills (\d+)/.exec(text)![1]);
+  expect(tokens(await graft.at('context-room').innerText())).toBeGreaterThan(tokens(alone) + 10);
   await page.reload();
   await page.getByText('How it answers').click();
   expect(await graft.at('max-new-tokens').inputValue()).toBe('6');
+  await expect.poll(() => graft.at('system-prompt').inputValue()).toBe('Speak of the sea.');
+  await expect.poll(() => graft.at('question').count()).toBe(2);
 
   // Settings that were kept before there were min_p and repetition_penalty.
   const kept = { temperature: 0, topP: 0.8, maxNewTokens: 7, seed: 1, stop: '' };
-  await page.evaluate((values) => localStorage.setItem('graft.sampling', JSON.stringify(values)), kept);
+  await page.evaluate((values) => {
+    localStorage.removeItem('graft.sampling-changes');
+    localStorage.setItem('graft.sampling', JSON.stringify(values));
+  }, kept);
   await page.reload();
   await page.getByText('How it answers').click();
-  expect(await graft.at('max-new-tokens').inputValue()).toBe('7');
+  await expect.poll(() => graft.at('max-new-tokens').inputValue()).toBe('7');
   expect([await graft.at('min-p').inputValue(), await graft.at('repetition-penalty').inputValue()]).toEqual(['0', '1']);
   await graft.at('repetition-penalty').fill('1.5');
   await page.reload();
@@ -99,6 +122,8 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.start();
   await graft.state('finished');
 
+  const rows = readFileSync('public/datasets/title-fees.jsonl', 'utf8').split('\n').slice(0, 12);
+  const questions = rows.map((row) => (JSON.parse(row) as { question: string }).question);
   // What an earlier version of the page kept of the conversation is there, and moves.
   const id = decodeURIComponent(/runs\/([^/?]+)/.exec(page.url())![1]!);
   const earlier = [{ question: 'Asked before?', base: { text: 'Yes.', state: 'done' } }];
@@ -107,6 +132,7 @@ test('base and tuned answer side by side, and are compared on what was taught an
     [`graft.chat-${id}`, JSON.stringify(earlier)],
   );
   await graft.openPart('Chat');
+  await page.getByPlaceholder(questions[0]!).waitFor(); // a question of the run's own data
   await graft.at('question').getByText('Asked before?').waitFor();
   await expect.poll(() => page.evaluate((name) => localStorage.getItem(name), `graft.chat-${id}`)).toBe(null);
   await page.getByText('How it answers').click();
@@ -125,8 +151,6 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.at('compare-start').click();
   await page.locator('[data-testid=compare-summary][data-complete=true]').waitFor({ timeout: 120_000 });
   // The run's own split: what it never saw comes first and is counted apart.
-  const rows = readFileSync('public/datasets/title-fees.jsonl', 'utf8').split('\n').slice(0, 12);
-  const questions = rows.map((row) => (JSON.parse(row) as { question: string }).question);
   const split = trainEvalSplit(questions, 0.2, 42);
   expect(await graft.at('compare-question').allInnerTexts()).toEqual([
     ...split.eval.slice(0, 2),

@@ -7,6 +7,7 @@ import type { JobHandlers } from '../job-host';
 import { modelKey } from '../sources';
 import type { TextLink } from '../text-link';
 import type { Training } from '../training';
+import { storageOf } from '../weight-storage';
 
 export function chatService(chats: ChatStore): ChatService {
   return {
@@ -30,10 +31,10 @@ export function chatJobs(models: GpuModels, training: Training, text: TextLink):
       if (speaker) return answerWith(speaker, prompt, request, onText, signal);
       return models.use({ model, runId }, async () => {
         const onNotice = (message: string) => report({ kind: 'notice', message });
-        const storage = models.storageOf(request.storage);
+        const storage = storageOf(request.storage);
         const speakers = { ...(await models.speakers(model, runId, onNotice)), storage };
         const key = { model: modelKey(model), runId };
-        return models.answering.answer(key, speakers, prompt, request, onText, signal);
+        return models.answering.answer(key, speakers, ids, request, { onText, onNotice }, signal);
       });
     },
   };

@@ -6,6 +6,7 @@ import type { GpuModels } from '../gpu-models';
 import type { HubModels } from '../hub-models';
 import type { JobHandlers } from '../job-host';
 import type { Sources } from '../sources';
+import { storageOf } from '../weight-storage';
 
 /** Tokens of a session that only loads weights. */
 const SHORTEST_CONTEXT = 64;
@@ -29,7 +30,7 @@ export function modelJobs(models: GpuModels, sources: Sources): JobHandlers<Mode
       models.use({ model: ref, runId: null }, async () => {
         const onNotKept = (message: string) => report({ kind: 'notice', message });
         const { openEngine, model, cache } = await models.openAlone(ref, onNotKept);
-        const options = { model, engine: await openEngine(), cache, storage: models.storageOf(storage) };
+        const options = { model, engine: await openEngine(), cache, storage: storageOf(storage) };
         const onProgress = (done: number, total: number) => report({ kind: 'progress', done, total, unit: 'bytes' });
         const generator = await openGenerator({ ...options, contextLength: SHORTEST_CONTEXT }, onProgress, signal);
         generator.dispose();

@@ -1,17 +1,56 @@
 /** Questions as token ids, through a model's own template. */
-import { obstacleOf, promptIds, questionsOf } from '../../src/recipes';
+import type { RunConfig } from '../../src/core/config';
+import type { HubModel } from '../../src/formats/model';
+import {
+  contextLengthFor,
+  obstacleOf,
+  planAnswers,
+  promptIds,
+  questionsOf,
+  refuseUnshownSystem,
+  showsSystem,
+} from '../../src/recipes';
 import type { RunLibrary } from '../../src/storage/indexeddb';
-import type { PromptJobs } from '../../src/protocol/prompts';
+import type { PromptJobs, SamplingHints } from '../../src/protocol/prompts';
 import type { JobHandlers } from '../job-host';
 import type { OpenModels } from '../open-models';
+import type { Pulse } from '../pulse';
 import { readRunConfig } from '../run-files';
+import { storageOf } from '../weight-storage';
 import type { DatasetReader } from './data';
 
-export function promptJobs(models: OpenModels, reader: DatasetReader, library: RunLibrary): JobHandlers<PromptJobs> {
+/** Milliseconds that planning a large model may take on a slow computer, in one go. */
+const PLANNING_MS = 10_000;
+
+/** Bytes of a dataset in which an example of its questions is looked for. */
+const EXAMPLE_BYTES = 2 ** 20;
+
+export function promptJobs(
+  models: OpenModels,
+  reader: DatasetReader,
+  library: RunLibrary,
+  pulse: Pulse,
+): JobHandlers<PromptJobs> {
   return {
     'prompts.chat': async ({ model: ref, runId, messages }) => {
       const { model } = await models.openForRun(ref, runId);
+      refuseUnshownSystem(model, messages);
       return [...promptIds(model, { kind: 'chat', messages })];
+    },
+    'prompts.facts': async ({ model: ref, runId, storage }) => {
+      const { model } = await models.openForRun(ref, runId);
+      const run = runId === null ? undefined : await readRunConfig(library, await library.get(runId));
+      const { maxPositions } = model.spec;
+      const sizes = [...new Set([contextLengthFor(1, model.spec), maxPositions])];
+      return {
+        sampling: samplingHints(model),
+        takesSystem: takesSystem(model),
+        contextLength: maxPositions,
+        memory: pulse.during(PLANNING_MS, () =>
+          sizes.map((tokens) => ({ tokens, bytes: planAnswers(model, run ?? storageOf(storage), tokens) })),
+        ),
+        example: runId !== null && run ? await exampleOf(reader, runId, run) : null,
+      };
     },
     'prompts.questions': async ({ model: ref, runId, limit }, job) => {
       const config = await readRunConfig(library, await library.get(runId));
@@ -32,4 +71,36 @@ export function promptJobs(models: OpenModels, reader: DatasetReader, library: R
       }));
     },
   };
+}
+
+/** As `graft generate` takes them: temperature and what goes with it where the model has answers drawn at all. */
+function samplingHints({ generationConfig }: HubModel): SamplingHints {
+  const { doSample, temperature, topP, topK, minP, repetitionPenalty, maxNewTokens } = generationConfig;
+  const drawing = doSample
+    ? { temperature: temperature ?? 1, topP: topP ?? 1, topK: topK ?? 0, minP: minP ?? 0 }
+    : doSample === false
+      ? { temperature: 0 }
+      : {};
+  return {
+    ...drawing,
+    ...(repetitionPenalty !== undefined && { repetitionPenalty }),
+    ...(maxNewTokens !== undefined && { maxNewTokens }),
+  };
+}
+
+/** Whether the model can be told something before the conversation. */
+function takesSystem({ template }: HubModel): boolean {
+  const messages = [
+    { role: 'system', content: 'Answer briefly.' },
+    { role: 'user', content: 'Hello' },
+  ] as const;
+  return template !== undefined && showsSystem(template, messages);
+}
+
+/** The first question of a run's data; nothing where that has none, or is too large to look. */
+async function exampleOf(reader: DatasetReader, runId: string, run: RunConfig): Promise<string | null> {
+  const file = await reader.file({ runId });
+  if (file.bytes.length > EXAMPLE_BYTES) return null;
+  const found = await questionsOf(file, { mapping: run.dataset_mapping, limit: 1 }).catch(() => []);
+  return found[0]?.question ?? null;
 }

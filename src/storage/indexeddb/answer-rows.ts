@@ -9,6 +9,7 @@ const Reply = v.object({
   promptTokens: count,
   newTokens: count,
   tokensPerSecond: v.number(),
+  contextLimit: v.exactOptional(count),
   finish: v.picklist(['end-of-turn', 'length', 'stop-text']),
 });
 

@@ -1,10 +1,13 @@
 /** A conversation with the base and the tuned model side by side; each remembers its own answers. */
 import { chatOfRun, type Answer, type Turn, type Voice } from '../../../core/answers';
 import { plainError, type PlainError } from '../../../core/errors';
+import { formatCount } from '../../../core/format';
 import type { Message } from '../../../core/text';
 import type { ModelRef, StorageSettings } from '../../../protocol/models';
+import type { ChatFacts } from '../../../protocol/prompts';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
+import { formatSize } from '../../format';
 import { WriteAhead } from '../../client/write-ahead';
 import { dropEarlierTurns, earlierTurns } from './earlier-turns';
 import type { SamplingState } from './sampling.svelte';
@@ -27,6 +30,10 @@ export class ChatState {
   error = $state.raw<PlainError>();
   /** Why what is said can't be kept, or what was said can't be read. */
   storeError = $state.raw<PlainError>();
+  /** The system message of the conversation; empty where there is none. */
+  system = $state('');
+  /** What a conversation with this partner can be; undefined until the model was asked. */
+  facts = $state.raw<ChatFacts>();
   /** Which models answer; the tuned one needs a run. */
   asks = $state<Record<Voice, boolean>>({ base: true, tuned: true });
 
@@ -34,10 +41,13 @@ export class ChatState {
   private chat: string | undefined;
   /** Resolves once what was said before is here. */
   private loaded: Promise<void> = Promise.resolve();
+  /** Resolves once the partner's model was asked how it is asked. */
+  private learned: Promise<void> = Promise.resolve();
   /** The turn that is being answered. */
   private writer: WriteAhead<Turn> | undefined;
   private onPiece: (piece: string) => void = () => undefined;
   private readonly answering: Job<'chat.answer'>;
+  private readonly learning: Job<'prompts.facts'>;
 
   constructor(
     private readonly workers: Workers,
@@ -46,11 +56,54 @@ export class ChatState {
     this.answering = new Job(workers, 'chat.answer', (event) => {
       if (event.kind === 'text') this.onPiece(event.piece);
     });
+    this.learning = new Job(workers, 'prompts.facts');
   }
 
   /** What was found out about the model while it was opened for the last answer, a sentence each. */
   get notices(): readonly string[] {
     return this.answering.notices;
+  }
+
+  /** Asks a partner's model how it is asked; where it can't say, an answer will say why. */
+  learn({ model, runId, storage }: Pick<Partner, 'model' | 'runId' | 'storage'>): void {
+    this.facts = undefined;
+    this.learned = this.learning.run({ model, runId, storage }).then((facts) => {
+      if (!facts) return;
+      this.facts = facts;
+      this.sampling.hints = facts.sampling;
+    });
+  }
+
+  /** Why the system message can't be given. */
+  get systemRefusal(): string | undefined {
+    if (this.system.trim() === '' || (this.facts?.takesSystem ?? true)) return undefined;
+    return 'The chat template of this model has no place for a system prompt: empty this field, and say it in your question.';
+  }
+
+  /** How full the conversation is, and what it may grow to. */
+  get room(): string {
+    const last = this.turns.findLast(({ base, tuned }) => base?.reply ?? tuned?.reply);
+    const replies = [last?.base?.reply, last?.tuned?.reply].flatMap((reply) => reply ?? []);
+    const used = Math.max(0, ...replies.map(({ promptTokens, newTokens }) => promptTokens + newTokens));
+    const limit = replies.find(({ contextLimit }) => contextLimit !== undefined)?.contextLimit;
+    const most = limit ?? this.facts?.contextLength;
+    if (most === undefined) return '';
+    const full = `The conversation fills ${formatCount(used)} of ${formatCount(most)} tokens.`;
+    const [few, many] = this.facts?.memory ?? [];
+    if (!few) return full;
+    const grown = many ? `, and ${formatSize(many.bytes)} with all ${formatCount(many.tokens)}` : '';
+    return `${full} With room for ${formatCount(few.tokens)} it takes ${formatSize(few.bytes)} of GPU memory${grown}; its room grows as it does.`;
+  }
+
+  setSystem(system: string): void {
+    this.system = system;
+    const { chat } = this;
+    if (chat === undefined) return;
+    this.loaded = this.loaded
+      .then(() => this.workers.gpu.call((worker) => worker.chat.keepSystem(chat, system)))
+      .catch((error: unknown) => {
+        if (this.chat === chat) this.storeError = plainError(error);
+      });
   }
 
   /** Turns to a conversation, which goes on where it was left. */
@@ -60,6 +113,7 @@ export class ChatState {
     this.writer = undefined; // it ends as what it is, where nobody looks
     this.chat = chat;
     this.turns = [];
+    this.system = '';
     this.error = undefined;
     this.storeError = undefined;
     this.loaded = this.load(chat);
@@ -70,7 +124,7 @@ export class ChatState {
     this.busy = true;
     this.error = undefined;
     this.storeError = undefined;
-    await this.loaded;
+    await Promise.all([this.loaded, this.learned]);
     if (this.chat !== undefined) await this.ask(this.chat, question, partner);
     this.busy = false;
   }
@@ -142,7 +196,8 @@ export class ChatState {
     keep: () => void,
   ): Promise<boolean> {
     const answer = turn[voice]!;
-    const messages = history(before, turn, voice);
+    const said = history(before, turn, voice);
+    const messages: Message[] = this.system.trim() === '' ? said : [{ role: 'system', content: this.system }, ...said];
     this.onPiece = (piece) => {
       answer.state = 'writing';
       answer.text += piece;
@@ -163,7 +218,9 @@ export class ChatState {
     try {
       const kept = await this.workers.gpu.call((worker) => worker.chat.read(chat));
       const turns = kept.turns.length > 0 ? kept.turns : await this.adopt(chat);
-      if (this.chat === chat) this.turns = turns.map(asLeft);
+      if (this.chat !== chat) return;
+      this.turns = turns.map(asLeft);
+      this.system ||= kept.system; // what was typed meanwhile is newer
     } catch (error) {
       if (this.chat === chat) this.storeError = plainError(error);
     }
