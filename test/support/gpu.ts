@@ -27,7 +27,21 @@ export function testGpu(): Promise<TestGpu> {
   return opened;
 }
 
-/** A GPU that compiles and validates everything and computes nothing (Dawn's null backend). Needs no driver. */
+/**
+ * A GPU that compiles and validates everything and computes nothing (Dawn's null backend). Needs no driver. That
+ * backend leaves in a new buffer whatever the memory held; here it holds zeros, as WebGPU promises.
+ */
 export function nullGpu(): GPU {
-  return openNullBackend();
+  return wrapGpu(openNullBackend(), { onDevice: clearNewBuffers });
+}
+
+function clearNewBuffers(device: GPUDevice): void {
+  const createBuffer = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    if (descriptor.mappedAtCreation) return createBuffer(descriptor);
+    const buffer = createBuffer({ ...descriptor, mappedAtCreation: true });
+    new Uint8Array(buffer.getMappedRange()).fill(0);
+    buffer.unmap();
+    return buffer;
+  };
 }

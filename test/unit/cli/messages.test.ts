@@ -364,7 +364,9 @@ describe('without a GPU', () => {
       '--lr_scheduler_type How the learning rate falls after the warm-up. Takes one of cosine, linear,',
     );
     expect(ofTrain).toContain('polynomial (default: cosine)');
-    expect(ofTrain).toContain('--learning_rate Peak learning rate. Takes a number above 0 (default: 0.0002)');
+    expect(ofTrain).toContain(
+      '--learning_rate Peak learning rate; absent, a tenth of the default where use_peft is false. Takes a number above 0 (default: 0.0002)',
+    );
     expect(ofTrain).toContain('--output DIR the folder to write to (default: output)');
     const keys = Object.keys(RUN_CONFIG_KEYS);
     for (const key of keys) expect(ofTrain, key).toContain(`--${key} `);
