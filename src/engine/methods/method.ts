@@ -43,8 +43,8 @@ export interface MethodLeaves {
   tokens(name: string): TokenRows | undefined;
   /** A tensor of the method, by PEFT's name. */
   adapter(name: string, shape: readonly number[]): Tensor;
-  /** What `derive` wrote, by a name of the method's own; undefined where it is of other tensors than these leaves. */
-  derived(name: string, shape: readonly number[]): Tensor | undefined;
+  /** What `derive` wrote, by a name of the method's own. */
+  derived(name: string, shape: readonly number[]): Tensor;
 }
 
 export interface ProjectContext {

@@ -113,7 +113,7 @@ export class GraphLeaves implements MethodLeaves {
     return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trains(name));
   }
 
-  derived(name: string, shape: readonly number[]): Tensor | undefined {
+  derived(name: string, shape: readonly number[]): Tensor {
     return this.input(`derived:${name}`, shape, 'f32');
   }
 
