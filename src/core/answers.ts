@@ -68,7 +68,12 @@ export function chatOfRun(runId: string): string {
   return `run/${runId}`;
 }
 
-/** The run that a conversation is with; undefined where it is with a base model. */
+/** Names what a run answered beside another one, where one question was put to both. */
+export function answersBeside(runId: string, otherId: string): string {
+  return `beside/${runId}/${otherId}`;
+}
+
+/** The run that a conversation is with; undefined where it is with a base model, or with two runs. */
 export function runOfChat(chat: string): string | undefined {
   return chat.startsWith('run/') ? chat.slice('run/'.length) : undefined;
 }

@@ -61,6 +61,22 @@ export interface RunDetail {
   readonly runFile: string;
 }
 
+/** Whether a run has left an adapter or a model. */
+export function hasResult({ files }: Pick<RunDetail, 'files'>): boolean {
+  return files.some(({ name }) => name.endsWith('.safetensors'));
+}
+
+/** Whether a run answers: by what it has left, or by the last checkpoint of one that was stopped. */
+export function canSpeak({ record, files }: Pick<RunDetail, 'record' | 'files'>): boolean {
+  if (record.state === 'running') return false;
+  return hasResult({ files }) || (canGoOn(record) && record.checkpointStep > 0);
+}
+
+/** Steps that a run answers by: of one that was stopped, those of its last checkpoint. */
+export function learnedSteps(record: RunRecord): number {
+  return canGoOn(record) ? record.checkpointStep : record.step;
+}
+
 /** A copy of a model that the user opened from the disk. */
 export interface KeptModel {
   readonly id: string;

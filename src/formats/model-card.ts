@@ -30,6 +30,9 @@ export interface ModelCard {
   readonly runYaml?: string;
 }
 
+/** Where whoever reads a card has put what it came with. */
+const FOLDER = 'path/to/this/folder';
+
 /** `lora` is the adapter beside the card; undefined for a model of which every parameter was trained. */
 export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: ModelCard): string {
   const frontMatter = stringify({
@@ -59,7 +62,7 @@ export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: Mod
     `# ${card.title ?? (lora ? `An adapter for ${base.name}` : `${base.name}, fine-tuned`)}`,
     lora ? 'A LoRA adapter trained with Graft, in the format of PEFT.' : 'Every parameter was trained, with Graft.',
     ['| | |', '|---|---|', ...rows].join('\n'),
-    `## Use\n\n${whereabouts}${fence('python', lora ? adapterUsage(base) : MODEL_USAGE)}`,
+    `## Use\n\n${whereabouts}${fence('python', lora ? adapterUsage(base, FOLDER) : modelUsage(FOLDER))}`,
     ...(card.runYaml === undefined ? [] : [`## Run file\n\n${fence('yaml', card.runYaml.trimEnd())}`]),
   ];
   return `${sections.join('\n\n')}\n`;
@@ -77,14 +80,18 @@ function describe(lora: LoraSpec): string {
   return `${kind}, r ${lora.r}, lora_alpha ${lora.alpha} (scaling ${scaling}), dropout ${lora.dropout}`;
 }
 
-const MODEL_USAGE = [
-  'from transformers import AutoModelForCausalLM, AutoTokenizer',
-  '',
-  'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")',
-  'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
-].join('\n');
+/** Python that loads a model of which every parameter was trained, from the folder that it was put in. */
+export function modelUsage(folder: string): string {
+  return [
+    'from transformers import AutoModelForCausalLM, AutoTokenizer',
+    '',
+    `model = AutoModelForCausalLM.from_pretrained(${JSON.stringify(folder)})`,
+    `tokenizer = AutoTokenizer.from_pretrained(${JSON.stringify(folder)})`,
+  ].join('\n');
+}
 
-function adapterUsage({ hub }: BaseModel): string {
+/** Python that loads a base model with an adapter, from the folder that the adapter was put in. */
+export function adapterUsage({ hub }: BaseModel, folder: string): string {
   const { id = 'path/to/the/base/model', revision, ggufFile } = hub ?? {};
   const options = [
     ...(revision === undefined ? [] : [`revision=${JSON.stringify(revision)}`]),
@@ -95,7 +102,7 @@ function adapterUsage({ hub }: BaseModel): string {
     'from transformers import AutoModelForCausalLM',
     '',
     `base = AutoModelForCausalLM.from_pretrained(${[JSON.stringify(id), ...options].join(', ')})`,
-    'model = PeftModel.from_pretrained(base, "path/to/this/folder")',
+    `model = PeftModel.from_pretrained(base, ${JSON.stringify(folder)})`,
   ].join('\n');
 }
 

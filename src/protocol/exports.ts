@@ -7,11 +7,23 @@ export interface ExportedFile {
   blob: Blob;
 }
 
+/** How other software uses what a run has left. */
+export interface Usage {
+  /** For Transformers and PEFT. */
+  readonly python: string;
+  /** For Graft's own command line. */
+  readonly command: string;
+  /** Where the base model is to be had, in a sentence, where other software can't find it by its name. */
+  readonly whereabouts?: string;
+}
+
 export interface ExportsService {
   /** The run's downloadable files, or those named. */
   run(runId: string, names?: string[]): Promise<ExportedFile[]>;
   /** What an unfinished run had learned by its last checkpoint, as an adapter's (or a model's) folder. */
   checkpoint(runId: string): Promise<ExportedFile[]>;
+  /** `folder` is where the run's files are put. */
+  usage(runId: string, folder: string): Promise<Usage>;
 }
 
 export type ExportJobs = {

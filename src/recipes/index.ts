@@ -37,4 +37,5 @@ export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';
 export { parseRunFile } from './steps/records';
 export type { Generation, GenerationOptions } from './steps/sequence';
 export { talkSize } from './steps/talk';
+export { describeUsage } from './usage';
 export { TextGenerator } from './steps/text-generator';

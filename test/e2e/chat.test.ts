@@ -193,6 +193,18 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.at('tuned-answer').waitFor();
   expect(await graft.at('question').count()).toBe(2);
 
+  // The end of the run shows what it knows, and leads on.
+  await graft.openPart('Overview');
+  expect(await graft.at('knows').getByTestId('unseen-tuned').innerText()).toMatch(/^\d\/\d$/);
+  expect(await graft.at('knows-example').innerText()).toContain(split.eval[0]!);
+  expect(await graft.at('usage-whereabouts').innerText()).toContain('public/models/starter');
+  expect(await graft.at('usage-python').innerText()).toContain(
+    'PeftModel.from_pretrained(base, "starter-on-title-fees-first-12")',
+  );
+  await graft.at('ask-it').click();
+  await graft.at('chat-input').waitFor();
+  await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('chat-question');
+
   // A tab that dies while it asks has lost no answer that was shown.
   await graft.openPart('Evaluate');
   await graft.at('compare-limit').fill('3');
@@ -207,9 +219,64 @@ test('base and tuned answer side by side, and are compared on what was taught an
   const again = new GraftPage(reopened);
   await again.at('compare-row').first().waitFor();
   expect((await texts(again)).slice(0, shown.length)).toEqual(shown);
+
+  await again.openPart('Overview');
+  await again.at('evaluate-now').click(); // again, for the tab died
+  await again.at('evaluate-stop').waitFor();
+  await again.at('evaluate-stop').waitFor({ state: 'detached', timeout: 120_000 });
+  expect(await reopened.evaluate(() => document.activeElement?.localName)).toBe('a'); // and not the body
+
+  // Another run beside it, of other settings.
+  await again.useRunFile('max_steps: 1\nmax_train_samples: 12\nval_set_size: 0.2\nper_device_train_batch_size: 2\n');
+  await again.start();
+  await again.state('finished');
+  await again.at('knows').getByTestId('evaluate-now').waitFor();
+  const loss = await again.at('loss').innerText();
   await again.openRuns();
-  await reopened.getByRole('button', { name: /^Delete starter on/ }).click();
-  expect(await axeViolations(reopened)).toEqual([]);
-  await again.at('confirm').click();
-  await again.at('library-row').waitFor({ state: 'detached' });
+  expect(await again.at('library-row').first().innerText()).toContain(`loss ${loss}`); // the same figure, the same word
+  await again.openRun();
+  await again.at('compare-with-before').click();
+  await again.at('pair-scores').waitFor();
+  expect(await again.at('pair-unseen').allInnerTexts()).toEqual([
+    expect.stringMatching(/^\d\/\d/),
+    expect.stringContaining('Not evaluated'),
+  ]);
+  expect(await again.at('compare-question').count()).toBeGreaterThan(0);
+  await again.at('evaluate-now').click();
+  await reopened.getByText(/[1-9]\d* of \d+ questions answered by both/).waitFor({ timeout: 120_000 });
+  await again.at('evaluate-stop').click();
+  await expect.poll(() => again.at('pair-unseen').last().innerText()).toMatch(/^\d\/\d/);
+  for (const at of [0, 1]) expect(await again.at(`pair-answer-${at}`).count()).toBeGreaterThan(0);
+  await again.at('ask-both').fill('What is a title fee?');
+  await again.at('ask-both').press('Enter');
+  for (const at of [0, 1]) {
+    await reopened.locator(`[data-testid=both-${at}][data-state=done]`).waitFor({ timeout: 120_000 });
+  }
+  expect(await reopened.evaluate(() => document.activeElement?.localName)).toBe('textarea');
+  const both = await reopened.getByTestId(/^both-/).allInnerTexts();
+  await reopened.reload();
+  await again.at('both-1').waitFor();
+  expect(await reopened.getByTestId(/^both-/).allInnerTexts()).toEqual(both);
+  for (const width of [1360, 360]) {
+    await reopened.setViewportSize({ width, height: 900 });
+    expect(await axeViolations(reopened)).toEqual([]);
+    expect(await reopened.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    await screenshotWhole(reopened, `test/results/page-compare-${width}.png`);
+  }
+  for (const answer of await reopened.getByTestId(/^(both|pair-answer)-/).all()) {
+    const box = (await answer.boundingBox())!;
+    expect(box.x).toBeGreaterThanOrEqual(0);
+    expect(box.x + box.width).toBeLessThanOrEqual(360);
+  }
+
+  await again.openRuns();
+  for (let left = 1; left >= 0; left--) {
+    await reopened
+      .getByRole('button', { name: /^Delete starter on/ })
+      .first()
+      .click();
+    expect(await axeViolations(reopened)).toEqual([]);
+    await again.at('confirm').click();
+    await expect.poll(() => again.at('library-row').count()).toBe(left);
+  }
 });

@@ -1,11 +1,11 @@
 /** Files to download. */
-import { exportCheckpoint, mergeModel } from '../../src/recipes';
+import { describeUsage, exportCheckpoint, mergeModel } from '../../src/recipes';
 import type { ExportedFile, ExportJobs, ExportsService } from '../../src/protocol/exports';
 import type { RunLibrary } from '../../src/storage/indexeddb';
 import { CollectedFiles } from '../runs/collected';
 import type { GpuModels } from '../models/gpu-models';
 import type { JobHandlers } from '../jobs/job-host';
-import { INTERNAL_FILES } from '../runs/run-files';
+import { INTERNAL_FILES, readRunConfig } from '../runs/run-files';
 import type { Sources } from '../models/sources';
 
 export function exportsService(library: RunLibrary, sources: Sources): ExportsService {
@@ -27,6 +27,8 @@ export function exportsService(library: RunLibrary, sources: Sources): ExportsSe
       const { files } = await exportCheckpoint(library.folder(runId, name), openModel);
       return files.map((file) => ({ name: file.name, blob: new Blob([file.bytes]) }));
     },
+
+    usage: async (runId, folder) => describeUsage(await readRunConfig(library, await library.get(runId)), folder),
   };
 }
 

@@ -106,6 +106,11 @@ export function download(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
+/** What the download of an unfinished run is called. */
+export function checkpointName({ name, checkpointStep }: { name: string; checkpointStep: number }): string {
+  return fileName(`${name}-step-${checkpointStep}`);
+}
+
 /** A name that every file system takes. */
 export function fileName(text: string): string {
   return (

@@ -13,6 +13,7 @@ export class Router {
   private reached = 0;
   /** It was scrolled on since the place was reached, by the visitor or for them. */
   private isTaken = false;
+  private aim: string | undefined;
   private settling: ReturnType<typeof setTimeout> | undefined;
 
   /** Follows the address until the function that is returned is called. */
@@ -41,8 +42,17 @@ export class Router {
     };
   }
 
-  goTo(place: string): void {
+  /** `aim` is the element that takes the keyboard there, in place of the heading. */
+  goTo(place: string, aim?: string): void {
+    this.aim = aim;
     location.hash = place;
+  }
+
+  /** The element that was to take the keyboard at the place which is reached now, if there was one. */
+  takeAim(): string | undefined {
+    const { aim } = this;
+    this.aim = undefined;
+    return aim;
   }
 
   /** Leaves the present place for another without a way back to it: it is gone. */

@@ -4,6 +4,7 @@ import type { RunRecord } from '../../core/library';
 import type { TrainRequest } from '../../protocol/runs';
 import { droppedFolder, isModelDrop } from '../client/files';
 import { Workers } from '../client/workers';
+import { AskBothState } from '../features/chat/ask-both.svelte';
 import { ChatState } from '../features/chat/chat.svelte';
 import { SamplingState } from '../features/chat/sampling.svelte';
 import { DeviceState } from '../features/device/device.svelte';
@@ -48,6 +49,7 @@ export class Workspace {
   readonly updates = new UpdateState();
   readonly sampling = new SamplingState();
   readonly chat = new ChatState(this.workers, this.sampling);
+  readonly askBoth = new AskBothState(this.workers);
   readonly compare = new CompareState(this.workers);
 
   error = $state.raw<PlainError>();
@@ -155,6 +157,8 @@ export class Workspace {
     if (this.training.record?.id === runId) this.training.clear();
     this.chat.forgetRun(runId);
     this.compare.forget(runId);
+    const others = this.library.runs.map(({ id }) => id);
+    await this.askBoth.forget(runId, others).catch((error: unknown) => (this.error = plainError(error)));
     const { route } = this.router;
     if (route.page === 'run' && route.id === runId) this.router.replace(placeOf('runs'));
   }
@@ -193,6 +197,7 @@ export class Workspace {
   /** The GPU is needed for a run. */
   private endAnswers(): void {
     this.chat.stop();
+    this.askBoth.stop();
     this.compare.cancel();
   }
 

@@ -256,7 +256,7 @@ function history(before: readonly Turn[], last: Turn, voice: Voice): Message[] {
 }
 
 /** A turn as the page was left with it: what was being written then was cut off. */
-function asLeft(turn: Turn): Turn {
+export function asLeft(turn: Turn): Turn {
   const left = (answer: Answer): Answer =>
     answer.state === 'waiting' || answer.state === 'writing' ? { ...answer, state: 'cut-off' } : answer;
   return { ...turn, ...(turn.base && { base: left(turn.base) }), ...(turn.tuned && { tuned: left(turn.tuned) }) };

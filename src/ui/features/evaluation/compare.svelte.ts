@@ -8,6 +8,11 @@ import type { Workers } from '../../client/workers';
 import { WriteAhead } from '../../client/write-ahead';
 import { dropEarlierScores, earlierScores } from './earlier-scores';
 
+/** Questions that are asked, of those that were taught and of those never seen. */
+export const QUESTIONS = 24;
+/** Tokens of an answer at most. */
+const LENGTH = 64;
+
 /** A run whose questions are asked, and how. */
 export interface ComparedRun {
   readonly id: string;
@@ -22,8 +27,10 @@ export class CompareState {
   runId = $state<string>();
   /** What it answered, or as much of it as was asked for. */
   evaluation = $state.raw<KeptEvaluation>();
-  /** The run that is being asked. */
+  /** The run that is being asked, or was asked last. */
   asked = $state<string>();
+  /** What it has answered by now. */
+  answered = $state.raw<KeptEvaluation>();
   /** Why what is answered can't be kept, or what was answered can't be read. */
   storeError = $state.raw<PlainError>();
 
@@ -61,7 +68,12 @@ export class CompareState {
   }
 
   get error(): PlainError | undefined {
-    return this.asked === this.runId ? this.comparing.error : undefined;
+    return this.errorOf(this.runId);
+  }
+
+  /** Why a run that was asked did not answer everything. */
+  errorOf(runId: string | undefined): PlainError | undefined {
+    return this.asked === runId ? this.comparing.error : undefined;
   }
 
   /** What was found out about the model while it was opened, a sentence each. */
@@ -70,10 +82,11 @@ export class CompareState {
   }
 
   /** Asks a run; what it answered before stays until there is a first answer. Returns whether it has answered everything. */
-  async start(run: ComparedRun, limit: number, maxNewTokens: number): Promise<boolean> {
+  async start(run: ComparedRun, limit = QUESTIONS): Promise<boolean> {
     if (this.busy) return false;
     const { id: runId, model, step } = run;
     this.asked = runId;
+    this.answered = undefined;
     this.storeError = undefined;
     let evaluation: KeptEvaluation | undefined;
     const rows: ComparedQuestion[] = [];
@@ -81,6 +94,7 @@ export class CompareState {
       (index, row) => this.keepRow(runId, index, row),
       (index, row) => {
         evaluation = { ...evaluation!, rows: withRow(evaluation!.rows, index, row) };
+        this.answered = evaluation;
         if (this.runId === runId) this.evaluation = evaluation;
       },
       (error) => (this.storeError = plainError(error)),
@@ -93,7 +107,7 @@ export class CompareState {
       const row = rows[index];
       void begun.then(() => writer.put(index, row));
     };
-    const result = await this.comparing.run({ model, runId, limit, maxNewTokens }, `Evaluation of ${run.name}`);
+    const result = await this.comparing.run({ model, runId, limit, maxNewTokens: LENGTH }, `Evaluation of ${run.name}`);
     await begun;
     await writer.settled();
     return result !== undefined;

@@ -4,9 +4,16 @@ import { plainError, type PlainError } from '../../../core/errors';
 import type { KeptModel, RunRecord } from '../../../core/library';
 import type { HubRef } from '../../../protocol/hub';
 import type { KeptWeights } from '../../../protocol/models';
-import { downloadAsZip, fileName } from '../../client/files';
+import { checkpointName, downloadAsZip } from '../../client/files';
 import type { Workers } from '../../client/workers';
 import { loadSetting, saveSetting } from '../../persisted';
+
+/** What is kept with a run, beside its record. */
+export interface RunFacts {
+  readonly config: RunConfig;
+  /** Of the last step that was logged: what "loss" means of a run, wherever the page says it. */
+  readonly loss: number | undefined;
+}
 
 const SETTING = 'has-runs';
 const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
@@ -16,12 +23,13 @@ export class LibraryState {
   models = $state.raw<readonly KeptModel[]>([]);
   /** Of models on the Hub, most recently used first. */
   weights = $state.raw<readonly KeptWeights[]>([]);
-  /** Of the runs whose settings were asked for, by their ids. */
-  settings = $state.raw<Readonly<Record<string, RunConfig>>>({});
+  /** Of the runs that were asked for, by their ids. */
+  facts = $state.raw<Readonly<Record<string, RunFacts>>>({});
   error = $state.raw<PlainError>();
   loaded = $state(false);
 
-  private readonly settingsAsked: Record<string, true> = {};
+  /** How far each run had come when its facts were read. */
+  private readonly readAt: Record<string, string> = {};
   /** Whether there was a run when the page was last open. */
   private readonly hadRuns = loadSetting(SETTING, false, isFlag);
 
@@ -48,14 +56,17 @@ export class LibraryState {
     return at === -1 ? undefined : this.runs[at + 1];
   }
 
-  /** Reads the settings of these runs, which are kept with each; one that is damaged has none. */
-  async readSettings(runs: readonly RunRecord[]): Promise<void> {
-    for (const { id, state } of runs) {
-      if (state === 'running' || this.settingsAsked[id]) continue;
-      this.settingsAsked[id] = true;
+  /** Reads what is kept with these runs, anew where one has come further; one that is damaged has nothing. */
+  async readFacts(runs: readonly RunRecord[]): Promise<void> {
+    for (const { id, state, step } of runs) {
+      const at = `${state} ${step}`;
+      if (state === 'running' || this.readAt[id] === at) continue;
+      this.readAt[id] = at;
       const found = await this.workers.gpu.call((worker) => worker.runs.read(id)).catch(() => undefined);
       if (!found) continue;
-      this.settings = { ...this.settings, [id]: parseRunConfig(found.runFile, {}, 'run.yaml') };
+      const config = parseRunConfig(found.runFile, {}, 'run.yaml');
+      const loss = found.log.findLast(({ loss }) => loss !== undefined)?.loss;
+      this.facts = { ...this.facts, [id]: { config, loss } };
     }
   }
 
@@ -77,7 +88,7 @@ export class LibraryState {
   downloadCheckpoint({ id, name, checkpointStep }: RunRecord): Promise<void> {
     return this.attempt(async () => {
       const files = await this.workers.gpu.call((worker) => worker.exports.checkpoint(id));
-      await downloadAsZip(files, fileName(`${name}-step-${checkpointStep}`));
+      await downloadAsZip(files, checkpointName({ name, checkpointStep }));
     });
   }
 

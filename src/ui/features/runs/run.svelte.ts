@@ -2,7 +2,7 @@
 import { parseRunConfig, type RunConfig } from '../../../core/config';
 import { plainError, type PlainError } from '../../../core/errors';
 import type { LogRow } from '../../../core/events';
-import { canGoOn, type RunDetail, type RunRecord } from '../../../core/library';
+import { canGoOn, canSpeak, hasResult, type RunDetail, type RunRecord } from '../../../core/library';
 import type { Workers } from '../../client/workers';
 import type { TrainingState } from './training.svelte';
 
@@ -108,12 +108,12 @@ export class RunState {
   /** The run where it can answer: by what it has left, or by the last checkpoint of one that was stopped. */
   get speaking(): RunDetail | undefined {
     const { detail, record } = this;
-    if (!detail || this.running || record?.state === 'running') return undefined;
-    return this.usable ?? (record && canGoOn(record) && record.checkpointStep > 0 ? detail : undefined);
+    if (!detail || !record || this.running) return undefined;
+    return canSpeak({ record, files: detail.files }) ? detail : undefined;
   }
 
   /** The run where it has left an adapter or a model. */
   get usable(): RunDetail | undefined {
-    return this.detail?.files.some(({ name }) => name.endsWith('.safetensors')) ? this.detail : undefined;
+    return this.detail && hasResult(this.detail) ? this.detail : undefined;
   }
 }
