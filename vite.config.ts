@@ -233,7 +233,6 @@ const tests: ViteUserConfig = {
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 120_000,
           // A browser whose GPU process is crashed on purpose doesn't come back in the same time on every machine.

@@ -1,6 +1,6 @@
-// dtable[rows, C], a part of the table's gradient from first_row on: scale times the sum of dy[N, C] over the tokens
-// whose id is the row. A workgroup owns a row and reads the tokens in order, so no atomics are needed and the sum is
-// always the same.
+// dtable[rows, C], the gradient of some rows of the table: scale times the sum of dy[N, C] over the tokens whose id is the
+// row's (`token_of`). A workgroup owns a row and reads the tokens in order, so no atomics are needed and the sum is always
+// the same.
 struct Params {
   rows: u32,
   first_row: u32,
@@ -24,10 +24,11 @@ fn main(
   if (row >= params.rows) {
     return;
   }
+  let id = token_of(row);
   for (var channel = lane; channel < params.channels; channel += 64u) {
     var sum = 0.0;
     for (var token = 0u; token < params.tokens; token++) {
-      if (ids[token] == params.first_row + row) {
+      if (ids[token] == id) {
         sum += dy[token * params.channels + channel];
       }
     }

@@ -87,6 +87,31 @@ export const layers = v.union(
   LAYERS,
 );
 
+const TOKENS = 'a list of token ids such as [5, 17], or such lists by table: {embed_tokens: [5], lm_head: [5]}';
+const tokenId = v.pipe(v.number(TOKENS), v.integer(TOKENS), v.minValue(0, TOKENS));
+const tokenIds = v.pipe(v.array(tokenId, TOKENS), v.minLength(1, TOKENS), v.readonly());
+const ofEmbedding = v.transform((ids: readonly number[]) => ({ embed_tokens: ids }));
+export const trainableTokens = v.union(
+  [
+    v.pipe(tokenIds, ofEmbedding),
+    v.pipe(
+      v.strictObject({ embed_tokens: v.optional(tokenIds), lm_head: v.optional(tokenIds) }, TOKENS),
+      v.check(({ embed_tokens, lm_head }) => embed_tokens !== undefined || lm_head !== undefined, TOKENS),
+    ),
+    v.pipe(
+      tokenId,
+      v.transform((only) => ({ embed_tokens: [only] })),
+    ),
+    v.pipe(
+      v.string(),
+      v.transform((list) => list.split(',').map((entry) => (/^\s*\d+\s*$/.test(entry) ? Number(entry) : NaN))),
+      tokenIds,
+      ofEmbedding,
+    ),
+  ],
+  TOKENS,
+);
+
 const VARIABLES = 'a mapping of template variables such as {enable_thinking: false}';
 export const variables = v.pipe(
   v.custom<object>((value) => !Array.isArray(value), VARIABLES), // a list has keys, too

@@ -204,6 +204,14 @@ export interface LoraSpec {
   readonly modulesToSave?: readonly string[] | undefined;
   /** A head that is tied to its embedding stays so where either is saved: PEFT's `ensure_weight_tying`. */
   readonly ensureWeightTying?: boolean | undefined;
+  /** Tokens whose rows of a table are trained beside it: PEFT's `trainable_token_indices`. */
+  readonly trainableTokens?: TrainableTokens | undefined;
+}
+
+/** Ids of tokens by table, as PEFT calls them. A tied head shares the rows of the embedding. */
+export interface TrainableTokens {
+  readonly embed_tokens?: readonly number[] | undefined;
+  readonly lm_head?: readonly number[] | undefined;
 }
 
 /** The adapter of one linear, by its whole name: with the rank and alpha that hold there. */
@@ -228,7 +236,7 @@ const WRAPPED = 'base_model.model.';
 
 /**
  * The adapter's tensors under PEFT's names in `adapter_model.safetensors`, in forward order: those of linears, then those
- * of modules that are saved whole.
+ * of modules that are saved whole, then rows of tokens.
  */
 export function adapterParameters(
   spec: DecoderSpec,
@@ -244,7 +252,7 @@ export function adapterParameters(
       ...(lora.useDora ? [{ name: `${prefix}.lora_magnitude_vector`, shape: [linear.outFeatures] }] : []),
     ];
   });
-  return [...pairs, ...new Set(savedParameters(spec, lora).values())];
+  return [...pairs, ...new Set(savedParameters(spec, lora).values()), ...new Set(tokenRows(spec, lora).values())];
 }
 
 /** Whether one of PEFT's `modules_to_save` is a module that has the parameter, itself or in a module of its own. */
@@ -277,6 +285,29 @@ export function savedParameters(spec: DecoderSpec, lora: LoraSpec): Map<string, 
     return new Map([...copies, [EMBEDDING, shared], [HEAD, shared]]);
   }
   return copies;
+}
+
+/** The rows of some tokens in a table, as a tensor of its own. */
+export interface TokenRowsSpec extends ParameterSpec {
+  readonly ids: readonly number[];
+}
+
+/**
+ * The rows that stand in the place of those of the tables, by whose Hub names they are found. They are the rows
+ * themselves, though PEFT calls them a delta. A tied head has those of the embedding.
+ */
+export function tokenRows(spec: DecoderSpec, { trainableTokens = {} }: LoraSpec): Map<string, TokenRowsSpec> {
+  const rowsOf = (table: string, ids: readonly number[] | undefined): [string, TokenRowsSpec][] => {
+    if (!ids || ids.length === 0) return [];
+    const module = table.replace(/\.weight$/, '');
+    const name = `${WRAPPED}${module}.token_adapter.trainable_tokens_delta`;
+    return [[table, { name, shape: [ids.length, spec.hiddenSize], ids }]];
+  };
+  const embedding = rowsOf(EMBEDDING, trainableTokens.embed_tokens);
+  const head = spec.tieWordEmbeddings
+    ? embedding.map(([, rows]) => [HEAD, rows] as const)
+    : rowsOf(HEAD, trainableTokens.lm_head);
+  return new Map([...embedding, ...head]);
 }
 
 /** Whether the model's head, tied until now, is another table than its embedding once the adapter is there. */

@@ -1,6 +1,6 @@
 /** The README.md of an adapter or a model: front matter as the Hub reads it, then what a person needs to use it. */
 import { stringify } from 'yaml';
-import { loraScaling, type LoraSpec } from '../core/spec';
+import { loraScaling, type LoraSpec, type TrainableTokens } from '../core/spec';
 
 /** The model that was trained from, and where others find it. */
 export interface BaseModel {
@@ -49,6 +49,7 @@ export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: Mod
     ...(card.dataset === undefined ? {} : { 'Trained on': card.dataset }),
     ...(lora && { Adapter: describe(lora), 'Target modules': lora.targetModules.join(', ') }),
     ...(lora?.modulesToSave && { 'Modules trained whole': lora.modulesToSave.join(', ') }),
+    ...(lora?.trainableTokens && { 'Tokens whose rows are trained': describeTokens(lora.trainableTokens) }),
     ...card.facts,
   };
   const rows = Object.entries(facts).map(([name, value]) => `| ${cell(name)} | ${cell(String(value))} |`);
@@ -62,6 +63,12 @@ export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: Mod
     ...(card.runYaml === undefined ? [] : [`## Run file\n\n${fence('yaml', card.runYaml.trimEnd())}`]),
   ];
   return `${sections.join('\n\n')}\n`;
+}
+
+function describeTokens(tokens: TrainableTokens): string {
+  return Object.entries(tokens)
+    .map(([table, ids]: [string, readonly number[] | undefined]) => `${ids?.join(', ') ?? ''} of ${table}`)
+    .join('; ');
 }
 
 function describe(lora: LoraSpec): string {

@@ -1,11 +1,11 @@
 /**
- * Which linears the config of an adapter selects, and with which rank and alpha, by PEFT's rules:
+ * Which linears and tokens the config of an adapter selects, and with which rank and alpha, by PEFT's rules:
  * `check_target_module_exists` in `peft/tuners/tuners_utils.py`, `get_pattern_key` in `peft/utils/other.py`.
  */
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
-import { pathEnds } from '../core/spec';
-import type { JsonObject } from './json';
+import { pathEnds, type TrainableTokens } from '../core/spec';
+import { isPlainObject, type JsonObject } from './json';
 import { isSafeOnNames, SafeRegExp } from './regex';
 
 /** Unsloth's patterns, the longest in use, have some hundred characters. */
@@ -122,4 +122,35 @@ function compile(config: JsonObject, key: string, source: string, anchored: stri
   } catch (cause) {
     throw refuse(cause);
   }
+}
+
+/**
+ * `trainable_token_indices`: ids of tokens by table, or a list for the embedding.
+ * Throws `bad-config` for another form, and `unsupported` for a module that is neither embedding nor head.
+ */
+export function readTrainableTokens(config: JsonObject): TrainableTokens | undefined {
+  const key = 'trainable_token_indices';
+  const given = config.get(key);
+  if (given === undefined) return undefined;
+  const byTable = Array.isArray(given) ? { embed_tokens: given as unknown } : given;
+  const expected = 'a list of token ids, each once, or such lists by module';
+  if (!isPlainObject(byTable)) throw config.wrong(key, expected);
+  const tokens: { embed_tokens?: number[]; lm_head?: number[] } = {};
+  for (const [module, ids] of Object.entries(byTable)) {
+    const table = (['embed_tokens', 'lm_head'] as const).find((name) => pathEnds(module).includes(name));
+    if (!table) {
+      throw new GraftError(
+        'unsupported',
+        `${config.where}: ${key} names ${quote(module)}; Graft trains rows of embed_tokens and lm_head only.`,
+      );
+    }
+    if (!Array.isArray(ids) || !ids.every(isTokenId) || new Set(ids).size < ids.length || tokens[table])
+      throw config.wrong(key, expected);
+    if (ids.length > 0) tokens[table] = ids;
+  }
+  return Object.keys(tokens).length > 0 ? tokens : undefined;
+}
+
+function isTokenId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

@@ -12,6 +12,8 @@ import {
   HEAD,
   moduleName,
   pathEnds,
+  savedParameters,
+  tokenRows,
   type DecoderSpec,
   type LoraSpec,
 } from '../core/spec';
@@ -20,7 +22,14 @@ import type { WeightTensor } from '../core/weights';
 import { FAMILIES } from './families';
 import { isPlainObject, readObject, type JsonObject } from './json';
 import { modelCard, type BaseModel, type ModelCard } from './model-card';
-import { readPatternValues, readRestrictions, readTargets, targetsModule, type ModuleTest } from './peft-targets';
+import {
+  readPatternValues,
+  readRestrictions,
+  readTargets,
+  readTrainableTokens,
+  targetsModule,
+  type ModuleTest,
+} from './peft-targets';
 import { asFloat32, readHeader, readWeights, writeSafetensors } from './safetensors';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
@@ -65,6 +74,7 @@ const APPLIED = new Set([
   'alpha_pattern',
   'modules_to_save',
   'ensure_weight_tying',
+  'trainable_token_indices',
   'use_rslora',
   'use_dora',
 ]);
@@ -107,6 +117,7 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
     );
   }
   const modulesToSave = config.strings('modules_to_save') ?? [];
+  const trainableTokens = readTrainableTokens(config);
   const stored = await readTensors(source);
   const tied = config.boolean('ensure_weight_tying') === true && savesOneTable(stored);
   const tensors = tied ? stored.filter(({ name }) => name !== SAVED_HEAD) : stored;
@@ -128,6 +139,7 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
     ...(overrides && { overrides }),
     ...(modulesToSave.length > 0 && { modulesToSave }),
     ...(tied && { ensureWeightTying: true }),
+    ...(trainableTokens && { trainableTokens }),
   };
   return { lora, baseModel: config.string('base_model_name_or_path') ?? '', tensors, selects };
 }
@@ -225,9 +237,10 @@ const PREFIX = 'base_model.model.';
 function adapterTensors<T extends { readonly name: string }>(name: string, stored: readonly T[]): T[] {
   const adapters = new Set<string>();
   const tensors = stored.map((tensor) => {
-    const parts = /^(.*)\.(lora_A|lora_B|lora_magnitude_vector)(?:\.(?!weight$)([^.]+))?(?:\.weight)?$/.exec(
-      tensor.name,
-    );
+    const parts =
+      /^(.*)\.(lora_A|lora_B|lora_magnitude_vector|trainable_tokens_delta)(?:\.(?!weight$)([^.]+))?(?:\.weight)?$/.exec(
+        tensor.name,
+      );
     if (!parts) return { ...tensor, name: tensor.name.replace(/\.modules_to_save\.[^.]+(?=\.)/, '') };
     const [, path = '', kind = '', adapter] = parts;
     if (adapter !== undefined) adapters.add(adapter);
@@ -235,7 +248,7 @@ function adapterTensors<T extends { readonly name: string }>(name: string, store
       .replace(/^module\./, '')
       .replace(WRAPPERS, '')
       .replace(/^\./, '');
-    const end = kind === 'lora_magnitude_vector' ? kind : `${kind}.weight`;
+    const end = kind.startsWith('lora_') && kind !== 'lora_magnitude_vector' ? `${kind}.weight` : kind;
     return { ...tensor, name: `${module.startsWith(PREFIX) ? '' : PREFIX}${module}.${end}` };
   });
   if (adapters.size > 1) {
@@ -338,6 +351,7 @@ function defaultTargets({ family }: DecoderSpec): string[] {
 /** Throws `bad-config` or `bad-file` where the adapter's targets, names or shapes don't fit the model. */
 export function checkAdapter(name: string, adapter: Adapter, spec: DecoderSpec): void {
   resolveTargetModules(adapter.lora.targetModules, spec);
+  checkTokens(name, adapter.lora, spec);
   const stored = new Map(adapter.tensors.map((tensor) => [tensor.name, tensor]));
   const meant = adapter.selects && allLinears(spec).filter((linear) => adapter.selects?.(linear.name));
   for (const { name: parameter, shape } of adapterParameters(spec, adapter.lora, meant)) {
@@ -361,14 +375,35 @@ export function checkAdapter(name: string, adapter: Adapter, spec: DecoderSpec):
   if (stranger !== undefined) throw misplaced(name, stranger);
 }
 
+/** Throws where rows of tokens are of none that the model has, or of a table that the adapter brings whole. */
+function checkTokens(name: string, lora: LoraSpec, spec: DecoderSpec): void {
+  const rows = tokenRows(spec, lora);
+  const beyond = [...rows.values()].flatMap(({ ids }) => ids).find((id) => id >= spec.vocabSize);
+  if (beyond !== undefined) {
+    throw new GraftError(
+      'bad-file',
+      `The adapter ${name} has a row for token ${beyond}, and the model has ${plural(spec.vocabSize, 'token')}: it was ` +
+        'trained on another model.',
+    );
+  }
+  const saved = savedParameters(spec, lora);
+  const table = [...rows.keys()].find((parameter) => saved.has(parameter));
+  if (table === undefined) return;
+  throw new GraftError(
+    'unsupported',
+    `The adapter ${name} has both ${table} whole and some rows of it (modules_to_save, trainable_token_indices); Graft ` +
+      'applies one of them.',
+  );
+}
+
 /** The error for a tensor that the adapter brings and that would be left out. */
 function misplaced(name: string, tensor: string): GraftError {
   const holds = `The adapter ${name} holds the tensor ${tensor}, `;
   if (/(embed_tokens|lm_head)/.test(tensor)) {
     return new GraftError(
       'unsupported',
-      `${holds}which changes the embedding or the head, and its modules_to_save doesn't name that; Graft applies ` +
-        "adapters of the layers' linears, and modules that are saved whole.",
+      `${holds}which changes the embedding or the head, and its config names it in neither modules_to_save nor ` +
+        "trainable_token_indices; Graft applies adapters of the layers' linears, modules that are saved whole, and rows of tokens.",
     );
   }
   if (/\.lora_(A|B|magnitude_vector)\b/.test(tensor) || !tensor.includes('lora_'))
@@ -416,7 +451,7 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
     revision: revision ?? null,
     target_modules: [...lora.targetModules],
     task_type: 'CAUSAL_LM',
-    trainable_token_indices: null,
+    trainable_token_indices: lora.trainableTokens ?? null,
     use_dora: lora.useDora,
     use_rslora: lora.useRslora,
   };

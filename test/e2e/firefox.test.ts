@@ -1,5 +1,5 @@
 /** The main path in Firefox: its WebGPU is another (wgpu), and so are its limits, its storage and its workers. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -28,6 +28,7 @@ test('one click trains, and the adapter answers, is there after a reload and is 
   await page.waitForSelector('[data-testid=quick-start]:enabled');
   expect(await firefox.text('device')).toBe("This browser doesn't name the GPU");
   await firefox.fill('first-rows', String(ROWS));
+  await firefox.click('[data-testid=presets] input[value=quick]');
   await firefox.click('[data-testid=quick-start]');
   await firefox.state('finished');
 
@@ -47,8 +48,9 @@ test('one click trains, and the adapter answers, is there after a reload and is 
 
   const folder = mkdtempSync(join(tmpdir(), 'graft-firefox-run-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const run = ['train', 'src/ui/features/runs/quickstart.yaml', '--max_train_samples', String(ROWS)];
-  const { code, err } = await graft(...run, '--output', join(folder, 'run'));
+  const runFile = join(folder, 'run.yaml');
+  writeFileSync(runFile, await firefox.download('run.yaml'));
+  const { code, err } = await graft('train', runFile, '--output', join(folder, 'run'));
   expect(code, err).toBe(0);
   const expected = losses(readFileSync(join(folder, 'run/trainer_state.json')));
   expect(inFirefox).toHaveLength(expected.length);

@@ -1,6 +1,6 @@
 /** Models from a Hub, in the page: found, opened, fetched, kept. A stand-in on localhost answers as huggingface.co does. */
 import { describe, expect } from 'vitest';
-import { cutOff, HUB_RUN, HubPage, SMALL_MODEL, test } from '../support/hub-page';
+import { HUB_RUN, HubPage, SMALL_MODEL, test } from '../support/hub-page';
 import { axeViolations } from '../support/page';
 import { shardedModel } from '../support/sharded-model';
 
@@ -48,23 +48,6 @@ describe('a model on the Hub', () => {
     await graft.state('finished');
     expect(await graft.at('loss').innerText()).toBe(loss);
     expect(hub.requests).toEqual([]);
-  });
-
-  test('opens and trains without a connection once it is kept', async ({ page, site, hub, problems }) => {
-    const graft = await HubPage.open(page, site);
-    await graft.openHub();
-    await graft.useRunFile(HUB_RUN);
-    await graft.fetchWeights();
-    await cutOff(page, hub);
-    await page.reload();
-    await graft.openModels();
-    await graft.at('use-starter').click();
-    await graft.at('model-name').getByText('The starter').waitFor();
-    await graft.openHub(); // its name stands for the commit that it last stood for
-    await graft.kept('all');
-    await graft.start();
-    await graft.state('finished');
-    expect(problems.splice(0).every((text) => text.includes('ERR_INTERNET_DISCONNECTED'))).toBe(true);
   });
 
   test('resumes after a reload where its run was stopped', async ({ page, site }) => {

@@ -97,7 +97,8 @@ test('a stream that is cut goes on where it stopped, without preflights', async 
   expect(await streamInPage()).toEqual({ hash: WEIGHTS_HASH });
   expect(hub.requests.filter(({ method }) => method !== 'GET')).toEqual([]);
   const sent = hub.weightRequests().reduce((sum, request) => sum + request.sent, 0);
-  expect(sent - WEIGHTS.byteLength).toBeLessThan(2 ** 20);
+  // What lay in sockets when a connection was cut is sent again; from the start it would be 3.5 MB more.
+  expect(sent - WEIGHTS.byteLength).toBeLessThan(2 * 2 ** 20);
   expect(hub.weightRequests().length).toBe(3);
   problems.length = 0; // the browser logs what was cut
 });

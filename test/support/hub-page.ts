@@ -39,12 +39,6 @@ export const test = base.extend<{ hub: StandInHub; site: Site }>({
   ],
 });
 
-/** From now on the page reaches neither host of the Hub, as without a connection. */
-export async function cutOff(page: Page, hub: StandInHub): Promise<void> {
-  for (const url of [hub.url, hub.cdnUrl])
-    await page.route(`${url}/**`, (route) => route.abort('internetdisconnected'));
-}
-
 /** The page with its models, as a visitor who looks for a model drives it. */
 export class HubPage extends GraftPage {
   static override async open(page: Page, site: Site): Promise<HubPage> {

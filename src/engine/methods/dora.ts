@@ -22,7 +22,7 @@ export function doraMethod(spec: DecoderSpec, lora: LoraSpec): Method {
     },
     derive(graph, leaves) {
       for (const target of targets) {
-        storeDoraNorm(graph, ...normOperands(leaves, lora, target), normLeaf(leaves, target)!);
+        storeDoraNorm(graph, ...normOperands(leaves, lora, target), normLeaf(leaves, target));
       }
     },
   };
@@ -38,10 +38,9 @@ function adaptedLinear(context: AdapterContext, x: Tensor, target: LinearSpec, r
   const { a, b, scaling } = loraLeaves(leaves, lora, target);
   const dropped = droppedInput(context, x, target);
   const magnitude = magnitudeLeaf(leaves, target);
-  const norm = normLeaf(leaves, target) ?? doraNorm(graph, weight, a, b, scaling);
   const base = linear(graph, dropped, weight);
   const direction = linear(graph, linear(graph, dropped, a), b, { alpha: scaling, addend: base });
-  const scaled = doraScale(graph, direction, magnitude, norm);
+  const scaled = doraScale(graph, direction, magnitude, normLeaf(leaves, target));
   const sum = residual ? add(graph, scaled, residual) : scaled;
   return dropped === x ? sum : linear(graph, add(graph, x, dropped, -1), weight, { addend: sum });
 }
@@ -53,7 +52,7 @@ function normOperands(leaves: MethodLeaves, lora: LoraSpec, target: LinearSpec):
 }
 
 /** ‖W + s·B·A‖ by row, [out]. */
-function normLeaf(leaves: MethodLeaves, target: LinearSpec): Tensor | undefined {
+function normLeaf(leaves: MethodLeaves, target: LinearSpec): Tensor {
   return leaves.derived(`${target.name}.norm`, [target.outFeatures]);
 }
 

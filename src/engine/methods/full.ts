@@ -5,6 +5,7 @@ import type { Method } from './method';
 export const full: Method = {
   parameters: [],
   replaced: new Map(),
+  tokenRows: new Map(),
   trainsModel: true,
   initialValues: () => new Map(),
   project({ graph, leaves }, x, target, residual) {

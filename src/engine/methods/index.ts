@@ -5,10 +5,11 @@ import { full } from './full';
 import { loraMethod } from './lora';
 import type { Method } from './method';
 import { withSavedModules } from './saved-modules';
+import { withTokenRows } from './token-rows';
 
 /** What a model is trained by, or was: without an adapter it is the model itself. */
 export function methodOf({ spec, lora }: { readonly spec: DecoderSpec; readonly lora?: LoraSpec | undefined }): Method {
   if (!lora) return full;
   const method = lora.useDora ? doraMethod(spec, lora) : loraMethod(spec, lora);
-  return withSavedModules(method, spec, lora);
+  return withTokenRows(withSavedModules(method, spec, lora), spec, lora);
 }

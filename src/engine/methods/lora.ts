@@ -30,6 +30,7 @@ export function methodOnTargets(
   return {
     parameters: adapterParameters(spec, lora),
     replaced: new Map(),
+    tokenRows: new Map(),
     trainsModel: false,
     initialValues: (seed) => initialAdapter(spec, lora, seed),
     project(context, x, target, residual) {

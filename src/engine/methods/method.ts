@@ -5,14 +5,17 @@
  * before the embeddings, as prompt tuning does, or keys and values of a layer, as prefix tuning), that place becomes a
  * function of this interface beside `project`, which the decoder's context asks and `full` leaves as it is.
  */
-import type { LinearSpec, ParameterSpec } from '../../core/spec';
+import type { LinearSpec, ParameterSpec, TokenRowsSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph/graph';
+import type { TokenRows } from '../ops/token_rows';
 
 export interface Method {
   /** The tensors that it adds to a model, under PEFT's names, in the order of the forward pass. They are f32. */
   readonly parameters: readonly ParameterSpec[];
   /** Those of them that stand in the place of parameters of the model, by the Hub names of these. */
   readonly replaced: ReadonlyMap<string, ParameterSpec>;
+  /** Those of them that stand in the place of rows of a table of the model, by its Hub name. */
+  readonly tokenRows: ReadonlyMap<string, TokenRowsSpec>;
   /** Whether it trains the model's own parameters, where nothing says which. */
   readonly trainsModel: boolean;
   /** What of its tensors starts at something else than zero, drawn from the run's seed, by name. */
@@ -36,10 +39,12 @@ export interface MethodLeaves {
   original(name: string): Tensor[];
   /** The leaves of what stands in its place. */
   table(name: string): Tensor[];
+  /** The rows of tokens that stand in the place of those of a table. */
+  tokens(name: string): TokenRows | undefined;
   /** A tensor of the method, by PEFT's name. */
   adapter(name: string, shape: readonly number[]): Tensor;
-  /** What `derive` wrote, by a name of the method's own; undefined where it is of other tensors than these leaves. */
-  derived(name: string, shape: readonly number[]): Tensor | undefined;
+  /** What `derive` wrote, by a name of the method's own. */
+  derived(name: string, shape: readonly number[]): Tensor;
 }
 
 export interface ProjectContext {

@@ -15,6 +15,7 @@ import { rope, type Rotary } from '../ops/rope';
 import { expand, round } from '../ops/round';
 import { concatRows, splitRows } from '../ops/rows';
 import { softcap } from '../ops/softcap';
+import { replaceLogits, type TokenRows } from '../ops/token_rows';
 
 /** What differs between training and decoding, with and without an adapter. */
 export interface DecoderContext {
@@ -30,6 +31,8 @@ export interface DecoderContext {
   parameter(name: string): Tensor;
   /** The leaves of the embedding table or the head, tied or not; they may be stored in parts of whole rows. */
   table(name: string): readonly Tensor[];
+  /** Rows of tokens that stand in the place of those of a table. */
+  tokens(name: string): TokenRows | undefined;
   /**
    * x · Wᵀ of one of the layer linears, with its bias and its adapter, plus `residual`; `firstRow` is where x starts in
    * the batch.
@@ -44,7 +47,8 @@ export interface DecoderContext {
 
 /** Hidden states after the last norm, [B·T, C], for ids[B·T] (u32). */
 export function decoder(context: DecoderContext, ids: Tensor): Tensor {
-  const x = layers(context, embedding(context.graph, ids, context.table(EMBEDDING), context.embeddingScale));
+  const { graph, embeddingScale, table, tokens } = context;
+  const x = layers(context, embedding(graph, ids, table(EMBEDDING), embeddingScale, tokens(EMBEDDING)));
   return norm(context, x, 'model.norm');
 }
 
@@ -86,11 +90,18 @@ export function headTable({ table }: Pick<DecoderContext, 'table'>): readonly Te
   return table(HEAD);
 }
 
+/** The rows that stand in the place of some of the head's. */
+export function headTokens({ tokens }: Pick<DecoderContext, 'tokens'>): TokenRows | undefined {
+  return tokens(HEAD);
+}
+
 /** Logits [N, V] of hidden states [N, C]. */
-export function head(context: Pick<DecoderContext, 'graph' | 'spec' | 'table'>, hidden: Tensor): Tensor {
+export function head(context: Pick<DecoderContext, 'graph' | 'spec' | 'table' | 'tokens'>, hidden: Tensor): Tensor {
   const { graph, spec } = context;
   const products = headTable(context).map((part) => linear(graph, hidden, part));
-  const logits = products.length === 1 ? products[0]! : concatColumns(graph, products);
+  const ofTable = products.length === 1 ? products[0]! : concatColumns(graph, products);
+  const tokens = headTokens(context);
+  const logits = tokens ? replaceLogits(graph, ofTable, hidden, tokens) : ofTable;
   return spec.logitSoftcap === undefined ? logits : softcap(graph, logits, spec.logitSoftcap);
 }
 

@@ -16,6 +16,7 @@ import type { Method, MethodLeaves } from '../methods/method';
 import type { AttentionSizes } from '../ops/attention_sizes';
 import { addBias } from '../ops/bias';
 import type { Positions } from '../ops/positions';
+import type { TokenRows } from '../ops/token_rows';
 import type { Checkpointing } from '../types';
 import type { DecoderContext } from './decoder';
 import { rotatedPairs } from './rotary';
@@ -48,6 +49,9 @@ export const LEAF = {
   /** The signed and the unsigned dynamic map, where moments are kept in 8 bits. */
   dynamicMaps: 'dynamic-maps',
 } as const;
+
+/** The leaf of the ids of tokens whose rows a tensor of the method has. */
+export const tokenIdsLeaf = (tensor: string) => `ids:${tensor}`;
 
 /** The leaves of the rotary tables of the layers of a kind. */
 export const rotaryLeaf = {
@@ -98,11 +102,18 @@ export class GraphLeaves implements MethodLeaves {
     return parts.map(({ name, shape }) => this.graph.leaf(name, { shape, dtype }, 'weights', trainable));
   }
 
+  tokens(table: string): TokenRows | undefined {
+    const own = this.method.tokenRows.get(table);
+    if (!own) return undefined;
+    const ids = this.input(tokenIdsLeaf(own.name), [own.ids.length], 'u32');
+    return { ids, rows: this.adapter(own.name, own.shape) };
+  }
+
   adapter(name: string, shape: readonly number[]): Tensor {
     return this.graph.leaf(name, { shape, dtype: 'f32' }, 'adapter', this.options.trains(name));
   }
 
-  derived(name: string, shape: readonly number[]): Tensor | undefined {
+  derived(name: string, shape: readonly number[]): Tensor {
     return this.input(`derived:${name}`, shape, 'f32');
   }
 
@@ -151,6 +162,7 @@ export class GraphLeaves implements MethodLeaves {
       embeddingScale: rounded(spec.embeddingScale ?? 1, weightDType),
       parameter: (name) => this.weight(name),
       table: (name) => this.table(name),
+      tokens: (name) => this.tokens(name),
       project: (x, target, place) => this.project(x, target, place),
       attend,
       checkpoint,

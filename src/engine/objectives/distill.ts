@@ -20,10 +20,13 @@ export function distill({ targets, ...divergence }: DistillOptions): Objective {
     metrics: [],
     reference: 'none',
     build({ graph, batch, length, labelled, softcap, dLoss, trained, input }) {
-      const { hidden, table, dTable } = trained();
+      const { hidden, table, dTable, tokens } = trained();
       const shape = [batch * length, targets];
       const ids = input(TARGETS, shape, 'i32');
-      const student = logProbs(graph, hidden, table, { targets: ids, rows: labelled }, dTable, { softcap }).logProbs;
+      const student = logProbs(graph, hidden, table, { targets: ids, rows: labelled }, dTable, {
+        softcap,
+        tokens,
+      }).logProbs;
       const loss = distillLoss(graph, student, ids, input(TEACHER, shape, 'f32'), divergence);
       return { loss, seeds: lossSeeds(loss, dLoss) };
     },

@@ -5,6 +5,7 @@
 import type { Graph, Tensor } from '../graph/graph';
 import { countLabels } from '../model/batch';
 import { logProbs } from '../ops/log_probs';
+import type { TokenRows } from '../ops/token_rows';
 import type { Batch } from '../types';
 
 /** One forward pass, up to where the head begins. N = B·T rows. */
@@ -15,6 +16,8 @@ export interface Pass {
   readonly table: readonly Tensor[];
   /** Leaves that gradients of the table are added to; none where it is frozen, or nothing is differentiated. */
   readonly dTable: readonly Tensor[];
+  /** Rows of tokens that stand in the place of the table's, with the leaf of their gradient where they are trained. */
+  readonly tokens?: TokenRows | undefined;
 }
 
 export interface ObjectiveContext {
@@ -68,7 +71,7 @@ export type InputValues = Float32Array | Int32Array;
 /** Log-probabilities of the labels, f32 [N], 0 where there is none. */
 export function labelLogProbs({ graph, labels, labelled, softcap }: ObjectiveContext, pass: Pass): Tensor {
   const chosen = { targets: labels, rows: labelled };
-  return logProbs(graph, pass.hidden, pass.table, chosen, pass.dTable, { softcap }).logProbs;
+  return logProbs(graph, pass.hidden, pass.table, chosen, pass.dTable, { softcap, tokens: pass.tokens }).logProbs;
 }
 
 /** Where the backward pass of a loss begins that autodiff takes apart. */

@@ -8,9 +8,10 @@ export const sft: Objective = {
   reference: 'none',
   build({ graph, labels, labelled, softcap, dLoss, trained }) {
     const targets = { labels, rows: labelled };
-    const { hidden, table, dTable } = trained();
-    if (!dLoss) return { loss: headLoss(graph, hidden, table, targets, { softcap }), seeds: new Map() };
-    const { loss, dHidden } = headLossGradients(graph, hidden, table, targets, dLoss, dTable, { softcap });
+    const { hidden, table, dTable, tokens } = trained();
+    const options = { softcap, tokens };
+    if (!dLoss) return { loss: headLoss(graph, hidden, table, targets, options), seeds: new Map() };
+    const { loss, dHidden } = headLossGradients(graph, hidden, table, targets, dLoss, dTable, options);
     return { loss, seeds: new Map([[hidden, dHidden]]) };
   },
   inputs: () => new Map(),

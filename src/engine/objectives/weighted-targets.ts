@@ -20,10 +20,10 @@ export function weightedTargets({ targets }: WeightedTargetsOptions): Objective 
     metrics: [],
     reference: 'none',
     build({ graph, batch, length, labelled, softcap, dLoss, trained, input }) {
-      const { hidden, table, dTable } = trained();
+      const { hidden, table, dTable, tokens } = trained();
       const shape = [batch * length, targets];
       const chosen = { targets: input(TARGETS, shape, 'i32'), rows: labelled };
-      const { logProbs: found } = logProbs(graph, hidden, table, chosen, dTable, { softcap });
+      const { logProbs: found } = logProbs(graph, hidden, table, chosen, dTable, { softcap, tokens });
       const loss = dot(graph, found, input(WEIGHTS, shape, 'f32'), -1);
       return { loss, seeds: lossSeeds(loss, dLoss) };
     },

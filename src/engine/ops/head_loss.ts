@@ -2,12 +2,27 @@ import type { Graph, Node, Op, Tensor } from '../graph/graph';
 import type { TensorType } from '../graph/tensor';
 import { headKernels } from './head_kernels';
 import { chunkScratch, leastScratch, roomierScratch, tilesOf, type HeadSizes } from './head_tiles';
+import {
+  checkHead,
+  headForm,
+  headInputs,
+  headWeights,
+  headWrites,
+  type HeadForm,
+  type HeadWeights,
+} from './head_weights';
 import { expectShape, matrix } from './shape';
 import { expectCap } from './softcap';
+import type { TokenRows } from './token_rows';
 
 export interface HeadLossOptions {
   /** Logits are capped at this, softly: cap · tanh(logit / cap) (Transformers' `final_logit_softcapping`). */
   readonly softcap?: number | undefined;
+}
+
+/** The head's options with what stands in the place of some rows of its table, which is frozen then. */
+export interface HeadOptions extends HeadLossOptions {
+  readonly tokens?: TokenRows | undefined;
 }
 
 /** What rows predict. */
@@ -18,16 +33,13 @@ export interface Targets {
   readonly rows: Tensor;
 }
 
-/** The inputs of a node by name; `table` is W in parts of whole rows. */
-interface Inputs {
+/** The inputs of a node by name. */
+interface Inputs extends HeadWeights {
   readonly hidden: Tensor;
   readonly labels: Tensor;
   readonly rows: Tensor;
-  readonly table: readonly Tensor[];
   /** Of nodes with gradients. */
   readonly dLoss: Tensor | undefined;
-  /** f32 leaves by part of a trained table, which the node adds to; else empty. */
-  readonly dTable: readonly Tensor[];
 }
 
 /**
@@ -40,21 +52,22 @@ interface Inputs {
  * There are kernels for as many chunks as rows; a run of a batch leaves out those past its last labelled row
  * (`Kernel.rows`). Chunks are as large as slots of the plan allow that are free meanwhile.
  *
- * Inputs: hidden, labels, their rows, `parts` parts of W; with gradients dLoss, and the gradients' leaves where W is trained.
- * Outputs: the loss, with gradients dHidden, and scratch.
+ * Inputs: hidden, labels, their rows, with gradients dLoss, and the weights. Outputs: the loss, with gradients dHidden, and
+ * scratch.
  */
-function headLossOp(parts: number, gradients: boolean, trained: boolean): Op<HeadLossOptions> {
+function headLossOp(form: HeadForm, gradients: boolean): Op<HeadLossOptions> {
+  /** Inputs before the weights. */
+  const ownInputs = gradients ? 4 : 3;
   const named = (inputs: readonly Tensor[]): Inputs => {
-    const [hidden, labels, rows, ...rest] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
-    const [dLoss, ...dTable] = rest.slice(parts);
-    return { hidden, labels, rows, table: rest.slice(0, parts), dLoss, dTable };
+    const [hidden, labels, rows, dLoss] = inputs.slice(0, ownInputs) as [Tensor, Tensor, Tensor, Tensor?];
+    return { hidden, labels, rows, dLoss, ...headWeights(inputs.slice(ownInputs), form) };
   };
   /** Outputs before the scratch of a chunk: the loss, dHidden, the token losses. */
   const ownOutputs = gradients ? 3 : 2;
   return {
     name: gradients ? 'headLossGradients' : 'headLoss',
     scratchFrom: ownOutputs - 1,
-    ...(trained && { writes: Array.from({ length: parts }, (_, i) => 4 + parts + i) }),
+    ...headWrites(ownInputs, form),
     outputs(inputs, { softcap }) {
       expectCap('headLoss', softcap);
       return outputs(named(inputs));
@@ -62,36 +75,36 @@ function headLossOp(parts: number, gradients: boolean, trained: boolean): Op<Hea
     roomFrom: ownOutputs,
     room: ({ inputs }: Node<HeadLossOptions>, free) => roomierScratch(sizesOf(named(inputs)), free),
     kernels: (node, capabilities, _, room = []) => {
-      const { table, dTable, ...inputs } = named(node.inputs);
-      const sizes = sizesOf({ table, dTable, ...inputs });
+      const inputs = named(node.inputs);
       const [loss, dHidden] = node.outputs;
       const work = {
         ...inputs,
         softcap: node.attrs.softcap,
-        tiles: tilesOf({ table, dTable }),
+        tiles: tilesOf(inputs),
         loss: loss!,
         dHidden: gradients ? dHidden : undefined,
         tokenLoss: node.outputs[ownOutputs - 1]!,
-        scratch: chunkScratch(room.length > 0 ? room : node.outputs.slice(ownOutputs), sizes),
+        scratch: chunkScratch(room.length > 0 ? room : node.outputs.slice(ownOutputs), sizesOf(inputs)),
       };
       return headKernels(work, capabilities);
     },
   };
 }
 
-function sizesOf({ hidden, table, dTable }: Inputs): HeadSizes {
-  const [rows, channels] = matrix('headLoss', hidden);
-  const columns = tilesOf({ table, dTable }).map((tile) => tile.columns);
-  return { rows, channels, columns, trained: dTable.length > 0 };
+function sizesOf(inputs: Inputs): HeadSizes {
+  const [rows, channels] = matrix('headLoss', inputs.hidden);
+  const columns = tilesOf(inputs).map((tile) => tile.columns);
+  const { dTable, tokens } = inputs;
+  const trained = dTable.length > 0 || tokens?.dRows !== undefined;
+  return { rows, channels, columns, trained, tokens: tokens?.ids.shape[0] ?? 0 };
 }
 
 function outputs(inputs: Inputs): TensorType[] {
-  const { hidden, labels, rows: labelled, table, dLoss, dTable } = inputs;
+  const { hidden, labels, rows: labelled, dLoss } = inputs;
   const [rows, channels] = matrix('headLoss', hidden);
   expectShape('headLoss labels', labels, [rows]);
   expectShape('headLoss rows', labelled, [rows]);
-  table.forEach((part) => expectShape('headLoss table', part, [part.shape[0]!, channels]));
-  dTable.forEach((gradient, i) => expectShape('headLoss gradient', gradient, table[i]!.shape));
+  checkHead('headLoss', inputs, channels);
   const f32 = (...shape: number[]): TensorType => ({ shape, dtype: 'f32' });
   return [f32(1), ...(dLoss ? [f32(rows, channels)] : []), f32(rows), ...leastScratch(sizesOf(inputs))];
 }
@@ -105,9 +118,11 @@ export function headLoss(
   hidden: Tensor,
   table: readonly Tensor[],
   { labels, rows }: Targets,
-  options: HeadLossOptions = {},
+  { tokens, ...options }: HeadOptions = {},
 ): Tensor {
-  return graph.apply1(headLossOp(table.length, false, false), [hidden, labels, rows, ...table], options);
+  const frozen = tokens && { ...tokens, dRows: undefined };
+  const inputs = [hidden, labels, rows, ...headInputs({ table, dTable: [], tokens: frozen })];
+  return graph.apply1(headLossOp(headForm(table, [], frozen), false), inputs, options);
 }
 
 /**
@@ -121,9 +136,9 @@ export function headLossGradients(
   { labels, rows }: Targets,
   dLoss: Tensor,
   dTable: readonly Tensor[] = [],
-  options: HeadLossOptions = {},
+  { tokens, ...options }: HeadOptions = {},
 ): { loss: Tensor; dHidden: Tensor } {
-  const op = headLossOp(table.length, true, dTable.length > 0);
-  const [loss, dHidden] = graph.apply(op, [hidden, labels, rows, ...table, dLoss, ...dTable], options);
+  const inputs = [hidden, labels, rows, dLoss, ...headInputs({ table, dTable, tokens })];
+  const [loss, dHidden] = graph.apply(headLossOp(headForm(table, dTable, tokens), true), inputs, options);
   return { loss: loss!, dHidden: dHidden! };
 }

@@ -3,6 +3,7 @@ import { elementCount } from '../../core/dtypes';
 import { gridFor, rowAxisOf, u32, type Kernel } from '../graph/kernel';
 import type { Operand, Tensor } from '../graph/tensor';
 import { shader } from '../graph/shaders';
+import { putKernel, takeKernel, type TokenLogits } from './token_rows';
 
 const gatherShader = shader('rows/gather');
 const scatterShader = shader('rows/scatter');
@@ -21,7 +22,7 @@ export interface RowChunk {
 }
 
 /** Workgroups in the order of a chunk's rows; those of missing rows run too where what they leave is `summed` over. */
-export function byRow({ first, count, summed }: RowChunk, workgroups: [number, number, number], isSummed = false) {
+export function byRow({ first, count, summed }: RowChunk, workgroups: Kernel['workgroups'], isSummed = false) {
   return { workgroups, rows: { first, count, axis: isSummed && summed ? undefined : rowAxisOf(workgroups) } };
 }
 
@@ -46,6 +47,18 @@ export function gatherKernel(chunk: RowChunk, to: Operand): Kernel {
 /** The rows of a chunk to their places in y[N, C]. */
 export function scatterKernel(chunk: RowChunk, from: Operand, y: Tensor): Kernel {
   return moveKernel(chunk, scatterShader, from, y);
+}
+
+/** Puts the logits of tokens that have rows of their own into their columns of a tile of a chunk. */
+export function putTokens(chunk: RowChunk, logits: TokenLogits): Kernel {
+  const kernel = putKernel(logits);
+  return { ...kernel, ...byRow(chunk, kernel.workgroups) };
+}
+
+/** Takes their gradient from there. */
+export function takeTokens(chunk: RowChunk, logits: TokenLogits): Kernel {
+  const kernel = takeKernel(logits);
+  return { ...kernel, ...byRow(chunk, kernel.workgroups, true) };
 }
 
 export function zeroKernel(y: Tensor): Kernel {

@@ -60,6 +60,8 @@ export interface HeadSizes {
   /** Columns of each tile. */
   readonly columns: readonly number[];
   readonly trained: boolean;
+  /** Tokens that have rows of their own. */
+  readonly tokens?: number;
 }
 
 /** Scratch of a chunk of rows. */
@@ -72,6 +74,8 @@ export interface ChunkScratch {
   readonly labelLogit: Tensor;
   /** Maximum and sum of every slice of a row. */
   readonly statistics: Tensor;
+  /** Logits of the tokens that have rows of their own, where there are such. */
+  readonly tokenLogits: Tensor | undefined;
   /** Logits of tile i of the first `rows` rows of a chunk. */
   logits(i: number, rows: number): Operand;
 }
@@ -85,8 +89,9 @@ export function slicesOf(columns: readonly number[]): number {
   return sum(columns.map((count) => Math.ceil(count / SLICE)));
 }
 
-function rowBuffers(rows: number, { channels, columns }: HeadSizes): TensorType[] {
-  return [f32(rows, channels), f32(rows), f32(rows), f32(rows, 2 * slicesOf(columns))];
+function rowBuffers(rows: number, { channels, columns, tokens = 0 }: HeadSizes): TensorType[] {
+  const all = [f32(rows, channels), f32(rows), f32(rows), f32(rows, 2 * slicesOf(columns))];
+  return tokens > 0 ? [...all, f32(rows, tokens)] : all;
 }
 
 /** Rows of the least chunk. */
@@ -149,7 +154,13 @@ export function chunkScratch(tensors: readonly Tensor[], sizes: HeadSizes): Chun
       left.findIndex((tensor) => tensor.shape.join() === shape.join()),
       1,
     )[0]!;
-  const [hidden, lse, labelLogit, statistics] = rowBuffers(rows, sizes).map(take) as [Tensor, Tensor, Tensor, Tensor];
+  const [hidden, lse, labelLogit, statistics, tokenLogits] = rowBuffers(rows, sizes).map(take) as [
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor?,
+  ];
   const places: { readonly slab: Tensor; readonly offset: number }[] = [];
   for (const slab of left) {
     const size = elementCount(slab.shape);
@@ -164,5 +175,5 @@ export function chunkScratch(tensors: readonly Tensor[], sizes: HeadSizes): Chun
     const { slab, offset } = places[i]!;
     return { tensor: slab, offset, dtype: 'f32', shape: [count, columns[i]!] };
   };
-  return { rows, hidden, lse, labelLogit, statistics, logits };
+  return { rows, hidden, lse, labelLogit, statistics, tokenLogits, logits };
 }

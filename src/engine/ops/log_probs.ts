@@ -8,13 +8,23 @@ import { grid, gridFor, u32, type Kernel, type KernelCapabilities } from '../gra
 import { shader } from '../graph/shaders';
 import { rowsOf, type Operand, type TensorType } from '../graph/tensor';
 import { D_HIDDEN, D_WEIGHTS, LOGITS } from './head_kernels';
-import type { HeadLossOptions } from './head_loss';
-import { byRow, gatherKernel, scatterKernel, zeroKernel, type RowChunk } from './head_rows';
+import type { HeadLossOptions, HeadOptions } from './head_loss';
+import { byRow, gatherKernel, putTokens, scatterKernel, takeTokens, zeroKernel, type RowChunk } from './head_rows';
 import { chunkRows, SLICE, tilesOf } from './head_tiles';
+import {
+  checkHead,
+  headForm,
+  headInputs,
+  headWeights,
+  headWrites,
+  type HeadForm,
+  type HeadWeights,
+} from './head_weights';
 import { matmulKernels } from './matmul';
 import { reduceModule } from './modules';
 import { expectShape, matrix } from './shape';
 import { capModules, capParam, expectCap } from './softcap';
+import type { TokenRows } from './token_rows';
 
 const placesModule = shader('head/places');
 const slicesShader = shader('head/target_slices');
@@ -32,11 +42,8 @@ export interface ChosenTargets {
   readonly rows: Tensor;
 }
 
-interface Head extends ChosenTargets {
+interface Head extends ChosenTargets, HeadWeights {
   readonly hidden: Tensor;
-  /** W in parts of whole rows, and f32 leaves that its gradients are added to: as many, or none where W is frozen. */
-  readonly table: readonly Tensor[];
-  readonly dTable: readonly Tensor[];
 }
 
 /** Targets of a row. */
@@ -53,23 +60,28 @@ function check(head: Head, { softcap }: HeadLossOptions): void {
     throw new Error(`logProbs: ${rows} rows and targets of [${head.targets.shape.join(', ')}]`);
   }
   expectShape('logProbs rows', head.rows, [rows]);
-  head.table.forEach((part) => expectShape('logProbs table', part, [part.shape[0]!, channels]));
-  head.dTable.forEach((gradient, i) => expectShape('logProbs gradient', gradient, head.table[i]!.shape));
+  checkHead('logProbs', head, channels);
 }
 
 const f32 = (...shape: number[]): TensorType => ({ shape, dtype: 'f32' });
 
-/** The hidden states of a chunk of rows and its logits, tile by tile: scratch of either pass. */
+/**
+ * The hidden states of a chunk of rows, its logits, tile by tile, and those of tokens that have rows of their own: scratch of
+ * either pass.
+ */
 function chunkScratch(head: Head): TensorType[] {
   const [rows, channels] = head.hidden.shape as [number, number];
   const chunk = chunkRows(rows, vocabOf(head));
-  return [f32(chunk, channels), ...tilesOf(head).map(({ columns }) => f32(chunk, columns))];
+  const ofTokens = head.tokens ? [f32(chunk, head.tokens.ids.shape[0]!)] : [];
+  return [f32(chunk, channels), ...tilesOf(head).map(({ columns }) => f32(chunk, columns)), ...ofTokens];
 }
 
 interface Chunk extends RowChunk {
   /** Its part of the scratch. */
   readonly ofRows: Operand;
   readonly tiles: readonly (ReturnType<typeof tilesOf>[number] & { readonly logits: Operand })[];
+  /** The tokens that have rows of their own, and their logits. */
+  readonly own: (TokenRows & { readonly ofTokens: Operand }) | undefined;
 }
 
 /** What either pass does with each chunk of the rows that have a target, in the scratch that it has for one. */
@@ -85,29 +97,37 @@ function eachChunk(
   for (let first = 0; first < allRows; first += most) {
     const count = Math.min(most, allRows - first);
     const tiles = tilesOf(head).map((tile, i) => ({ ...tile, logits: rowsOf(logits[i]!, 0, count) }));
-    const chunk = { first, count, hidden: head.hidden, rows: head.rows, summed };
+    const own = head.tokens && { ...head.tokens, ofTokens: rowsOf(logits[tiles.length]!, 0, count) };
+    const chunk = { first, count, hidden: head.hidden, rows: head.rows, summed, own };
     list.push(...kernels({ ...chunk, ofRows: rowsOf(hidden!, 0, count), tiles }));
   }
   return list;
 }
 
+/** The hidden states of a chunk, and the logits of tokens that have rows of their own. */
+function beginChunk(chunk: Chunk, capabilities: KernelCapabilities): Kernel[] {
+  const { first, ofRows, own } = chunk;
+  const product = own && { inputs: [ofRows, own.rows], outputs: [own.ofTokens], attrs: LOGITS, rows: first };
+  return [gatherKernel(chunk, ofRows), ...(product ? matmulKernels(product, capabilities) : [])];
+}
+
 /** hidden · Wᵀ of a chunk in a tile of the vocabulary. */
-function logitsKernels(
-  { first, ofRows }: Chunk,
-  { weights, logits }: Chunk['tiles'][number],
-  capabilities: KernelCapabilities,
-): Kernel[] {
-  return matmulKernels({ inputs: [ofRows, weights], outputs: [logits], attrs: LOGITS, rows: first }, capabilities);
+function logitsKernels(chunk: Chunk, tile: Chunk['tiles'][number], capabilities: KernelCapabilities): Kernel[] {
+  const { first, ofRows, own } = chunk;
+  const { weights, logits, firstColumn } = tile;
+  return [
+    ...matmulKernels({ inputs: [ofRows, weights], outputs: [logits], attrs: LOGITS, rows: first }, capabilities),
+    ...(own ? [putTokens(chunk, { ...own, logits, firstColumn })] : []),
+  ];
 }
 
 /**
- * Inputs: hidden, targets, the rows that have one, the parts of W, and the leaves of its gradients, which the backward pass
- * alone writes. Outputs: log-probabilities, the log-sum-exp of each such row in their order, the entropy of each row, and
+ * Inputs: hidden, targets, the rows that have one, and the weights, whose gradients the backward pass alone writes. Outputs: log-probabilities, the log-sum-exp of each such row in their order, the entropy of each row, and
  * scratch.
  */
-function logProbsOp(parts: number): Op<HeadLossOptions> {
+function logProbsOp(form: HeadForm): Op<HeadLossOptions> {
   const named = ([hidden, targets, rows, ...rest]: readonly Tensor[]): Head => {
-    return { hidden: hidden!, targets: targets!, rows: rows!, table: rest.slice(0, parts), dTable: rest.slice(parts) };
+    return { hidden: hidden!, targets: targets!, rows: rows!, ...headWeights(rest, form) };
   };
   return {
     name: 'logProbs',
@@ -125,9 +145,9 @@ function logProbsOp(parts: number): Op<HeadLossOptions> {
     kernels: ({ inputs, outputs, attrs }, capabilities) => forward(named(inputs), outputs, attrs, capabilities),
     backward({ graph, inputs, outputs, attrs, dOutputs: [dLogProbs, ...others] }) {
       if (!dLogProbs || others.some((gradient) => gradient)) throw new Error('logProbs: only they have a gradient');
-      const { hidden, targets, rows, table, dTable } = named(inputs);
-      const op = gradientOp(parts, dTable.length > 0);
-      return [graph.apply1(op, [hidden, targets, rows, outputs[1]!, dLogProbs, ...table, ...dTable], attrs)];
+      const { hidden, targets, rows, ...weights } = named(inputs);
+      const given = [hidden, targets, rows, outputs[1]!, dLogProbs, ...headInputs(weights)];
+      return [graph.apply1(gradientOp(form), given, attrs)];
     },
   };
 }
@@ -150,9 +170,9 @@ function forward(
   const [allRows, perRow] = [hidden.shape[0]!, targetsOf(head)];
   const allSlices = statistics.shape[1]! / STATISTICS;
   const ofChunks = eachChunk(head, scratch, false, (chunk) => {
-    const { first, count, ofRows, tiles } = chunk;
+    const { first, count, tiles } = chunk;
     return [
-      gatherKernel(chunk, ofRows),
+      ...beginChunk(chunk, capabilities),
       ...tiles.flatMap((tile): Kernel[] => {
         const { logits, columns, firstColumn, slices, firstSlice } = tile;
         const sizes = [columns, firstColumn, first, slices, firstSlice, allSlices, count, allRows, perRow];
@@ -182,15 +202,16 @@ function forward(
   return [zeroKernel(logProbs), zeroKernel(entropy), ...ofChunks];
 }
 
-/** Inputs: hidden, targets, rows, log-sum-exp, dLogProbs, the parts of W, the leaves of its gradients where it is trained. */
-function gradientOp(parts: number, trained: boolean): Op<HeadLossOptions> {
+/** Inputs: hidden, targets, rows, log-sum-exp, dLogProbs, the weights. */
+function gradientOp(form: HeadForm): Op<HeadLossOptions> {
+  const summed = form.trained || form.tokens === 'trained';
   const named = ([hidden, targets, rows, , , ...rest]: readonly Tensor[]): Head => {
-    return { hidden: hidden!, targets: targets!, rows: rows!, table: rest.slice(0, parts), dTable: rest.slice(parts) };
+    return { hidden: hidden!, targets: targets!, rows: rows!, ...headWeights(rest, form) };
   };
   return {
     name: 'logProbsGradient',
     scratchFrom: 1,
-    ...(trained && { writes: Array.from({ length: parts }, (_, i) => 5 + parts + i) }),
+    ...headWrites(5, form),
     outputs(inputs) {
       const head = named(inputs);
       expectShape('logProbs gradient', inputs[4]!, head.targets.shape);
@@ -200,8 +221,8 @@ function gradientOp(parts: number, trained: boolean): Op<HeadLossOptions> {
       const head = named(inputs);
       const { hidden, targets, rows } = head;
       const [, , , lse, dLogProbs] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
-      const ofChunks = eachChunk(head, scratch, trained, (chunk) => {
-        const { first, count, ofRows, tiles } = chunk;
+      const ofChunks = eachChunk(head, scratch, summed, (chunk) => {
+        const { first, count, ofRows, tiles, own } = chunk;
         const toLogits = tiles.flatMap((tile): Kernel[] => {
           const { dWeights, logits, columns, firstColumn, slices } = tile;
           const sizes = [columns, firstColumn, first, slices, count, hidden.shape[0]!, targetsOf(head)];
@@ -217,15 +238,24 @@ function gradientOp(parts: number, trained: boolean): Op<HeadLossOptions> {
               ...byRow(chunk, grid(count * slices), true),
               flops: (10 + targetsOf(head)) * count * columns,
             },
+            ...(own ? [takeTokens(chunk, { ...own, logits, firstColumn })] : []),
             ...(toWeights ? matmulKernels({ ...toWeights, rows: first }, capabilities) : []),
           ];
         });
+        const toRows = own?.dRows && { inputs: [own.ofTokens, ofRows], outputs: [own.dRows], attrs: D_WEIGHTS };
         // Hidden states are not needed any more: their gradient takes their place.
-        const toHidden = tiles.flatMap(({ weights, logits }, i) => {
+        const products = [...tiles, ...(own ? [{ weights: own.rows, logits: own.ofTokens }] : [])];
+        const toHidden = products.flatMap(({ weights, logits }, i) => {
           const attrs = { ...D_HIDDEN, accumulate: i > 0 };
           return matmulKernels({ inputs: [logits, weights], outputs: [ofRows], attrs, rows: first }, capabilities);
         });
-        return [gatherKernel(chunk, ofRows), ...toLogits, ...toHidden, scatterKernel(chunk, ofRows, dHidden!)];
+        return [
+          ...beginChunk(chunk, capabilities),
+          ...toLogits,
+          ...(toRows ? matmulKernels({ ...toRows, rows: first }, capabilities) : []),
+          ...toHidden,
+          scatterKernel(chunk, ofRows, dHidden!),
+        ];
       });
       return [zeroKernel(dHidden!), ...ofChunks];
     },
@@ -250,9 +280,9 @@ export function logProbs(
   table: readonly Tensor[],
   { targets, rows }: ChosenTargets,
   dTable: readonly Tensor[] = [],
-  options: HeadLossOptions = {},
+  { tokens, ...options }: HeadOptions = {},
 ): LogProbs {
-  const inputs = [hidden, targets, rows, ...table, ...dTable];
-  const [chosen, , entropy] = graph.apply(logProbsOp(table.length), inputs, options);
+  const inputs = [hidden, targets, rows, ...headInputs({ table, dTable, tokens })];
+  const [chosen, , entropy] = graph.apply(logProbsOp(headForm(table, dTable, tokens)), inputs, options);
   return { logProbs: chosen!, entropy: entropy! };
 }

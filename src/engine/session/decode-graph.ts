@@ -66,7 +66,12 @@ function cachedDecoder(
 
 function logitsOf(leaves: GraphLeaves, hidden: Tensor): DecodeGraph {
   const { graph } = leaves;
-  const context = { graph, spec: leaves.options.spec, table: (name: string) => leaves.table(name) };
+  const context = {
+    graph,
+    spec: leaves.options.spec,
+    table: (name: string) => leaves.table(name),
+    tokens: (name: string) => leaves.tokens(name),
+  };
   const logits = graph.keep(head(context, hidden));
   fuseBiases(graph);
   return { graph, logits };

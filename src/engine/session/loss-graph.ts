@@ -4,7 +4,7 @@ import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
 import { fuseBiases } from '../compile/bias';
 import { keepRepeats } from '../compile/reuse';
-import { decoder, head, headTable, type DecoderContext } from '../model/decoder';
+import { decoder, head, headTable, headTokens, type DecoderContext } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
 import { accumulate } from '../ops/accumulate';
 import { attention } from '../ops/attention';
@@ -66,11 +66,14 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
       if (options.logits) logits = graph.keep(head(context, hidden));
       const table = headTable(context);
       const isTrained = gradients && table.every(({ leaf }) => leaf!.trainable);
-      return (trained = { hidden, table, dTable: isTrained ? table.map(gradientOf) : [] });
+      const own = headTokens(context);
+      const dRows = gradients && own?.rows.leaf!.trainable ? gradientOf(own.rows) : undefined;
+      const tokens = own && { ...own, dRows };
+      return (trained = { hidden, table, dTable: isTrained ? table.map(gradientOf) : [], tokens });
     },
     reference: () => {
       const { context, hidden } = forwardPass(referenceLeaves(graph, options, objective), options);
-      return { hidden, table: headTable(context), dTable: [] };
+      return { hidden, table: headTable(context), dTable: [], tokens: headTokens(context) };
     },
   });
   if (gradients) addGradients(graph, built.seeds, gradientOf);

@@ -9,9 +9,11 @@ import {
   loraScaling,
   savedParameters,
   targetedLinears,
+  tokenRows,
   type DecoderSpec,
   type LinearSpec,
   type LoraSpec,
+  type TokenRowsSpec,
 } from '../../core/spec';
 import { wholeTensors, type WeightStream, type WeightTensor } from '../../core/weights';
 import { Graph, type Tensor } from '../graph/graph';
@@ -27,7 +29,7 @@ const LEAF = { weight: 'weight', a: 'lora_A', b: 'lora_B' } as const;
 
 /**
  * Yields every weight of the stream, whole and in its own dtype: W + s·B·A for a targeted linear, scaled by row to the learned
- * magnitude with DoRA, the copies of modules that the adapter saves, and the others as they came. The sum is taken in
+ * magnitude with DoRA, the copies of modules and rows of tables that the adapter brings, and the others as they came. The sum is taken in
  * f32 and rounded once. A head that is no longer tied to its embedding comes after that.
  */
 export async function* mergeAdapter(
@@ -41,9 +43,11 @@ export async function* mergeAdapter(
   const tensors = new Map(adapter.map((tensor) => [tensor.name, tensor]));
   const targets = new Map(targetedLinears(spec, lora).map((linear) => [`${linear.name}.weight`, linear]));
   const saved = savedParameters(spec, lora);
+  const ofTokens = tokenRows(spec, lora);
   const inPlaceOf = (weight: WeightTensor, name = weight.name): WeightTensor => {
     const copy = tensors.get(saved.get(name)?.name ?? '');
-    const bytes = copy ? converted(copy, weight.dtype) : weight.bytes;
+    const rows = ofTokens.get(name);
+    const bytes = copy ? converted(copy, weight.dtype) : rows ? withRows(weight, rows, tensors) : weight.bytes;
     return { ...weight, name, bytes };
   };
   const untied = isUntiedBy(spec, lora);
@@ -104,6 +108,19 @@ class Merger {
   dispose(): void {
     this.memory.destroy();
   }
+}
+
+/** A table with rows of the adapter in the place of its own, rounded to its dtype. */
+function withRows(
+  { dtype, bytes, shape }: WeightTensor,
+  { name, ids }: TokenRowsSpec,
+  tensors: ReadonlyMap<string, WeightTensor>,
+): Uint8Array<ArrayBuffer> {
+  const table = new Uint8Array(bytes);
+  const rows = converted(tensors.get(name)!, dtype);
+  const rowBytes = table.byteLength / shape[0]!;
+  ids.forEach((id, i) => table.set(rows.subarray(i * rowBytes, (i + 1) * rowBytes), id * rowBytes));
+  return table;
 }
 
 /** Gives each row the length in `magnitude` (arXiv:2402.09353, equation 5). */

@@ -1,7 +1,8 @@
 /** A frozen copy of what is trained, as it was when the run began: the reference of some objectives. */
 import { groupLeaf, referenceLeaf, type FlatGroup } from '../compile/groups';
 import { Graph, type Tensor } from '../graph/graph';
-import { GraphLeaves } from '../model/leaves';
+import { methodOf } from '../methods';
+import { GraphLeaves, type ModelOptions } from '../model/leaves';
 import { accumulate } from '../ops/accumulate';
 
 /** The leaves of a pass of the copy: what is trained has its own, the rest is shared. */
@@ -14,15 +15,27 @@ export class ReferenceLeaves extends GraphLeaves {
     return this.copyOf(super.adapter(name, shape));
   }
 
-  /** What follows from the copy is computed in its pass. */
-  override derived(): undefined {
-    return undefined;
+  override derived(name: string, shape: readonly number[]): Tensor {
+    return super.derived(referenceLeaf(name), shape);
   }
 
   private copyOf(tensor: Tensor): Tensor {
     const { name, kind, trainable } = tensor.leaf!;
     return trainable ? this.graph.leaf(referenceLeaf(name), tensor, kind) : tensor;
   }
+}
+
+/** Program names. */
+export const COPY = 'reference';
+export const DERIVE_COPY = 'derive-reference';
+
+/** What follows from the copy: it changes only with it, and no pass computes it. */
+export function derivedCopyGraph(options: ModelOptions): Graph | undefined {
+  const { derive } = methodOf(options);
+  if (!derive) return undefined;
+  const graph = new Graph();
+  derive(graph, new ReferenceLeaves(graph, options));
+  return graph;
 }
 
 /** Adds what is trained to zeroed buffers of the copy. */

@@ -2,7 +2,7 @@
 import { fuseBiases } from '../compile/bias';
 import { Graph, type Tensor } from '../graph/graph';
 import { byteSize } from '../graph/tensor';
-import { headTable } from '../model/decoder';
+import { headTable, headTokens } from '../model/decoder';
 import { GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
 import { logProbs } from '../ops/log_probs';
 import type { AdapterChoice, Batch, ScoreView, ScoreViewOptions } from '../types';
@@ -31,6 +31,7 @@ export function planScoring(model: ModelOptions, options: ScoreViewOptions): Sco
       const rows = leaves.input(LEAF.labelled, [batch * length], 'u32');
       const scored = logProbs(graph, hidden, headTable(context), { targets, rows }, [], {
         softcap: model.spec.logitSoftcap,
+        tokens: headTokens(context),
       });
       const name = programName(adapter, length);
       graphs.set(name, graph);

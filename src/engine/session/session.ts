@@ -4,6 +4,7 @@ import { byWhole, splitParts } from '../compile/parts';
 import { methodOf } from '../methods';
 import { methodLeaves, trainedLeaves, trainedParameters } from '../methods/trained';
 import { loadModel } from '../model/load';
+import { tokenIdsLeaf, type ModelOptions } from '../model/leaves';
 import { RotaryLeaves } from '../model/rotary-leaves';
 import { Memory } from '../runtime/memory';
 import type { Runtime } from '../runtime/runtime';
@@ -42,6 +43,7 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
       const refresh = refreshDerived(memory, model, trained);
       const core = { model, memory, rotary: new RotaryLeaves(memory, model), trained, exclusively: inTurn(refresh) };
       await loadModel(runtime.device, memory, model, weights, keep);
+      writeTokenIds(memory, model);
       const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
       await train?.initialize();
       const views = {
@@ -87,6 +89,14 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
 
   dispose(): void {
     this.core.memory.destroy();
+  }
+}
+
+/** Writes which tokens have rows of their own, where a program asks. */
+function writeTokenIds(memory: Memory, model: ModelOptions): void {
+  for (const { name, ids } of methodOf(model).tokenRows.values()) {
+    const leaf = tokenIdsLeaf(name);
+    if (memory.holds(leaf)) memory.write(leaf, Uint32Array.from(ids));
   }
 }
 

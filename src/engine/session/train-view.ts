@@ -23,7 +23,7 @@ import type { Batch, EvaluationResult, StepResult, TrainView, TrainViewOptions }
 import { refuseUnlabelled, writeBatch, type WrittenBatch } from './batch-leaves';
 import { lossGraph, LOSS, sumsLeaf } from './loss-graph';
 import { INITIALIZE, initialGraph } from './method-graphs';
-import { copyGraph } from './reference';
+import { COPY, copyGraph, derivedCopyGraph, DERIVE_COPY } from './reference';
 import { TrainedState } from './trained-state';
 import { updateGraph } from './update-graph';
 import type { SessionCore, ViewPlan } from './view';
@@ -67,7 +67,9 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
 
   const buffers = groups.flatMap(groupBuffers);
   if (objective.reference === 'copy') {
-    graphs.set('reference', copyGraph(groups));
+    graphs.set(COPY, copyGraph(groups));
+    const derived = derivedCopyGraph(model);
+    if (derived) graphs.set(DERIVE_COPY, derived);
     buffers.push(...groups.map(referenceBuffer));
   }
   const metrics = objective.metrics.length > 0 ? [sumsLeaf(LEAF.metrics, objective.metrics.length)] : [];
@@ -106,8 +108,15 @@ export class GpuTrainView implements TrainView {
     if (planned.objective.reference !== 'copy') return;
     await core.exclusively(async () => {
       core.memory.clear(planned.groups.map(groupLeaf.reference));
-      await core.memory.run('reference');
+      await core.memory.run(COPY);
     });
+    await this.deriveOfReference();
+  }
+
+  /** Brings what follows from the frozen copy up to date with it. */
+  private async deriveOfReference(): Promise<void> {
+    if (!this.planned.graphs.has(DERIVE_COPY)) return;
+    await this.core.exclusively(() => this.core.memory.run(DERIVE_COPY));
   }
 
   async step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
@@ -185,5 +194,6 @@ export class GpuTrainView implements TrainView {
   async importState(state: readonly (StateTensor | StateEntry)[]): Promise<void> {
     await this.state.import(state);
     this.core.trained.version++;
+    await this.deriveOfReference();
   }
 }

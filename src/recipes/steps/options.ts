@@ -12,6 +12,7 @@ import {
   moduleName,
   pathEnds,
   savedParameters,
+  tokenRows,
   targetedLinears,
   type DecoderSpec,
   type LinearSpec,
@@ -108,7 +109,12 @@ export function refuseContradictions(run: RunConfig): void {
 }
 
 /** Keys that say what is trained, of an adapter or beside it. */
-const KEYS_OF_ADAPTERS = ['layers_to_transform', 'lora_modules_to_save', 'ensure_weight_tying'] as const;
+const KEYS_OF_ADAPTERS = [
+  'layers_to_transform',
+  'lora_modules_to_save',
+  'ensure_weight_tying',
+  'trainable_token_indices',
+] as const;
 
 /** Keys that some methods alone read. */
 const KEYS_OF_METHODS = {
@@ -179,6 +185,7 @@ export function loraOf(run: RunConfig, spec: DecoderSpec): LoraSpec | undefined 
   if (!run.use_peft) return undefined;
   const lora = loraSpec(run, targetModules(run, spec));
   refuseSavedModules(run, spec, lora);
+  refuseTrainableTokens(spec, lora);
   return lora;
 }
 
@@ -213,6 +220,33 @@ function refuseSavedModules(run: RunConfig, spec: DecoderSpec, lora: LoraSpec): 
       spec.tieWordEmbeddings
         ? 'ensure_weight_tying: true is for lora_modules_to_save with embed_tokens or lm_head: name one of them, or take it out.'
         : "ensure_weight_tying: true is for models whose head is tied to the embedding, and this one's is not: take it out.",
+    );
+  }
+}
+
+/** Throws `bad-config` where rows of tokens can't be trained as `trainable_token_indices` asks. */
+function refuseTrainableTokens(spec: DecoderSpec, lora: LoraSpec): void {
+  const refuse = (message: string) => {
+    throw new GraftError('bad-config', `trainable_token_indices ${message}.`);
+  };
+  const { embed_tokens = [], lm_head = [] } = lora.trainableTokens ?? {};
+  if (spec.tieWordEmbeddings && lm_head.length > 0) {
+    refuse(
+      "names lm_head, and this model's head is its embedding: name the tokens under embed_tokens alone, which trains both",
+    );
+  }
+  for (const ids of [embed_tokens, lm_head]) {
+    const beyond = ids.find((id) => id >= spec.vocabSize);
+    if (beyond !== undefined)
+      refuse(`names token ${beyond}, and the model has tokens 0 to ${spec.vocabSize - 1}: leave it out`);
+    const twice = ids.find((id, i) => ids.indexOf(id) < i);
+    if (twice !== undefined) refuse(`names token ${twice} twice: name it once`);
+  }
+  const saved = savedParameters(spec, lora);
+  const table = [...tokenRows(spec, lora).keys()].find((name) => saved.has(name));
+  if (table !== undefined) {
+    refuse(
+      `and lora_modules_to_save both mean ${table.replace(/^model\.|\.weight$/g, '')}: a table is trained whole or some rows of it are; take one of them out`,
     );
   }
 }
@@ -265,6 +299,7 @@ export function loraSpec(run: RunConfig, targetModules: readonly string[]): Lora
     useDora: run.use_dora,
     ...(run.lora_modules_to_save && { modulesToSave: run.lora_modules_to_save }),
     ...(run.ensure_weight_tying && { ensureWeightTying: true }),
+    ...(run.trainable_token_indices && { trainableTokens: run.trainable_token_indices }),
   };
 }
 

@@ -58,6 +58,7 @@ export function resolveRun(
     layers_to_transform: undefined,
     lora_modules_to_save: lora.modulesToSave && [...lora.modulesToSave],
     ensure_weight_tying: lora.ensureWeightTying ?? false,
+    trainable_token_indices: lora.trainableTokens,
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };
@@ -77,6 +78,7 @@ const ADAPTER_KEYS = [
   'layers_to_transform',
   'lora_modules_to_save',
   'ensure_weight_tying',
+  'trainable_token_indices',
   'use_rslora',
   'use_dora',
 ] as const;
@@ -104,13 +106,17 @@ export function adapterNotices(asked: RunConfig, resolved: RunConfig): string[] 
   const changed = ADAPTER_KEYS.filter((key) => isSet(key) && !isSame(asked[key], resolved[key]));
   return changed.map((key) => {
     const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
-    return `${key} is ${String(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${String(asked[key])}.`;
+    return `${key} is ${shown(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${shown(asked[key])}.`;
   });
 }
 
+/** A value as a sentence has it. */
+const shown = (value: RunConfig[RunConfigKey]): string =>
+  typeof value === 'object' && !Array.isArray(value) ? JSON.stringify(value) : String(value);
+
 /** Lists are the same in any order. */
 function isSame(one: unknown, other: unknown): boolean {
-  const text = (value: unknown) => (Array.isArray(value) ? value.map(String).sort().join() : String(value));
+  const text = (value: unknown) => JSON.stringify(Array.isArray(value) ? value.map(String).sort() : value);
   return text(one) === text(other);
 }
 

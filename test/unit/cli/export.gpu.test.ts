@@ -33,6 +33,7 @@ describe('graft export', () => {
     // The head of this model is tied to its embedding.
     ['own-head', ['--lora_modules_to_save', 'lm_head']],
     ['own-embedding', ['--lora_modules_to_save', 'embed_tokens,norm']],
+    ['token-rows', ['--trainable_token_indices', '1,5,36']],
     ['one-table', ['--lora_modules_to_save', 'lm_head', '--ensure_weight_tying', 'true']],
   ])('a merged model gives the logits of its adapter (%s)', async (kind, flags) => {
     const [run, merged] = [path(`run-${kind}`), path(`merged-${kind}`)];

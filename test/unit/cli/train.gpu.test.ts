@@ -259,6 +259,8 @@ describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
     ['modules_to_save_untied', 'tinyllama'],
     ['modules_to_save_tied_head', 'stories260K'],
     ['modules_to_save_tied_both', 'stories260K'],
+    ['trainable_tokens', 'stories260K'],
+    ['trainable_tokens_untied', 'tinyllama'],
   ])('%s', async (name, model) => {
     const golden = (file: string) => reference('golden/peft_variants', name, file);
     const batches = readJson<{ steps: MicroBatch[][] }>(reference(`golden/peft_variants/batches_${model}.json`));
@@ -272,5 +274,6 @@ describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
     const [ours, theirs] = [config(path(name)), config(golden('adapter_final'))];
     expect(ours['modules_to_save']).toEqual(theirs['modules_to_save']);
     expect(ours['ensure_weight_tying'] ?? false).toBe(theirs['ensure_weight_tying']);
+    expect(ours['trainable_token_indices']).toEqual(theirs['trainable_token_indices']);
   });
 });

@@ -101,6 +101,10 @@ describe('parseRunConfig', () => {
     ['layers_to_transform: first', /layers_to_transform must be a list of layers, counted from 0, such as \[0, 2\]/],
     ['layers_to_transform: []', /layers_to_transform must be a list of layers/],
     ['layers_to_transform: [0, -1]', /layers_to_transform must be a list of layers/],
+    ['trainable_token_indices: []', /trainable_token_indices must be a list of token ids such as \[5, 17\]/],
+    ['trainable_token_indices: {norm: [1]}', /trainable_token_indices must be a list of token ids/],
+    ['trainable_token_indices: [1.5]', /trainable_token_indices must be a list of token ids/],
+    ['trainable_token_indices: {}', /trainable_token_indices must be a list of token ids/],
     ['model_name_or_path: ""', /model_name_or_path must be text/],
     ['seed: 1\nseed: 2', /not valid YAML: Map keys must be unique at line 2/],
     ['a: [', /run\.yaml is not valid YAML/],
@@ -135,6 +139,11 @@ describe('parseRunConfig', () => {
       'embed_tokens',
       'lm_head',
     ]);
+    const tokens = (value: string) => parseRunConfig('', { trainable_token_indices: value }).trainable_token_indices;
+    expect(tokens('5')).toEqual({ embed_tokens: [5] });
+    expect(tokens('5, 17')).toEqual({ embed_tokens: [5, 17] });
+    expect(tokens('[5, 17]')).toEqual({ embed_tokens: [5, 17] });
+    expect(tokens('{lm_head: [40]}')).toEqual({ lm_head: [40] });
     expect(parseRunConfig('lora_target_modules: auto').lora_target_modules).toBe('auto');
     const paths = ['model.layers.0.self_attn.q_proj', 'mlp.up_proj'];
     expect(parseRunConfig(`lora_target_modules: [${paths.join(', ')}]`).lora_target_modules).toEqual(paths);
@@ -221,6 +230,7 @@ describe('formatRunConfig', () => {
     const whole = [
       'dataset: x\ndataset_mapping: {question: Frage}\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]\neval_steps: 5',
       'lora_modules_to_save: [lm_head]',
+      'trainable_token_indices: {embed_tokens: [5], lm_head: [5, 40]}',
       'chat_template: "{{ messages }}"\nchat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
     ].join('\n');
     const keys = [...formatRunConfig(parseRunConfig(whole)).matchAll(/^(\w+):/gm)].map(([, key]) => key);

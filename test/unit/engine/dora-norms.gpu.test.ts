@@ -62,6 +62,52 @@ it('are computed once in a step of several micro-batches, and not again for what
   session.dispose();
 });
 
+describe('of a frozen copy', () => {
+  const objective = { kind: 'dpo', beta: 0.1, reference: 'copy' } as const;
+  const preferring = { train: { ...train, objective } };
+  const opened = () => engine.createSession(setup, preferring, randomWeights(tinySpec));
+
+  it('are in no pass, and not computed again by steps', async () => {
+    const { programs } = planSession(setup, preferring, PLAIN).programs;
+    const normed = programs.filter(({ kernels }) => kernels.some(({ shader }) => shader.name === 'dora/norm'));
+    expect(normed.map(({ name }) => name)).toEqual(['derive', 'initialize', 'derive-reference']);
+
+    const session = await opened();
+    const { train: view } = session.views;
+    const { profile } = await engine.profile(async () => {
+      await view.step([batch, batch], 0, 1e-2);
+      await view.step([batch, batch], 1, 1e-2);
+    });
+    // Those of what is trained alone, after each change.
+    expect(byKernel(profile).find(({ kernel }) => kernel === 'dora/norm')?.calls).toBe(TARGETS);
+    expect(session.liveBytes).toEqual(session.plan);
+    session.dispose();
+  });
+
+  it('follow the copy when it is taken anew, and when a state brings it back', async () => {
+    const session = await opened();
+    const { train: view } = session.views;
+    const first = await view.step([batch], 0, 0.1);
+    expect(first.loss).toBeCloseTo(Math.LN2, 6);
+    await view.step([batch], 1, 0.1);
+    const state = await exportState(view);
+    const third = await view.step([batch], 2, 0.1);
+    await view.keepReference();
+    // What is trained and its copy are the same again, and so no pair is preferred.
+    expect((await view.evaluate(batch)).lossSum).toBeCloseTo(Math.LN2, 6);
+    session.dispose();
+
+    const other = await opened();
+    await other.views.train.importState(state);
+    expect(await other.views.train.step([batch], 2, 0.1)).toEqual(third);
+    // A copy of another adapter than the first: its norms are others than those of the beginning.
+    await other.views.train.keepReference();
+    await other.views.train.importState(state);
+    expect(await other.views.train.step([batch], 2, 0.1)).toEqual(third);
+    other.dispose();
+  });
+});
+
 describe('what is asked of a session in training is what one with the same adapter says', () => {
   it.each(['after a step', 'after a state came back'])('%s', async (when) => {
     const session = await open();

@@ -67,7 +67,8 @@ function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
     adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1 },
     maxGradNorm: 1,
   };
-  const adapters = [lora, { ...lora, useDora: false }];
+  const ofTokens = { ...lora, modulesToSave: [], trainableTokens: { embed_tokens: [3, 5], lm_head: [5] } };
+  const adapters = [lora, { ...lora, useDora: false }, ofTokens];
   const decode = { spec, batchSize: 2, maxLength: 33 };
   return [
     ...programKernels(planTrainSession({ ...train, weightDType: 'f32' }, capabilities)),

@@ -39,8 +39,8 @@ const lora: LoraSpec = {
   useDora: true,
 };
 
-function tensorsOf(adapter: LoraSpec): WeightTensor[] {
-  return adapterParameters(spec, adapter).map(({ name, shape }, n) => {
+function tensorsOf(adapter: LoraSpec, model = spec): WeightTensor[] {
+  return adapterParameters(model, adapter).map(({ name, shape }, n) => {
     const values = Float32Array.from({ length: elementCount(shape) }, (_, i) => n + i / 8);
     return { name, shape, dtype: 'f32', bytes: new Uint8Array(values.buffer) };
   });
@@ -132,7 +132,10 @@ describe('adapter folders', () => {
     [{ target_modules: '.*_proj', layers_to_transform: [0] }, 'bad-config', /layers_to_transform goes with a list/],
     [{ lora_bias: true }, 'unsupported', /lora_bias/],
     [{ layer_replication: [[0, 1]] }, 'unsupported', /layer_replication/],
-    [{ trainable_token_indices: [3] }, 'unsupported', /trainable_token_indices/],
+    [{ trainable_token_indices: { norm: [3] } }, 'unsupported', /trainable_token_indices names "norm"/],
+    [{ trainable_token_indices: [3, -1] }, 'bad-config', /trainable_token_indices must be a list of token ids/],
+    [{ trainable_token_indices: { lm_head: [3, 3] } }, 'bad-config', /each once/],
+    [{ trainable_token_indices: 3 }, 'bad-config', /trainable_token_indices must be a list of token ids/],
     [{ target_parameters: ['mlp.experts'] }, 'unsupported', /target_parameters/],
     [{ alora_invocation_tokens: [1] }, 'unsupported', /alora_invocation_tokens/],
     [{ rank_pattern: { q_proj: 'x' } }, 'bad-config', /rank_pattern: q_proj must be a number/],
@@ -170,6 +173,36 @@ describe('adapter folders', () => {
         tensors.map(({ name }) => name).sort(),
       );
     }
+  });
+
+  it('keep rows of tokens, under the names that PEFT gives them', async () => {
+    const trainableTokens = { embed_tokens: [5, 2], lm_head: [7] };
+    const untied = { ...spec, tieWordEmbeddings: false };
+    const ofTokens: LoraSpec = { ...lora, trainableTokens };
+    const tensors = tensorsOf(ofTokens, untied);
+    const written = adapterFiles({ lora: ofTokens, baseModel: 'org/base', tensors });
+    const source = files(Object.fromEntries(written.map(({ name, bytes }) => [name, bytes])));
+    const { tensors: stored } = await readHeader(source, 'adapter_model.safetensors');
+    const shapes = Object.fromEntries(stored.map(({ name, shape }) => [name, shape]));
+    const delta = (module: string) => `base_model.model.${module}.token_adapter.trainable_tokens_delta`;
+    expect(shapes[delta('model.embed_tokens')]).toEqual([2, spec.hiddenSize]);
+    expect(shapes[delta('lm_head')]).toEqual([1, spec.hiddenSize]);
+    const adapter = await readAdapter(source);
+    expect(adapter.lora.trainableTokens).toEqual(trainableTokens);
+    checkAdapter('rows', adapter, untied);
+    expect((await readAdapter(adapterFolder({ trainable_token_indices: [3] }))).lora.trainableTokens).toEqual({
+      embed_tokens: [3],
+    });
+    const beyond = { ...adapter, lora: { ...ofTokens, trainableTokens: { embed_tokens: [spec.vocabSize, 2] } } };
+    await expectError(() => checkAdapter('rows', beyond, untied), 'bad-file', /has a row for token \d+, and the model/);
+    const whole = { ...adapter, lora: { ...ofTokens, modulesToSave: ['lm_head'] } };
+    await expectError(() => checkAdapter('rows', whole, untied), 'unsupported', /both lm_head\.weight whole and some/);
+    // A tied head shares the rows of the embedding.
+    await expectError(
+      () => checkAdapter('rows', adapter, { ...spec, tieWordEmbeddings: true }),
+      'unsupported',
+      /lm_head/,
+    );
   });
 
   it('are refused where a saved module is missing', async () => {

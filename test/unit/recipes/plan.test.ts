@@ -42,6 +42,23 @@ describe('modules that are trained whole', () => {
     ]);
   });
 
+  test('are counted by rows where only some tokens of a table are', async () => {
+    const model = await shape('SmolLM2-135M');
+    const options = { per_device_train_batch_size: '1', max_length: '256' };
+    const plain = planRun(run(options), model);
+    const rows = planRun(run({ ...options, trainable_token_indices: '5,17,40' }), model);
+    expect(rows.trainableParameters - plain.trainableParameters).toBe(3 * 576);
+    const grown = (kind: 'weights' | 'adapter' | 'gradients' | 'optimizer') =>
+      rows.memory.bytes[kind] - plain.memory.bytes[kind];
+    const bytes = 4 * 3 * 576;
+    expect([grown('weights'), grown('adapter'), grown('gradients'), grown('optimizer')]).toEqual([
+      0,
+      bytes,
+      bytes,
+      2 * bytes,
+    ]);
+  });
+
   test('are not made to begin in 8 bits by a budget', async () => {
     const model = await shape('SmolLM2-135M');
     const asked = run({ lora_modules_to_save: 'embed_tokens' });

@@ -86,6 +86,12 @@ describe('a resolved run', () => {
     [{ lora_modules_to_save: 'lm_head', embedding_dtype: 'q8' }, /embedding_dtype: q8 keeps in 8 bits/],
     [{ lora_modules_to_save: 'norm', ensure_weight_tying: 'true' }, /with embed_tokens or lm_head: name one/],
     [{ lora_modules_to_save: 'lm_head', use_peft: 'false' }, /lora_modules_to_save is for use_peft: true/],
+    [{ trainable_token_indices: '5,99999' }, /names token 99999, and the model has tokens 0 to \d+: leave it out/],
+    [{ trainable_token_indices: '5,7,5' }, /names token 5 twice/],
+    [{ trainable_token_indices: '{lm_head: [5]}' }, /this model's head is its embedding: name the tokens under/],
+    [{ trainable_token_indices: '5', lora_modules_to_save: 'embed_tokens' }, /both mean embed_tokens: a table is/],
+    [{ trainable_token_indices: '5', lora_modules_to_save: 'lm_head' }, /both mean lm_head: a table is/],
+    [{ trainable_token_indices: '5', use_peft: 'false' }, /trainable_token_indices is for use_peft: true/],
     [{ layers_to_transform: '0', use_peft: 'false' }, /layers_to_transform is for use_peft: true/],
   ])('refuses to train whole what it can not: %j', async (keys, message) => {
     const model = await shape();

@@ -173,7 +173,7 @@ test('the form has no setting twice, and leaves out only what the page chooses o
   ];
   const onlyOne = ['bnb_4bit_quant_type'];
   const inTheRunFile = ['chat_template', 'chat_template_path', 'layers_to_transform', 'method'];
-  const trainedWhole = ['lora_modules_to_save', 'ensure_weight_tying'];
+  const trainedWhole = ['lora_modules_to_save', 'ensure_weight_tying', 'trainable_token_indices'];
   const ofPreferences = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'];
   const ofTeachers = ['temperature', 'loss_top_k', 'loss_add_tail'];
   const all = Object.keys(parseRunConfig(''));

@@ -9,6 +9,7 @@ import { objectiveCases } from './objectives';
 import { pointwiseCases } from './pointwise';
 import { projectionCases } from './projections';
 import { rowCases } from './rows';
+import { tokenCases } from './tokens';
 import { normal, type OpCase } from './types';
 
 export type { OpCase } from './types';
@@ -20,6 +21,7 @@ export const opCases: readonly OpCase[] = [
   ...pointwiseCases,
   ...lossCases,
   ...objectiveCases,
+  ...tokenCases,
 ];
 
 /** The leaf that seeds the backward pass: the gradient of the first result. */
