@@ -105,6 +105,8 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   const data = arrangeData(dated, model, read);
   const run = withEvaluations(dated, data);
   announce(input.run, run, model, data, report);
+  // A fresh adapter is as it was asked for: `run` merely names its linears in full.
+  adapterNotices(input.run, adapter ? run : input.run).forEach((message) => report({ kind: 'notice', message }));
 
   const recovery = new Recovery(input.openEngine, report);
   const attempt: Attempt = { run, resume: input.resume, data, adapter: adapter?.content, talk: input.talk };
@@ -262,7 +264,6 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
   if (run.max_length < asked.max_length) {
     notice(`max_length is ${run.max_length}, the most that the model can read, instead of ${asked.max_length}.`);
   }
-  adapterNotices(asked, run).forEach(notice);
   const kept = keptIn16Bits(run, model.spec);
   if (kept.length > 0) {
     const [{ name, outFeatures, inFeatures }] = kept as [LinearSpec];

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { trainEvalSplit } from '../../src/data/batches';
 import { test } from '../support/browser';
-import { axeViolations, crash, GraftPage, screenshotWhole } from '../support/page';
+import { axeViolations, crash, GraftPage, layoutShift, screenshotWhole } from '../support/page';
 
 test('the base model answers before anything is trained, remembers, and can be cleared', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
@@ -204,6 +204,20 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.at('ask-it').click();
   await graft.at('chat-input').waitFor();
   await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('chat-question');
+
+  // Nothing moves by itself where a part of the run comes back, however far down it was.
+  await page.setViewportSize({ width: 360, height: 800 });
+  for (const part of ['Overview', 'Chat', 'Evaluate', 'Settings', 'Files'] as const) {
+    await graft.openPart(part);
+    await page.waitForTimeout(300);
+    await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    await page.waitForTimeout(300); // the history is told when the scrolling is over
+    await page.reload();
+    await page.getByRole('heading', { level: 2, name: part }).waitFor();
+    await page.waitForTimeout(700); // what comes by and by
+    expect(await page.evaluate(layoutShift), part).toBeLessThan(0.02);
+  }
+  await page.setViewportSize({ width: 1280, height: 720 });
 
   // A tab that dies while it asks has lost no answer that was shown.
   await graft.openPart('Evaluate');

@@ -137,6 +137,28 @@ test('without WebGPU the page says what to do, and still shows model and data', 
   }
 });
 
+test('from an insecure address the page says so in one sentence', async ({ site }) => {
+  // An address that is no localhost to the browser, and leads there.
+  const browser = await chromium.launch({
+    executablePath: findChromium()!,
+    args: ['--no-sandbox', '--host-resolver-rules=MAP 192.0.2.1 localhost'],
+  });
+  try {
+    const page = await browser.newPage();
+    await page.goto(site.url.replace('localhost', '192.0.2.1'));
+    const note = page.getByTestId('no-webgpu');
+    await note.getByText('this one came from an http address').waitFor();
+    expect(await note.innerText()).not.toContain('recent Chrome');
+    await page.getByTestId('model-error').getByText('The top of the page says why.').waitFor();
+    expect(await page.locator('body').innerText()).not.toContain('undefined');
+    expect(await page.getByText('this one came from').count()).toBe(1);
+    expect(await page.getByTestId('start').isDisabled()).toBe(true);
+    expect(await axeViolations(page)).toEqual([]);
+  } finally {
+    await browser.close();
+  }
+});
+
 test('a full disk stops the run with a sentence; after room is made it goes on', async ({ page, site }) => {
   const session = await page.context().newCDPSession(page);
   const { origin } = new URL(site.url);

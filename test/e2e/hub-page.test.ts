@@ -173,6 +173,10 @@ describe('a model that asks for consent', () => {
     expect(await axeViolations(page)).toEqual([]);
 
     const token = error.getByTestId('hub-token');
+    await token.fill('hf_pasted twice');
+    await token.press('Enter');
+    await error.getByTestId('token-error').getByText('The token is not used').waitFor();
+    expect(await axeViolations(page)).toEqual([]);
     await token.fill('hf_wrong');
     await token.press('Enter');
     await error.getByText("doesn't accept the token").waitFor();

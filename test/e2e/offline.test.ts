@@ -8,6 +8,7 @@ import { serveBareSite } from '../support/bare-site';
 import { test as base } from '../support/browser';
 import { serveSite } from '../support/site.mjs';
 import { HUB_RUN, HubPage, SMALL_MODEL } from '../support/hub-page';
+import { axeViolations } from '../support/page';
 import { deployRelease } from '../support/release';
 import { shardedModel } from '../support/sharded-model';
 import { StandInHub } from '../support/stand-in-hub';
@@ -87,6 +88,10 @@ test('a page that was visited opens, trains and takes a newer version when nobod
 
   await graft.at('update').waitFor();
   expect(await releaseOf(page)).toBe('one');
+  for (const width of [360, 1360]) {
+    await page.setViewportSize({ width, height: 800 });
+    expect(await axeViolations(page)).toEqual([]);
+  }
   await graft.at('update').getByRole('button', { name: 'Use the new version' }).click();
   await expect.poll(() => releaseOf(page).catch(() => undefined), { timeout: 20_000 }).toBe('two');
   await graft.state('cancelled');

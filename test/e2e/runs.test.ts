@@ -31,6 +31,39 @@ test('one click on a fresh visit trains the starter on the policy pairs', async 
   await graft.state('cancelled');
 });
 
+test('the keyboard alone leads from the first visit to the adapter, by at most 20 presses of Tab', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  // Shorter than the run of a first visit, which is the same to the keyboard.
+  await graft.useRunFile(
+    'max_steps: 2\nmax_train_samples: 4\nlora_target_modules: [down_proj]\nlayers_to_transform: [1]\n',
+  );
+  await page.reload();
+  await page.locator('[data-testid=quick-start]:enabled').waitFor();
+  let presses = 0;
+  const focused = () => page.evaluate(() => document.activeElement!.tagName);
+  /** Goes to a control by Tab alone, and presses it. */
+  const press = async (testid: string) => {
+    const isThere = () =>
+      page.evaluate((id) => (document.activeElement as HTMLElement).dataset['testid'] === id, testid);
+    while (!(await isThere())) {
+      expect(++presses, `presses of Tab on the way to ${testid}`).toBeLessThanOrEqual(20);
+      await page.keyboard.press('Tab');
+      expect(await focused()).not.toBe('BODY');
+    }
+    await page.keyboard.press('Enter');
+  };
+  await press('quick-start');
+  await graft.state('finished');
+  await graft.at('dock-status').waitFor({ state: 'detached' });
+  expect(await focused()).toBe('H1'); // of the run
+  const [download] = await Promise.all([page.waitForEvent('download'), press('download-now')]);
+  expect(download.suggestedFilename()).toMatch(/^starter-on-title-fees.*\.zip$/);
+  expect(await focused()).not.toBe('BODY');
+});
+
 describe('a run', () => {
   test('is in the library after a reload, with its curve and its files', async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);

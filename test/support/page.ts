@@ -165,6 +165,19 @@ export async function axeViolations(page: Page): Promise<string[]> {
   return results.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
 }
 
+/** How far things moved by themselves since the page was loaded, as Chromium counts it: runs in the page. */
+export const layoutShift = () =>
+  new Promise<number>((resolve) => {
+    let sum = 0;
+    const observer = new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean })[]) {
+        if (!entry.hadRecentInput) sum += entry.value;
+      }
+    });
+    observer.observe({ type: 'layout-shift', buffered: true });
+    setTimeout(() => resolve(sum), 200);
+  });
+
 /** One picture of everything: in a window as tall as the page, so that what sticks to its edges is there once. */
 export async function screenshotWhole(page: Page, path: string): Promise<void> {
   const { width, height } = page.viewportSize()!;

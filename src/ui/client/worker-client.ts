@@ -29,8 +29,8 @@ export class WorkerClient<Services> {
     this.prepare = prepare;
   }
 
-  /** Calls the worker; rejects with the worker's error, or where the worker dies first. */
-  call<T>(ask: (services: Services) => Promise<T>): Promise<T> {
+  /** Calls the worker; rejects with the worker's error, where the worker dies first, or can't be started. */
+  async call<T>(ask: (services: Services) => Promise<T>): Promise<T> {
     const live = (this.live ??= this.start());
     return Promise.race([live.services.then(ask), live.gone]);
   }

@@ -13,6 +13,7 @@ import { DownloadState } from '../features/models/download.svelte';
 import { ModelState, STARTER } from '../features/models/model.svelte';
 import { BudgetState } from '../features/plan/budget.svelte';
 import type { LibraryState } from '../features/runs/library.svelte';
+import { HoldOutState } from '../features/runs/hold-out.svelte';
 import { countTokens, estimateSeconds, paceKey } from '../features/runs/pace';
 import { QUICKSTART, RecipeState, type DraftFacts } from '../features/runs/recipe.svelte';
 import { warnOf, type Warnings } from '../features/runs/warnings';
@@ -29,6 +30,7 @@ export class Draft {
   readonly dataset: DatasetState;
   readonly recipe = new RecipeState(() => this.facts);
   readonly preview: PreviewState;
+  readonly holdOut: HoldOutState;
   readonly budget: BudgetState;
   readonly download: DownloadState;
 
@@ -47,6 +49,7 @@ export class Draft {
     this.model = new ModelState(workers);
     this.dataset = new DatasetState(workers);
     this.preview = new PreviewState(workers);
+    this.holdOut = new HoldOutState(this.recipe, this.preview, this.dataset);
     this.budget = new BudgetState(workers, this.recipe);
     this.download = new DownloadState(workers, () => library.refresh());
   }

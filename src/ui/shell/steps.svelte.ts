@@ -56,9 +56,12 @@ const LINES: Readonly<Record<StepId, (draft: Draft) => string>> = {
     const { estimatedRows, report } = preview;
     return `${name}, ${estimatedRows === undefined ? plural(report.kept, 'row') : `about ${formatCount(estimatedRows)} rows`}`;
   },
-  check({ recipe }) {
+  check({ recipe, holdOut }) {
     const { val_set_size: held } = recipe.config;
-    if (held === 0) return 'No rows held out';
+    const { proposal, rows = 0, isDeclined } = holdOut;
+    if (held === 0 && proposal && !isDeclined)
+      return `Hold out ${formatCount(proposal.rows)} of ${plural(rows, 'row')}?`;
+    if (held === 0) return isDeclined ? `Trains on all ${plural(rows, 'row')}` : 'No rows held out';
     return held < 1 ? `${formatPercent(held)} of the rows held out` : `${plural(held, 'row')} held out`;
   },
   settings({ recipe }) {

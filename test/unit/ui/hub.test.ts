@@ -136,7 +136,7 @@ test('what is refused changes nothing', async () => {
   expect(await hub.useEndpoint('ftp://hub')).toBe(false);
   expect(hub.settingsError?.code).toBe('bad-config');
   expect(await hub.useToken('a\u0001b', true)).toBe(false);
-  expect(hub.settingsError?.message).toMatch(/copy it again/);
+  expect(hub.tokenError?.message).toMatch(/copy it again/);
   expect([hub.token, keptSecrets(), stored.size]).toEqual([undefined, [], 0]);
   expect(await hub.useToken('canary', false)).toBe(true);
   expect([hub.settingsError, hub.token, desks.text.client().endpoint]).toEqual([undefined, { kept: false }, PAGE_HUB]);

@@ -39,6 +39,8 @@ export class ChatState {
 
   /** The conversation that is shown: with a run, or with a base model. */
   private chat: string | undefined;
+  /** What was said before is here, or can't be read. */
+  isLoaded = $state(false);
   /** Resolves once what was said before is here. */
   private loaded: Promise<void> = Promise.resolve();
   /** Resolves once the partner's model was asked how it is asked. */
@@ -116,6 +118,7 @@ export class ChatState {
     this.system = '';
     this.error = undefined;
     this.storeError = undefined;
+    this.isLoaded = false;
     this.loaded = this.load(chat);
   }
 
@@ -223,6 +226,8 @@ export class ChatState {
       this.system ||= kept.system; // what was typed meanwhile is newer
     } catch (error) {
       if (this.chat === chat) this.storeError = plainError(error);
+    } finally {
+      if (this.chat === chat) this.isLoaded = true;
     }
   }
 

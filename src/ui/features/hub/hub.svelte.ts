@@ -29,6 +29,8 @@ export class HubState {
   /** What each model would take, by name, as answers come. */
   surveys = $state.raw<Readonly<Record<string, ModelSurvey>>>({});
 
+  /** Why the token that was given last is not used. */
+  tokenError = $state.raw<PlainError>();
   /** Why the settings are refused. */
   settingsError = $state.raw<PlainError>();
   /** What the visitor should know of a token, in words. */
@@ -141,12 +143,17 @@ export class HubState {
     return this.tellWorkers();
   }
 
-  /** Gives the Hub that is asked a token, for this Hub alone. */
+  /** Gives the Hub that is asked a token, for this Hub alone. Where it is refused, `tokenError` says why. */
   async useToken(token: string, keep: boolean): Promise<boolean> {
     const given = { origin: originOf(this.address), secret: token.trim() };
     if (given.secret === '' || this.choosing !== undefined) return false;
-    const isToken = await this.report(() => this.workers.text.call((worker) => worker.hub.checkToken(given.secret)));
-    if (!isToken) return false;
+    this.tokenError = undefined;
+    try {
+      await this.workers.text.call((worker) => worker.hub.checkToken(given.secret));
+    } catch (error) {
+      this.tokenError = plainError(error);
+      return false;
+    }
     this.notice = undefined;
     const isKept = keep && keepSecret(given);
     this.kept = loadSecrets();
