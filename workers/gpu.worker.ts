@@ -10,12 +10,12 @@ import {
 } from '../src/storage/indexeddb';
 import type { GpuEntry, GpuJobs, GpuWorker, TextJobs } from '../src/protocol/workers';
 import type { JobRunner } from '../src/protocol/jobs';
-import { EngineHolder } from './engine-holder';
-import { GpuModels } from './gpu-models';
-import { HubDesk } from './hub';
-import { HubModels } from './hub-models';
-import { JobHost } from './job-host';
-import { OpenModels } from './open-models';
+import { EngineHolder } from './models/engine-holder';
+import { GpuModels } from './models/gpu-models';
+import { HubDesk } from './hub/hub';
+import { HubModels } from './hub/hub-models';
+import { JobHost } from './jobs/job-host';
+import { OpenModels } from './models/open-models';
 import { chatJobs, chatService } from './services/chat';
 import { deviceService } from './services/device';
 import { evaluationJobs, evaluationService } from './services/evaluation';
@@ -23,9 +23,9 @@ import { exportJobs, exportsService } from './services/exports';
 import { hubService } from './services/hub';
 import { modelJobs, modelsService } from './services/models';
 import { runJobs, runsService } from './services/runs';
-import { Sources } from './sources';
-import { TextLink } from './text-link';
-import { Training } from './training';
+import { Sources } from './models/sources';
+import { TextLink } from './jobs/text-link';
+import { Training } from './runs/training';
 
 async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): Promise<GpuWorker> {
   const database = await openDatabase();

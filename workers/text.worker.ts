@@ -2,18 +2,18 @@
 import { expose, proxy } from 'comlink';
 import { KeptModels, openDatabase, RunLibrary, SettingsStore } from '../src/storage/indexeddb';
 import type { TextEntry, TextJobs, TextWorker } from '../src/protocol/workers';
-import { HubDesk } from './hub';
-import { HubModels } from './hub-models';
-import { JobHost } from './job-host';
-import { OpenModels } from './open-models';
-import { Pulse } from './pulse';
-import { Readings } from './readings';
+import { HubDesk } from './hub/hub';
+import { HubModels } from './hub/hub-models';
+import { JobHost } from './jobs/job-host';
+import { OpenModels } from './models/open-models';
+import { Pulse } from './jobs/pulse';
+import { Readings } from './runs/readings';
 import { dataJobs, DatasetReader, dataService } from './services/data';
 import { hubJobs, hubService } from './services/hub';
 import { openingJobs } from './services/opening';
 import { planJobs } from './services/plan';
 import { promptJobs } from './services/prompts';
-import { Sources } from './sources';
+import { Sources } from './models/sources';
 
 const pulse = new Pulse((message) => postMessage(message));
 pulse.start();

@@ -173,6 +173,28 @@ test('a draft and its runs are two things: what is edited is trained, and a run 
   await graft.at('use-settings').click();
   await graft.at('start').waitFor();
   expect(await page.locator('#setting-learning_rate').inputValue()).toBe('0.01');
+
+  // What is asked for while a run trains waits in the dock, by its name, and is cancelled there.
+  await graft.useRunFile(RUN.replace('max_steps: 8', 'max_steps: 50000'));
+  await graft.start();
+  await graft.firstStep();
+  await graft.openRunAt(1);
+  await graft.openPart('Evaluate');
+  await graft.at('compare-start').click();
+  await graft.openPart('Files');
+  await graft.at('download-merged').click();
+  const waiting = graft.at('queue').locator('li .title');
+  await expect.poll(() => waiting.allInnerTexts()).toEqual(['Evaluation of too fast', 'Merged model of too fast']);
+  await page.setViewportSize({ width: 360, height: 800 });
+  expect(await axeViolations(page)).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+  await page.getByRole('button', { name: 'Cancel: Evaluation of too fast' }).press('Enter');
+  await expect.poll(() => waiting.allInnerTexts()).toEqual(['Merged model of too fast']);
+  await expect.poll(() => page.evaluate(() => document.activeElement?.tagName)).not.toBe('BODY');
+  const merged = page.waitForEvent('download');
+  await graft.at('cancel').click();
+  expect((await merged).suggestedFilename()).toBe('too-fast-merged.zip');
+  await graft.at('queue').waitFor({ state: 'detached' });
 });
 
 test('a run that trains is seen everywhere, is not left by accident, and answers when it was stopped', async ({

@@ -1,13 +1,13 @@
 /** Answers to a conversation, streamed. */
 import type { ChatJobs, ChatService } from '../../src/protocol/chat';
 import type { ChatStore } from '../../src/storage/indexeddb';
-import { answerWith } from '../answering';
-import type { GpuModels } from '../gpu-models';
-import type { JobHandlers } from '../job-host';
-import { modelKey } from '../sources';
-import type { TextLink } from '../text-link';
-import type { Training } from '../training';
-import { storageOf } from '../weight-storage';
+import { answerWith } from '../models/answering';
+import type { GpuModels } from '../models/gpu-models';
+import type { JobHandlers } from '../jobs/job-host';
+import { modelKey } from '../models/sources';
+import type { TextLink } from '../jobs/text-link';
+import type { Training } from '../runs/training';
+import { storageOf } from '../models/weight-storage';
 
 export function chatService(chats: ChatStore): ChatService {
   return {

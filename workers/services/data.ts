@@ -21,13 +21,13 @@ import {
 } from '../../src/recipes';
 import type { DataJobs, DataService, ReadRequest, RunRequest } from '../../src/protocol/data';
 import type { JobEvent } from '../../src/protocol/jobs';
-import type { JobContext, JobHandlers } from '../job-host';
-import { Latest } from '../latest';
-import type { OpenModels } from '../open-models';
-import type { Pulse } from '../pulse';
-import type { Readings } from '../readings';
-import { readRunDataset } from '../run-files';
-import { datasetId, modelKey, type Sources } from '../sources';
+import type { JobContext, JobHandlers } from '../jobs/job-host';
+import { Latest } from '../models/latest';
+import type { OpenModels } from '../models/open-models';
+import type { Pulse } from '../jobs/pulse';
+import type { Readings } from '../runs/readings';
+import { readRunDataset } from '../runs/run-files';
+import { datasetId, modelKey, type Sources } from '../models/sources';
 import type { RunLibrary, SettingsStore } from '../../src/storage/indexeddb';
 
 export function dataService(settings: SettingsStore): DataService {

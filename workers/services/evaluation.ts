@@ -1,9 +1,9 @@
 /** How well the base model and the tuned one answer the questions of a run's data. */
 import type { EvaluationJobs, EvaluationService } from '../../src/protocol/evaluation';
 import type { EvaluationStore } from '../../src/storage/indexeddb';
-import type { GpuModels } from '../gpu-models';
-import type { JobHandlers } from '../job-host';
-import type { TextLink } from '../text-link';
+import type { GpuModels } from '../models/gpu-models';
+import type { JobHandlers } from '../jobs/job-host';
+import type { TextLink } from '../jobs/text-link';
 
 export function evaluationService(evaluations: EvaluationStore): EvaluationService {
   return {

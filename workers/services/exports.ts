@@ -2,11 +2,11 @@
 import { exportCheckpoint, mergeModel } from '../../src/recipes';
 import type { ExportedFile, ExportJobs, ExportsService } from '../../src/protocol/exports';
 import type { RunLibrary } from '../../src/storage/indexeddb';
-import { CollectedFiles } from '../collected';
-import type { GpuModels } from '../gpu-models';
-import type { JobHandlers } from '../job-host';
-import { INTERNAL_FILES } from '../run-files';
-import type { Sources } from '../sources';
+import { CollectedFiles } from '../runs/collected';
+import type { GpuModels } from '../models/gpu-models';
+import type { JobHandlers } from '../jobs/job-host';
+import { INTERNAL_FILES } from '../runs/run-files';
+import type { Sources } from '../models/sources';
 
 export function exportsService(library: RunLibrary, sources: Sources): ExportsService {
   return {

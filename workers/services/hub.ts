@@ -1,9 +1,9 @@
 /** Which Hub is asked, and what is found there. */
 import { checkSecret } from '../../src/connections/endpoint';
 import type { HubJobs, HubService } from '../../src/protocol/hub';
-import type { HubDesk } from '../hub';
-import type { JobHandlers } from '../job-host';
-import { orCancelled } from '../jobs';
+import type { HubDesk } from '../hub/hub';
+import type { JobHandlers } from '../jobs/job-host';
+import { orCancelled } from '../jobs/jobs';
 
 export function hubService(desk: HubDesk): HubService {
   return {

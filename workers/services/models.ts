@@ -2,11 +2,11 @@
 import { openGenerator } from '../../src/recipes';
 import type { KeptModels } from '../../src/storage/indexeddb';
 import type { ModelJobs, ModelsService } from '../../src/protocol/models';
-import type { GpuModels } from '../gpu-models';
-import type { HubModels } from '../hub-models';
-import type { JobHandlers } from '../job-host';
-import type { Sources } from '../sources';
-import { storageOf } from '../weight-storage';
+import type { GpuModels } from '../models/gpu-models';
+import type { HubModels } from '../hub/hub-models';
+import type { JobHandlers } from '../jobs/job-host';
+import type { Sources } from '../models/sources';
+import { storageOf } from '../models/weight-storage';
 
 /** Tokens of a session that only loads weights. */
 const SHORTEST_CONTEXT = 64;

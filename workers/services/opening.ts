@@ -3,10 +3,10 @@ import { BYTES_PER_ELEMENT, elementCount } from '../../src/core/dtypes';
 import { EMBEDDING, HEAD, parameters } from '../../src/core/spec';
 import type { HubModel } from '../../src/formats/model';
 import type { ModelRef, ModelReport, OpeningJobs } from '../../src/protocol/models';
-import type { JobHandlers } from '../job-host';
-import { orCancelled } from '../jobs';
-import type { OpenModels } from '../open-models';
-import type { Pulse } from '../pulse';
+import type { JobHandlers } from '../jobs/job-host';
+import { orCancelled } from '../jobs/jobs';
+import type { OpenModels } from '../models/open-models';
+import type { Pulse } from '../jobs/pulse';
 
 /** Milliseconds that a large tokenizer may take on a slow computer: it is parsed and laid out in one go. */
 const OPENING_MS = 6000;

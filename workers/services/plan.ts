@@ -3,8 +3,8 @@ import type { RunConfig } from '../../src/core/config';
 import type { HubModel } from '../../src/formats/model';
 import { fitToBudget, planRun, talkSize, type PreparedData, type RunPlan } from '../../src/recipes';
 import type { PlanJobs, PlanReport } from '../../src/protocol/plan';
-import type { JobHandlers } from '../job-host';
-import type { Pulse } from '../pulse';
+import type { JobHandlers } from '../jobs/job-host';
+import type { Pulse } from '../jobs/pulse';
 import type { DatasetReader } from './data';
 
 /** Milliseconds that planning may take on a slow computer: it tries many plans of a large model, all in one go. */

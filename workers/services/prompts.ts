@@ -12,11 +12,11 @@ import {
 } from '../../src/recipes';
 import type { RunLibrary } from '../../src/storage/indexeddb';
 import type { PromptJobs, SamplingHints } from '../../src/protocol/prompts';
-import type { JobHandlers } from '../job-host';
-import type { OpenModels } from '../open-models';
-import type { Pulse } from '../pulse';
-import { readRunConfig } from '../run-files';
-import { storageOf } from '../weight-storage';
+import type { JobHandlers } from '../jobs/job-host';
+import type { OpenModels } from '../models/open-models';
+import type { Pulse } from '../jobs/pulse';
+import { readRunConfig } from '../runs/run-files';
+import { storageOf } from '../models/weight-storage';
 import type { DatasetReader } from './data';
 
 /** Milliseconds that planning a large model may take on a slow computer, in one go. */

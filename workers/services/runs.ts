@@ -5,12 +5,12 @@ import type { RunLibrary } from '../../src/storage/indexeddb';
 import type { ReadRequest } from '../../src/protocol/data';
 import type { JobEvent } from '../../src/protocol/jobs';
 import type { RunEvent, RunJobs, RunsService } from '../../src/protocol/runs';
-import type { GpuModels } from '../gpu-models';
-import type { JobContext, JobHandlers } from '../job-host';
-import { INTERNAL_FILES, readRunConfig, readRunLog } from '../run-files';
-import type { Sources } from '../sources';
-import type { TextLink } from '../text-link';
-import type { TrainInput, Training, TrainingEvent } from '../training';
+import type { GpuModels } from '../models/gpu-models';
+import type { JobContext, JobHandlers } from '../jobs/job-host';
+import { INTERNAL_FILES, readRunConfig, readRunLog } from '../runs/run-files';
+import type { Sources } from '../models/sources';
+import type { TextLink } from '../jobs/text-link';
+import type { TrainInput, Training, TrainingEvent } from '../runs/training';
 
 export function runsService(library: RunLibrary, training: Training, models: GpuModels): RunsService {
   return {

@@ -32,9 +32,9 @@ export class Job<K extends keyof Jobs> {
 
   /**
    * Runs the job in place of the one before, which is cancelled. Gives undefined where it failed, which `error` tells,
-   * was stopped, or gave way to another.
+   * was stopped, or gave way to another. `title` names it in the dock where it waits for the GPU.
    */
-  async run(request: RequestOf<Jobs, K>): Promise<ResultOf<Jobs, K> | undefined> {
+  async run(request: RequestOf<Jobs, K>, title?: string): Promise<ResultOf<Jobs, K> | undefined> {
     const before = this.controller;
     const controller = new AbortController();
     this.controller = controller;
@@ -44,7 +44,8 @@ export class Job<K extends keyof Jobs> {
     const onEvent = (event: EventOf<Jobs, K>) => {
       if (isCurrent()) this.hear(event);
     };
-    const result = this.workers.run(this.kind, request, { signal: controller.signal, onEvent });
+    const waiting = title === undefined ? undefined : { title, cancel: () => this.cancel() };
+    const result = this.workers.run(this.kind, request, { signal: controller.signal, waiting, onEvent });
     // Only now: where both read the same, the worker goes on with it.
     before?.abort();
     try {

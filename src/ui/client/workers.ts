@@ -7,12 +7,15 @@ import type { EventOf, JobId, JobRunner, RequestOf, ResultOf } from '../../proto
 import type { GpuEntry, GpuJobs, GpuWorker, TextJobs } from '../../protocol/workers';
 import { startWorker } from './start-worker';
 import { TextJobRunner } from './text-jobs';
+import { WaitingJobs } from './waiting.svelte';
 import { WorkerClient } from './worker-client';
 
 export type Jobs = GpuJobs & TextJobs;
 
 export interface JobOptions<K extends keyof Jobs> {
   readonly signal?: AbortSignal;
+  /** Names the job where it waits for the GPU; one without a title waits unseen. */
+  readonly waiting?: { readonly title: string; cancel(): void } | undefined;
   readonly onEvent?: (event: EventOf<Jobs, K>) => void;
 }
 
@@ -22,6 +25,7 @@ const TEXT_FEATURES = /^(hub|data|plan|prompts)\.|^models\.open$/;
 export class Workers {
   readonly text: TextJobRunner;
   readonly gpu: WorkerClient<GpuWorker>;
+  readonly waiting = new WaitingJobs();
   private count = 0;
 
   constructor() {
@@ -36,7 +40,7 @@ export class Workers {
   async run<K extends keyof Jobs>(
     kind: K,
     request: RequestOf<Jobs, K>,
-    { signal, onEvent = () => undefined }: JobOptions<K> = {},
+    { signal, waiting, onEvent = () => undefined }: JobOptions<K> = {},
   ): Promise<ResultOf<Jobs, K>> {
     const id = `page-${++this.count}`;
     const isText = TEXT_FEATURES.test(kind);
@@ -45,11 +49,16 @@ export class Workers {
     const cancel = () => void runner.cancel(id).catch(() => undefined);
     signal?.addEventListener('abort', cancel, { once: true });
     try {
-      const result = runner.run(id, kind, request, onEvent);
+      const result = runner.run(id, kind, request, (event) => {
+        if (event.kind === 'queued' && waiting && !signal?.aborted) this.waiting.add({ id, ...waiting });
+        else if (event.kind === 'started') this.waiting.remove(id);
+        onEvent(event);
+      });
       if (signal?.aborted) cancel(); // while the worker was starting: the message follows the job's own
       return await (isText && signal ? orCancelled(result, signal) : result);
     } finally {
       signal?.removeEventListener('abort', cancel);
+      this.waiting.remove(id);
     }
   }
 

@@ -12,7 +12,7 @@ import { readAll, readHeader, writeSafetensors } from '../../../src/formats/safe
 import { memorySource } from '../../../src/formats/sources';
 import { mergeModel } from '../../../src/recipes';
 import { planWeightFiles } from '../../../src/recipes/steps/weight-files';
-import { CollectedFiles } from '../../../workers/collected';
+import { CollectedFiles } from '../../../workers/runs/collected';
 import { nullGpu } from '../../support/gpu';
 import { expectError, MemoryStore, tinyModel } from './support';
 

@@ -1,6 +1,6 @@
 /** The page's choice of a Hub and its tokens, on the text worker's own desk; several tabs share one storage. */
 import { beforeEach, expect, test, vi } from 'vitest';
-import { HubDesk } from '../../../workers/hub';
+import { HubDesk } from '../../../workers/hub/hub';
 import { hubService } from '../../../workers/services/hub';
 import type { HubService } from '../../../src/protocol/hub';
 import type { Workers } from '../../../src/ui/client/workers';

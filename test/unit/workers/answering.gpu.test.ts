@@ -4,7 +4,7 @@ import { GraftError } from '../../../src/core/errors';
 import { openEngine, type Engine } from '../../../src/engine';
 import { openModel, type HubModel } from '../../../src/formats/model';
 import { testGpu } from '../../support/gpu';
-import { Answering, type ChatOptions } from '../../../workers/answering';
+import { Answering, type ChatOptions } from '../../../workers/models/answering';
 import { tinyModel } from '../recipes/support';
 
 let engine: Engine;

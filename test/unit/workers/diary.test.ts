@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LogRow, TrainEvent } from '../../../src/core/events';
 import { RunLibrary, type Database } from '../../../src/storage/indexeddb';
-import { Diary } from '../../../workers/diary';
+import { Diary } from '../../../workers/runs/diary';
 import { freshDatabase } from '../../support/browser-storage';
 import { expectError } from '../recipes/support';
 import { runRecord } from '../storage/support';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Pause } from '../../../src/connections/pauses';
 import { hubSource } from '../../../src/hub/source';
-import { HubDesk } from '../../../workers/hub';
+import { HubDesk } from '../../../workers/hub/hub';
 import { StandInHub } from '../../support/stand-in-hub';
 import { expectError, jsonBytes, someBytes, useHub } from '../hub/support';
 

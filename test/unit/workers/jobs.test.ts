@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { errorCode } from '../../../src/core/errors';
 import type { JobKind } from '../../../src/protocol/jobs';
-import { JobHost } from '../../../workers/job-host';
-import { JobQueue, JobSet, orCancelled } from '../../../workers/jobs';
-import { Latest } from '../../../workers/latest';
+import { JobHost } from '../../../workers/jobs/job-host';
+import { JobQueue, JobSet, orCancelled } from '../../../workers/jobs/jobs';
+import { Latest } from '../../../workers/models/latest';
 
 /** A job that ends when it is told to. */
 function gate() {

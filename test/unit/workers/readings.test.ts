@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { errorCode, GraftError } from '../../../src/core/errors';
 import { readingKey, type ReadData } from '../../../src/recipes';
-import { Readings } from '../../../workers/readings';
+import { Readings } from '../../../workers/runs/readings';
 import { run } from '../recipes/support';
 
 type Report = (rows: number, totalRows: number) => void;

@@ -2,7 +2,7 @@
 import { beforeEach, expect, it } from 'vitest';
 import { encodeUtf8 } from '../../../src/core/store';
 import { RunLibrary } from '../../../src/storage/indexeddb';
-import { readRunConfig, readRunLog } from '../../../workers/run-files';
+import { readRunConfig, readRunLog } from '../../../workers/runs/run-files';
 import { freshDatabase } from '../../support/browser-storage';
 import { expectError } from '../recipes/support';
 import { runRecord } from '../storage/support';

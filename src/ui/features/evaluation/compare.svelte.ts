@@ -11,6 +11,7 @@ import { dropEarlierScores, earlierScores } from './earlier-scores';
 /** A run whose questions are asked, and how. */
 export interface ComparedRun {
   readonly id: string;
+  readonly name: string;
   readonly model: ModelRef;
   /** Steps that it has learned. */
   readonly step: number;
@@ -47,6 +48,11 @@ export class CompareState {
   /** Some run is being asked. */
   get busy(): boolean {
     return this.comparing.isRunning;
+  }
+
+  /** What was asked for waits for the GPU. */
+  get waits(): boolean {
+    return this.comparing.state === 'queued';
   }
 
   /** The run that is shown is being asked. */
@@ -87,7 +93,7 @@ export class CompareState {
       const row = rows[index];
       void begun.then(() => writer.put(index, row));
     };
-    const result = await this.comparing.run({ model, runId, limit, maxNewTokens });
+    const result = await this.comparing.run({ model, runId, limit, maxNewTokens }, `Evaluation of ${run.name}`);
     await begun;
     await writer.settled();
     return result !== undefined;

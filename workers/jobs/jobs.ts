@@ -1,6 +1,6 @@
 /** Jobs that can be cancelled by name: all at once, or one at a time in the order of asking. */
-import { throwIfCancelled } from '../src/core/errors';
-import type { JobId } from '../src/protocol/jobs';
+import { throwIfCancelled } from '../../src/core/errors';
+import type { JobId } from '../../src/protocol/jobs';
 
 /** Jobs that run beside each other. */
 export class JobSet {

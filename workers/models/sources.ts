@@ -1,15 +1,15 @@
 /** What the page refers to, as the folders and bytes that recipes take. */
-import { GraftError } from '../src/core/errors';
-import type { StoredModel } from '../src/core/library';
-import type { FileSource } from '../src/core/store';
-import { hubLayout } from '../src/formats/gguf';
-import { httpSource } from '../src/formats/sources';
-import { fileListSource } from '../src/storage/files';
-import type { KeptModels } from '../src/storage/indexeddb';
-import type { DatasetFile, DatasetHead } from '../src/recipes';
-import type { DatasetRef, ReadRequest } from '../src/protocol/data';
-import type { FilesRef, ModelRef } from '../src/protocol/models';
-import type { HubModels } from './hub-models';
+import { GraftError } from '../../src/core/errors';
+import type { StoredModel } from '../../src/core/library';
+import type { FileSource } from '../../src/core/store';
+import { hubLayout } from '../../src/formats/gguf';
+import { httpSource } from '../../src/formats/sources';
+import { fileListSource } from '../../src/storage/files';
+import type { KeptModels } from '../../src/storage/indexeddb';
+import type { DatasetFile, DatasetHead } from '../../src/recipes';
+import type { DatasetRef, ReadRequest } from '../../src/protocol/data';
+import type { FilesRef, ModelRef } from '../../src/protocol/models';
+import type { HubModels } from '../hub/hub-models';
 
 export class Sources {
   constructor(

@@ -1,6 +1,6 @@
 /** Settings of a run as the engine takes them. */
-import type { WeightStorage } from '../src/recipes';
-import type { StorageSettings } from '../src/protocol/models';
+import type { WeightStorage } from '../../src/recipes';
+import type { StorageSettings } from '../../src/protocol/models';
 
 /** How a run with these settings keeps base weights; one that trains all of them holds them in 32 bits. */
 export function storageOf(settings: StorageSettings): WeightStorage {

@@ -1,5 +1,5 @@
 /** Runs a worker's jobs: those that need the GPU one at a time, all others side by side. */
-import type { CommonEvent, EventOf, JobId, JobRunner, RequestOf, ResultOf } from '../src/protocol/jobs';
+import type { CommonEvent, EventOf, JobId, JobRunner, RequestOf, ResultOf } from '../../src/protocol/jobs';
 import { JobQueue, JobSet } from './jobs';
 
 /** What a job has to do with while it runs. */

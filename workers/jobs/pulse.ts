@@ -2,7 +2,7 @@
  * Tells the page that this thread is alive. The page ends a worker that is silent for too long: a tokenizer's regular
  * expression can go on for hours, and nothing else can stop it.
  */
-import type { PulseMessage } from '../src/protocol/workers';
+import type { PulseMessage } from '../../src/protocol/workers';
 
 /** Milliseconds between two signs of life. */
 const INTERVAL = 400;

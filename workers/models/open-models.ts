@@ -1,13 +1,13 @@
 /** The model that was opened last, for all who ask for it. */
-import type { FileSource } from '../src/core/store';
-import { openModel, type HubModel } from '../src/formats/model';
-import type { RunLibrary } from '../src/storage/indexeddb';
-import type { ModelRef } from '../src/protocol/models';
-import { withTemplateOf } from '../src/formats/saved-template';
-import { withRunTemplate } from '../src/recipes';
-import type { HubModels } from './hub-models';
+import type { FileSource } from '../../src/core/store';
+import { openModel, type HubModel } from '../../src/formats/model';
+import type { RunLibrary } from '../../src/storage/indexeddb';
+import type { ModelRef } from '../../src/protocol/models';
+import { withTemplateOf } from '../../src/formats/saved-template';
+import { withRunTemplate } from '../../src/recipes';
+import type { HubModels } from '../hub/hub-models';
 import { Latest } from './latest';
-import { readRunConfig } from './run-files';
+import { readRunConfig } from '../runs/run-files';
 import { modelKey, type Sources } from './sources';
 
 export class OpenModels {

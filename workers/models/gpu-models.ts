@@ -1,13 +1,13 @@
 /** Models on the GPU: what jobs open of them, and what of it has to make room or stays while it is used. */
-import { exportCheckpoint, type Engine, type ModelCache } from '../src/recipes';
-import type { HubModel } from '../src/formats/model';
-import { memorySource } from '../src/formats/sources';
-import type { FileSource } from '../src/core/store';
-import type { ModelRef } from '../src/protocol/models';
-import type { KeptModels, RunLibrary } from '../src/storage/indexeddb';
+import { exportCheckpoint, type Engine, type ModelCache } from '../../src/recipes';
+import type { HubModel } from '../../src/formats/model';
+import { memorySource } from '../../src/formats/sources';
+import type { FileSource } from '../../src/core/store';
+import type { ModelRef } from '../../src/protocol/models';
+import type { KeptModels, RunLibrary } from '../../src/storage/indexeddb';
 import { Answering, type Speakers } from './answering';
 import type { EngineHolder } from './engine-holder';
-import type { HubModels } from './hub-models';
+import type { HubModels } from '../hub/hub-models';
 import type { OpenModels } from './open-models';
 import type { Sources } from './sources';
 

@@ -2,9 +2,9 @@
  * A store that keeps what is written to it as blobs, for download: the browser puts large ones on disk, so that a model of
  * many gigabytes never lies in memory.
  */
-import { BlobParts } from '../src/core/blob-parts';
-import type { RunStore } from '../src/core/store';
-import type { ExportedFile } from '../src/protocol/exports';
+import { BlobParts } from '../../src/core/blob-parts';
+import type { RunStore } from '../../src/core/store';
+import type { ExportedFile } from '../../src/protocol/exports';
 
 export class CollectedFiles implements RunStore {
   readonly name = 'the download';

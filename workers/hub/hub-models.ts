@@ -1,15 +1,15 @@
 /** Models on the Hub as folders, each at one commit, and what this browser keeps of them. */
-import type { PauseListener } from '../src/connections/pauses';
-import { GraftError } from '../src/core/errors';
-import type { FileSource } from '../src/core/store';
-import { openModel, type HubModel } from '../src/formats/model';
-import { HUGGING_FACE, modelIdentity, parseModelIdentity } from '../src/hub/names';
-import { hubSource } from '../src/hub/source';
-import type { ModelCache } from '../src/recipes';
-import { BrowserOpenings, browserWeightCache, SettingsStore, type Database } from '../src/storage/indexeddb';
-import { openKept, replayedSource, resolveKept } from '../src/storage/recording';
-import type { HubRef } from '../src/protocol/hub';
-import type { KeptWeights, ModelRef } from '../src/protocol/models';
+import type { PauseListener } from '../../src/connections/pauses';
+import { GraftError } from '../../src/core/errors';
+import type { FileSource } from '../../src/core/store';
+import { openModel, type HubModel } from '../../src/formats/model';
+import { HUGGING_FACE, modelIdentity, parseModelIdentity } from '../../src/hub/names';
+import { hubSource } from '../../src/hub/source';
+import type { ModelCache } from '../../src/recipes';
+import { BrowserOpenings, browserWeightCache, SettingsStore, type Database } from '../../src/storage/indexeddb';
+import { openKept, replayedSource, resolveKept } from '../../src/storage/recording';
+import type { HubRef } from '../../src/protocol/hub';
+import type { KeptWeights, ModelRef } from '../../src/protocol/models';
 import type { HubDesk } from './hub';
 
 export class HubModels {

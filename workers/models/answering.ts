@@ -1,9 +1,9 @@
 /** Chat and comparison: keeps the generators of the last conversation open, and lets them go when the GPU is needed. */
-import type { FileSource } from '../src/core/store';
-import { errorCode } from '../src/core/errors';
-import { formatCount } from '../src/core/format';
-import { openModel, type HubModel } from '../src/formats/model';
-import { readAdapter } from '../src/formats/peft';
+import type { FileSource } from '../../src/core/store';
+import { errorCode } from '../../src/core/errors';
+import { formatCount } from '../../src/core/format';
+import { openModel, type HubModel } from '../../src/formats/model';
+import { readAdapter } from '../../src/formats/peft';
 import {
   contextFor,
   contextLengthFor,
@@ -18,9 +18,9 @@ import {
   type Question,
   type TextGenerator,
   type WeightStorage,
-} from '../src/recipes';
-import type { ChatReply, ChatRequest } from '../src/protocol/chat';
-import type { CompareResult, CompareRow } from '../src/protocol/evaluation';
+} from '../../src/recipes';
+import type { ChatReply, ChatRequest } from '../../src/protocol/chat';
+import type { CompareResult, CompareRow } from '../../src/protocol/evaluation';
 
 /** Questions of a comparison that are answered at once. */
 const COMPARE_BATCH = 8;

@@ -3,9 +3,9 @@
  * same: another learning rate reads nothing anew. All who ask for one reading share it, and when the last of them gives
  * up, it is stopped.
  */
-import { throwIfCancelled } from '../src/core/errors';
-import type { ReadData } from '../src/recipes';
-import { orCancelled } from './jobs';
+import { throwIfCancelled } from '../../src/core/errors';
+import type { ReadData } from '../../src/recipes';
+import { orCancelled } from '../jobs/jobs';
 
 type Report = (rows: number, totalRows: number) => void;
 

@@ -1,10 +1,10 @@
 /** A training run and its place in the library: what is written down, and when, so that a reload finds it again. */
-import { formatRunConfig, type RunConfig } from '../src/core/config';
-import { errorCode, plainError } from '../src/core/errors';
-import type { LogRow, RunSummary, TrainEvent } from '../src/core/events';
-import type { RunRecord, RunState } from '../src/core/library';
-import { encodeUtf8, type FileSource } from '../src/core/store';
-import type { HubModel } from '../src/formats/model';
+import { formatRunConfig, type RunConfig } from '../../src/core/config';
+import { errorCode, plainError } from '../../src/core/errors';
+import type { LogRow, RunSummary, TrainEvent } from '../../src/core/events';
+import type { RunRecord, RunState } from '../../src/core/library';
+import { encodeUtf8, type FileSource } from '../../src/core/store';
+import type { HubModel } from '../../src/formats/model';
 import {
   finetune,
   talkSize,
@@ -13,13 +13,13 @@ import {
   type FinetuneInput,
   type ModelCache,
   type TextGenerator,
-} from '../src/recipes';
-import type { RunLibrary } from '../src/storage/indexeddb';
-import type { Voice } from '../src/protocol/chat';
-import type { TrainRequest } from '../src/protocol/runs';
+} from '../../src/recipes';
+import type { RunLibrary } from '../../src/storage/indexeddb';
+import type { Voice } from '../../src/protocol/chat';
+import type { TrainRequest } from '../../src/protocol/runs';
 import { Diary } from './diary';
 import { DATASET_FILE, readRunConfig, readRunDataset, RUN_FILE } from './run-files';
-import { storedModel } from './sources';
+import { storedModel } from '../models/sources';
 
 /** What training says; the first event names the run in the library. */
 export type TrainingEvent =

@@ -1,7 +1,7 @@
 /** Writes down what a run says while it trains, so that a page that comes back later can show it. */
-import type { LogRow, TrainEvent } from '../src/core/events';
-import type { RunRecord } from '../src/core/library';
-import type { RunLibrary } from '../src/storage/indexeddb';
+import type { LogRow, TrainEvent } from '../../src/core/events';
+import type { RunRecord } from '../../src/core/library';
+import type { RunLibrary } from '../../src/storage/indexeddb';
 
 /** How often the record and the log are written between checkpoints, in milliseconds. */
 const SAVE_INTERVAL = 2000;

@@ -1,8 +1,8 @@
 /** The GPU worker's way to the text worker: whatever comes from a file or a template of others is read there. */
 import { proxy } from 'comlink';
-import { throwIfCancelled } from '../src/core/errors';
-import type { EventOf, JobRunner, RequestOf, ResultOf } from '../src/protocol/jobs';
-import type { TextJobs } from '../src/protocol/workers';
+import { throwIfCancelled } from '../../src/core/errors';
+import type { EventOf, JobRunner, RequestOf, ResultOf } from '../../src/protocol/jobs';
+import type { TextJobs } from '../../src/protocol/workers';
 import { orCancelled } from './jobs';
 
 export class TextLink {

@@ -1,7 +1,7 @@
 /** The worker's GPU: opened when first needed, let go when it is lost, opened anew by the next job. */
-import type { KernelChoiceStore } from '../src/core/kernel-choices';
-import { openEngine, type Engine } from '../src/recipes';
-import type { DeviceReport } from '../src/protocol/device';
+import type { KernelChoiceStore } from '../../src/core/kernel-choices';
+import { openEngine, type Engine } from '../../src/recipes';
+import type { DeviceReport } from '../../src/protocol/device';
 
 export class EngineHolder {
   private engine: Promise<Engine> | undefined;

@@ -1,11 +1,11 @@
 /** The files of a run's folder beside those that the user downloads. */
-import type { RunConfig } from '../src/core/config';
-import { GraftError } from '../src/core/errors';
-import type { LogRow } from '../src/core/events';
-import type { RunRecord } from '../src/core/library';
-import { decodeUtf8 } from '../src/core/store';
-import { CHECKPOINT_SLOTS, parseRunFile, type DatasetFile } from '../src/recipes';
-import { isDamagedRun, logRowsOf, type RunLibrary } from '../src/storage/indexeddb';
+import type { RunConfig } from '../../src/core/config';
+import { GraftError } from '../../src/core/errors';
+import type { LogRow } from '../../src/core/events';
+import type { RunRecord } from '../../src/core/library';
+import { decodeUtf8 } from '../../src/core/store';
+import { CHECKPOINT_SLOTS, parseRunFile, type DatasetFile } from '../../src/recipes';
+import { isDamagedRun, logRowsOf, type RunLibrary } from '../../src/storage/indexeddb';
 
 /** The dataset as it was when the run began. */
 export const DATASET_FILE = 'dataset';

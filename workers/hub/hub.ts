@@ -1,20 +1,20 @@
 /** The Hub as the page uses it: settings that can change, searches, and what models would take. */
-import { checkSecret } from '../src/connections/endpoint';
-import { describePause, JobPauses } from '../src/connections/pauses';
-import { Secrets } from '../src/connections/secrets';
-import { errorCode, plainError } from '../src/core/errors';
-import { encodeUtf8 } from '../src/core/store';
-import { FAMILIES } from '../src/formats/families';
-import { memorySource } from '../src/formats/sources';
-import { CATALOG, type CatalogEntry } from '../src/hub/catalog';
-import { HUGGING_FACE, HubClient } from '../src/hub/client';
-import type { HubRepo, HubSummary } from '../src/hub/listing';
-import { parseModelName } from '../src/hub/names';
-import { hubSource } from '../src/hub/source';
-import { openShape, planRun, talkSize, type ShapedModel } from '../src/recipes';
-import type { FoundModel, HubFindings, HubJobs, HubRef, HubSettings, ModelSurvey } from '../src/protocol/hub';
-import type { CommonEvent, RequestOf } from '../src/protocol/jobs';
-import type { JobContext } from './job-host';
+import { checkSecret } from '../../src/connections/endpoint';
+import { describePause, JobPauses } from '../../src/connections/pauses';
+import { Secrets } from '../../src/connections/secrets';
+import { errorCode, plainError } from '../../src/core/errors';
+import { encodeUtf8 } from '../../src/core/store';
+import { FAMILIES } from '../../src/formats/families';
+import { memorySource } from '../../src/formats/sources';
+import { CATALOG, type CatalogEntry } from '../../src/hub/catalog';
+import { HUGGING_FACE, HubClient } from '../../src/hub/client';
+import type { HubRepo, HubSummary } from '../../src/hub/listing';
+import { parseModelName } from '../../src/hub/names';
+import { hubSource } from '../../src/hub/source';
+import { openShape, planRun, talkSize, type ShapedModel } from '../../src/recipes';
+import type { FoundModel, HubFindings, HubJobs, HubRef, HubSettings, ModelSurvey } from '../../src/protocol/hub';
+import type { CommonEvent, RequestOf } from '../../src/protocol/jobs';
+import type { JobContext } from '../jobs/job-host';
 
 /** Models that are surveyed at once: a browser opens six connections to a host. */
 const AT_ONCE = 4;
