@@ -50,8 +50,9 @@ export function bandKernel(product: Product, band: RowBand, capabilities: Kernel
 
 /**
  * Kernels by name, the one to take unmeasured first. All of a list sum along K in the same order, four from the last to
- * the first and then the next four, in fused multiply-adds, so that they give the same bits: checked on the adapters that
- * tests run on, and on every other by the tuner.
+ * the first and then the next four, in fused multiply-adds, so that they should give the same bits: tests hold those for
+ * cards and for CPU adapters against one another on the adapters that they run on, and the tuner those of a list on every
+ * other. `octets` are alone in theirs: a test compares them with `blocks`, where an adapter has subgroups of eight.
  */
 function candidates(product: Product, band: RowBand, capabilities: KernelCapabilities): Map<string, Kernel> {
   const { m, n, k } = extents(product.inputs, product.attrs);

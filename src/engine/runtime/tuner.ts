@@ -2,7 +2,10 @@
  * Chooses among the variants of kernels by measuring them, once for each class of shapes: on buffers of its own, before
  * a session makes its buffers, with what is found kept on the device and in the store that it was opened with. Variants
  * that don't write the bits of the others on this device are left out, so that a choice that falls one way today and
- * another tomorrow changes no run.
+ * another tomorrow changes no run. They are compared on the sample of their class, without what a product may add to its
+ * result, and where that is large, piece by piece (`BitSample`). A kernel that capabilities alone choose, as those of
+ * attention and `octets`, has no others here, and is compared with none: on one device it is the same in every run, and only
+ * tests say where its bits are those of another kernel.
  */
 import { errorCode } from '../../core/errors';
 import type { KernelChoice } from '../../core/kernel-choices';
