@@ -1,5 +1,5 @@
 /** YAML as a run file has it: one flat mapping, neither deep nor long, whoever wrote it. */
-import { parseDocument, Parser, type CST } from 'yaml';
+import { Lexer, LineCounter, parseDocument, Parser, type CST, type YAMLParseError } from 'yaml';
 import { GraftError } from './errors';
 import { quote } from './format';
 
@@ -24,7 +24,7 @@ export function readYaml(yamlText: string, name: string): Record<string, unknown
       `${name} has more than ${MAX_DEPTH} lists and mappings in one another: a run file is keys with values.`,
     );
   }
-  const document = parseDocument(yamlText, { prettyErrors: true, uniqueKeys: true, schema: 'core' });
+  const document = parseDocument(yamlText, { prettyErrors: false, uniqueKeys: true, schema: 'core' });
   const [error] = document.errors;
   if (error?.code === 'MULTIPLE_DOCS') {
     throw new GraftError(
@@ -33,8 +33,7 @@ export function readYaml(yamlText: string, name: string): Record<string, unknown
     );
   }
   if (error) {
-    const summary = error.message.split('\n')[0]?.replace(/:$/, '') ?? 'not valid YAML';
-    throw new GraftError('bad-config', `${name} is not valid YAML: ${shorten(summary, MAX_REASON)}.`);
+    throw new GraftError('bad-config', `${name} is not valid YAML: ${describeFault(error, yamlText)}.`);
   }
   let value: unknown;
   try {
@@ -52,9 +51,33 @@ export function readYaml(yamlText: string, name: string): Record<string, unknown
   return value as Record<string, unknown>;
 }
 
-/** Whether a YAML text has more in one another than is read. Its tokens are found without recursion. */
+/** What the library says and where. Its own pretty errors look for the line of each of them, and there can be thousands. */
+function describeFault(error: YAMLParseError, yamlText: string): string {
+  const lines = new LineCounter();
+  lines.addNewLine(0);
+  for (let end = yamlText.indexOf('\n'); end >= 0; end = yamlText.indexOf('\n', end + 1)) lines.addNewLine(end + 1);
+  const { line, col } = lines.linePos(error.pos[0]);
+  return `${shorten(error.message.split('\n')[0]!, MAX_REASON)} at line ${line}, column ${col}`;
+}
+
+/** The documents of a text, one by one; ends with undefined where more is open at once than a run file may have. */
+function* parseTokens(yamlText: string): Generator<CST.Token | undefined, void> {
+  const parser = new Parser();
+  for (const source of new Lexer().lex(yamlText)) {
+    yield* parser.next(source);
+    // What closes a list goes into all that it holds by recursion, so there may not be much of it.
+    if (parser.stack.length > 4 * MAX_DEPTH) {
+      yield undefined;
+      return;
+    }
+  }
+  yield* parser.end();
+}
+
+/** Whether a YAML text has more in one another than is read. */
 function nestsTooDeep(yamlText: string): boolean {
-  for (const document of new Parser().parse(yamlText)) {
+  for (const document of parseTokens(yamlText)) {
+    if (!document) return true;
     const open: [CST.Token, number][] = [[document, 0]];
     for (let entry = open.pop(); entry; entry = open.pop()) {
       const [token, depth] = entry;
@@ -72,7 +95,7 @@ function nestsTooDeep(yamlText: string): boolean {
 /** The value of a YAML text; undefined where it has none. */
 export function readScalar(text: string): unknown {
   if (text.length > MAX_LENGTH || nestsTooDeep(text)) return undefined;
-  const document = parseDocument(text, { schema: 'core' });
+  const document = parseDocument(text, { schema: 'core', prettyErrors: false });
   if (document.errors.length > 0) return undefined;
   try {
     return (document.toJS({ maxAliasCount: 0 }) as unknown) ?? undefined;

@@ -159,9 +159,17 @@ describe('parseRunConfig', () => {
 
 describe('a hostile run file', () => {
   it('is refused before its nesting takes time', () => {
-    for (const yaml of ['? '.repeat(400), '['.repeat(50_000), '- '.repeat(45_000), `seed: ${'[? '.repeat(200)}`]) {
+    const deep = ['? '.repeat(400), '['.repeat(50_000), '- '.repeat(45_000), `seed: ${'[? '.repeat(200)}`];
+    // What is closed by a line after it, too: the library closes all of it by recursion.
+    for (const yaml of [...deep, `a:\n  ${'- '.repeat(5000)}\nb: 1`, `${': '.repeat(5000)}\nb: 1`]) {
       expect(refusal(yaml)).toMatch(/more than 24 lists and mappings in one another/);
     }
+  });
+
+  it('is told where the first of thousands of faults lies', () => {
+    const yaml = `seed: 1\nmax_steps: ${'{a: b}'.repeat(10_000)}\n`;
+    expect(refusal(yaml)).toMatch(/is not valid YAML: .* at line 2, column 18\.$/);
+    expect(refusal('', { seed: `!!binary[${'!!set {a}'.repeat(5000)}` })).toMatch(/seed must be/);
   });
 
   it('is told of misspelt keys whatever their values', () => {
