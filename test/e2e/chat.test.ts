@@ -247,7 +247,7 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await again.at('knows').getByTestId('evaluate-now').waitFor();
   const loss = await again.at('loss').innerText();
   await again.openRuns();
-  expect(await again.at('library-row').first().innerText()).toContain(`loss ${loss}`); // the same figure, the same word
+  await again.at('library-row').first().getByText(`loss ${loss}`).waitFor(); // the same figure, the same word
   await again.openRun();
   await again.at('compare-with-before').click();
   await again.at('pair-scores').waitFor();

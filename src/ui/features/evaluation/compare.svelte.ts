@@ -27,6 +27,8 @@ export class CompareState {
   runId = $state<string>();
   /** What it answered, or as much of it as was asked for. */
   evaluation = $state.raw<KeptEvaluation>();
+  /** The run whose kept answers were read last. */
+  private readOf = $state<string>();
   /** The run that is being asked, or was asked last. */
   asked = $state<string>();
   /** What it has answered by now. */
@@ -119,11 +121,20 @@ export class CompareState {
     this.runId = runId;
     this.evaluation = undefined;
     this.storeError = undefined;
+    this.readOf = undefined;
     this.read(runId)
       .then((kept) => {
         if (this.runId === runId) this.evaluation ??= kept;
       })
-      .catch((error: unknown) => (this.storeError = plainError(error)));
+      .catch((error: unknown) => (this.storeError = plainError(error)))
+      .finally(() => {
+        if (this.runId === runId) this.readOf = runId;
+      });
+  }
+
+  /** Whether it is known what this run has answered: until then nothing is shown that would move. */
+  knows(runId: string): boolean {
+    return this.runId === runId && this.readOf === runId;
   }
 
   /** What is kept of a run's answers. */
