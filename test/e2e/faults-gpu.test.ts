@@ -21,6 +21,8 @@ const RUN = `learning_rate: 1.0e-2
 per_device_train_batch_size: 4
 gradient_accumulation_steps: 1
 lora_r: 4
+lora_target_modules: [down_proj]
+layers_to_transform: [1]
 lora_dropout: 0.1
 max_length: 32
 save_steps: 5
