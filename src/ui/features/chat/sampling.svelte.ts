@@ -32,7 +32,7 @@ const DEFAULTS: Sampling = {
   stop: '',
 };
 
-/** Until there was anything of the model's own, all values were kept, and these were nobody's choice. */
+/** Earlier pages kept every value, changed or not: one that equals its default of then was not chosen. */
 const FORMER_DEFAULTS: Sampling = { ...DEFAULTS, maxNewTokens: 128 };
 
 const FORMER_SETTING = 'sampling';
