@@ -28,7 +28,10 @@ import {
   type Value,
 } from '../../../src/formats/jinja/values';
 
-/** A part of the fuel, some 2 ms of work; what isn't counted takes a second until the steps are used up. */
+/**
+ * A part of the fuel, some 2 ms of work; what isn't counted takes a second until the steps are used up, each time that
+ * it is tried. (Collecting garbage counts to the processor's time too, now and then for long.)
+ */
 const SHARE = 1 / 1000;
 const MOST_MILLISECONDS = 700;
 
@@ -99,8 +102,8 @@ function check(
   for (const kind of kinds) {
     for (const [i, argument] of values.entries()) {
       const value = valueOf(kind);
-      const taken = exhaust(() => action(value, argument));
-      expect(taken, `${name} of ${kind} with argument ${i}`).toBeLessThan(MOST_MILLISECONDS);
+      const isCounted = () => exhaust(() => action(value, argument)) < MOST_MILLISECONDS;
+      expect(isCounted() || isCounted(), `${name} of ${kind} with argument ${i} uses up its fuel`).toBe(true);
     }
   }
 }
