@@ -49,7 +49,7 @@ export async function modelSource(
   const builtIn = join(packageRoot(), 'public/models', name);
   if (/^[\w.-]+$/.test(name) && (await exists(join(builtIn, 'config.json')))) return openFolder(builtIn);
   const onHub = parseModelName(name);
-  if (onHub) return hubFolder(name, onHub, revision ?? 'main', say, signal);
+  if (onHub) return hubLayout(await hubFolder(name, onHub, revision ?? 'main', say, signal));
   throw new GraftError(
     'not-found',
     `There is no model ${name}: name a folder that holds config.json, a GGUF file, org/name for a model on the Hub, or starter for the built-in one.`,

@@ -11,9 +11,9 @@ export interface BaseModel {
     readonly id: string;
     /** A commit. */
     readonly revision?: string;
-    /** The file of a repository of GGUF files. */
-    readonly ggufFile?: string;
   };
+  /** The file that it was opened from, where it is a GGUF file. */
+  readonly ggufFile?: string;
   /** Where else it is to be had, as a sentence: where it isn't on the Hub, its name says nothing to other software. */
   readonly whereabouts?: string;
 }
@@ -91,8 +91,8 @@ export function modelUsage(folder: string): string {
 }
 
 /** Python that loads a base model with an adapter, from the folder that the adapter was put in. */
-export function adapterUsage({ hub }: BaseModel, folder: string): string {
-  const { id = 'path/to/the/base/model', revision, ggufFile } = hub ?? {};
+export function adapterUsage({ hub, ggufFile }: BaseModel, folder: string): string {
+  const { id = 'path/to/the/base/model', revision } = hub ?? {};
   const options = [
     ...(revision === undefined ? [] : [`revision=${JSON.stringify(revision)}`]),
     ...(ggufFile === undefined ? [] : [`gguf_file=${JSON.stringify(ggufFile)}`]),

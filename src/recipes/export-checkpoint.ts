@@ -17,12 +17,13 @@ import { loraSpec } from './steps/options';
 
 /**
  * The files of the newest whole checkpoint in `run`, ready to use. `openModel` finds the base model's folder, which is
- * needed where every parameter was trained.
+ * needed where every parameter was trained; `base` is what it was opened from, where that is known.
  * @throws `not-found` where the run has no checkpoint
  */
 export async function exportCheckpoint(
   run: RunStore,
   openModel: (nameOrPath: string, revision: string) => Promise<FileSource>,
+  base?: Pick<FileSource, 'name'>,
 ): Promise<{ step: number; files: AdapterFile[] }> {
   const { newest } = await Checkpoints.find(run);
   if (!newest) {
@@ -35,12 +36,12 @@ export async function exportCheckpoint(
   const runFile = { name: 'run.yaml', bytes: new Uint8Array(encodeUtf8(formatRunConfig(newest.run))) };
   const texts = await templateFiles(run);
   const trained = newest.run.use_peft
-    ? [...(await adapterOf(newest)), ...texts]
+    ? [...(await adapterOf(newest, base)), ...texts]
     : await modelOf(newest, openModel, memorySource(run.name, filesByName(texts)));
   return { step, files: [...trained, runFile] };
 }
 
-async function adapterOf(checkpoint: StoredCheckpoint): Promise<AdapterFile[]> {
+async function adapterOf(checkpoint: StoredCheckpoint, base?: Pick<FileSource, 'name'>): Promise<AdapterFile[]> {
   const { run, progress } = checkpoint;
   const { lora_target_modules: modules } = run;
   if (typeof modules === 'string') throw new Error('a checkpoint names the modules that its run trains');
@@ -50,7 +51,7 @@ async function adapterOf(checkpoint: StoredCheckpoint): Promise<AdapterFile[]> {
     ...(isCommit(run.revision) && { revision: run.revision }),
     tensors: await trainedTensors(checkpoint),
     card: {
-      base: baseModelOf(run),
+      base: baseModelOf(run, base),
       ...(run.dataset !== undefined && { dataset: run.dataset }),
       facts: { Checkpoint: `after step ${progress.step}, before the end of the run` },
       runYaml: formatRunConfig(run),

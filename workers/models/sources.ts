@@ -20,8 +20,8 @@ export class Sources {
   ) {}
 
   async model(ref: ModelRef): Promise<FileSource> {
-    if (ref.kind === 'hub') return this.hub.source(ref);
     // A GGUF file is a folder in the Hub's layout to everyone from here on.
+    if (ref.kind === 'hub') return hubLayout(await this.hub.source(ref));
     if (ref.kind === 'kept') return hubLayout(await this.kept.source(ref.id));
     if (ref.kind === 'files') return hubLayout(fileListSource(ref.name, ref.files));
     return httpSource(new URL(`models/${encodeURIComponent(ref.name)}/`, this.baseUrl).href, { name: ref.name });

@@ -1,4 +1,6 @@
 /** Files to download. */
+import type { StoredModel } from '../../src/core/library';
+import type { FileSource } from '../../src/core/store';
 import { describeUsage, exportCheckpoint, mergeModel } from '../../src/recipes';
 import type { ExportedFile, ExportJobs, ExportsService } from '../../src/protocol/exports';
 import type { RunLibrary } from '../../src/storage/indexeddb';
@@ -9,6 +11,12 @@ import { INTERNAL_FILES, readRunConfig } from '../runs/run-files';
 import type { Sources } from '../models/sources';
 
 export function exportsService(library: RunLibrary, sources: Sources): ExportsService {
+  /** What a run's model is opened from, which says whether it is a GGUF file; undefined where it isn't here any more. */
+  async function baseOf(model: StoredModel): Promise<FileSource | undefined> {
+    if (model.kind === 'builtin' || model.kind === 'folder') return undefined;
+    return sources.model(model).catch(() => undefined);
+  }
+
   return {
     async run(runId, names) {
       const folder = library.folder(runId, (await library.get(runId)).name);
@@ -24,11 +32,14 @@ export function exportsService(library: RunLibrary, sources: Sources): ExportsSe
     async checkpoint(runId) {
       const { name, model } = await library.get(runId);
       const openModel = () => sources.model(sources.refOf(model));
-      const { files } = await exportCheckpoint(library.folder(runId, name), openModel);
+      const { files } = await exportCheckpoint(library.folder(runId, name), openModel, await baseOf(model));
       return files.map((file) => ({ name: file.name, blob: new Blob([file.bytes]) }));
     },
 
-    usage: async (runId, folder) => describeUsage(await readRunConfig(library, await library.get(runId)), folder),
+    async usage(runId, folder) {
+      const record = await library.get(runId);
+      return describeUsage(await readRunConfig(library, record), folder, await baseOf(record.model));
+    },
   };
 }
 

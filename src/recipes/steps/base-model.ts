@@ -10,7 +10,7 @@ const CACHED = /models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/
 /** The model that comes with Graft. */
 const BUILT_IN = 'starter';
 
-/** `files` is the folder it was opened from, where that is known. */
+/** `files` is what it was opened from, where that is known: a folder, or a GGUF file by its path. */
 export function baseModelOf(
   { model_name_or_path: name, revision }: Pick<RunConfig, 'model_name_or_path' | 'revision'>,
   files?: Pick<FileSource, 'name'>,
@@ -18,12 +18,11 @@ export function baseModelOf(
   const [, owner, repo, commit] = CACHED.exec(name) ?? [];
   if (owner !== undefined && repo !== undefined && commit !== undefined)
     return { name: `${owner}/${repo}`, hub: { id: `${owner}/${repo}`, revision: commit } };
+  const [ggufFile] = /[^/\\]+\.gguf$/i.exec(files?.name ?? name) ?? [];
+  const opened = { name, ...(ggufFile !== undefined && { ggufFile }) };
   // A model of the Hub is pinned to its commit when it is opened, and nothing else is.
-  if (isRepoId(name) && isCommit(revision)) {
-    const [, ggufFile] = /\/([^/]+\.gguf)$/i.exec(files?.name ?? '') ?? [];
-    return { name, hub: { id: name, revision, ...(ggufFile !== undefined && { ggufFile }) } };
-  }
-  return { name, whereabouts: whereaboutsOf(name) };
+  if (isRepoId(name) && isCommit(revision)) return { ...opened, hub: { id: name, revision } };
+  return { ...opened, whereabouts: whereaboutsOf(name) };
 }
 
 function whereaboutsOf(name: string): string {

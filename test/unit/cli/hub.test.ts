@@ -241,6 +241,11 @@ test('a GGUF model of the Hub is pinned to its commit, and kept under its reposi
   const model = await openModel(await openHubModel('org/gguf', 'main', () => undefined, settings()));
   expect(model.commit).toBe(gguf.commit);
   expect((await folderCache(args, model, false, terminal))!.model).toBe(`org/gguf@${gguf.commit}`);
+  // To everyone who reads more of it, it is a folder in the Hub's layout.
+  vi.stubEnv('HF_ENDPOINT', hub.url);
+  const source = await modelSource('org/gguf', undefined, () => undefined);
+  expect([source.name, source.commit]).toEqual(['org/gguf/m.gguf', gguf.commit]);
+  expect(await source.size('config.json')).toBeGreaterThan(0);
 });
 
 test('what was kept of another Hub’s model stays apart from Hugging Face’s own', () => {

@@ -41,9 +41,15 @@ describe('the card of an adapter', () => {
     expect(head).not.toHaveProperty('base_model');
     expect(JSON.stringify(head)).not.toContain(name);
     expect(body).toMatch(words);
-    expect(code).toContain('from_pretrained("path/to/the/base/model")');
-    expect(code).not.toContain(name);
+    expect(code).toContain('from_pretrained("path/to/the/base/model"');
+    expect(code).not.toContain(`from_pretrained("${name}`);
   });
+});
+
+it('a GGUF file of a computer is named as Transformers asks for it', () => {
+  const gguf = 'from_pretrained("path/to/the/base/model", gguf_file="mine.Q8_0.gguf")';
+  expect(card('models/mine.Q8_0.gguf').code).toContain(gguf); // on the command line, by its path
+  expect(card('mine', 'main', 'mine/mine.Q8_0.gguf').code).toContain(gguf); // on the page
 });
 
 describe('the card of a model', () => {

@@ -17,6 +17,7 @@ it('names a base model that the rest of the world finds, with its commit', () =>
 it('says which folder is to be put there where no one finds it by its name', () => {
   const starter = usage('model_name_or_path: starter\n');
   expect(starter.python).toContain('from_pretrained("path/to/the/base/model")');
+  expect(starter.python).not.toContain('starter'); // no one else finds it by that name
   expect(starter.whereabouts).toContain('public/models/starter');
   expect(starter.command).toBe('npx graft chat --model starter --adapter my-run');
   const opened = usage('model_name_or_path: mine\n');
@@ -30,4 +31,10 @@ it('needs no base where every parameter was trained', () => {
   expect(whole.python).toContain('AutoModelForCausalLM.from_pretrained("my-run")');
   expect(whole.command).toBe('npx graft chat --model my-run');
   expect(whole.whereabouts).toBeUndefined();
+});
+
+it('names the file of a repository of GGUF files, as Transformers asks for it', () => {
+  const run = parseRunConfig(`model_name_or_path: org/tiny-gguf\nrevision: ${COMMIT}\n`);
+  const { python } = describeUsage(run, 'my-run', { name: 'org/tiny-gguf/tiny.Q4_0.gguf' });
+  expect(python).toContain(`from_pretrained("org/tiny-gguf", revision="${COMMIT}", gguf_file="tiny.Q4_0.gguf")`);
 });

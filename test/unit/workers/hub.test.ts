@@ -1,7 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Pause } from '../../../src/connections/pauses';
 import { hubSource } from '../../../src/hub/source';
+import { describeUsage } from '../../../src/recipes';
+import { parseRunConfig } from '../../../src/core/config';
+import { KeptModels } from '../../../src/storage/indexeddb';
 import { HubDesk } from '../../../workers/hub/hub';
+import { HubModels } from '../../../workers/hub/hub-models';
+import { Sources } from '../../../workers/models/sources';
+import { freshDatabase } from '../../support/browser-storage';
 import { StandInHub } from '../../support/stand-in-hub';
 import { expectError, jsonBytes, someBytes, useHub } from '../hub/support';
 
@@ -71,4 +78,21 @@ test('pauses are told to the job that waits, also where it shares an open model 
   held.hub.faults.push({ path: '/api/models', status: 429, headers: { 'retry-after': '0' }, times: 1 });
   await desk.find('tiny', first);
   expect(told['first']).toEqual([expect.stringContaining('too many requests')]);
+});
+
+test('a repository of one GGUF file is a folder in the layout of the Hub, and is named by that file elsewhere', async () => {
+  const { commit } = held.hub.add('org/gguf', { 'm.gguf': readFileSync('test/golden/gguf/llama.gguf') });
+  const desk = new HubDesk();
+  desk.use({ endpoint: held.hub.url, secrets: [] });
+  const database = await freshDatabase();
+  const models = new HubModels(desk, database);
+  const sources = new Sources('http://localhost/', new KeptModels(database), models);
+  const ref = await models.resolve({ kind: 'hub', name: 'org/gguf', revision: 'main', commit: null });
+  const opened = await models.open(ref);
+  held.hub.faults.push({ status: 500 }); // what was read to open it is kept
+  const source = await sources.model(ref);
+  expect([source.name, source.commit]).toEqual([opened.name, commit]);
+  expect(await source.read('config.json')).toBeInstanceOf(Uint8Array); // as a merged model needs it
+  const run = parseRunConfig(`model_name_or_path: org/gguf\nrevision: ${commit}\n`);
+  expect(describeUsage(run, 'my-run', source).python).toContain(`revision="${commit}", gguf_file="m.gguf")`);
 });
