@@ -79,7 +79,11 @@ test('reading a large file shows how far it is, stops when asked, and goes on fr
   const graft = await GraftPage.open(page, site);
   const words = 'the tree grows in winter and the branch waits for water '.repeat(6);
   const rows = Array.from({ length: 40_000 }, (_, i) => ({ instruction: `${i}: ${words}?`, output: `${words}${i}` }));
+  await graft.at('start-cost').getByText('336 steps').waitFor();
   await graft.useData('large.jsonl', lines(...rows));
+  // From the first moment, nothing that was found out about the data before is shown as theirs.
+  expect(await graft.at('data-facts').innerText()).not.toContain('111');
+  expect(await graft.at('start-cost').innerText()).not.toContain('steps');
   await graft
     .at('reading')
     .getByText(/of 40,000 rows read/)
@@ -103,6 +107,24 @@ test('reading a large file shows how far it is, stops when asked, and goes on fr
   await graft.at('data-facts').getByText('8,000', { exact: true }).waitFor();
   expect(await graft.at('reading').count()).toBe(0);
   await graft.at('tokens').waitFor();
+
+  // Settings that read them in the same way read nothing again: there is no progress, and the facts stay.
+  await graft.at('start-cost').getByText('steps').waitFor();
+  const cost = await graft.at('start-cost').innerText();
+  await page.evaluate(() => {
+    const seen = ((window as unknown as { seen: string[] }).seen = [] as string[]);
+    new MutationObserver(() => {
+      if (document.querySelector('[data-testid=reading]')) seen.push('progress');
+      if (document.querySelector('[data-testid=data-facts][data-whole=false]')) seen.push('first rows alone');
+      if (document.querySelector('[data-testid=data-facts].away')) seen.push('no facts');
+    }).observe(document.body, { subtree: true, childList: true, attributes: true });
+  });
+  await graft.setting('learning_rate', '0.001');
+  await graft.setting('num_train_epochs', '1');
+  await expect.poll(() => graft.at('start-cost').innerText()).not.toBe(cost);
+  await page.locator('[data-testid=start-cost][aria-busy=false]').waitFor();
+  expect(await page.evaluate(() => (window as unknown as { seen: string[] }).seen)).toEqual([]);
+  expect(await graft.at('start').isEnabled()).toBe(true);
 });
 
 test('a run of its own template is trained, asked, compared and merged through it, on every row that it reads', async ({

@@ -1,10 +1,18 @@
 /** What the page says of the data that are chosen. */
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseRunConfig } from '../../../src/core/config';
 import { GraftError } from '../../../src/core/errors';
+import type { DataReport } from '../../../src/core/events';
+import type { CommonEvent } from '../../../src/protocol/jobs';
+import type { PlanReport } from '../../../src/protocol/plan';
 import type { TrainRequest } from '../../../src/protocol/runs';
 import type { Workers } from '../../../src/ui/client/workers';
 import { PreviewState } from '../../../src/ui/features/data/preview.svelte';
+import { DatasetState } from '../../../src/ui/features/data/dataset.svelte';
+import { HoldOutState } from '../../../src/ui/features/runs/hold-out.svelte';
+import { RecipeState } from '../../../src/ui/features/runs/recipe.svelte';
+
+afterEach(() => vi.useRealTimers());
 
 const model = { kind: 'builtin', name: 'starter' } as const;
 const request = (name: string, settings = ''): TrainRequest => ({
@@ -39,4 +47,77 @@ describe('the preview', () => {
     preview.follow(request('good'));
     expect(preview.dataError).toBeUndefined();
   });
+
+  it('shows nothing of other data for these, from the moment that they are chosen, and how far they are read', async () => {
+    vi.useFakeTimers();
+    const workers = new WorkersByHand();
+    const preview = new PreviewState(workers.asWorkers);
+    const holdOut = new HoldOutState(
+      new RecipeState(() => ({ parameters: 2e6, maxPositions: 512, isOnHub: false, rows: 40, longest: 9 })),
+      preview,
+      new DatasetState(workers.asWorkers),
+    );
+    preview.follow(request('faq'));
+    await vi.advanceTimersByTimeAsync(200);
+    await workers.read(40);
+    expect(preview.report?.kept).toBe(40);
+    expect(preview.plan?.totalSteps).toBe(30);
+    expect(holdOut.rows).toBe(40);
+
+    preview.follow(request('large'));
+    expect(preview.outdated).toBe(true);
+    expect(preview.plan).toBeUndefined();
+    expect(holdOut.rows).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(200);
+    workers.tell({ kind: 'progress', done: 500, total: 20_000, unit: 'rows' });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(preview.reading).toBe(true);
+    expect(preview.progress).toMatchObject({ loaded: 500, total: 20_000 });
+    expect(preview.outdated).toBe(true);
+    await workers.read(20_000);
+    expect([preview.outdated, preview.reading, preview.report?.kept]).toEqual([false, false, 20_000]);
+  });
+
+  it('stands while settings change that read the data in the same way', async () => {
+    vi.useFakeTimers();
+    const workers = new WorkersByHand();
+    const preview = new PreviewState(workers.asWorkers);
+    preview.follow(request('faq'));
+    await vi.advanceTimersByTimeAsync(200);
+    await workers.read(40);
+    preview.follow(request('faq', 'learning_rate: 1e-3'));
+    expect([preview.outdated, preview.plan?.totalSteps]).toEqual([false, 30]);
+    expect(preview.hasRead(request('faq', 'learning_rate: 1e-3'))).toBe(true); // it may be started
+    expect(preview.hasRead(request('other'))).toBe(false);
+    preview.follow(request('other'));
+    expect(preview.outdated).toBe(true);
+    preview.follow(request('faq')); // back before anything was read
+    expect(preview.outdated).toBe(false);
+  });
 });
+
+/** Readings that go on until the test ends them. */
+class WorkersByHand {
+  private onEvent: (event: CommonEvent) => void = () => undefined;
+  private end: (report: DataReport) => void = () => undefined;
+
+  get asWorkers(): Workers {
+    return { run: this.run.bind(this) } as unknown as Workers;
+  }
+
+  private run(kind: string, _: unknown, { onEvent }: { onEvent: (event: CommonEvent) => void }): Promise<unknown> {
+    if (kind === 'plan.run') return Promise.resolve({ totalSteps: 30 } as PlanReport);
+    if (kind !== 'data.inspect') return Promise.resolve([]);
+    this.onEvent = onEvent;
+    return new Promise((resolve) => (this.end = resolve));
+  }
+
+  tell(event: CommonEvent): void {
+    this.onEvent(event);
+  }
+
+  async read(rows: number): Promise<void> {
+    this.end({ rows, kept: rows, longest: 9, examples: [] } as unknown as DataReport);
+    await vi.advanceTimersByTimeAsync(0);
+  }
+}

@@ -31,7 +31,7 @@ export class PreviewState {
   busy = $state(false);
   /** The dataset is being read, and that takes time to speak of. */
   reading = $state(false);
-  /** The report is on what was chosen before. */
+  /** The report is on what was chosen before: nothing of it is shown as these data's. */
   outdated = $state(false);
   /** The user stopped the reading. */
   stopped = $state(false);
@@ -67,6 +67,11 @@ export class PreviewState {
     }
     // What is wrong with the data that were chosen before says nothing of these.
     if (this.request && !readsAlike(this.request, request)) this.dataError = undefined;
+    this.outdated = this.reported !== undefined && !readsAlike(this.reported, request);
+    if (this.outdated) {
+      this.plan = undefined; // its steps are those of other rows
+      this.planError = undefined;
+    }
     this.request = request;
     this.busy = true;
     this.stopped = false;
@@ -111,11 +116,7 @@ export class PreviewState {
 
   private async refresh(request: TrainRequest): Promise<void> {
     const isStale = () => this.request !== request;
-    const { reported } = this;
-    const slow = setTimeout(() => {
-      this.reading = true;
-      this.outdated = reported !== undefined && !readsAlike(reported, request) && this.reported === reported;
-    }, UNSEEN);
+    const slow = setTimeout(() => (this.reading = true), UNSEEN);
     const report = await this.inspecting.run(request).finally(() => clearTimeout(slow));
     if (isStale()) return;
     this.reading = false;

@@ -19,6 +19,7 @@ export class HoldOutState {
 
   /** Rows that the next run reads; undefined until they are known. */
   get rows(): number | undefined {
+    if (this.preview.outdated) return undefined; // what is known is of other data
     return this.preview.estimatedRows ?? this.preview.report?.kept;
   }
 
