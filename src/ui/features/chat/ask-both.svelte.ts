@@ -29,6 +29,8 @@ const GREEDY = {
 export class AskBothState {
   /** What was asked of the two runs that are shown. */
   turns = $state.raw<readonly AskedBoth[]>([]);
+  /** What they were asked before has been read, or can't be: until then nothing is shown that would move. */
+  isRead = $state(false);
   busy = $state(false);
   error = $state.raw<PlainError>();
   /** Why what is answered can't be kept, or what was answered can't be read. */
@@ -51,6 +53,7 @@ export class AskBothState {
     this.stop();
     this.ids = ids;
     this.turns = [];
+    this.isRead = false;
     this.error = undefined;
     this.storeError = undefined;
     this.loaded = this.load(ids);
@@ -145,6 +148,8 @@ export class AskBothState {
       }));
     } catch (error) {
       if (this.ids === ids) this.storeError = plainError(error);
+    } finally {
+      if (this.ids === ids) this.isRead = true;
     }
   }
 }

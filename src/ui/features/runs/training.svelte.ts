@@ -9,6 +9,7 @@ import type { ModelRef } from '../../../protocol/models';
 import type { RunEvent, TrainRequest } from '../../../protocol/runs';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
+import { FORCE_STOPPED } from './run-words';
 
 /** Milliseconds after which a cancel that waits for its step offers to end the worker. */
 const PATIENCE = 8000;
@@ -122,9 +123,7 @@ export class TrainingState {
 
   /** Ends the worker in the middle of a step: the run goes on from its last checkpoint when it is resumed. */
   forceStop(): void {
-    this.workers.gpu.stop(
-      new Error('Training was stopped in the middle of a step. Resume goes on from the last checkpoint.'),
-    );
+    this.workers.gpu.stop(new Error(FORCE_STOPPED));
   }
 
   clear(): void {
