@@ -201,6 +201,7 @@ test('base and tuned answer side by side, and are compared on what was taught an
   expect(await graft.at('usage-python').innerText()).toContain(
     'PeftModel.from_pretrained(base, "starter-on-title-fees-first-12")',
   );
+  expect(await graft.at('usage-python').innerText()).not.toContain('from_pretrained("starter")'); // no one else has it
   await graft.at('ask-it').click();
   await graft.at('chat-input').waitFor();
   await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('chat-question');
@@ -268,8 +269,16 @@ test('base and tuned answer side by side, and are compared on what was taught an
   }
   expect(await reopened.evaluate(() => document.activeElement?.localName)).toBe('textarea');
   const both = await reopened.getByTestId(/^both-/).allInnerTexts();
-  await reopened.reload();
-  await again.at('both-1').waitFor();
+  // Scores and answers come back, and nothing moves for them, wherever the visitor was on the page.
+  await reopened.setViewportSize({ width: 360, height: 800 });
+  for (const place of [0, 1]) {
+    await reopened.evaluate((part) => scrollTo(0, part * document.body.scrollHeight), place);
+    await reopened.waitForTimeout(300); // the history is told when the scrolling is over
+    await reopened.reload();
+    await again.at('both-1').waitFor();
+    await reopened.waitForTimeout(700); // what comes by and by
+    expect(await reopened.evaluate(layoutShift), `${place} of the page`).toBeLessThan(0.02);
+  }
   expect(await reopened.getByTestId(/^both-/).allInnerTexts()).toEqual(both);
   for (const width of [1360, 360]) {
     await reopened.setViewportSize({ width, height: 900 });

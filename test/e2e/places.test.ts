@@ -74,6 +74,15 @@ describe('a place', () => {
       expect(await page.evaluate(layoutShift), place).toBeLessThan(0.02);
       expect(await page.evaluate(() => document.documentElement.scrollWidth), place).toBeLessThanOrEqual(360);
       expect(await axeViolations(page), place).toEqual([]);
+      if (place === '#/runs/compare') {
+        expect(await graft.at('compare-empty').innerText()).toMatch(/^Two runs are needed.*train one, then another/);
+        expect(await graft.at('way-see').getAttribute('href')).toBe('#/');
+        await graft.at('way-own').click();
+        await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('data');
+        expect(await graft.at('dataset-name').isVisible()).toBe(true); // unfolded
+        await page.goBack();
+        await graft.at('compare-empty').waitFor();
+      }
       await page.setViewportSize({ width: 1280, height: 800 });
       expect(await axeViolations(page), place).toEqual([]);
     }
