@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { chartData } from '../../../src/ui/features/runs/loss-chart';
+import { chartData, findLastStep, labelRoom } from '../../../src/ui/features/runs/loss-chart';
 
 const row = (step: number, values: { loss?: number; eval_loss?: number }) => ({ epoch: 0, step, ...values });
 
@@ -37,5 +37,21 @@ describe('chartData', () => {
   test('smoothing has no bias at the start', () => {
     const [, , smoothed] = chartData(Array.from({ length: 500 }, (_, i) => row(i + 1, { loss: 3 })));
     for (const value of smoothed) expect(value).toBeCloseTo(3, 9);
+  });
+});
+
+describe('the axis of steps', () => {
+  test('ends where the run will, and where it did once it is over', () => {
+    expect(findLastStep([1, 2, 3], 500, false)).toBe(500);
+    expect(findLastStep([1, 2, 3], 500, true)).toBe(3);
+    expect(findLastStep([1, 2, 3], 0, false)).toBe(3); // not known yet
+    expect(findLastStep([], 0, false)).toBeGreaterThan(0);
+    expect(findLastStep([], 500, true)).toBeGreaterThan(0); // stopped before its first step
+  });
+
+  test('has room for the half of its last label that stands right of it', () => {
+    for (const step of [8, 336, 50_000, 1_000_000]) {
+      expect(labelRoom(step)).toBeGreaterThanOrEqual((step.toLocaleString().length * 8) / 2);
+    }
   });
 });

@@ -63,11 +63,23 @@ export interface ChartOptions {
   readonly height: number;
   readonly colours: ChartColours;
   readonly logarithmic: boolean;
-  /** Steps of the whole run, so that the curve grows into its frame; 0 where unknown. */
-  readonly totalSteps: number;
+  /** The step at the right edge. */
+  readonly lastStep: number;
   /** Called with the index of the row under the pointer. */
   readonly onHover: (index: number | null) => void;
 }
+
+/**
+ * The step at the right edge: of a run that trains, its last one, so that the curve grows into its frame; of one that is
+ * over, the one it came to, whatever was planned.
+ */
+export function findLastStep(steps: readonly number[], totalSteps: number, isOver: boolean): number {
+  const reached = steps.at(-1) ?? 0;
+  return (isOver ? reached : Math.max(totalSteps, reached)) || EMPTY;
+}
+
+/** Steps of a frame that has none yet. */
+const EMPTY = 10;
 
 /** Columns of two curves over the same steps: smoothed losses, then held-out losses, of each. */
 export function compareData(runs: readonly [readonly LogRow[], readonly LogRow[]]): uPlot.AlignedData {
@@ -91,7 +103,7 @@ export function createComparison(
     { stroke, width: 1.5, dash: [5, 4], spanGaps: true, points: { size: 6, fill: stroke } },
   ];
   const config: uPlot.Options = {
-    ...frameOf(options, false, 0),
+    ...frameOf({ ...options, lastStep: findLastStep(data[0] as number[], 0, true) }, false),
     series: [{}, ...ofRun(colours.ink), ...ofRun(colours.accent)],
   };
   return new uPlot(config, data, target);
@@ -99,11 +111,9 @@ export function createComparison(
 
 type Frame = Omit<uPlot.Options, 'series'>;
 
-/** @param totalSteps of the whole run, so that the curve grows into its frame; 0 where unknown */
 function frameOf(
-  { width, height, colours }: Pick<ChartOptions, 'width' | 'height' | 'colours'>,
+  { width, height, colours, lastStep }: Pick<ChartOptions, 'width' | 'height' | 'colours' | 'lastStep'>,
   logarithmic: boolean,
-  totalSteps: number,
 ): Frame {
   const axis: uPlot.Axis = {
     stroke: colours.muted,
@@ -114,17 +124,17 @@ function frameOf(
   return {
     width,
     height,
-    padding: [8, 12, 0, 0],
+    padding: [8, labelRoom(lastStep), 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 7 } },
     scales: {
-      x: { time: false, range: (_chart, _min, max) => [0, Math.max(totalSteps, max || 0, 10)] },
+      x: { time: false, range: [0, lastStep] },
       y: logarithmic
         ? { distr: 3, log: 10 }
         : { range: (_chart, _min, max) => [0, Number.isFinite(max) && max > 0 ? max * 1.08 : 5] },
     },
     axes: [
-      { ...axis, size: 30, space: 60 },
+      { ...axis, size: 30, space: 60, incrs: WHOLE_STEPS },
       {
         ...axis,
         size: 46,
@@ -135,10 +145,18 @@ function frameOf(
   };
 }
 
+/** Pixels right of the frame, where half of the last label stands: a digit in the axes' font is up to 8 wide. */
+export function labelRoom(lastStep: number): number {
+  return Math.max(12, 4 * lastStep.toLocaleString().length + 2);
+}
+
+/** Distances between two labels of steps: 1, 2, 5, 10, … */
+const WHOLE_STEPS = Array.from({ length: 9 }, (_, power) => [1, 2, 5].map((by) => by * 10 ** power)).flat();
+
 export function createChart(target: HTMLElement, data: ChartData, options: ChartOptions): uPlot {
-  const { colours, logarithmic, totalSteps } = options;
+  const { colours, logarithmic } = options;
   const config: uPlot.Options = {
-    ...frameOf(options, logarithmic, totalSteps),
+    ...frameOf(options, logarithmic),
     series: [
       { label: 'Step' },
       { label: 'Loss', stroke: withAlpha(colours.accent, 0.35), width: 1, points: { show: false } },
