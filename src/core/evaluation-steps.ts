@@ -7,6 +7,6 @@ const FEWEST = 5;
 const MOST_STEPS = 25;
 
 /** Steps between evaluations: `eval_steps`, else 25, or a fifth of the run where that is less. */
-export function evaluationSteps({ eval_steps }: Pick<RunConfig, 'eval_steps'>, totalSteps: number): number {
+export function evaluationSteps({ eval_steps }: Partial<Pick<RunConfig, 'eval_steps'>>, totalSteps: number): number {
   return eval_steps ?? Math.max(1, Math.min(MOST_STEPS, Math.floor(totalSteps / FEWEST)));
 }

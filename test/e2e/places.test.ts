@@ -1,6 +1,7 @@
 /** The places of the page: each has an address, a title and a heading; a draft is edited at one, and runs are looked at. */
 import { gzipSync } from 'node:zlib';
 import { describe, expect } from 'vitest';
+import type { TrainerState } from '../../src/core/events';
 import { test } from '../support/browser';
 import { axeViolations, GraftPage, layoutShift } from '../support/page';
 
@@ -133,14 +134,19 @@ test('a draft and its runs are two things: what is edited is trained, and a run 
   await graft.at('kept-models').getByText('tiny').waitFor(); // its copy is here, without a reload
   await graft.useRunFile(RUN);
   expect(await graft.at('preset-state').innerText()).toContain('Custom: Balanced, but');
-  await graft.setting('val_set_size', '25 %');
+  await graft.setting('val_set_size', '25%');
   expect(await page.locator('#setting-val_set_size').inputValue()).toBe('0.25');
+  await graft.setting('eval_steps', '25');
+  expect(await graft.at('setting-warning-eval_steps').innerText()).toContain('evaluated once, at its end');
+  await graft.setting('eval_steps', '');
   await graft.setting('learning_rate', '0.01');
   await graft.at('start').press('Enter');
   await graft.at('status').waitFor();
   expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1'); // of the run
   await graft.state('finished');
   expect((await graft.download('run.yaml')).toString()).toContain('learning_rate: 0.01\n');
+  const { log_history } = JSON.parse((await graft.download('trainer_state.json')).toString()) as TrainerState;
+  expect(log_history.filter((row) => row.eval_loss !== undefined)).toHaveLength(8); // five at least
   expect(await graft.at('verdict').count()).toBe(1);
   await graft.openPart('Overview');
   expect(await page.getByText('adapter to go on from').count()).toBe(0); // there is none
@@ -154,6 +160,8 @@ test('a draft and its runs are two things: what is edited is trained, and a run 
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-learning_rate');
   await graft.start();
   await graft.state('finished');
+  expect(await graft.at('verdict').getAttribute('data-kind')).not.toBe('learned');
+  expect(await graft.at('loss-summary').innerText()).toMatch(/on the rows held out|learning rate/);
   await graft.openPart('Settings');
   await graft.at('settings-diff').waitFor();
   expect(await graft.at('settings-diff').locator('tbody tr').allInnerTexts()).toEqual([

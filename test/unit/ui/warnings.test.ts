@@ -34,6 +34,8 @@ describe('a warning', () => {
     ['val_set_size: 0.6', 'val_set_size', /More rows are held out/],
     ['val_set_size: 101', 'val_set_size', /More rows are held out/],
     ['val_set_size: 0.2\neval_steps: 37', 'eval_steps', /^The run has only 36 steps: it is evaluated once/],
+    ['val_set_size: 0.2\neval_steps: 9', 'eval_steps', /^It is evaluated too seldom in 36 steps .* every 7 steps\.$/],
+    ['val_set_size: 4\neval_steps: 18', 'eval_steps', /too seldom in 18 steps .* every 3 steps/, { totalSteps: 18 }],
     ['early_stopping_patience: 2', 'early_stopping_patience', /^No rows are held out/],
   ])('is given for %j', (yaml, key, sentence, facts) => {
     const warnings = warningsOf(yaml, facts);
@@ -54,7 +56,7 @@ describe('a warning', () => {
     'lr_scheduler_type: constant\nwarmup_steps: 36',
     'gradient_accumulation_steps: 64\npacking: true',
     'eval_steps: 37',
-    'val_set_size: 0.5\neval_steps: 36\nearly_stopping_patience: 2',
+    'val_set_size: 0.5\neval_steps: 8\nearly_stopping_patience: 2',
   ])('is not given for %j', (yaml) => {
     expect(warningsOf(yaml)).toEqual({});
   });

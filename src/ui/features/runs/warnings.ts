@@ -1,5 +1,6 @@
 /** Settings that are allowed and can hardly be meant: each is said by its field, and none keeps a run from being started. */
 import type { RunConfig, RunConfigKey } from '../../../core/config';
+import { evaluationSteps } from '../../../core/evaluation-steps';
 import { formatCount, plural } from '../../../core/format';
 import { formatRate } from './presets';
 
@@ -35,6 +36,7 @@ const MOST_EPOCHS = [
   { rows: 0, epochs: 100 },
 ];
 const FEWEST_STEPS = 5;
+const FEWEST_EVALUATIONS = 5;
 const MOST_CUT = 0.2;
 const HIGHEST_RANK = 256;
 const LARGEST_SCALE = 8;
@@ -131,10 +133,15 @@ const RULES: readonly Rule[] = [
   ],
   [
     'eval_steps',
-    ({ eval_steps = 0, val_set_size }, { totalSteps }) =>
-      val_set_size > 0 && eval_steps > totalSteps
-        ? `The run has only ${plural(totalSteps, 'step')}: it is evaluated once, at its end.`
-        : undefined,
+    ({ eval_steps = 0, val_set_size }, { totalSteps }) => {
+      if (val_set_size === 0 || eval_steps === 0) return undefined;
+      if (eval_steps > totalSteps)
+        return `The run has only ${plural(totalSteps, 'step')}: it is evaluated once, at its end.`;
+      const usual = evaluationSteps({}, totalSteps);
+      return Math.ceil(totalSteps / eval_steps) < FEWEST_EVALUATIONS && eval_steps > usual
+        ? `It is evaluated too seldom in ${plural(totalSteps, 'step')} to see where it turns: leave this empty for every ${plural(usual, 'step')}.`
+        : undefined;
+    },
   ],
   [
     'early_stopping_patience',
