@@ -113,6 +113,7 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.useRunFile('max_steps: 2\nmax_train_samples: 4\nper_device_train_batch_size: 2\nlearning_rate: 1.0e-3\n');
   await graft.at('held-out').getByText('4 rows are too few to hold any out').waitFor();
   await graft.setting('max_train_samples', '12');
+  await graft.at('held-out').getByText('Optional: hold out 3 of the 12 rows?').waitFor();
   await graft.at('hold-out').click(); // what is proposed, with one press
   await graft.at('held-out').getByText('3 of 12 rows are held out').waitFor();
   await graft.at('train-on-all').click();

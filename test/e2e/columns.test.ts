@@ -66,7 +66,7 @@ test('broken rows are listed, each with its reason, and skipped when told; nothi
   const error = graft.at('data-error').filter({ hasText: '3 of 12 rows' });
   await error.waitFor();
   expect(await graft.at('start').isEnabled()).toBe(false);
-  await graft.at('left-out').locator('summary').click();
+  await graft.at('left-out').locator('li').last().waitFor(); // so few are shown unasked
   const listed = await graft.at('left-out').locator('li').allInnerTexts();
   expect(listed).toHaveLength(3);
   expect(listed.join('\n')).toMatch(
@@ -76,5 +76,7 @@ test('broken rows are listed, each with its reason, and skipped when told; nothi
   await page.getByRole('button', { name: 'Skip 3 and use 9' }).click();
   await error.waitFor({ state: 'detached' });
   await examples(graft, 9);
-  await graft.at('start').and(page.locator(':enabled')).waitFor();
+  await graft.at('start').and(page.locator(':enabled.primary')).waitFor();
+  expect(await graft.at('quick-start').getAttribute('class')).not.toContain('primary'); // it would train something else
+  expect(await graft.at('start-cost').innerText()).toMatch(/ steps · time shown once it trains$/);
 });

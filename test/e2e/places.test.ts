@@ -287,7 +287,7 @@ describe('on a narrow screen', () => {
     await graft.at('step-data').getByText('title-fees, 111 rows').waitFor();
     await graft.at('start-cost').getByText('336 steps').waitFor();
     expect(await graft.at('step-model').innerText()).toMatch(/^starter, .*M parameters$/);
-    expect(await graft.at('step-check').innerText()).toBe('Hold out 12 of 111 rows?');
+    expect(await graft.at('step-check').innerText()).toBe('Optional: hold out 12 of 111 rows?');
     expect(await graft.at('step-settings').innerText()).toBe(
       'Balanced: 12 epochs, learning rate 5e-3, rank 32, 4 rows a step',
     );

@@ -60,7 +60,7 @@ const LINES: Readonly<Record<StepId, (draft: Draft) => string>> = {
     const { val_set_size: held } = recipe.config;
     const { proposal, rows = 0, isDeclined } = holdOut;
     if (held === 0 && proposal && !isDeclined)
-      return `Hold out ${formatCount(proposal.rows)} of ${plural(rows, 'row')}?`;
+      return `Optional: hold out ${formatCount(proposal.rows)} of ${plural(rows, 'row')}?`;
     if (held === 0) return isDeclined ? `Trains on all ${plural(rows, 'row')}` : 'No rows held out';
     return held < 1 ? `${formatPercent(held)} of the rows held out` : `${plural(held, 'row')} held out`;
   },
