@@ -7,8 +7,9 @@ import { forward as runForward, type ForwardOutput } from '../../recipes';
 import type { Command } from '../command';
 import { FolderStore } from '../folders';
 import { openNodeEngine } from '../gpu';
+import { readInput } from '../input';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
-import { adapterArgument, readInput } from '../sources';
+import { adapterArgument } from '../sources';
 
 export const forward: Command = {
   name: 'forward',

@@ -16,9 +16,10 @@ import type { Arguments, Flag } from '../arguments';
 import { AnswerFile } from '../answer-file';
 import type { Command } from '../command';
 import { openNodeEngine } from '../gpu';
+import { readInput } from '../input';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
 import { CACHE_FLAGS, folderCache } from '../model-cache';
-import { adapterArgument, readInput, samePath, storageArgument } from '../sources';
+import { adapterArgument, samePath, storageArgument } from '../sources';
 import { UsageError } from '../usage';
 
 const DEFAULT_NEW_TOKENS = 256;

@@ -7,7 +7,8 @@ import { openTextModel } from '../../formats/text-model';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { MODEL_FLAG, modelName } from '../loading';
-import { modelSource, readInputText } from '../sources';
+import { readInputText } from '../input';
+import { modelSource } from '../sources';
 import { UsageError } from '../usage';
 
 export const tokens: Command = {
