@@ -5,19 +5,25 @@ import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ByteCollector } from '../core/byte-collector';
 import { formatSize } from '../core/bytes';
-import { GraftError } from '../core/errors';
+import { GraftError, throwIfCancelled } from '../core/errors';
 import { fileKind } from '../core/file-kinds';
 import { plural } from '../core/format';
 import { suggestName } from '../core/nearest';
 import { decodeUtf8 } from '../core/store';
 import { reason } from './disk';
+import { openFifo } from './fifo';
 
 /** Read as a stream: a socket or a terminal can't be opened by its path. */
 export const STANDARD_INPUT: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
 
 /** The text of an input file. Throws `bad-file` for one that holds no text in UTF-8, and says what it is. */
-export async function readInputText(path: string, what: string, most = MOST_OF_TEXT): Promise<string> {
-  const bytes = await readInput(path, what, most);
+export async function readInputText(
+  path: string,
+  what: string,
+  signal: AbortSignal,
+  most = MOST_OF_TEXT,
+): Promise<string> {
+  const bytes = await readInput(path, what, signal, most);
   try {
     return decodeUtf8(bytes);
   } catch {
@@ -35,9 +41,19 @@ const MOST_WITHOUT_SIZE = 2 ** 27;
 /** Most bytes of a run file or a template: far more than anyone writes. */
 export const MOST_OF_SETTINGS = 2 ** 24;
 
-/** The bytes of an input file, a pipe, or `-` for standard input. `what` is what the message calls it. */
-export async function readInput(path: string, what: string, most = MOST_OF_INPUT): Promise<Uint8Array> {
-  if (STANDARD_INPUT.has(path)) return collect(process.stdin, `The ${what} on standard input`, most);
+/**
+ * The bytes of an input file, a pipe, or `-` for standard input. `what` is what the message calls it; once `signal` is
+ * aborted, nothing is waited for any more, which throws `cancelled`.
+ */
+export async function readInput(
+  path: string,
+  what: string,
+  signal: AbortSignal,
+  most = MOST_OF_INPUT,
+): Promise<Uint8Array> {
+  if (STANDARD_INPUT.has(path)) {
+    return collect(process.stdin, `The ${what} on standard input`, Math.min(most, MOST_WITHOUT_SIZE), signal);
+  }
   const found = await stat(path).catch(() => undefined);
   if (!found) throw await describeMissing(path, what);
   if (found.isDirectory()) {
@@ -51,30 +67,41 @@ export async function readInput(path: string, what: string, most = MOST_OF_INPUT
     const limit = `more than ${formatSize(most)} are not read: split it, or take a part of it`;
     throw new GraftError('bad-file', `${name} has ${plural(found.size, 'byte')}; ${limit}.`);
   }
-  return collect(
-    createReadStream(path, { highWaterMark: 2 ** 20 }),
-    name,
-    found.isFile() ? most : Math.min(most, MOST_WITHOUT_SIZE),
-  );
+  if (found.isFile()) return collect(createReadStream(path, { highWaterMark: 2 ** 20 }), name, most, signal);
+  const stream = found.isFIFO()
+    ? await openFifo(path, signal).catch((cause: unknown) => refuseUnreadable(name, cause))
+    : createReadStream(path, { highWaterMark: 2 ** 20 });
+  return collect(stream, name, Math.min(most, MOST_WITHOUT_SIZE), signal);
 }
 
-/** All that a stream gives, up to a limit, which is lower for what is no file. */
-async function collect(stream: Readable, name: string, most: number): Promise<Uint8Array> {
-  const limit = stream === process.stdin ? Math.min(most, MOST_WITHOUT_SIZE) : most;
+/** All that a stream gives, up to a limit. */
+async function collect(stream: Readable, name: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
   const collected = new ByteCollector(limit);
   let bytes = 0;
+  const stop = () => void stream.destroy();
+  signal.addEventListener('abort', stop, { once: true });
   try {
+    throwIfCancelled(signal);
     for await (const piece of stream as AsyncIterable<Uint8Array>) {
       bytes += piece.byteLength;
       if (bytes > limit) break;
       collected.add(piece);
     }
+    throwIfCancelled(signal);
   } catch (cause) {
-    throw new GraftError('storage', `${name} can't be read: ${reason(cause)}.`, { cause });
+    throwIfCancelled(signal); // what a stream says that is closed before its end
+    refuseUnreadable(name, cause);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
   if (bytes <= limit) return collected.take();
   const found = `goes on after ${formatSize(limit)}, and no more is read of what doesn't say how long it is`;
   throw new GraftError('bad-file', `${name} ${found}: save what is wanted of it as a file.`);
+}
+
+function refuseUnreadable(name: string, cause: unknown): never {
+  if (cause instanceof GraftError) throw cause;
+  throw new GraftError('storage', `${name} can't be read: ${reason(cause)}.`, { cause });
 }
 
 /** What to do where there is no file of that name: the one that was meant, beside it or among the built-in ones. */

@@ -53,7 +53,7 @@ export async function modelSource(
 }
 
 /** A dataset's bytes: a path, `-` for standard input, or a built-in name. */
-export async function datasetFile(name: string): Promise<DatasetFile> {
+export async function datasetFile(name: string, signal: AbortSignal): Promise<DatasetFile> {
   const builtIn = join(packageRoot(), 'public/datasets', `${name}.jsonl`);
   const path = (await exists(name)) || !/^[\w.-]+$/.test(name) || !(await exists(builtIn)) ? name : builtIn;
   if (/\.ya?ml$/i.test(path)) {
@@ -71,7 +71,7 @@ export async function datasetFile(name: string): Promise<DatasetFile> {
   }
   if (!STANDARD_INPUT.has(path) && !(await exists(path)))
     throw await describeMissing(path, 'dataset', builtInDatasets());
-  const bytes = await readInput(path, 'dataset');
+  const bytes = await readInput(path, 'dataset', signal);
   return { name: STANDARD_INPUT.has(path) ? 'standard input' : basename(path), bytes };
 }
 
@@ -172,27 +172,27 @@ const SHORTHANDS = { model: 'model_name_or_path', data: 'dataset', output: 'outp
  * The run that RUN.yaml and the flags describe; without a file, the defaults. Relative paths are the caller's; a
  * revision behind the model's name is moved to its own key.
  */
-export async function runArgument(args: Arguments, defaultPath?: string): Promise<RunConfig> {
-  return runOverrides(args, args.positionals[0] ?? defaultPath);
+export async function runArgument(args: Arguments, signal: AbortSignal, defaultPath?: string): Promise<RunConfig> {
+  return runOverrides(args, args.positionals[0] ?? defaultPath, signal);
 }
 
 /** The run of a run file, or the defaults without one, with what the flags change. */
-export async function runOverrides(args: Arguments, path: string | undefined): Promise<RunConfig> {
+export async function runOverrides(args: Arguments, path: string | undefined, signal: AbortSignal): Promise<RunConfig> {
   refuseDataset(path);
-  const text = path === undefined ? '' : await readInputText(path, 'run file', MOST_OF_SETTINGS);
+  const text = path === undefined ? '' : await readInputText(path, 'run file', signal, MOST_OF_SETTINGS);
   const overrides: Record<string, string> = { ...args.overrides };
   for (const [flag, key] of Object.entries(SHORTHANDS)) {
     const value = args.text(flag);
     if (value !== undefined) overrides[key] = value;
   }
   asUsage(() => parseRunConfig('', overrides)); // what is wrong with a flag is no fault of the file
-  const run = await readChatTemplate(parseRunConfig(text, overrides, path));
+  const run = await readChatTemplate(parseRunConfig(text, overrides, path), signal);
   const named = (await exists(run.model_name_or_path)) ? undefined : parseModelName(run.model_name_or_path);
   return named?.revision === undefined ? run : { ...run, model_name_or_path: named.repo, revision: named.revision };
 }
 
 /** The run with the text of the template file that it names: a run carries its template along. */
-async function readChatTemplate(run: RunConfig): Promise<RunConfig> {
+async function readChatTemplate(run: RunConfig, signal: AbortSignal): Promise<RunConfig> {
   const { chat_template_path: path, ...rest } = run;
   if (path === undefined) return run;
   if (run.chat_template !== undefined) {
@@ -201,16 +201,16 @@ async function readChatTemplate(run: RunConfig): Promise<RunConfig> {
   return {
     ...rest,
     chat_template_path: undefined,
-    chat_template: await readInputText(path, 'chat template', MOST_OF_SETTINGS),
+    chat_template: await readInputText(path, 'chat template', signal, MOST_OF_SETTINGS),
   };
 }
 
 /** The dataset of a run. @throws UsageError where it names none */
-export async function runDataset(run: RunConfig): Promise<DatasetFile> {
+export async function runDataset(run: RunConfig, signal: AbortSignal): Promise<DatasetFile> {
   if (run.dataset === undefined) {
     throw new UsageError('The run has no dataset: write dataset: FILE into the run file, or add --data FILE.');
   }
-  return datasetFile(run.dataset);
+  return datasetFile(run.dataset, signal);
 }
 
 /** Whether two paths are the same place. */

@@ -30,7 +30,7 @@ export const forward: Command = {
   async run(args, terminal, signal) {
     const input = args.required('input', 'name a JSON file with input_ids');
     const output = args.required('output', 'name a safetensors file to write');
-    const { inputIds, labels } = readIds(basename(input), await readInput(input, 'input file'));
+    const { inputIds, labels } = readIds(basename(input), await readInput(input, 'input file', signal));
     const model = await modelArgument(args, terminal, signal);
     const say = (line: string) => terminal.say(line);
     const adapter = await adapterArgument(args, say);
