@@ -1,7 +1,7 @@
 /** Readers that leave, and disks that are full, while a command writes; writers that are waited for. */
-import { spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { open, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openFifo } from '../../../src/cli/fifo';
 import { runCommandLine } from '../../../src/cli/run';
 import { SafeOutput } from '../../../src/cli/standard-output';
-import { startGraft } from './support';
+import { jsonLines, startGraft, type Started } from './support';
 
 const SHOW = ['data', 'show', 'public/datasets/title-fees.jsonl', '--model', 'starter'];
 
@@ -75,23 +75,23 @@ test('a stream that failed tells it once, and takes what follows in silence', as
   expect([told, stream.read()]).toEqual([['EPIPE'], null]);
 });
 
-describe.skipIf(!existsSync('/proc/self/status'))('a named pipe', () => {
+describe.skipIf(process.platform === 'win32')('a named pipe', () => {
   let folder: string;
   let fifo: string;
+  let runFile: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'graft-fifo-'));
-    fifo = join(folder, 'rows.jsonl');
-    spawnSync('mkfifo', [fifo]);
+    [fifo, runFile] = [join(folder, 'rows.jsonl'), join(folder, 'run.yaml')];
+    spawnSync('mkfifo', [fifo, runFile]);
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Until the program has its own way to end by SIGTERM (signal 15), and some time to come to its waiting. */
-  async function isUnderWay(child: ChildProcess): Promise<void> {
-    const read = (file: string) => readFileSync(`/proc/${child.pid}/${file}`, 'utf8');
-    const caught = () => parseInt(/SigCgt:\s*[0-9a-f]*([0-9a-f]{4})$/m.exec(read('status'))![1]!, 16);
-    // Until it is the program, it is a copy of this one.
-    while (!read('cmdline').includes('graft.js') || !(caught() & (1 << 14))) await sleep(20);
+  /** Starts a command that reads its run file first: once that is taken, it is under way to wait for what it reads next. */
+  async function startWaiting(argv: readonly string[]): Promise<Started> {
+    const started = startGraft(argv);
+    await writeFile(runFile, 'model_name_or_path: starter\n');
     await sleep(500);
+    return started;
   }
 
   test('is read to its end, whoever writes to it in pieces', async () => {
@@ -103,35 +103,32 @@ describe.skipIf(!existsSync('/proc/self/status'))('a named pipe', () => {
     await writer.write('ond"\n');
     await writer.close();
     const { code, out } = await ended;
-    const pieces = out
-      .trim()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { pieces: string[] }).pieces);
+    const pieces = jsonLines<{ pieces: string[] }>(out).map((row) => row.pieces);
     expect([code, pieces.length, pieces[0]!.length > 30_000]).toEqual([0, 2, true]);
   });
 
   test.each([
-    ['a run file', (path: string) => ['plan', path]],
-    ['a dataset', (path: string) => ['data', 'show', path, '--model', 'starter']],
-    ['prompts', (path: string) => ['generate', '--model', 'starter', '--input', path]],
-    ['the data of a run', (path: string) => ['train', '--model', 'starter', '--data', path, '--output', `${path}.run`]],
-  ])('that nobody writes to ends with the first signal, where it is %s', async (_, argv) => {
-    const { child, ended } = startGraft(argv(fifo));
-    await isUnderWay(child);
-    child.kill('SIGTERM');
-    expect(await ended).toMatchObject({ code: 143, killedBy: null, err: expect.stringContaining('Stopped') as string });
+    ['has no writer', () => fifo],
+    ['is standard input', () => '-'],
+  ])('ends a command with the first signal where it %s', async (_, file) => {
+    const output = join(folder, 'run');
+    for (const argv of [
+      ['data', 'show', file(), '--run', runFile],
+      ['train', runFile, '--data', file(), '--output', output],
+    ]) {
+      const { child, ended } = await startWaiting(argv);
+      child.kill('SIGTERM');
+      const stopped = expect.stringContaining('Stopped') as string;
+      expect(await ended).toMatchObject({ code: 143, killedBy: null, err: stopped });
+    }
   });
 
-  test('whose writer says nothing does so too, and standard input', async () => {
-    const waiting = startGraft(['data', 'show', fifo, '--model', 'starter']);
+  test('ends a command with the first signal where its writer says nothing', async () => {
+    const { child, ended } = startGraft(['generate', '--model', 'starter', '--input', fifo]);
     const writer = await open(fifo, 'w');
     await writer.write('{"question": ');
-    const piped = startGraft(['tokens', '--model', 'starter', '--input', '-']);
-    for (const { child, ended } of [waiting, piped]) {
-      await isUnderWay(child);
-      child.kill('SIGTERM');
-      expect(await ended).toMatchObject({ code: 143, killedBy: null });
-    }
+    child.kill('SIGTERM');
+    expect(await ended).toMatchObject({ code: 143, killedBy: null });
     await writer.close();
   });
 
