@@ -14,10 +14,16 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
 ] as const) {
   process.on(signal, () => {
-    if (controller.signal.aborted) process.exit(code);
+    if (controller.signal.aborted) endAtOnce(signal);
     exitCode = code;
     controller.abort();
   });
+}
+
+/** By the signal itself: to exit, Node waits for its threads, and one may wait for a file that never comes. */
+function endAtOnce(signal: NodeJS.Signals): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }
 
 let code: number;

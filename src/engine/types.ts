@@ -51,7 +51,10 @@ export interface Session<V extends ViewOptions> {
    * nothing, and reads back its loss and norm alone.
    */
   compile(): Promise<void>;
-  /** Replaces the adapter's tensors, or those that are trained; every one must be there with its shape, else `bad-file`. */
+  /**
+   * Replaces the adapter's tensors, or those that are trained; every one must be there with its shape, else `bad-file`.
+   * What no view reads, as embeddings don't read a head, is checked and not kept. Work asked for before is done before.
+   */
   importParameters(tensors: readonly WeightTensor[]): Promise<void>;
   dispose(): void;
 }
@@ -105,7 +108,7 @@ export interface TrainView {
    * where no label is unmasked, `device-lost`.
    */
   step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult>;
-  /** No dropout, nothing changes. */
+  /** No dropout, nothing changes. A step under way ends before. */
   evaluate(batch: Batch): Promise<EvaluationResult>;
   /** Makes what is trained, as it is now, the reference of an objective with a frozen copy; it starts as the first. */
   keepReference(): Promise<void>;
@@ -163,7 +166,7 @@ export interface EmbedView {
   run(rows: EmbedRows, options: EmbedOptions): Promise<Float32Array>;
   /**
    * The same with the gradient of what is trained, as far as embeddings depend on it, from that of the embeddings, f32
-   * [rows, C]. Not between the micro-batches of a step, which add up in the same leaves.
+   * [rows, C]. A step under way ends before, as both add up in the same leaves.
    */
   differentiate(
     rows: EmbedRows,

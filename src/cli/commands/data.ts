@@ -36,12 +36,12 @@ export const data: Command = {
     }
     const rows = rowRanges(args.text('rows'));
     const isChosen = (row: number) => rows.some(({ from, to }) => row >= from && row <= to);
-    const run = await runOverrides(args, args.text('run'));
+    const run = await runOverrides(args, args.text('run'), signal);
     const path = file ?? run.dataset;
     if (path === undefined) throw new UsageError(`Name a dataset: graft data ${known} FILE --model MODEL.`);
     const name = args.has('model') || !args.has('run') ? modelName(args) : run.model_name_or_path;
     const model = await openRunText(name, run, (line) => terminal.say(line), signal);
-    const dataset = await datasetFile(path);
+    const dataset = await datasetFile(path, signal);
     if (known === 'render') {
       const rendered = await renderRows(run, modelOf(model), dataset, args.has('generation-prompt'));
       refuseBeyond(rows, Math.max(0, ...rendered.map(({ row }) => row)), dataset.name);

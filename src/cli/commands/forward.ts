@@ -7,8 +7,9 @@ import { forward as runForward, type ForwardOutput } from '../../recipes';
 import type { Command } from '../command';
 import { FolderStore } from '../folders';
 import { openNodeEngine } from '../gpu';
+import { readInput } from '../input';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
-import { adapterArgument, readInput } from '../sources';
+import { adapterArgument } from '../sources';
 
 export const forward: Command = {
   name: 'forward',
@@ -29,7 +30,7 @@ export const forward: Command = {
   async run(args, terminal, signal) {
     const input = args.required('input', 'name a JSON file with input_ids');
     const output = args.required('output', 'name a safetensors file to write');
-    const { inputIds, labels } = readIds(basename(input), await readInput(input, 'input file'));
+    const { inputIds, labels } = readIds(basename(input), await readInput(input, 'input file', signal));
     const model = await modelArgument(args, terminal, signal);
     const say = (line: string) => terminal.say(line);
     const adapter = await adapterArgument(args, say);

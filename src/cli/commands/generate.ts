@@ -16,9 +16,10 @@ import type { Arguments, Flag } from '../arguments';
 import { AnswerFile } from '../answer-file';
 import type { Command } from '../command';
 import { openNodeEngine } from '../gpu';
+import { readInput } from '../input';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading';
 import { CACHE_FLAGS, folderCache } from '../model-cache';
-import { adapterArgument, readInput, samePath, storageArgument } from '../sources';
+import { adapterArgument, samePath, storageArgument } from '../sources';
 import { UsageError } from '../usage';
 
 const DEFAULT_NEW_TOKENS = 256;
@@ -105,7 +106,7 @@ export const generate: Command = {
   async run(args, terminal, signal) {
     refuseContradictions(args);
     const answers = new AnswerFile(args.text('output'), terminal, args.has('overwrite'));
-    const rows = await promptRows(args, (error) => answers.refuse(error.message));
+    const rows = await promptRows(args, signal, (error) => answers.refuse(error.message));
     if (rows.length === 0) return answers.finish();
     const prompts = rows.map(({ prompt }) => prompt);
     const model = await modelArgument(args, terminal, signal);
@@ -177,10 +178,14 @@ function refuseContradictions(args: Arguments): void {
 }
 
 /** What is asked. `onUnusable` gets each row of a file that can't be. */
-async function promptRows(args: Arguments, onUnusable: (error: GraftError) => void): Promise<PromptRow[]> {
+async function promptRows(
+  args: Arguments,
+  signal: AbortSignal,
+  onUnusable: (error: GraftError) => void,
+): Promise<PromptRow[]> {
   const input = args.text('input');
   if (input !== undefined) {
-    return readPrompts(basename(input), await readInput(input, 'input file'), args.has('raw'), onUnusable);
+    return readPrompts(basename(input), await readInput(input, 'input file', signal), args.has('raw'), onUnusable);
   }
   return [
     {

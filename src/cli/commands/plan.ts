@@ -62,7 +62,7 @@ export const plan: Command = {
     const budget = args.text('budget');
     const cache = args.number('decode', { least: 2, most: 1_048_576, whole: true });
     const budgetBytes = budget === undefined ? undefined : asUsage(() => parseBytes(budget));
-    const run = await runArgument(args);
+    const run = await runArgument(args, signal);
     if (args.positionals.length === 0 && !args.has('model') && args.overrides['model_name_or_path'] === undefined) {
       terminal.say('Neither a run file nor --model is given: this plans a run of the built-in starter.');
     }
@@ -127,7 +127,13 @@ async function prepare(
   const shape: ShapedModel = model;
   if (run.dataset === undefined) return { shape, data: undefined };
   const progress = (rows: number, total: number) => terminal.bar(rows / total, `${rows}/${total} rows read`);
-  const data = await prepareData(run, withRunTemplate(run, model), await datasetFile(run.dataset), progress, signal);
+  const data = await prepareData(
+    run,
+    withRunTemplate(run, model),
+    await datasetFile(run.dataset, signal),
+    progress,
+    signal,
+  );
   data.notices.forEach((notice) => terminal.say(notice));
   return { shape, data };
 }

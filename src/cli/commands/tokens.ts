@@ -7,7 +7,8 @@ import { openTextModel } from '../../formats/text-model';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { MODEL_FLAG, modelName } from '../loading';
-import { modelSource, readInputText } from '../sources';
+import { readInputText } from '../input';
+import { modelSource } from '../sources';
 import { UsageError } from '../usage';
 
 export const tokens: Command = {
@@ -24,7 +25,7 @@ export const tokens: Command = {
     },
   },
   async run(args, terminal, signal) {
-    const texts = await readTexts(args);
+    const texts = await readTexts(args, signal);
     const source = await modelSource(modelName(args), undefined, (line) => terminal.say(line), signal);
     const { tokenizer } = await openTextModel(source);
     for (const text of texts) {
@@ -37,14 +38,14 @@ export const tokens: Command = {
   },
 };
 
-async function readTexts(args: Arguments): Promise<readonly string[]> {
+async function readTexts(args: Arguments, signal: AbortSignal): Promise<readonly string[]> {
   const input = args.text('input');
   if ((input === undefined) === (args.positionals.length === 0)) {
     throw new UsageError('Give either texts or --input FILE.');
   }
   if (input === undefined) return args.positionals;
   const name = basename(input);
-  const lines = [...linesOf(await readInputText(input, 'input file'))];
+  const lines = [...linesOf(await readInputText(input, 'input file', signal))];
   return lines.flatMap((line, i) => (line.trim() === '' ? [] : [textOf(line, name, i + 1)]));
 }
 

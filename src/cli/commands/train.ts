@@ -46,7 +46,7 @@ export const train: Command = {
   async run(args, terminal, signal) {
     const resume = args.has('resume');
     const output = args.text('output') ?? args.overrides['output_dir'];
-    const run = await runArgument(args, resume ? resumedRunFile(output) : undefined);
+    const run = await runArgument(args, signal, resume ? resumedRunFile(output) : undefined);
     const store = new FolderStore(run.output_dir);
     await refuseOverwriting(store, args);
     const modelFiles = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line), signal);
@@ -54,7 +54,7 @@ export const train: Command = {
       throw new GraftError('bad-config', `${store.name} is the model's own folder: name another with --output.`);
     }
     const model = await openSource(modelFiles, (line) => terminal.say(line));
-    const dataset = await runDataset(run);
+    const dataset = await runDataset(run, signal);
     const adapterPath = args.text('adapter');
     const say = (line: string) => terminal.say(line);
     const adapter = adapterPath === undefined ? undefined : await adapterSource(adapterPath, say, signal);

@@ -96,7 +96,7 @@ export class GpuEmbedView implements EmbedView {
     if (dEmbeddings.length !== count * model.spec.hiddenSize) {
       throw new Error(`expected the gradients of ${count} embeddings, not ${dEmbeddings.length} values`);
     }
-    return core.exclusively(async () => {
+    const work = async () => {
       memory.clear(planned.differentiated.map(({ name }) => gradientLeaf(name)));
       const seeds = new Float32Array(options.batchSize * model.spec.hiddenSize);
       seeds.set(dEmbeddings);
@@ -104,7 +104,8 @@ export class GpuEmbedView implements EmbedView {
       const embeddings = await this.embed('gradients', this.write(rows, pooling), count);
       const gradients: WeightTensor[] = await readGradients(memory, planned.differentiated);
       return { embeddings, gradients };
-    });
+    };
+    return core.accumulating(() => core.exclusively(work));
   }
 
   /** Writes the rows and how each of their tokens counts. Returns their padded length. */

@@ -54,7 +54,7 @@ export class GpuForwardView implements ForwardView {
     const { differentiated } = planned;
     const tokens = countLabels(batch);
     if (differentiated.length > 0) refuseUnlabelled(tokens);
-    return core.exclusively(async () => {
+    const work = async () => {
       memory.clear([LEAF.loss, ...differentiated.map(({ name }) => gradientLeaf(name))]);
       if (differentiated.length > 0) memory.write(LEAF.dLoss, Float32Array.of(1 / tokens));
       const { length, rows } = writeBatch(core, options, batch);
@@ -65,6 +65,7 @@ export class GpuForwardView implements ForwardView {
         ...(tokens > 0 ? { loss: lossSum! / tokens } : {}),
         ...(differentiated.length > 0 ? { gradients: await readGradients(memory, differentiated) } : {}),
       };
-    });
+    };
+    return core.accumulating(() => core.exclusively(work));
   }
 }

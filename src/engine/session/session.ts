@@ -41,7 +41,14 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     try {
       const trained = { version: 0 };
       const refresh = refreshDerived(memory, model, trained);
-      const core = { model, memory, rotary: new RotaryLeaves(memory, model), trained, exclusively: inTurn(refresh) };
+      const core: SessionCore = {
+        model,
+        memory,
+        rotary: new RotaryLeaves(memory, model),
+        trained,
+        exclusively: inTurn(refresh),
+        accumulating: inTurn(),
+      };
       await loadModel(runtime.device, memory, model, weights, keep);
       writeTokenIds(memory, model);
       const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
@@ -74,17 +81,24 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
   }
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {
-    const { memory, model } = this.core;
+    const { core } = this;
+    const { memory, model } = core;
     // Decoding takes an adapter that nothing here trains.
     const trained = trainedParameters(model);
     const taken = trained.length === 0 ? methodOf(model).parameters : trained;
     if (taken.length === 0) throw new Error('this session has no adapter');
     checkTensors(tensors, taken);
-    this.core.trained.version++;
     const leaves = byWhole(trained.length === 0 ? methodLeaves(model) : trainedLeaves(model));
-    for (const part of tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!))) {
-      memory.write(part.name, converted(part, 'f32'));
-    }
+    const parts = tensors.flatMap((tensor) => splitParts(tensor, leaves.get(tensor.name)!));
+    const write = () => {
+      core.trained.version++;
+      for (const part of parts) {
+        // Nothing holds what no view reads, as embeddings don't read the head.
+        if (memory.holds(part.name)) memory.write(part.name, converted(part, 'f32'));
+      }
+      return Promise.resolve();
+    };
+    await core.accumulating(() => core.exclusively(write));
   }
 
   dispose(): void {
@@ -101,7 +115,7 @@ function writeTokenIds(memory: Memory, model: ModelOptions): void {
 }
 
 /** Runs one piece of work after the other, in the order of the calls, and `first` before each. */
-function inTurn(first: () => Promise<void>): SessionCore['exclusively'] {
+function inTurn(first = () => Promise.resolve()): SessionCore['exclusively'] {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
     const result = last.then(first).then(work);

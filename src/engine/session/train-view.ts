@@ -106,11 +106,13 @@ export class GpuTrainView implements TrainView {
   async keepReference(): Promise<void> {
     const { core, planned } = this;
     if (planned.objective.reference !== 'copy') return;
-    await core.exclusively(async () => {
-      core.memory.clear(planned.groups.map(groupLeaf.reference));
-      await core.memory.run(COPY);
+    await core.accumulating(async () => {
+      await core.exclusively(async () => {
+        core.memory.clear(planned.groups.map(groupLeaf.reference));
+        await core.memory.run(COPY);
+      });
+      await this.deriveOfReference();
     });
-    await this.deriveOfReference();
   }
 
   /** Brings what follows from the frozen copy up to date with it. */
@@ -120,10 +122,14 @@ export class GpuTrainView implements TrainView {
   }
 
   async step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
+    refuseUnlabelled(labelsOf(microBatches));
+    return this.core.accumulating(() => this.accumulate(microBatches, step, learningRate));
+  }
+
+  private async accumulate(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
     const { core, planned } = this;
     const { memory } = core;
     const { adamw, seed } = this.options;
-    refuseUnlabelled(labelsOf(microBatches));
     const divisor = planned.objective.divisor(microBatches);
     memory.clear([...this.sums, ...planned.groups.map(groupLeaf.gradients)]);
     memory.write(LEAF.dLoss, Float32Array.of(1 / divisor));
@@ -155,7 +161,7 @@ export class GpuTrainView implements TrainView {
   evaluate(batch: Batch): Promise<EvaluationResult> {
     const { core, planned } = this;
     const { objective } = planned;
-    return core.exclusively(async () => {
+    const work = async () => {
       core.memory.clear(this.sums);
       const { length, rows } = this.writeInputs(batch);
       const [lossSum, logged] = await core.memory.runAndRead(`eval:${length}`, [LOSS, ...planned.metrics], rows);
@@ -163,7 +169,8 @@ export class GpuTrainView implements TrainView {
       // Where a batch's loss is a mean already, it counts as often as there are things that it is the mean of.
       const scale = count / objective.divisor([batch]) || 0;
       return { lossSum: lossSum![0]! * scale, count, metrics: this.meanMetrics(logged, 1) };
-    });
+    };
+    return core.accumulating(() => core.exclusively(work));
   }
 
   /** The leaves that micro-batches add their losses and metrics to. */
@@ -192,8 +199,13 @@ export class GpuTrainView implements TrainView {
   }
 
   async importState(state: readonly (StateTensor | StateEntry)[]): Promise<void> {
-    await this.state.import(state);
-    this.core.trained.version++;
-    await this.deriveOfReference();
+    const { core } = this;
+    await core.accumulating(async () => {
+      await core.exclusively(async () => {
+        await this.state.import(state);
+        core.trained.version++;
+      });
+      await this.deriveOfReference();
+    });
   }
 }

@@ -27,6 +27,11 @@ export interface SessionCore {
    * between, as they share leaves and slots.
    */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs a step, or other work that adds up losses or gradients, when none of it is under way: it shares the leaves of its
+   * sums. Views whose work adds up nothing come in between its pieces, each of which is run `exclusively`.
+   */
+  accumulating<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** With and without the adapter, where there is one. */

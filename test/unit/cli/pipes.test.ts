@@ -1,11 +1,16 @@
-/** Readers that leave, and disks that are full, while a command writes. */
+/** Readers that leave, and disks that are full, while a command writes; writers that are waited for. */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { open, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
-import { describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openFifo } from '../../../src/cli/fifo';
 import { runCommandLine } from '../../../src/cli/run';
 import { SafeOutput } from '../../../src/cli/standard-output';
-import { startGraft } from './support';
+import { jsonLines, startGraft, type Started } from './support';
 
 const SHOW = ['data', 'show', 'public/datasets/title-fees.jsonl', '--model', 'starter'];
 
@@ -68,4 +73,70 @@ test('a stream that failed tells it once, and takes what follows in silence', as
   output.write('x');
   await output.flush();
   expect([told, stream.read()]).toEqual([['EPIPE'], null]);
+});
+
+describe.skipIf(process.platform === 'win32')('a named pipe', () => {
+  let folder: string;
+  let fifo: string;
+  let runFile: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'graft-fifo-'));
+    [fifo, runFile] = [join(folder, 'rows.jsonl'), join(folder, 'run.yaml')];
+    spawnSync('mkfifo', [fifo, runFile]);
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Starts a command that reads its run file first: once that is taken, it is under way to wait for what it reads next. */
+  async function startWaiting(argv: readonly string[]): Promise<Started> {
+    const started = startGraft(argv);
+    await writeFile(runFile, 'model_name_or_path: starter\n');
+    await sleep(500);
+    return started;
+  }
+
+  test('is read to its end, whoever writes to it in pieces', async () => {
+    const { ended } = startGraft(['tokens', '--model', 'starter', '--input', fifo, '--json']);
+    const writer = await open(fifo, 'w');
+    const text = 'word '.repeat(30_000);
+    await writer.write(`${JSON.stringify(text)}\n"sec`);
+    await sleep(50);
+    await writer.write('ond"\n');
+    await writer.close();
+    const { code, out } = await ended;
+    const pieces = jsonLines<{ pieces: string[] }>(out).map((row) => row.pieces);
+    expect([code, pieces.length, pieces[0]!.length > 30_000]).toEqual([0, 2, true]);
+  });
+
+  test.each([
+    ['has no writer', () => fifo],
+    ['is standard input', () => '-'],
+  ])('ends a command with the first signal where it %s', async (_, file) => {
+    const output = join(folder, 'run');
+    for (const argv of [
+      ['data', 'show', file(), '--run', runFile],
+      ['train', runFile, '--data', file(), '--output', output],
+    ]) {
+      const { child, ended } = await startWaiting(argv);
+      child.kill('SIGTERM');
+      const stopped = expect.stringContaining('Stopped') as string;
+      expect(await ended).toMatchObject({ code: 143, killedBy: null, err: stopped });
+    }
+  });
+
+  test('ends a command with the first signal where its writer says nothing', async () => {
+    const { child, ended } = startGraft(['generate', '--model', 'starter', '--input', fifo]);
+    const writer = await open(fifo, 'w');
+    await writer.write('{"question": ');
+    child.kill('SIGTERM');
+    expect(await ended).toMatchObject({ code: 143, killedBy: null });
+    await writer.close();
+  });
+
+  test('lets go of a thread that has only begun to wait', async () => {
+    const controller = new AbortController();
+    const opening = openFifo(fifo, controller.signal);
+    controller.abort();
+    await expect(opening).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(openFifo(fifo, controller.signal)).rejects.toMatchObject({ code: 'cancelled' });
+  });
 });

@@ -176,6 +176,67 @@ describe('embeddings', () => {
   );
 });
 
+describe('work that is asked for at once', () => {
+  it('is done in the order of the calls, and a step is not mixed with what adds up in the same leaves', async () => {
+    const alone = await trained();
+    const parameters = await alone.views.train.exportParameters();
+    const scores = await alone.views.score.run(batch);
+    const step = await alone.views.train.step([batch, batch], 2, 0.05);
+    const after = await alone.views.train.exportParameters();
+    const loss = await alone.views.train.evaluate(batch);
+    alone.dispose();
+
+    const session = await trained();
+    const { train, forward, score, embed } = session.views;
+    const dEmbeddings = new Float32Array(2 * C).fill(1);
+    const together = await Promise.all([
+      train.step([batch, batch], 2, 0.05),
+      train.evaluate(batch),
+      forward.run(batch),
+      embed.differentiate({ inputIds: ids }, { pooling: 'mean' }, dEmbeddings),
+    ]);
+    expect(together.slice(0, 2)).toEqual([step, loss]);
+    expect(await train.exportParameters()).toEqual(after);
+
+    await session.importParameters(parameters);
+    const [before] = await Promise.all([score.run(batch), session.importParameters(after)]);
+    expect(before).toEqual(scores);
+    session.dispose();
+  });
+});
+
+describe('an adapter with parts that no view reads', () => {
+  const lora = {
+    ...setup.lora!,
+    modulesToSave: ['embed_tokens', 'lm_head'],
+  };
+
+  it('is loaded all the same: embeddings take no head', async () => {
+    const session = await trained();
+    const { train, embed } = session.views;
+    const rows = { inputIds: ids };
+    const expected = await embed.run(rows, { pooling: 'mean' });
+    const parameters = await train.exportParameters();
+    session.dispose();
+    const head: WeightTensor = {
+      name: 'base_model.model.lm_head.weight',
+      dtype: 'f32',
+      shape: [V, C],
+      bytes: new Uint8Array(4 * V * C),
+    };
+    for (const gradients of [false, true]) {
+      const some = { embed: { ...views.embed, gradients } };
+      const own = await engine.createSession({ ...setup, lora }, some, randomWeights(spec));
+      expect(own.liveBytes).toEqual(own.plan);
+      await own.importParameters([...parameters, head]);
+      expect(await own.views.embed.run(rows, { pooling: 'mean' })).toEqual(expected);
+      await expect(own.importParameters(parameters)).rejects.toThrow(/the first is base_model.model.lm_head.weight/);
+      await expect(own.importParameters([...parameters, { ...head, shape: [C, V] }])).rejects.toThrow(/has shape/);
+      own.dispose();
+    }
+  });
+});
+
 function logSoftmax(logits: Float32Array, row: number): number[] {
   const values = [...logits.subarray(row * V, (row + 1) * V)];
   const most = Math.max(...values);
