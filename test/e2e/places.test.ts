@@ -149,6 +149,7 @@ test('a draft and its runs are two things: what is edited is trained, and a run 
   expect(log_history.filter((row) => row.eval_loss !== undefined)).toHaveLength(8); // five at least
   expect(await graft.at('verdict').count()).toBe(1);
   await graft.openPart('Overview');
+  await page.getByRole('figure', { name: /from .* at step 1 to / }).waitFor(); // named by what it shows
   expect(await page.getByText('adapter to go on from').count()).toBe(0); // there is none
 
   await graft.openWorkbench();
@@ -252,10 +253,12 @@ test('a run that trains is seen everywhere, is not left by accident, and answers
   await page.getByText('How it answers').click();
   await graft.at('max-new-tokens').fill('4');
   await graft.at('chat-input').fill('What is a title fee?');
-  await graft.at('send').click();
-  await page.locator('[data-testid=tuned-answer][data-state=done]').waitFor({ timeout: 60_000 });
   await graft.openPart('Files');
   await graft.at('download-checkpoint').waitFor();
+  await graft.openPart('Chat');
+  expect(await graft.at('chat-input').inputValue()).toBe('What is a title fee?'); // typed, and not sent yet
+  await graft.at('send').click();
+  await page.locator('[data-testid=tuned-answer][data-state=done]').waitFor({ timeout: 60_000 });
   await graft.openPart('Overview');
   const download = page.waitForEvent('download');
   await graft.at('download-now').click();

@@ -26,6 +26,8 @@ export interface Partner {
 
 export class ChatState {
   turns = $state.raw<readonly Turn[]>([]);
+  /** What is typed and not sent: it stays where the visitor looks at something else in between. */
+  question = $state('');
   busy = $state(false);
   error = $state.raw<PlainError>();
   /** Why what is said can't be kept, or what was said can't be read. */
@@ -115,6 +117,7 @@ export class ChatState {
     this.writer = undefined; // it ends as what it is, where nobody looks
     this.chat = chat;
     this.turns = [];
+    this.question = '';
     this.system = '';
     this.error = undefined;
     this.storeError = undefined;
