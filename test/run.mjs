@@ -1,6 +1,6 @@
 /**
  * `npm test`: installs what is missing and runs every check, cheap ones first; stops at the first that fails.
- * `npm test -- lint unit` runs the named stages only. Checks that take one core each run two at a time.
+ * `npm test -- lint unit` runs the named stages only. Two lines of stages begin side by side, as most of them take one core.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -97,9 +97,10 @@ const STAGES = {
   e2e: () => vitest('e2e'),
 };
 
-/** Stages that take one core each, and nothing of one another; the longest comes first. */
-const SIDE_BY_SIDE = ['lint', 'format', 'types', 'svelte', 'build'];
-const AT_ONCE = 2;
+/** What begins side by side, each line in its order: all but the last take one core each, and the last needs the build. */
+const SIDE_BY_SIDE = [['lint'], ['format', 'types', 'svelte', 'build', 'unit']];
+/** The stage that says what it does meanwhile, not at its end. */
+const SPOKEN = 'unit';
 
 /** Stages that run only where they are named: what the plain adapter lacks, one thing at a time, and what takes minutes. */
 const BY_NAME = {
@@ -145,15 +146,14 @@ async function runStage(name, shown) {
 }
 
 const wanted = chosen.length > 0 ? Object.keys(stages).filter((name) => chosen.includes(name)) : Object.keys(STAGES);
-const beside = SIDE_BY_SIDE.filter((name) => wanted.includes(name));
 if (wanted.includes('machine')) await runStage('machine');
 await Promise.all(
-  Array.from({ length: AT_ONCE }, async () => {
-    for (let name = beside.shift(); name !== undefined; name = beside.shift()) await runStage(name, []);
+  SIDE_BY_SIDE.map(async (line) => {
+    for (const name of line) if (wanted.includes(name)) await runStage(name, name === SPOKEN ? undefined : []);
   }),
 );
 for (const name of wanted) {
-  if (name !== 'machine' && !SIDE_BY_SIDE.includes(name)) await runStage(name);
+  if (name !== 'machine' && !SIDE_BY_SIDE.flat().includes(name)) await runStage(name);
 }
 if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);
 console.log(`\n${total.passed} passed, ${total.failed} failed`);

@@ -16,7 +16,10 @@ const PATIENCE = { timeout: 60_000 };
 /** Two steps on the starter. */
 const SHORT_RUN = 'max_steps: 2\nmax_train_samples: 3\nper_device_train_batch_size: 2\nlearning_rate: 1.0e-3\n';
 
-test('a tab keeps its conversation while another one trains the run that both show', async ({ page, site }) => {
+test('a tab keeps its conversation while another one trains the run that both show, and can not take it over', async ({
+  page,
+  site,
+}) => {
   const graft = await GraftPage.open(page, site);
   await graft.useTinyModel();
   await graft.useRunFile('max_steps: 50000\nmax_length: 32\nlora_r: 4\nsave_steps: 50000\n');
@@ -39,8 +42,14 @@ test('a tab keeps its conversation while another one trains the run that both sh
 
   await other.openWorkbench();
   await other.at('start-elsewhere').waitFor();
+  await other.openRuns();
+  await other.at('library-row').waitFor();
+  expect(await other.at('library-row').getAttribute('data-state')).toBe('running');
+  expect(await beside.getByRole('button', { name: /^Delete tiny on/ }).isDisabled()).toBe(true);
   await other.openRun();
   await other.state('running');
+  expect(await other.at('status').innerText()).toContain('another tab');
+  expect(await other.at('resume').count()).toBe(0);
   const step = async () => Number(await other.at('step').innerText());
   for (let look = 0; look < 3; look++) {
     const before = await step();
@@ -101,67 +110,52 @@ describe('while the page comes back', () => {
   });
 });
 
-describe('what the browser kept badly is said, and the starter trains', () => {
-  const trainsStarter = async (graft: GraftPage) => {
-    expect(await graft.at('model-name').innerText()).toContain('starter');
-    await graft.useRunFile(SHORT_RUN);
-    await graft.start();
-    await graft.state('finished');
-  };
+test('what the browser kept badly is said, once, the starter trains, and damaged runs and models can be deleted', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  await put(page, 'workspace', { id: 7, rows: 'none' }, 'dataset');
+  await put(page, 'runs', { id: 'bad-run', state: 5, model: null });
+  await put(page, 'models', { id: 'bad-model', bytes: 'many' });
+  await put(page, 'weights', { id: 'bad-weights', shards: 3 });
+  await page.evaluate(() =>
+    localStorage.setItem('graft.model', JSON.stringify({ kind: 'kept', id: 'gone', name: 'gone' })),
+  );
+  await page.reload();
+  await graft.at('error').waitFor(PATIENCE);
+  expect(await graft.at('error').innerText()).toContain('The dataset that was open here before is damaged');
+  await graft.at('model-error').waitFor(PATIENCE);
+  expect(await graft.at('model-error').innerText()).toContain('The copy of this model is gone');
+  await graft.openRuns();
+  await graft.at('library-row').waitFor(PATIENCE);
+  expect(await graft.at('library-row').innerText()).toContain('A damaged run');
+  await graft.at('run-link').click();
+  await graft.at('run-error').waitFor(PATIENCE);
+  expect(await graft.at('run-error').innerText()).toContain(
+    "A damaged run can't be opened: what this browser kept of it is damaged. Delete it.",
+  );
+  await graft.openModels();
+  expect(await graft.at('kept-models').innerText()).toContain('A damaged copy of a model');
 
-  test('a remembered dataset of a wrong shape, once', async ({ page, site }) => {
-    const graft = await GraftPage.open(page, site);
-    await put(page, 'workspace', { id: 7, rows: 'none' }, 'dataset');
-    await page.reload();
-    await graft.at('error').waitFor(PATIENCE);
-    expect(await graft.at('error').innerText()).toContain('The dataset that was open here before is damaged');
-    await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
-    await trainsStarter(graft);
-    await page.reload();
-    await graft.state('finished');
-    expect(await graft.at('error').count()).toBe(0);
-  });
-
-  test('a remembered model that is gone', async ({ page, site }) => {
-    const graft = await GraftPage.open(page, site);
-    await page.evaluate(() =>
-      localStorage.setItem('graft.model', JSON.stringify({ kind: 'kept', id: 'gone', name: 'gone' })),
-    );
-    await page.reload();
-    await graft.at('model-error').waitFor(PATIENCE);
-    expect(await graft.at('model-error').innerText()).toContain('The copy of this model is gone');
-    await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
-    await trainsStarter(graft);
-  });
-
-  test('rows of runs, models and weights of a wrong shape, which can be deleted', async ({ page, site }) => {
-    const graft = await GraftPage.open(page, site);
-    await put(page, 'runs', { id: 'bad-run', state: 5, model: null });
-    await put(page, 'models', { id: 'bad-model', bytes: 'many' });
-    await put(page, 'weights', { id: 'bad-weights', shards: 3 });
-    await page.reload();
-    await graft.openRuns();
-    await graft.at('library-row').waitFor(PATIENCE);
-    expect(await graft.at('library-row').innerText()).toContain('A damaged run');
-    await graft.at('run-link').click();
-    await graft.at('run-error').waitFor(PATIENCE);
-    expect(await graft.at('run-error').innerText()).toContain(
-      "A damaged run can't be opened: what this browser kept of it is damaged. Delete it.",
-    );
-    await graft.openModels();
-    expect(await graft.at('kept-models').innerText()).toContain('A damaged copy of a model');
-    await graft.openWorkbench();
-    await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
-    await trainsStarter(graft);
-    await graft.openRuns();
-    await page.getByRole('button', { name: 'Delete A damaged run' }).click();
-    await graft.at('confirm').click();
-    await expect.poll(() => graft.at('library-row').count()).toBe(1);
-    await graft.openModels();
-    await page.getByRole('button', { name: 'Delete the copy of A damaged copy' }).click();
-    await graft.at('confirm').click();
-    await graft.at('kept-models').waitFor({ state: 'detached' });
-  });
+  await graft.openWorkbench();
+  await page.locator('[data-testid=start]:enabled').waitFor(PATIENCE);
+  expect(await graft.at('model-name').innerText()).toContain('starter');
+  await graft.useRunFile(SHORT_RUN);
+  await graft.start();
+  await graft.state('finished');
+  await graft.openRuns();
+  await page.getByRole('button', { name: 'Delete A damaged run' }).click();
+  await graft.at('confirm').click();
+  await expect.poll(() => graft.at('library-row').count()).toBe(1);
+  await graft.openModels();
+  await page.getByRole('button', { name: 'Delete the copy of A damaged copy' }).click();
+  await graft.at('confirm').click();
+  await graft.at('kept-models').waitFor({ state: 'detached' });
+  await page.reload();
+  await graft.openRun();
+  await graft.state('finished');
+  expect(await graft.at('error').count()).toBe(0);
 });
 
 describe("the browser's storage that can't be opened is said within 15 s, and not taken for a missing GPU", () => {

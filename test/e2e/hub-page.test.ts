@@ -25,7 +25,7 @@ describe('a model on the Hub', () => {
     for (const { sent, path } of asked) expect(sent, path).toBeLessThan(8192);
   });
 
-  test('trains in 4 bits as planned, is kept by that, and after a reload comes from here', async ({
+  test('trains in 4 bits as planned, is kept by that, and after a reload comes from here and goes on where it was stopped', async ({
     page,
     site,
     hub,
@@ -47,12 +47,7 @@ describe('a model on the Hub', () => {
     await graft.start();
     await graft.state('finished');
     expect(await graft.at('loss').innerText()).toBe(loss);
-    expect(hub.requests).toEqual([]);
-  });
 
-  test('resumes after a reload where its run was stopped', async ({ page, site }) => {
-    const graft = await HubPage.open(page, site);
-    await graft.openHub();
     await graft.useRunFile(HUB_RUN.replace('max_steps: 2', 'max_steps: 60'));
     await graft.start();
     await graft.firstStep();
@@ -63,6 +58,7 @@ describe('a model on the Hub', () => {
     await graft.at('resume').click();
     await graft.state('finished');
     expect(await graft.at('step').innerText()).toBe('60');
+    expect(hub.requests).toEqual([]);
   });
 
   test('is listed with its size, can be pinned, and is deleted with its weights', async ({ page, site, hub }) => {

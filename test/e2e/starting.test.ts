@@ -73,30 +73,20 @@ describe('data that can not be used', () => {
       expect(await graft.at('next-action').innerText()).toBe('Go to the data');
     });
   }
-
-  test('leave a finished run as it is', async ({ page, site }) => {
-    const graft = await GraftPage.open(page, site);
-    await graft.useTinyModel();
-    await graft.useRunFile(RUN);
-    await graft.start();
-    await graft.state('finished');
-    await graft.openWorkbench();
-    expect(await graft.at('start-warnings').innerText()).toContain('Maximum steps');
-    expect(await graft.at('start').isEnabled()).toBe(true);
-    await graft.useData('bad.jsonl', '{"question": ');
-    await graft.at('data-error').waitFor();
-    expect(await graft.at('start').isDisabled()).toBe(true);
-    await graft.openRun();
-    await graft.state('finished');
-  });
 });
 
-test('a run that never began leaves nothing behind, and what was open stays open', async ({ page, site }) => {
+test('a finished run stays as it is beside one that never begins, one that holds rows out, and data that break', async ({
+  page,
+  site,
+}) => {
   const graft = await GraftPage.open(page, site);
   await graft.useTinyModel();
   await graft.useRunFile(RUN);
   await graft.start();
   await graft.state('finished');
+  expect(await page.getByText('Held-out loss').count()).toBe(0);
+  await graft.openWorkbench();
+  expect(await graft.at('start-warnings').innerText()).toContain('Maximum steps');
   // No model has linears of that name, which is found out when the run is planned.
   await graft.useRunFile(`${RUN}lora_target_modules: [nothing_like_it]\n`);
   await graft.start();
@@ -112,19 +102,17 @@ test('a run that never began leaves nothing behind, and what was open stays open
   await page.goBack();
   await graft.at('library-row').waitFor();
   expect(await graft.at('library-row').count()).toBe(1);
-});
 
-test('held-out figures are shown where rows are held out', async ({ page, site }) => {
-  const graft = await GraftPage.open(page, site);
-  await graft.useTinyModel();
-  await graft.useRunFile(RUN);
-  await graft.start();
-  await graft.state('finished');
-  expect(await page.getByText('Held-out loss').count()).toBe(0);
-  await graft.setting('val_set_size', '2');
+  await graft.useRunFile(`${RUN}val_set_size: 2\n`);
   await graft.start();
   await graft.state('finished');
   expect(await page.getByText('Held-out loss').count()).toBe(2);
+  await graft.openWorkbench();
+  await graft.useData('bad.jsonl', '{"question": ');
+  await graft.at('data-error').waitFor();
+  expect(await graft.at('start').isDisabled()).toBe(true);
+  await graft.openRun();
+  await graft.state('finished');
 });
 
 test('a model without a tokenizer is said so when it opens', async ({ page, site }) => {

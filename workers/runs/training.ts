@@ -19,6 +19,7 @@ import type { Voice } from '../../src/protocol/chat';
 import type { TrainRequest } from '../../src/protocol/runs';
 import { Diary } from './diary';
 import { DATASET_FILE, readRunConfig, readRunDataset, RUN_FILE } from './run-files';
+import { nameRun } from './run-name';
 import { storedModel } from '../models/sources';
 
 /** What training says; the first event names the run in the library. */
@@ -71,7 +72,7 @@ export class Training {
     onEvent: (event: TrainingEvent) => void,
     signal: AbortSignal,
   ): Promise<RunSummary> {
-    const record = newRecord(request, dataset);
+    const record = newRecord(request, dataset, await this.library.list());
     return this.library.withWriter(record.id, BUSY, async () => {
       let begun = false;
       const follow = (event: TrainingEvent) => {
@@ -171,12 +172,10 @@ export class Training {
   }
 }
 
-function newRecord(request: TrainRequest, dataset: DatasetFile): RunRecord {
-  const { max_train_samples: most } = request.config;
-  const rows = most === undefined ? '' : `, first ${most}`;
+function newRecord(request: TrainRequest, dataset: DatasetFile, others: readonly RunRecord[]): RunRecord {
   return {
     id: crypto.randomUUID(),
-    name: `${request.model.name} on ${request.dataset.name}${rows}`,
+    name: nameRun(request, others),
     createdAt: Date.now(),
     state: 'running',
     model: storedModel(request.model),

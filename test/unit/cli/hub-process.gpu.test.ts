@@ -14,7 +14,7 @@ const ID = 'org/large';
 const SHARD_BYTES = 64e6;
 /** What the Hub had sent and the process had not read yet: sockets on one machine hold megabytes. */
 const IN_FLIGHT = 32e6;
-const KILLS = 4;
+const KILLS = 2;
 const seed = Number(process.env['GRAFT_TEST_SEED'] ?? 2026);
 
 /** 184 MB in bf16, in four files. */

@@ -36,7 +36,7 @@ lora_dropout: 0.1
 `;
 const STEPS = 12;
 /** Twenty in the stage `kills`. */
-const KILLS = Number(process.env['GRAFT_KILLS'] ?? 6);
+const KILLS = Number(process.env['GRAFT_KILLS'] ?? 3);
 
 const train = (output: string, ...more: string[]) => [
   ...['train', path('run.yaml'), '--model', path('model'), '--data', path('rows.jsonl')],

@@ -37,6 +37,14 @@ describe('a run that is over', () => {
     const rose = judgeRun(curve(60, falls, [[30, 2], [60, 2.05]]), true); // prettier-ignore
     expect(rose.kind).toBe('memorised');
     expect(rose.sentence).toContain('rose from 2.000 to 2.050');
+    const stayed = judgeRun(curve(60, falls, [[2, 4.393], [30, 4.3], [60, 4.314]]), true); // prettier-ignore
+    expect(stayed.kind).toBe('memorised');
+    expect(stayed.sentence).toContain('it hardly fell, from 4.393 to 4.314');
+  });
+
+  test('learned where its held-out loss was low from the first look on, as with a model that knew much', () => {
+    const low = (step: number) => 1.2 + 0.8 * Math.exp(-step / 6);
+    expect(judgeRun(curve(60, low, [[12, 1.3], [60, 1.24]]), true).kind).toBe('learned'); // prettier-ignore
   });
 
   test('was still falling where its end is not its rest', () => {

@@ -25,6 +25,10 @@ const FALLEN = 0.9;
 const RISEN = 1.1;
 /** A held-out loss this far above its best has turned: the run learns its own rows by heart. */
 const TURNED = 1.05;
+/** A held-out loss that fell by less than this part of what the loss fell by stayed where it was, */
+const HELD_OUT_FALL = 0.1;
+/** and one this far above the loss is another matter than the rows that were learned. */
+const APART = 1.5;
 /** Of what it fell by in the whole run, the part that it must fall by in the last quarter to be called still falling. */
 const LAST_QUARTER = 0.12;
 
@@ -70,8 +74,8 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
     );
   }
   const fell = `The loss fell ${path}`;
-  const turned = judgeHeldOut(heldOut, fell);
-  if (turned) return turned;
+  const memorised = judgeHeldOut(heldOut, { start, end }, fell);
+  if (memorised) return memorised;
   const quarter = trained.slice(-Math.max(2, Math.floor(trained.length / 4)));
   const half = Math.floor(quarter.length / 2);
   const late = mean(quarter.slice(0, half)) - mean(quarter.slice(-half));
@@ -83,16 +87,24 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
 }
 
 /** A run that learned its own rows alone. */
-function judgeHeldOut(heldOut: readonly Point[], fell: string): Verdict | undefined {
+function judgeHeldOut(
+  heldOut: readonly Point[],
+  { start, end }: { readonly start: number; readonly end: number },
+  fell: string,
+): Verdict | undefined {
   const [first] = heldOut;
   const last = heldOut.at(-1);
   if (!first || !last || heldOut.length < 2) return undefined;
   const best = heldOut.reduce((one, other) => (other.loss < one.loss ? other : one));
-  if (last.loss <= best.loss * TURNED && last.loss <= first.loss) return undefined;
+  const hasStayed = last.loss > end * APART && first.loss - last.loss < HELD_OUT_FALL * (start - end);
+  if (!hasStayed && last.loss <= best.loss * TURNED && last.loss <= first.loss) return undefined;
+  const path = `from ${formatLoss(first.loss)} to ${formatLoss(last.loss)}`;
   const instead =
     best === first
-      ? `rose from ${formatLoss(first.loss)} to ${formatLoss(last.loss)}`
-      : `was best at step ${best.step}, ${formatLoss(best.loss)}, and ended at ${formatLoss(last.loss)}`;
+      ? `rose ${path}`
+      : last.loss <= Math.min(best.loss * TURNED, first.loss)
+        ? `hardly fell, ${path}`
+        : `was best at step ${best.step}, ${formatLoss(best.loss)}, and ended at ${formatLoss(last.loss)}`;
   const advice = 'it learned its rows by heart. Train for fewer epochs, or on more rows.';
   return say('memorised', `${fell}, but on the rows held out it ${instead}: ${advice}`);
 }
