@@ -65,11 +65,12 @@ async function vitest(project, setting = {}, files = []) {
 }
 
 /**
- * What another adapter can change: kernels, and the recipes on them. Of the command line, which starts a process a test,
- * two files see that it keeps to the limits that it is given.
+ * What another adapter can change: kernels, what is planned, trained and answered with them. Of the command line, which
+ * starts a process a test, two files see that it keeps to the limits that it is given.
  */
 const ON_OTHER_ADAPTERS = [
-  ...['test/unit/engine', 'test/unit/recipes', 'test/unit/support'],
+  ...['test/unit/engine', 'test/unit/support'],
+  ...['test/unit/recipes/plan.gpu', 'test/unit/recipes/finetune.gpu', 'test/unit/recipes/generate.gpu'],
   ...['test/unit/cli/answers.gpu', 'test/unit/cli/export.gpu'],
 ];
 

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatSize } from '../core/bytes';
-import { parseRunConfig, type RunConfig } from '../core/config';
+import { parseGivenRun, parseRunConfig, type GivenRun, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import { plural } from '../core/format';
 import { derivedSource, type FileSource } from '../core/store';
@@ -172,12 +172,12 @@ const SHORTHANDS = { model: 'model_name_or_path', data: 'dataset', output: 'outp
  * The run that RUN.yaml and the flags describe; without a file, the defaults. Relative paths are the caller's; a
  * revision behind the model's name is moved to its own key.
  */
-export async function runArgument(args: Arguments, signal: AbortSignal, defaultPath?: string): Promise<RunConfig> {
+export async function runArgument(args: Arguments, signal: AbortSignal, defaultPath?: string): Promise<GivenRun> {
   return runOverrides(args, args.positionals[0] ?? defaultPath, signal);
 }
 
 /** The run of a run file, or the defaults without one, with what the flags change. */
-export async function runOverrides(args: Arguments, path: string | undefined, signal: AbortSignal): Promise<RunConfig> {
+export async function runOverrides(args: Arguments, path: string | undefined, signal: AbortSignal): Promise<GivenRun> {
   refuseDataset(path);
   const text = path === undefined ? '' : await readInputText(path, 'run file', signal, MOST_OF_SETTINGS);
   const overrides: Record<string, string> = { ...args.overrides };
@@ -186,9 +186,11 @@ export async function runOverrides(args: Arguments, path: string | undefined, si
     if (value !== undefined) overrides[key] = value;
   }
   asUsage(() => parseRunConfig('', overrides)); // what is wrong with a flag is no fault of the file
-  const run = await readChatTemplate(parseRunConfig(text, overrides, path), signal);
+  const { run: read, given } = parseGivenRun(text, overrides, path);
+  const run = await readChatTemplate(read, signal);
   const named = (await exists(run.model_name_or_path)) ? undefined : parseModelName(run.model_name_or_path);
-  return named?.revision === undefined ? run : { ...run, model_name_or_path: named.repo, revision: named.revision };
+  if (named?.revision === undefined) return { run, given };
+  return { run: { ...run, model_name_or_path: named.repo, revision: named.revision }, given };
 }
 
 /** The run with the text of the template file that it names: a run carries its template along. */

@@ -243,6 +243,13 @@ function key<S extends v.GenericSchema>(schema: S, fallback: v.InferInput<S>, de
   return { schema, fallback, description };
 }
 
+/** A run, and which of its keys somebody has set, be it to what they are without. */
+export interface GivenRun {
+  readonly run: RunConfig;
+  /** Those of the command line, and of a file; but a file with every key, as Graft writes it, says of none that it is meant. */
+  readonly given: ReadonlySet<RunConfigKey>;
+}
+
 /**
  * Reads a run file. `overrides` come from a command line as text (`learning-rate` or `learning_rate`) and win over the
  * file; `name` is what messages call the file.
@@ -253,13 +260,27 @@ export function parseRunConfig(
   overrides: Readonly<Record<string, string>> = {},
   name = 'run.yaml',
 ): RunConfig {
+  return parseGivenRun(yamlText, overrides, name).run;
+}
+
+/** The same, with what was given. */
+export function parseGivenRun(
+  yamlText: string,
+  overrides: Readonly<Record<string, string>> = {},
+  name = 'run.yaml',
+): GivenRun {
   const given = new Map<RunConfigKey, unknown>();
   const inFile = Object.entries(readYaml(yamlText, name));
   for (const [known, value] of withKnownKeys(inFile, name)) {
     if (value !== null) given.set(known, value);
   }
+  const hasAll = KEY_NAMES.every((known) => given.has(known) || KEYS[known].fallback === undefined);
+  const meant = new Set(hasAll ? [] : given.keys());
   const onLine = Object.entries(overrides).map(([found, value]) => [found.replaceAll('-', '_'), value] as const);
-  for (const [known, value] of withKnownKeys(onLine, 'The command line')) given.set(known, readOverride(known, value));
+  for (const [known, value] of withKnownKeys(onLine, 'The command line')) {
+    given.set(known, readOverride(known, value));
+    meant.add(known);
+  }
   const flags = new Set(onLine.map(([found]) => found));
   const ofMethod: Partial<RunConfig> = {
     ...(given.get('method') === 'distill' && DISTILL_DEFAULTS),
@@ -272,7 +293,7 @@ export function parseRunConfig(
       check(known, given.has(known) ? given.get(known) : (ofMethod[known] ?? KEYS[known].fallback), where),
     ];
   });
-  return Object.fromEntries(config) as RunConfig;
+  return { run: Object.fromEntries(config) as RunConfig, given: meant };
 }
 
 /** The run file of a config: every key, in order. Reading it back gives the same config. */

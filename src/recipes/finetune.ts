@@ -1,5 +1,5 @@
 /** Fine-tuning from a run file: the trainer. It stops and goes on at any step as if it had never stopped. */
-import type { RunConfig } from '../core/config';
+import type { RunConfig, RunConfigKey } from '../core/config';
 import { errorCode } from '../core/errors';
 import type { RunSummary } from '../core/events';
 import { plural } from '../core/format';
@@ -27,6 +27,7 @@ import {
   writtenTemplate,
 } from './steps/outputs';
 import { refuseTooLarge, Recovery } from './steps/recovery';
+import { idleKeyNotices } from './steps/idle-keys';
 import {
   adapterNotices,
   checkFinished,
@@ -42,6 +43,8 @@ import { Trainer, type TrainReport } from './steps/trainer';
 
 export interface FinetuneInput {
   readonly run: RunConfig;
+  /** Which keys of the run somebody has set; absent, those that differ from their defaults. */
+  readonly given?: ReadonlySet<RunConfigKey> | undefined;
   readonly model: HubModel;
   /** The folder that the model was opened from: full training copies its tokenizer beside the new weights. */
   readonly modelFiles: FileSource;
@@ -106,7 +109,8 @@ export async function finetune(given: FinetuneInput, report: TrainReport, signal
   const run = withEvaluations(dated, data);
   announce(input.run, run, model, data, report);
   // A fresh adapter is as it was asked for: `run` merely names its linears in full.
-  adapterNotices(input.run, adapter ? run : input.run).forEach((message) => report({ kind: 'notice', message }));
+  const left = adapterNotices(input.run, adapter ? run : input.run, model.spec, input.given);
+  [...left, ...idleKeyNotices(input.run, input.given)].forEach((message) => report({ kind: 'notice', message }));
 
   const recovery = new Recovery(input.openEngine, report);
   const attempt: Attempt = { run, resume: input.resume, data, adapter: adapter?.content, talk: input.talk };

@@ -30,6 +30,7 @@ export type { ModelCache } from './steps/cached-weights';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
 export { openShape, weightStorage, type ShapedModel, type WeightStorage } from './steps/options';
 export { readFinished } from './steps/outputs';
+export { idleKeyNotices } from './steps/idle-keys';
 export { adapterNotices, resolveRun } from './steps/resolve';
 export { contextFor, promptIds, type Prompt } from './steps/prompt-ids';
 export { promptNotices } from './steps/prompt-notices';

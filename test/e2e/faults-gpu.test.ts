@@ -26,6 +26,7 @@ layers_to_transform: [1]
 lora_dropout: 0.1
 max_length: 32
 save_steps: 5
+save_seconds: 0
 seed: 3
 `;
 

@@ -8,7 +8,7 @@ import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelArgument } from '../loading'
 import { folderCache } from '../model-cache';
 import { adapterArgument, storageArgument } from '../sources';
 import type { Terminal } from '../terminal';
-import { GENERATION_FLAGS, generationOptions } from './generate';
+import { drawingNotices, GENERATION_FLAGS, generationOptions } from './generate';
 
 const HELP = '/reset starts over, /base switches the adapter off and on, /exit ends';
 
@@ -33,6 +33,7 @@ export const chat: Command = {
     const storage = await storageArgument(args, say);
     const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);
     const options = generationOptions(args, model);
+    drawingNotices(args, options).forEach((notice) => terminal.say(notice));
     const contextLength = args.number('context', { least: 2, whole: true });
     const engine = await openNodeEngine(say);
     try {

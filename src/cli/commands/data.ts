@@ -36,7 +36,7 @@ export const data: Command = {
     }
     const rows = rowRanges(args.text('rows'));
     const isChosen = (row: number) => rows.some(({ from, to }) => row >= from && row <= to);
-    const run = await runOverrides(args, args.text('run'), signal);
+    const { run } = await runOverrides(args, args.text('run'), signal);
     const path = file ?? run.dataset;
     if (path === undefined) throw new UsageError(`Name a dataset: graft data ${known} FILE --model MODEL.`);
     const name = args.has('model') || !args.has('run') ? modelName(args) : run.model_name_or_path;

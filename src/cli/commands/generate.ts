@@ -74,6 +74,16 @@ export function generationOptions(args: Arguments, { generationConfig: suggested
   };
 }
 
+/** What of the flags a greedy answer leaves out. */
+export function drawingNotices(args: Arguments, { temperature }: GenerationOptions): string[] {
+  if (temperature > 0) return [];
+  const isOff = (flag: string) => args.number(flag) === (flag === 'top-p' ? 1 : 0);
+  const idle = ['top-p', 'top-k', 'min-p'].filter((flag) => args.has(flag) && !isOff(flag));
+  if (idle.length === 0) return [];
+  const named = idle.map((flag) => `--${flag}`).join(', ');
+  return [`The likeliest token is taken each time (temperature 0), without effect of ${named}: add --temperature T.`];
+}
+
 function checkStop(text: string): string {
   if (text !== '') return text;
   throw new UsageError('--stop is an empty text, which every answer begins with: name a text, or leave it out.');
@@ -115,7 +125,8 @@ export const generate: Command = {
     const storage = await storageArgument(args, say);
     const cache = await folderCache(args, model, storage.load_in_4bit ?? false, terminal);
     const options = generationOptions(args, model);
-    promptNotices(model.template, prompts).forEach((notice) => terminal.say(notice));
+    const notices = [...promptNotices(model.template, prompts), ...drawingNotices(args, options)];
+    notices.forEach((notice) => terminal.say(notice));
     const contextLength =
       args.number('context', { least: 2, whole: true }) ?? contextFor(model, prompts, options.maxNewTokens);
     const batchSize = Math.min(args.number('batch-size', { least: 1, whole: true }) ?? 1, rows.length);

@@ -4,6 +4,7 @@ import { formatCount, plural } from '../../core/format';
 import {
   countDecodeDispatches,
   fitToBudget,
+  idleKeyNotices,
   openShape,
   adapterNotices,
   planRun,
@@ -62,7 +63,7 @@ export const plan: Command = {
     const budget = args.text('budget');
     const cache = args.number('decode', { least: 2, most: 1_048_576, whole: true });
     const budgetBytes = budget === undefined ? undefined : asUsage(() => parseBytes(budget));
-    const run = await runArgument(args, signal);
+    const { run, given } = await runArgument(args, signal);
     if (args.positionals.length === 0 && !args.has('model') && args.overrides['model_name_or_path'] === undefined) {
       terminal.say('Neither a run file nor --model is given: this plans a run of the built-in starter.');
     }
@@ -73,7 +74,8 @@ export const plan: Command = {
     const resolved = adapter
       ? resolveRun(run, shape, { name: adapter.name, content: await readAdapter(adapter) })
       : run;
-    adapterNotices(run, resolved).forEach((notice) => terminal.say(notice));
+    const notices = [...adapterNotices(run, resolved, shape.spec, given), ...idleKeyNotices(run, given)];
+    notices.forEach((notice) => terminal.say(notice));
     const options = { fromAdapter: adapter !== undefined };
     const chosen = budgetBytes === undefined ? undefined : fitToBudget(resolved, shape, budgetBytes, data, options);
     const planned = chosen?.plan ?? planRun(resolved, shape, data, options);

@@ -46,7 +46,7 @@ export const train: Command = {
   async run(args, terminal, signal) {
     const resume = args.has('resume');
     const output = args.text('output') ?? args.overrides['output_dir'];
-    const run = await runArgument(args, signal, resume ? resumedRunFile(output) : undefined);
+    const { run, given } = await runArgument(args, signal, resume ? resumedRunFile(output) : undefined);
     const store = new FolderStore(run.output_dir);
     await refuseOverwriting(store, args);
     const modelFiles = await modelSource(run.model_name_or_path, run.revision, (line) => terminal.say(line), signal);
@@ -67,7 +67,7 @@ export const train: Command = {
     try {
       const wantsProfile = args.has('profile') ? onceWarm() : undefined;
       const cache = await folderCache(args, model, run.load_in_4bit, terminal);
-      const input = { run, model, modelFiles, dataset, openEngine, store, cache, adapter, resume, wantsProfile };
+      const input = { run, given, model, modelFiles, dataset, openEngine, store, cache, adapter, resume, wantsProfile };
       const training = async () => {
         await refuseOverwriting(store, args); // another run may have finished there while this one was got ready
         return finetune(input, (event) => show(event, terminal), signal);

@@ -1,12 +1,11 @@
 /** One kernel with its buffers, and who may run many of them instead of their program. */
 import { workgroupsFor, type Kernel } from '../graph/kernel';
-
-/** What a dispatch costs beside its arithmetic, in flops. */
-export const DISPATCH_FLOPS = 2e4;
+import { DISPATCH_FLOPS, type SubmitPacer } from './pacer';
 
 /** A kernel with its buffers, ready to run. */
 export class Dispatch {
-  /** What the submit budget weighs it by. */
+  /** What the pacer knows it by: kernels of one shader with the same modules, which read weights of one type. */
+  readonly kind: string;
   readonly cost: number;
 
   constructor(
@@ -14,6 +13,7 @@ export class Dispatch {
     private readonly pipeline: GPUComputePipeline,
     private readonly bindGroup: GPUBindGroup,
   ) {
+    this.kind = [kernel.shader.name, ...(kernel.modules ?? []).map(({ name }) => name)].join(' ');
     this.cost = kernel.flops + DISPATCH_FLOPS;
   }
 
@@ -35,6 +35,10 @@ export class Dispatch {
 
 /** Runs a program's dispatches in its place, to time them. */
 export interface DispatchTimer {
-  /** In submits of at most `budget` (in the unit of `Dispatch.cost`); `finish` may add copies to the last. */
-  run(dispatches: readonly Dispatch[], budget: number, finish?: (encoder: GPUCommandEncoder) => void): Promise<void>;
+  /** In submits that end where `pacer` says; `finish` may add copies to the last. */
+  run(
+    dispatches: readonly Dispatch[],
+    pacer: Pick<SubmitPacer, 'endOfSubmit'>,
+    finish?: (encoder: GPUCommandEncoder) => void,
+  ): Promise<void>;
 }

@@ -7,6 +7,7 @@ import type { KernelTime, Profile } from '../../core/profile';
 import type { Device } from './device';
 import type { Kernel } from '../graph/kernel';
 import type { Dispatch, DispatchTimer } from './dispatch';
+import type { SubmitPacer } from './pacer';
 import { byteSize, type Operand } from '../graph/tensor';
 
 /** WebGPU's limit on the queries of a set (spec, section 20.1). */
@@ -40,20 +41,16 @@ export class Profiler implements DispatchTimer {
     this.clock = clock ?? (() => performance.now());
   }
 
-  /** Runs them all, in submits of at most `budget` (in the unit of `Dispatch.cost`). `finish` may add copies to the last. */
+  /** Runs them all, in submits that end where `pacer` says. `finish` may add copies to the last. */
   async run(
     dispatches: readonly Dispatch[],
-    budget: number,
+    pacer: Pick<SubmitPacer, 'endOfSubmit'>,
     finish?: (encoder: GPUCommandEncoder) => void,
   ): Promise<void> {
     let next = 0;
     do {
-      const batch: Dispatch[] = [];
-      for (let cost = 0; next < dispatches.length && batch.length < this.mostDispatches; next++) {
-        cost += dispatches[next]!.cost;
-        if (batch.length > 0 && cost > budget) break;
-        batch.push(dispatches[next]!);
-      }
+      const batch = dispatches.slice(next, pacer.endOfSubmit(dispatches, next, this.mostDispatches));
+      next += batch.length;
       const last = next === dispatches.length ? finish : undefined;
       await (this.timestamps ? this.stamped(batch, last) : this.timed(batch, last));
     } while (next < dispatches.length);

@@ -41,18 +41,14 @@ export class Runtime {
   ): Promise<void> {
     const { device, pacer } = this;
     device.assertAlive();
-    if (timer) return timer.run(dispatches, pacer.budget, finish);
+    if (timer) return timer.run(dispatches, pacer, finish);
     let next = 0;
     do {
       const encoder = device.gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      const budget = pacer.budget;
-      let cost = 0;
-      while (next < dispatches.length && (cost === 0 || cost + dispatches[next]!.cost <= budget)) {
-        const dispatch = dispatches[next++]!;
-        dispatch.encode(pass);
-        cost += dispatch.cost;
-      }
+      const batch = dispatches.slice(next, pacer.endOfSubmit(dispatches, next));
+      for (const dispatch of batch) dispatch.encode(pass);
+      next += batch.length;
       pass.end();
       const last = next === dispatches.length;
       if (last) finish?.(encoder);
@@ -61,7 +57,7 @@ export class Runtime {
       if (!last) {
         // One submit at a time in flight, so that the measured time is this submit's own.
         await device.wait(device.gpu.queue.onSubmittedWorkDone());
-        pacer.observe(cost, performance.now() - started);
+        pacer.observe(batch, performance.now() - started);
       }
     } while (next < dispatches.length);
   }

@@ -106,12 +106,12 @@ export class GpuDecodeView implements DecodeView {
     });
   }
 
-  async decode(tokens: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>> {
-    for (const [slot, token] of tokens) {
-      if (!this.slots[slot]) throw new Error(`slot ${slot} has no sequence to go on with`);
-      this.refuse([token], this.slots[slot].ids.length + 1);
-    }
+  decode(tokens: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>> {
     return this.core.exclusively(async () => {
+      for (const [slot, token] of tokens) {
+        if (!this.slots[slot]) throw new Error(`slot ${slot} has no sequence to go on with`);
+        this.refuse([token], this.slots[slot].ids.length + 1);
+      }
       const logits = new Map<number, Float32Array>();
       const steps = new Map<string, number[]>();
       for (const [slot, token] of tokens) {

@@ -47,7 +47,7 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
         rotary: new RotaryLeaves(memory, model),
         trained,
         exclusively: inTurn(refresh),
-        accumulating: inTurn(),
+        accumulating: oneAtATime(),
       };
       await loadModel(runtime.device, memory, model, weights, keep);
       writeTokenIds(memory, model);
@@ -115,11 +115,26 @@ function writeTokenIds(memory: Memory, model: ModelOptions): void {
 }
 
 /** Runs one piece of work after the other, in the order of the calls, and `first` before each. */
-function inTurn(first = () => Promise.resolve()): SessionCore['exclusively'] {
+function inTurn(first: () => Promise<void>): SessionCore['exclusively'] {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
     const result = last.then(first).then(work);
     last = result.catch(() => undefined);
+    return result;
+  };
+}
+
+/**
+ * Runs one piece of work after the other, the first within its call: what it does exclusively then comes before what is
+ * asked for after it.
+ */
+function oneAtATime(): SessionCore['accumulating'] {
+  let waiting = 0;
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const result = waiting++ === 0 ? work() : last.then(work);
+    const ended = () => void waiting--;
+    last = result.then(ended, ended);
     return result;
   };
 }

@@ -117,7 +117,7 @@ const KEYS_OF_ADAPTERS = [
 ] as const;
 
 /** Keys that some methods alone read. */
-const KEYS_OF_METHODS = {
+export const KEYS_OF_METHODS = {
   beta: ['dpo', 'distill'],
   loss_type: ['dpo'],
   label_smoothing: ['dpo'],

@@ -5,6 +5,7 @@ import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import { quote } from '../../core/format';
 import { sha256 } from '../../core/hash';
+import type { DecoderSpec } from '../../core/spec';
 import type { FileSource } from '../../core/store';
 import { checkAdapter, resolveTargetModules, type Adapter } from '../../formats/peft';
 import { effectiveMaxLength, type DatasetFile, type PreparedData } from './data';
@@ -83,6 +84,9 @@ const ADAPTER_KEYS = [
   'use_dora',
 ] as const;
 
+/** Those that say together which linears get one. */
+const TARGET_KEYS: ReadonlySet<RunConfigKey> = new Set<RunConfigKey>(['lora_target_modules', 'layers_to_transform']);
+
 /** Keys of how an adapter is made, which training every parameter leaves out. */
 const KEYS_OF_LORA = [
   'lora_r',
@@ -93,17 +97,27 @@ const KEYS_OF_LORA = [
   'use_dora',
 ] as const satisfies readonly RunConfigKey[];
 
-/** What of the run as it was asked for isn't done, a sentence each: what an adapter to go on from has otherwise, or none has. */
-export function adapterNotices(asked: RunConfig, resolved: RunConfig): string[] {
+/**
+ * What of the run as it was asked for isn't done, a sentence each: what an adapter to go on from has otherwise, or none has.
+ * `given` are the keys that were set, though to their defaults.
+ */
+export function adapterNotices(
+  asked: RunConfig,
+  resolved: RunConfig,
+  spec: DecoderSpec,
+  given?: ReadonlySet<RunConfigKey>,
+): string[] {
   const defaults = parseRunConfig('');
-  const isSet = (key: RunConfigKey) => !isSame(asked[key], defaults[key]);
+  const isSet = (key: RunConfigKey) => given?.has(key) === true || !isSame(asked[key], defaults[key]);
   if (!asked.use_peft) {
     const unused = KEYS_OF_LORA.filter(isSet);
     return unused.length === 0
       ? []
       : [`use_peft: false trains every parameter, and leaves out what is of an adapter: ${unused.join(', ')}.`];
   }
-  const changed = ADAPTER_KEYS.filter((key) => isSet(key) && !isSame(asked[key], resolved[key]));
+  const sameTargets = isSame(targetModules(asked, spec), targetModules(resolved, spec));
+  const isKept = (key: RunConfigKey) => isSame(asked[key], resolved[key]) || (sameTargets && TARGET_KEYS.has(key));
+  const changed = ADAPTER_KEYS.filter((key) => isSet(key) && !isKept(key));
   return changed.map((key) => {
     const absent = key === 'layers_to_transform' ? 'that of its modules' : 'none';
     return `${key} is ${shown(resolved[key] ?? absent)}, as the adapter to go on from has it, instead of ${shown(asked[key])}.`;

@@ -159,6 +159,7 @@ export class TextGenerator {
     const running = new Map<number, Sequence>();
     const free = new Set(Array.from({ length: this.size.batchSize }, (_, slot) => slot));
     const draw = (slot: number, sequence: Sequence, logits: Float32Array) => {
+      refuseNoNumbers(logits);
       sequence.append(this.sampler.draw(logits, options, sequence.random, sequence.all));
       if (!sequence.finish) return;
       running.delete(slot);
@@ -205,4 +206,14 @@ export class TextGenerator {
     this.lastAdmitted[slot] = ++this.admitted;
     return slot;
   }
+}
+
+/** From logits that are no numbers some token would be drawn all the same. One value tells: a state that overflowed spoils all. */
+function refuseNoNumbers(logits: Float32Array): void {
+  if (Number.isFinite(logits[0]!)) return;
+  throw new GraftError(
+    'diverged',
+    'The model answers with numbers that are not finite (NaN or infinity): its weights or those of the adapter are damaged, ' +
+      'or come from a training that diverged. Take another copy of them.',
+  );
 }

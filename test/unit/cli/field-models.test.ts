@@ -194,6 +194,13 @@ test('what an adapter to go on from brings along is said where the run asks for 
   const { err } = await train(model, '--adapter', adapter, '--lora_r', '64');
   expect(err).toMatch(/^lora_r is \d+, as the adapter to go on from has it, instead of 64\.$/m);
   expect((await train(model, '--adapter', adapter)).err).not.toContain('the adapter to go on from');
+  // Given is given, though it is what holds without it.
+  expect((await train(model, '--adapter', adapter, '--lora_r', '16')).err).toMatch(
+    /^lora_r is \d, .* instead of 16\.$/m,
+  );
+  const given = ['plan', '--model', model, '--adapter', adapter, '--lora-r', '16', '--beta', '0.1'];
+  const { code, err: planned } = await graft(...given);
+  expect([code, planned]).toEqual([0, expect.stringMatching(/^lora_r is .*\nThese keys have no effect.* beta /m)]);
 });
 
 describe('an adapter on the Hub', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { scanArguments } from '../../../src/cli/arguments';
-import { GENERATION_FLAGS, generationOptions } from '../../../src/cli/commands/generate';
+import { drawingNotices, GENERATION_FLAGS, generationOptions } from '../../../src/cli/commands/generate';
 import type { GenerationConfig } from '../../../src/formats/generation-config';
 import { openModel } from '../../../src/formats/model';
 import { tinyModel } from '../recipes/support';
@@ -27,6 +27,18 @@ describe('how an answer is drawn', () => {
     const flags = ['--min-p', '0.2', '--repetition-penalty', '1', '--temperature', '1'];
     const options = await optionsOf({ doSample: true, minP: 0.05, repetitionPenalty: 1.1 }, ...flags);
     expect(options).toMatchObject({ temperature: 1, minP: 0.2, repetitionPenalty: 1 });
+  });
+
+  test('flags that a greedy answer leaves out are named', async () => {
+    const notices = async (...argv: string[]) => {
+      const { args } = scanArguments(argv, { flags: GENERATION_FLAGS, positionals: 0, runKeys: false });
+      return drawingNotices(args, await optionsOf({}, ...argv));
+    };
+    expect(await notices('--top-p', '0.9', '--top-k', '5')).toEqual([
+      'The likeliest token is taken each time (temperature 0), without effect of --top-p, --top-k: add --temperature T.',
+    ]);
+    expect(await notices('--top-p', '0.9', '--temperature', '0.5')).toEqual([]);
+    expect(await notices('--top-p', '1', '--min-p', '0', '--seed', '3')).toEqual([]);
   });
 
   test('impossible ones are refused', async () => {

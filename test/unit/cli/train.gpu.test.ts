@@ -148,7 +148,7 @@ describe('graft train', () => {
   });
 
   test('stopped by Ctrl-C writes a checkpoint, exits with 130 and goes on when told', async () => {
-    const started = startGraft(train('stopped', '--save_steps', '100'), (line) => {
+    const started = startGraft(train('stopped', '--save_steps', '100', '--save_seconds', '0'), (line) => {
       const event = JSON.parse(line) as TrainEvent;
       if (event.kind === 'step' && event.row.step === 5) started.child.kill('SIGINT');
     });

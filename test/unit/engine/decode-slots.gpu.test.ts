@@ -25,8 +25,8 @@ function tokens(count: number, seed: number): number[] {
 }
 
 /** An adapter that changes what the model says; a fresh one has B zero. */
-function adapter() {
-  const random = new Random(5);
+function adapter(seed = 5) {
+  const random = new Random(seed);
   return adapterParameters(spec, tinyLora).map(({ name, shape }) => {
     const values = Float32Array.from({ length: elementCount(shape) }, () => 0.5 * random.normal());
     return { name, shape, dtype: 'f32' as const, bytes: fromFloat32(values, 'f32') };
@@ -69,6 +69,25 @@ describe('slots of a cache', () => {
     expect(side[0]).toEqual(alone[0]);
     expect(side[1]).toEqual(alone[1]!.slice(0, side[1]!.length));
     expect(session.liveBytes).toEqual(session.plan);
+    session.dispose();
+  });
+
+  it('take calls at once in their order, other adapters among them, and none past the context', async () => {
+    const { session, view } = await openDecoding(3, 64);
+    const [ids, next] = [tokens(20, 8), new Map([[1, 7]])];
+    const other = adapter(6);
+    const apart = [await view.admit(1, ids), await view.decode(next), await session.importParameters(other)];
+    apart.push(await view.decode(next), await view.admit(1, ids));
+    await session.importParameters(adapter());
+    const [first, second, third] = [view.admit(1, ids), view.decode(next), session.importParameters(other)];
+    const atOnce = await Promise.all([first, second, third, view.decode(next), view.admit(1, ids)]);
+    expect(atOnce).toEqual(apart);
+    expect(atOnce[4]).not.toEqual(atOnce[0]);
+
+    await view.admit(1, tokens(63, 9));
+    const last = await Promise.allSettled([view.decode(next), view.decode(next)]);
+    expect(last.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(last[1]).toMatchObject({ reason: { code: 'bad-config' } });
     session.dispose();
   });
 

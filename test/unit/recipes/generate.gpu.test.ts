@@ -212,6 +212,22 @@ describe('generation', () => {
     generator.dispose();
   });
 
+  test('is refused where the model has no numbers to answer with', async () => {
+    async function* damaged() {
+      for await (const slice of tiny.weights()) {
+        const isNorm = slice.name === 'model.norm.weight' && 'dtype' in slice;
+        const values = isNorm && toFloat32(slice.bytes, slice.dtype).slice().fill(NaN, 0, 1);
+        yield values ? { ...slice, bytes: fromFloat32(values, slice.dtype) } : slice;
+      }
+    }
+    const generator = await openGenerator({ model: { ...tiny, weights: damaged }, engine, batchSize: 2 });
+    for (const temperature of [0, 1]) {
+      const answering = generator.generate(prompts[0]!, { ...greedy, temperature });
+      await expectError(() => answering, 'diverged', /numbers that are not finite/);
+    }
+    generator.dispose();
+  });
+
   test('stops between tokens when cancelled', async () => {
     const generator = await openGenerator({ model: tiny, engine });
     const signal = AbortSignal.abort();

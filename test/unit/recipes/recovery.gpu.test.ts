@@ -20,6 +20,7 @@ const settings = {
   num_train_epochs: '3',
   max_length: '64',
   save_steps: '2',
+  save_seconds: '0',
   eval_steps: '3',
   val_set_size: '4',
   lora_r: '4',

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { formatRunConfig, parseGivenRun, type RunConfig, type RunConfigKey } from '../../../src/core/config';
 import { readSpec } from '../../../src/formats/model';
 import { encodeUtf8 } from '../../../src/core/store';
 import { arrangeData, prepareData, readData } from '../../../src/recipes/steps/data';
 import { targetedLinears } from '../../../src/core/spec';
 import { chooseWeightDType, openShape, refuseContradictions, trainSetup } from '../../../src/recipes/steps/options';
+import { idleKeyNotices } from '../../../src/recipes/steps/idle-keys';
 import { adapterNotices, checkSameRun, resolveRun } from '../../../src/recipes/steps/resolve';
 import {
   epochsAt,
@@ -113,21 +115,84 @@ describe('a resolved run', () => {
     await expectError(() => resolveRun(run({ use_peft: 'false' }), model, broken), 'bad-config', /use_peft: false/);
   });
 
-  test('says what of it is left out: by an adapter to go on from, or where there is none', () => {
+  test('says what of it is left out: by an adapter to go on from, or where there is none', async () => {
+    const { spec } = await shape();
+    const notices = (asked: RunConfig, resolved: RunConfig, ...given: RunConfigKey[]) =>
+      adapterNotices(asked, resolved, spec, new Set(given));
     const asked = run({ lora_r: '8', lora_target_modules: 'v_proj,q_proj', use_dora: 'true' });
     const brought = { ...asked, lora_r: 2, lora_target_modules: ['q_proj', 'v_proj'], use_dora: false };
-    expect(adapterNotices(asked, brought)).toEqual([
+    expect(notices(asked, brought)).toEqual([
       'lora_r is 2, as the adapter to go on from has it, instead of 8.',
       'use_dora is false, as the adapter to go on from has it, instead of true.',
     ]);
-    expect(adapterNotices(asked, { ...brought, lora_target_modules: ['k_proj'] })).toContain(
+    expect(notices(asked, { ...brought, lora_target_modules: ['k_proj'] })).toContain(
       'lora_target_modules is k_proj, as the adapter to go on from has it, instead of v_proj,q_proj.',
     );
-    expect(adapterNotices(run(), { ...brought, lora_target_modules: ['k_proj'] })).toEqual([]);
+    expect(notices(run(), { ...brought, lora_target_modules: ['k_proj'] })).toEqual([]);
     const whole = { ...asked, use_peft: false };
-    expect(adapterNotices(whole, whole)).toEqual([
+    expect(notices(whole, whole)).toEqual([
       'use_peft: false trains every parameter, and leaves out what is of an adapter: lora_r, lora_target_modules, use_dora.',
     ]);
+  });
+
+  test('says so too of what was given as it is by default', async () => {
+    const { spec, weightDType } = await shape();
+    const read = (yaml: string, flags: Record<string, string> = {}) => {
+      const { run, given } = parseGivenRun(yaml, flags);
+      return { run, given, notices: (resolved: RunConfig) => adapterNotices(run, resolved, spec, given) };
+    };
+    const brought = { ...run({ lora_target_modules: 'q_proj' }), lora_r: 2, lora_dropout: 0 };
+    const dropout = 'lora_dropout is 0, as the adapter to go on from has it, instead of 0.05.';
+    const rank = 'lora_r is 2, as the adapter to go on from has it, instead of 16.';
+    const linears = 'lora_target_modules is q_proj, as the adapter to go on from has it, instead of all-linear.';
+    expect(read('').notices(brought)).toEqual([]);
+    expect(read('lora_dropout: 0.05', { 'lora-r': '16' }).notices(brought)).toEqual([rank, dropout]);
+    expect(read('lora_r:\nlora_target_modules: all-linear').notices(brought)).toEqual([linears]);
+    // The same linears, by whatever names.
+    const all = resolveRun(run(), { spec, weightDType });
+    expect(read('lora_target_modules: all-linear').notices(all)).toEqual([]);
+    expect(
+      read('', { lora_target_modules: 'q_proj', layers_to_transform: '0' }).notices({
+        ...all,
+        lora_target_modules: ['model.layers.0.self_attn.q_proj'],
+      }),
+    ).toEqual([]);
+    // A file with every key says of none that somebody meant it.
+    expect(read(formatRunConfig(run())).given).toEqual(new Set());
+    expect(read(formatRunConfig(run()), { lora_r: '16' }).notices(brought)).toEqual([rank]);
+    const whole = read('', { use_peft: 'false', lora_r: '16' });
+    expect(whole.notices(whole.run)).toEqual([
+      'use_peft: false trains every parameter, and leaves out what is of an adapter: lora_r.',
+    ]);
+  });
+
+  test('says which of the keys that were given have no effect, and why', () => {
+    const notices = (yaml: string) => {
+      const { run, given } = parseGivenRun(yaml);
+      return idleKeyNotices(run, given);
+    };
+    expect(notices('max_steps: 4\nwarmup_ratio: 0.03\npower: 1\nuse_bnb_nested_quant: true\nbeta: 0.1')).toEqual([
+      'These keys have no effect in this run: power (for lr_scheduler_type: polynomial), use_bnb_nested_quant (for ' +
+        'load_in_4bit: true), beta (for method: dpo or distill).',
+    ]);
+    expect(notices('max_steps: 4\nnum_train_epochs: 3\nwarmup_ratio: 0.1\nwarmup_steps: 2')).toEqual([
+      'These keys have no effect in this run: num_train_epochs (max_steps: 4 replaces it), warmup_ratio (warmup_steps: 2 ' +
+        'replaces it).',
+    ]);
+    expect(
+      notices('lr_scheduler_type: constant\nwarmup_steps: 2\ngradient_checkpointing: false\ncheckpoint_layers: 1'),
+    ).toEqual([
+      'These keys have no effect in this run: warmup_steps (lr_scheduler_type: constant has none), checkpoint_layers (for ' +
+        'gradient_checkpointing: true).',
+    ]);
+    expect(
+      notices('lr_scheduler_type: polynomial\npower: 1\nwarmup_steps: 2\nload_in_4bit: true\nmethod: dpo\nbeta: 0.1'),
+    ).toEqual([]);
+    // What is off is missed nowhere.
+    expect(notices('early_stopping_patience: 0\nuse_bnb_nested_quant: false\nwarmup_steps: 0\nloss_top_k: 0')).toEqual(
+      [],
+    );
+    expect(idleKeyNotices(run({ power: '2' }))).toEqual([]);
   });
 
   test('may be resumed with other paths and other intervals, and with nothing else changed', async () => {
