@@ -168,7 +168,7 @@ class HeaderParser {
     if (!type) {
       throw new GraftError(
         'unsupported',
-        `${this.file} holds ${name} as ${OTHER_TYPES[code] ?? `type ${code}`}; Graft reads F32, F16, BF16, Q8_0, Q4_0 and Q6_K.`,
+        `${this.file} holds ${name} as ${OTHER_TYPES[code] ?? `type ${code}`}; Graft reads ${[...GGML_TYPES.values()].map(({ name }) => name).join(', ')}.`,
       );
     }
     const elements = shape.reduce((product, n) => product * n, 1);

@@ -1,5 +1,6 @@
 /** The element types of GGUF tensors that Graft reads, and their expansion, as ggml's reference code defines it. */
-import { f16ToF32 } from '../../core/dtypes';
+import { BLOCK, expandQ4_0, expandQ4_1, expandQ5_0, expandQ5_1, expandQ8_0, type ExpandBlock } from './blocks';
+import { expandQ2_K, expandQ3_K, expandQ4_K, expandQ5_K, expandQ6_K, SUPER_BLOCK } from './super-blocks';
 
 export interface GgmlType {
   readonly name: string;
@@ -8,6 +9,8 @@ export interface GgmlType {
   readonly blockBytes: number;
   /** What the elements are once expanded: 16-bit types stay, and quantised ones become f32, which holds them exactly. */
   readonly expanded: 'F32' | 'F16' | 'BF16';
+  /** Of a quantised type. */
+  readonly expandBlock?: ExpandBlock;
 }
 
 const plain = (name: GgmlType['expanded'], bytes: number): GgmlType => ({
@@ -17,39 +20,34 @@ const plain = (name: GgmlType['expanded'], bytes: number): GgmlType => ({
   expanded: name,
 });
 
-const BLOCK = 32;
-/** An f16 scale, then 32 signed bytes. */
-const Q8_0: GgmlType = { name: 'Q8_0', blockElements: BLOCK, blockBytes: 2 + BLOCK, expanded: 'F32' };
-/** An f16 scale, then 16 bytes: low halves are elements 0 to 15, high halves 16 to 31, each 8 too large. */
-const Q4_0: GgmlType = { name: 'Q4_0', blockElements: BLOCK, blockBytes: 2 + BLOCK / 2, expanded: 'F32' };
-
-const SUPER_BLOCK = 256;
-/**
- * What llama-quantize makes of the head in Q4_0 files: 128 bytes of low halves and 64 of two high bits, a signed byte
- * of scale for 16 elements each, and an f16 scale for all.
- */
-const Q6_K: GgmlType = { name: 'Q6_K', blockElements: SUPER_BLOCK, blockBytes: 128 + 64 + 16 + 2, expanded: 'F32' };
+const quantised = (name: string, blockElements: number, blockBytes: number, expandBlock: ExpandBlock): GgmlType => ({
+  name,
+  blockElements,
+  blockBytes,
+  expanded: 'F32',
+  expandBlock,
+});
 
 /** By the number that stands in the file (`ggml_type`). */
 export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map([
   [0, plain('F32', 4)],
   [1, plain('F16', 2)],
-  [2, Q4_0],
-  [8, Q8_0],
-  [14, Q6_K],
+  [2, quantised('Q4_0', BLOCK, 18, expandQ4_0)],
+  [3, quantised('Q4_1', BLOCK, 20, expandQ4_1)],
+  [6, quantised('Q5_0', BLOCK, 22, expandQ5_0)],
+  [7, quantised('Q5_1', BLOCK, 24, expandQ5_1)],
+  [8, quantised('Q8_0', BLOCK, 34, expandQ8_0)],
+  [10, quantised('Q2_K', SUPER_BLOCK, 84, expandQ2_K)],
+  [11, quantised('Q3_K', SUPER_BLOCK, 110, expandQ3_K)],
+  [12, quantised('Q4_K', SUPER_BLOCK, 144, expandQ4_K)],
+  [13, quantised('Q5_K', SUPER_BLOCK, 176, expandQ5_K)],
+  [14, quantised('Q6_K', SUPER_BLOCK, 210, expandQ6_K)],
   [30, plain('BF16', 2)],
 ]);
 
 /** Names of the types that are refused, for the message. */
 export const OTHER_TYPES: Readonly<Record<number, string>> = {
-  3: 'Q4_1',
-  6: 'Q5_0',
-  7: 'Q5_1',
   9: 'Q8_1',
-  10: 'Q2_K',
-  11: 'Q3_K',
-  12: 'Q4_K',
-  13: 'Q5_K',
   15: 'Q8_K',
   16: 'IQ2_XXS',
   17: 'IQ2_XS',
@@ -67,41 +65,10 @@ export const OTHER_TYPES: Readonly<Record<number, string>> = {
 
 /** Whole blocks as they are stored to bytes of the expanded type. */
 export function expand(type: GgmlType, stored: Uint8Array): Uint8Array {
-  if (type.blockElements === 1) return stored;
-  const blocks = stored.byteLength / type.blockBytes;
-  const values = new Float32Array(blocks * type.blockElements);
-  const block = type === Q8_0 ? expandQ8 : type === Q4_0 ? expandQ4 : expandQ6;
-  for (let i = 0; i < blocks; i++) block(stored, i * type.blockBytes, values, i * type.blockElements);
+  const { blockElements, blockBytes, expandBlock } = type;
+  if (!expandBlock) return stored;
+  const blocks = stored.byteLength / blockBytes;
+  const values = new Float32Array(blocks * blockElements);
+  for (let i = 0; i < blocks; i++) expandBlock(stored, i * blockBytes, values, i * blockElements);
   return new Uint8Array(values.buffer);
-}
-
-// An 11-bit scale times an 8-bit number has 19 bits, so f32 holds the product exactly. Q6_K's third factor may need
-// rounding, once, as in ggml's own f32 arithmetic.
-
-function expandQ8(stored: Uint8Array, from: number, values: Float32Array, to: number): void {
-  const scale = f16ToF32(stored[from]! | (stored[from + 1]! << 8));
-  for (let i = 0; i < BLOCK; i++) values[to + i] = ((stored[from + 2 + i]! << 24) >> 24) * scale;
-}
-
-function expandQ4(stored: Uint8Array, from: number, values: Float32Array, to: number): void {
-  const scale = f16ToF32(stored[from]! | (stored[from + 1]! << 8));
-  for (let i = 0; i < BLOCK / 2; i++) {
-    const pair = stored[from + 2 + i]!;
-    values[to + i] = ((pair & 15) - 8) * scale;
-    values[to + i + BLOCK / 2] = ((pair >> 4) - 8) * scale;
-  }
-}
-
-/** Two halves of 128 elements, each in four stretches of 32 that share bytes of low halves in pairs and of high bits. */
-function expandQ6(stored: Uint8Array, from: number, values: Float32Array, to: number): void {
-  const [high, scales] = [from + 128, from + 192];
-  const scale = f16ToF32(stored[from + 208]! | (stored[from + 209]! << 8));
-  for (let i = 0; i < SUPER_BLOCK; i++) {
-    const half = i >> 7;
-    const stretch = (i >> 5) & 3;
-    const low = (stored[from + 64 * half + 32 * (stretch & 1) + (i & 31)]! >> (stretch < 2 ? 0 : 4)) & 15;
-    const bits = (stored[high + 32 * half + (i & 31)]! >> (2 * stretch)) & 3;
-    const blockScale = (stored[scales + (i >> 4)]! << 24) >> 24;
-    values[to + i] = scale * blockScale * ((low | (bits << 4)) - 32);
-  }
 }
