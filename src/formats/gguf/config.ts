@@ -115,9 +115,6 @@ export function configOf(
       `${file} has the architecture ${quote(name)}, which Graft can't train; it can train: ${known}.`,
     );
   }
-  if ((metadata.positive('split.count') ?? 1) > 1) {
-    throw new GraftError('unsupported', `${file} is one part of several; merge them with llama-gguf-split --merge.`);
-  }
   const number = (key: string) => numberOf(metadata, `${name}.${key}`);
   const needed = (key: string) => metadata.required(`${name}.${key}`, number(key));
   const vocabulary = tensors.find((tensor) => tensor.name === 'token_embd.weight');

@@ -11,6 +11,8 @@ import { wrongFile } from '../kind-of-file';
 import { GGML_TYPES, OTHER_TYPES, type GgmlType } from './types';
 
 export interface GgufTensor {
+  /** The file that holds it: a model may have several. */
+  readonly file: string;
   readonly name: string;
   readonly type: GgmlType;
   /** Rows first, as in a Hub file; GGUF itself has the innermost size first. */
@@ -140,7 +142,7 @@ class HeaderParser {
       }
       end = offset + bytes;
       expected = align(end);
-      return { name, type, shape, start: dataStart + offset, end: dataStart + end };
+      return { file: this.file, name, type, shape, start: dataStart + offset, end: dataStart + end };
     });
     if (tensors.length === 0) return tensors;
     const missing = dataStart + end - this.size;
@@ -258,7 +260,7 @@ class HeaderParser {
   }
 }
 
-interface TensorInfo extends Omit<GgufTensor, 'start' | 'end'> {
+interface TensorInfo extends Omit<GgufTensor, 'file' | 'start' | 'end'> {
   readonly offset: number;
   readonly bytes: number;
 }

@@ -1,12 +1,13 @@
 /**
- * A GGUF file seen as a model folder in the Hub's layout. config.json, the tokenizer's files and the head of
+ * A GGUF file, or several of one model, seen as a model folder in the Hub's layout. config.json, the tokenizer's files and the head of
  * model.safetensors are made from its metadata; the tensors' bytes are made as they are read, range by range.
  */
 import { elementCount, toFloat32 } from '../../core/dtypes';
 import { errorCode, GraftError } from '../../core/errors';
 import { encodeUtf8, type FileSource } from '../../core/store';
 import { configOf, type RopeTables } from './config';
-import { readGgufHeader, type GgufHeader } from './header';
+import type { GgufHeader } from './header';
+import { firstOfEach, partsOf, readGguf } from './split';
 import { elementBytes, hubTensors, readHubBytes, type HubTensor } from './tensors';
 import { tokenizerOf } from './tokenizer';
 import { expand } from './types';
@@ -18,12 +19,12 @@ const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 
 /**
- * The folder itself, or, where a single .gguf file has its weights, that file seen as a folder, with what lies beside it
+ * The folder itself, or, where a single .gguf model has its weights, that seen as a folder, with what lies beside it
  * in place of what would be made from its metadata.
  */
 export async function hubLayout(source: FileSource): Promise<FileSource> {
   if ((await source.size(WEIGHTS)) !== undefined || (await source.size(INDEX)) !== undefined) return source;
-  const files = await ggufFiles(source);
+  const files = firstOfEach(await ggufFiles(source));
   if (files.length === 0) return source;
   if (files.length > 1) {
     throw new GraftError(
@@ -44,16 +45,17 @@ async function ggufFiles(source: FileSource): Promise<string[]> {
 }
 
 /**
- * One GGUF file of a folder as a folder of its own. Other files of the folder count only where it is the only .gguf.
+ * One GGUF model of a folder, by any of its files, as a folder of its own. Other files of the folder count only where it is
+ * the only .gguf model.
  * @throws `not-found`, `bad-file`, `bad-config`, `unsupported`.
  */
 export async function openGguf(source: FileSource, file: string): Promise<FileSource> {
-  const header = await readGgufHeader(source, file);
+  const header = await readGguf(source, file);
   const { config, architecture } = configOf(header, await ropeTables(source, header));
   const tensors = hubTensors(header, architecture);
-  const beside = (await ggufFiles(source)).length === 1 ? source : undefined;
+  const beside = firstOfEach(await ggufFiles(source)).length === 1 ? source : undefined;
   const own = new Map(Object.entries({ 'config.json': json(config), ...(await textFiles(header, beside)) }));
-  return new GgufFolder(source, file, tensors, own, beside);
+  return new GgufFolder(source, partsOf(file), tensors, own, beside);
 }
 
 /** The tokenizer's files, unless a tokenizer.json lies beside the model. */
@@ -68,12 +70,12 @@ async function textFiles(header: GgufHeader, beside: FileSource | undefined): Pr
   };
 }
 
-async function ropeTables(source: FileSource, { file, tensors }: GgufHeader): Promise<RopeTables> {
+async function ropeTables(source: FileSource, { tensors }: GgufHeader): Promise<RopeTables> {
   const tables = new Map<'rope_freqs' | 'rope_factors_long' | 'rope_factors_short', number[]>();
   for (const name of ['rope_freqs', 'rope_factors_long', 'rope_factors_short'] as const) {
     const tensor = tensors.find((found) => found.name === `${name}.weight`);
     if (tensor?.type.name !== 'F32' || elementCount(tensor.shape) > MOST_FREQUENCIES) continue;
-    const bytes = await source.read(file, tensor.start, tensor.end);
+    const bytes = await source.read(tensor.file, tensor.start, tensor.end);
     tables.set(name, [...toFloat32(expand(tensor.type, bytes), 'f32')]);
   }
   return tables;
@@ -102,12 +104,12 @@ class GgufFolder implements FileSource {
 
   constructor(
     private readonly source: FileSource,
-    private readonly file: string,
+    private readonly files: readonly string[],
     tensors: readonly HubTensor[],
     private readonly own: ReadonlyMap<string, Uint8Array>,
     private readonly beside: FileSource | undefined,
   ) {
-    this.name = `${source.name}/${file}`;
+    this.name = `${source.name}/${files[0]}`;
     if (source.commit !== undefined) this.commit = source.commit;
     let at = 0;
     const offsets = tensors.map((tensor) => ({
@@ -126,7 +128,7 @@ class GgufFolder implements FileSource {
 
   async list(): Promise<string[]> {
     const others = this.beside ? await this.beside.list() : [];
-    return [...new Set([WEIGHTS, ...this.own.keys(), ...others.filter((file) => file !== this.file)])];
+    return [...new Set([WEIGHTS, ...this.own.keys(), ...others.filter((file) => !this.files.includes(file))])];
   }
 
   async size(file: string): Promise<number | undefined> {
@@ -148,7 +150,7 @@ class GgufFolder implements FileSource {
     for (const { tensor, start: from, end: to } of this.placed) {
       const [first, last] = [Math.max(start, from), Math.min(end, to)];
       if (first >= last) continue;
-      const bytes = await readHubBytes(this.source, this.file, tensor, first - from, last - from);
+      const bytes = await readHubBytes(this.source, tensor, first - from, last - from);
       if (first === start && last === end) return bytes;
       result.set(bytes, first - start);
     }

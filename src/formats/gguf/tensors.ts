@@ -97,7 +97,6 @@ export function elementBytes({ dtype }: HubTensor): number {
 /** Bytes `start` (inclusive) to `end` (exclusive) of the tensor as a Hub file holds it. */
 export async function readHubBytes(
   source: FileSource,
-  file: string,
   tensor: HubTensor,
   start: number,
   end: number,
@@ -106,7 +105,7 @@ export async function readHubBytes(
   const columns = shape.length === 1 && type.blockElements === 1 ? 1 : shape.at(-1)!;
   const rowBytes = columns * elementBytes(tensor);
   const rows = { first: Math.floor(start / rowBytes), end: Math.ceil(end / rowBytes) };
-  const bytes = await readRows(source, file, tensor, rows, columns);
+  const bytes = await readRows(source, tensor, rows, columns);
   return bytes.subarray(start - rows.first * rowBytes, end - rows.first * rowBytes);
 }
 
@@ -115,13 +114,7 @@ interface Rows {
   readonly end: number;
 }
 
-async function readRows(
-  source: FileSource,
-  file: string,
-  tensor: HubTensor,
-  rows: Rows,
-  columns: number,
-): Promise<Uint8Array> {
+async function readRows(source: FileSource, tensor: HubTensor, rows: Rows, columns: number): Promise<Uint8Array> {
   const { stored, shape, interleavedHeads, shift } = tensor;
   const { type } = stored;
   const allRows = shape.reduce((product, n) => product * n, 1) / columns;
@@ -130,7 +123,7 @@ async function readRows(
   const first = Math.floor(rows.first / headRows) * headRows;
   const end = Math.ceil(rows.end / headRows) * headRows;
   const storedRow = (columns / type.blockElements) * type.blockBytes;
-  const read = await source.read(file, stored.start + first * storedRow, stored.start + end * storedRow);
+  const read = await source.read(stored.file, stored.start + first * storedRow, stored.start + end * storedRow);
   let bytes = expand(type, read);
   if (shift !== 0) bytes = shifted(bytes, type, -shift);
   if (interleavedHeads === undefined) return bytes;
