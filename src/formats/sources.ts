@@ -63,12 +63,20 @@ class HttpSource implements FileSource {
     if (this.whole?.file === file) return this.whole.bytes.subarray(start, end);
     if (end !== undefined && end <= start) return new Uint8Array(0);
     const whole = start === 0 && end === undefined;
-    const response = await this.fetch(file, whole ? undefined : `bytes=${start}-${end === undefined ? '' : end - 1}`);
-    if (!response) throw new GraftError('not-found', `${this.name} has no file ${file}.`);
-    const bytes = await this.body(file, response);
-    if (response.status === 206) return bytes;
-    this.whole = { file, bytes };
-    return bytes.subarray(start, end);
+    const range = whole ? undefined : `bytes=${start}-${end === undefined ? '' : end - 1}`;
+    // A browser's cache may hold another range of the file, and what stands between may give it out as this one.
+    for (const cache of ['default', 'reload'] as const) {
+      const response = await this.fetch(file, range, cache);
+      if (!response) throw new GraftError('not-found', `${this.name} has no file ${file}.`);
+      const bytes = await this.body(file, response);
+      if (response.status === 206) {
+        if (isRange(response, bytes, start, end)) return bytes;
+        continue;
+      }
+      this.whole = { file, bytes };
+      return bytes.subarray(start, end);
+    }
+    throw new GraftError('storage', `${this.name} answers with another part of ${file} than was asked for: try again.`);
   }
 
   /** A range of one byte, because a HEAD answers with the compressed length where a server compresses. */
@@ -88,11 +96,15 @@ class HttpSource implements FileSource {
   }
 
   /** The response, or undefined where there is no such file; 416 is the answer for an empty file. */
-  private async fetch(file: string, range: string | undefined): Promise<Response | undefined> {
+  private async fetch(
+    file: string,
+    range: string | undefined,
+    cache: RequestCache = 'default',
+  ): Promise<Response | undefined> {
     const url = this.baseUrl + file.split('/').map(encodeURIComponent).join('/');
     let response: Response;
     try {
-      response = await fetch(url, { headers: range ? { range } : {} });
+      response = await fetch(url, { headers: range ? { range } : {}, cache });
     } catch (cause) {
       throw new GraftError(
         'storage',
@@ -122,4 +134,15 @@ class HttpSource implements FileSource {
       });
     }
   }
+}
+
+/** Whether these are the bytes from `start` to before `end`, or to the end of the file where that comes first. */
+function isRange(response: Response, bytes: Uint8Array, start: number, end: number | undefined): boolean {
+  const [, first, last, total] =
+    /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
+  // Another origin may not show the field.
+  if (first === undefined) return end === undefined || bytes.byteLength <= end - start;
+  const asked = Math.min(end ?? Infinity, total === '*' ? Infinity : Number(total));
+  const isWhole = asked === Infinity || Number(last) === asked - 1;
+  return Number(first) === start && isWhole && bytes.byteLength === Number(last) - start + 1;
 }

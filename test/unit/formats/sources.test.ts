@@ -43,6 +43,26 @@ describe('httpSource', () => {
     expect(await source.read('empty')).toEqual(new Uint8Array(0));
   });
 
+  it.each([
+    ['starts elsewhere', 0, 3],
+    ['is shorter', 10, 1],
+    ['is longer', 10, 40],
+  ])('asks once more where a range %s, and takes no wrong bytes', async (_what, from, length) => {
+    let wrong = 1;
+    const source = httpSource(
+      await serve((request, response) => {
+        if (wrong-- <= 0) return ranges(request, response);
+        response
+          .writeHead(206, { 'content-range': `bytes ${from}-${from + length - 1}/100` })
+          .end(DATA.subarray(from, from + length));
+      }),
+      { name: 'tiny' },
+    );
+    expect([...(await source.read('f', 10, 13))]).toEqual([10, 11, 12]);
+    wrong = 2;
+    await expectError(() => source.read('f', 10, 13), 'storage', /tiny answers with another part of f/);
+  });
+
   it('reads a server without ranges, fetching the file once', async () => {
     let requests = 0;
     const source = httpSource(await serve((_, response) => (requests++, void response.end(DATA))));
