@@ -82,6 +82,8 @@ test('an answer can be stopped, and what was shown of one outlives its tab', asy
   await graft.at('chat-stop').click();
   await page.locator('[data-testid=base-answer][data-state=stopped]').waitFor();
   await graft.at('send').waitFor();
+  const focused = () => page.evaluate(() => (document.activeElement as HTMLElement).dataset['testid']);
+  expect(await focused()).toBe('chat-input');
   const stopped = await graft.at('base-answer').innerText();
 
   await graft.at('chat-input').fill('Tell me more.');

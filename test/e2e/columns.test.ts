@@ -49,8 +49,16 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
   await page.getByRole('button', { name: 'Paste text' }).click();
   await graft.at('dataset-text').fill(FAQ.map(([q, a]) => `Q: ${q}\nA: ${a}\n`).join('\n'));
+  // Nobody who pastes means what was there before.
+  expect(await graft.at('start').isDisabled()).toBe(true);
+  await graft.at('next-action').click();
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('dataset-text');
+  await graft.openModels();
+  await graft.openWorkbench();
+  expect(await graft.at('dataset-text').inputValue()).toContain('Q: ');
   await page.getByRole('button', { name: 'Use this text' }).click();
   await examples(graft, 12);
+  expect(await graft.at('start-obstacle').count()).toBe(0);
 });
 
 test('broken rows are listed, each with its reason, and skipped when told; nothing begins before', async ({
@@ -74,9 +82,18 @@ test('broken rows are listed, each with its reason, and skipped when told; nothi
   );
 
   await page.getByRole('button', { name: 'Skip 3 and use 9' }).click();
+  expect(await page.evaluate(() => document.activeElement?.ariaLabel)).toBe('The data as they are read');
   await error.waitFor({ state: 'detached' });
   await examples(graft, 9);
   await graft.at('start').and(page.locator(':enabled.primary')).waitFor();
   expect(await graft.at('quick-start').getAttribute('class')).not.toContain('primary'); // it would train something else
-  expect(await graft.at('start-cost').innerText()).toMatch(/ steps · time shown once it trains$/);
+  await graft
+    .at('start-cost')
+    .filter({ hasText: / steps · time shown once it trains$/ })
+    .waitFor();
+
+  // What was allowed for these rows is not allowed for others.
+  await graft.useData('other.jsonl', rows.slice(0, 4).join('\n'));
+  await graft.at('data-error').filter({ hasText: '1 of 4 rows' }).waitFor();
+  expect(await graft.at('start').isDisabled()).toBe(true);
 });

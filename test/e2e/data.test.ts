@@ -33,7 +33,10 @@ test('what is left out is listed beside the report, once', async ({ page, site }
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   expect(await listed.count()).toBe(12);
-  expect(await listed.last().innerText()).toMatch(/^Row 131 /);
+  await listed
+    .last()
+    .filter({ hasText: /^Row 131 / })
+    .waitFor();
 
   for (const width of [1360, 360]) {
     await page.setViewportSize({ width, height: 900 });

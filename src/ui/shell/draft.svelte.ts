@@ -154,7 +154,8 @@ export class Draft {
   /** Chooses other data; a limit on the rows and a mapping of columns were meant for the data before. */
   useData(choose: () => void): void {
     choose();
-    this.recipe.change({ max_train_samples: undefined, dataset_mapping: undefined });
+    // What was said of other data: how many rows, their columns, and how many bad ones may be left out.
+    this.recipe.change({ max_train_samples: undefined, dataset_mapping: undefined, max_bad_rows: undefined });
   }
 
   async openFolder(folder: ChosenFolder): Promise<void> {

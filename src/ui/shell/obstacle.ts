@@ -19,7 +19,7 @@ export interface Obstacle {
 /** What the next run is made of. */
 export interface DraftParts {
   readonly model: Pick<ModelState, 'opening' | 'error'>;
-  readonly dataset: Pick<DatasetState, 'isBuiltin'>;
+  readonly dataset: Pick<DatasetState, 'isBuiltin' | 'hasUnusedText'>;
   readonly preview: Pick<PreviewState, 'hasRead' | 'busy' | 'stopped' | 'dataError'>;
   readonly recipe: RecipeState;
   readonly request: RunRequest | undefined;
@@ -31,6 +31,9 @@ export interface DraftParts {
 export function findObstacle({ model, dataset, preview, recipe, request, ready }: DraftParts): Obstacle | undefined {
   const refused = findRefused(recipe);
   if (refused || !ready) return refused;
+  if (dataset.hasUnusedText) {
+    return { message: 'The pasted text is not used yet.', label: 'Go to the text', target: 'dataset-text' };
+  }
   const inModel = { target: 'model' } as const;
   if (!request) {
     if (model.opening || !model.error) return { message: 'The model is being opened.', ...inModel };

@@ -6,6 +6,9 @@ export const TITLE_FEES: DatasetRef = { id: 'builtin/title-fees', name: 'title-f
 
 export class DatasetState {
   ref = $state.raw<DatasetRef>(TITLE_FEES);
+  /** The field for text is open, and what is in it: it stays while something else is looked at. */
+  pasting = $state(false);
+  pasted = $state('');
 
   /** Set once the visitor has chosen: a restore comes too late, then. */
   private isChosen = false;
@@ -19,6 +22,7 @@ export class DatasetState {
 
   useBuiltin(): void {
     this.isChosen = true;
+    this.pasting = false;
     if (!this.isBuiltin) this.set(TITLE_FEES);
   }
 
@@ -26,9 +30,14 @@ export class DatasetState {
     this.set({ id: crypto.randomUUID(), name: file.name, content: file });
   }
 
-  useText(text: string): void {
-    const content = new Blob([text], { type: 'text/plain' });
+  usePasted(): void {
+    const content = new Blob([this.pasted], { type: 'text/plain' });
     this.set({ id: crypto.randomUUID(), name: 'pasted.txt', content });
+  }
+
+  /** Text stands in the field, and was not used: nobody means the data from before, then. */
+  get hasUnusedText(): boolean {
+    return this.pasting && this.pasted.trim() !== '';
   }
 
   get isBuiltin(): boolean {
@@ -37,6 +46,7 @@ export class DatasetState {
 
   private set(ref: DatasetRef): void {
     this.isChosen = true;
+    this.pasting = false;
     this.ref = ref;
     // A full disk only means that a reload begins with the built-in set.
     this.workers.text.call((worker) => worker.data.remember(ref)).catch(() => undefined);
