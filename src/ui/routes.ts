@@ -24,7 +24,10 @@ export function parseRoute(hash: string): Route {
   if (!hash.startsWith('#/')) return { page: 'workbench' };
   const [address = '', query = ''] = hash.slice(2).split('?', 2);
   const path = address.replace(/\/+$/, '');
-  if (path === COMPARE) return { page: 'compare', ids: new URLSearchParams(query).getAll('run').slice(0, 2) };
+  if (path === COMPARE) {
+    // One run beside itself is one run: the other has still to be picked.
+    return { page: 'compare', ids: [...new Set(new URLSearchParams(query).getAll('run'))].slice(0, 2) };
+  }
   const [first, id, tab = 'overview', ...rest] = path.split('/');
   if (first === 'runs' && id && rest.length === 0 && isRunTab(tab)) return { page: 'run', id: decode(id), tab };
   for (const [page, place] of Object.entries(PLACES)) {

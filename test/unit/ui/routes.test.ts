@@ -16,6 +16,7 @@ describe('a place and its address', () => {
     for (const ids of [[], ['a'], ['a/b&c', 'ü']]) {
       expect(parseRoute(comparePlace(ids))).toEqual({ page: 'compare', ids });
     }
+    expect(parseRoute(comparePlace(['a', 'a']))).toEqual({ page: 'compare', ids: ['a'] });
   });
 
   test('anything else in the hash is the workbench where it is no address, and missing where it looks like one', () => {
