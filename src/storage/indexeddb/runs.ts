@@ -8,7 +8,7 @@ import { guard, inTransaction, keepOpen, keysUnder, whileOpen, type Database } f
 import { BrowserFolder } from './folder';
 import { logRowsOf, runRow } from './rows';
 
-const GONE = 'That run is no longer in this browser: it was deleted.';
+const GONE = 'That run is not in this browser: it was deleted, or never was here.';
 
 type RunTable = 'runs' | 'logRows' | 'files' | 'shards' | 'chats' | 'chatTurns' | 'evaluations' | 'evaluationRows';
 
