@@ -96,4 +96,8 @@ test('broken rows are listed, each with its reason, and skipped when told; nothi
   await graft.useData('other.jsonl', rows.slice(0, 4).join('\n'));
   await graft.at('data-error').filter({ hasText: '1 of 4 rows' }).waitFor();
   expect(await graft.at('start').isDisabled()).toBe(true);
+  // What a run file says holds for whatever is chosen after it.
+  await graft.useRunFile('max_bad_rows: 0.5\n');
+  await graft.useData('third.jsonl', rows.slice(0, 4).join('\n'));
+  await examples(graft, 3);
 });

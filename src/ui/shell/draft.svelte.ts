@@ -40,6 +40,8 @@ export class Draft {
   unbegunError = $state.raw<PlainError>();
   /** What of the run file that was taken last is not used, in a sentence. */
   runFileNote = $state<string>();
+  /** The share of bad rows that a button allowed for the data that are chosen, which a run file doesn't say of others. */
+  private skippedShare: number | undefined;
 
   constructor(
     workers: Workers,
@@ -154,8 +156,20 @@ export class Draft {
   /** Chooses other data; a limit on the rows and a mapping of columns were meant for the data before. */
   useData(choose: () => void): void {
     choose();
-    // What was said of other data: how many rows, their columns, and how many bad ones may be left out.
-    this.recipe.change({ max_train_samples: undefined, dataset_mapping: undefined, max_bad_rows: undefined });
+    // What was said of other data: how many rows, their columns, and by the button that bad ones are left out.
+    const isSkipping = this.skippedShare !== undefined && this.recipe.config.max_bad_rows === this.skippedShare;
+    this.recipe.change({
+      max_train_samples: undefined,
+      dataset_mapping: undefined,
+      ...(isSkipping && { max_bad_rows: undefined }),
+    });
+    this.skippedShare = undefined;
+  }
+
+  /** Lets the run leave out this share of the rows that are chosen now, as they can't be used. */
+  skipBadRows(share: number): void {
+    this.recipe.set('max_bad_rows', share);
+    this.skippedShare = share;
   }
 
   async openFolder(folder: ChosenFolder): Promise<void> {
