@@ -65,5 +65,9 @@ it('a run that is deleted while it is read was deleted, and has lost nothing', a
   const record = await library.get('r');
   await library.delete('r');
   for (const read of [readRunConfig, readRunDataset])
-    await expectError(() => read(library, record), 'not-found', /not in this browser: it was deleted, or never was here/);
+    await expectError(
+      () => read(library, record),
+      'not-found',
+      /not in this browser: it was deleted, or never was here/,
+    );
 });
