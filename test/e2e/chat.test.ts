@@ -212,8 +212,8 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.at('compare-row').first().waitFor();
   expect(await graft.at('compare-tuned').allInnerTexts()).toEqual(answers);
   await graft.openPart('Chat');
-  await graft.at('tuned-answer').waitFor();
-  expect(await graft.at('question').count()).toBe(2);
+  await graft.at('tuned-answer').last().waitFor();
+  expect(await graft.at('question').count()).toBe(4);
 
   // The end of the run shows what it knows, and leads on.
   await graft.openPart('Overview');
@@ -281,7 +281,10 @@ test('base and tuned answer side by side, and are compared on what was taught an
   expect(await again.at('compare-question').count()).toBeGreaterThan(0);
   await again.at('evaluate-now').click();
   await reopened.getByText(/[1-9]\d* of \d+ questions answered by both/).waitFor({ timeout: 120_000 });
-  await again.at('evaluate-stop').click();
+  await again
+    .at('evaluate-stop')
+    .click({ timeout: 5000 })
+    .catch(() => undefined); // it may be over by then
   await expect.poll(() => again.at('pair-unseen').last().innerText()).toMatch(/^\d\/\d/);
   for (const at of [0, 1]) expect(await again.at(`pair-answer-${at}`).count()).toBeGreaterThan(0);
   await again.at('ask-both').fill('What is a title fee?');

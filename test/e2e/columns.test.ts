@@ -56,8 +56,8 @@ test("a first visit leads to data of one's own at once: a file is chosen where i
   await graft.at('welcome-file').setInputFiles(faq);
   expect(await graft.at('dataset-name').innerText()).toBe('own.csv');
   await graft.at('data-facts').getByText('2', { exact: true }).first().waitFor();
-  const top = await page.locator('#data').evaluate((section) => section.getBoundingClientRect().top);
-  expect(top).toBeLessThan(200);
+  const top = () => page.locator('#data').evaluate((section) => section.getBoundingClientRect().top);
+  await expect.poll(top).toBeLessThan(200);
 });
 
 test('questions and answers may be pasted as text', async ({ page, site }) => {
