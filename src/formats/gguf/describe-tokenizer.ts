@@ -7,7 +7,7 @@ import type { HubTokenizer } from '../tokenizer';
 import { assignIds, readAddedTokens, type AddedToken } from '../tokenizer/added-tokens';
 import { readMerges } from '../tokenizer/bpe';
 import { BYTE_LEVEL_PATTERN, DIGIT_PATTERN, preTokenizerName } from './pre-tokenizers';
-import { MARK, TOKEN_TYPE } from './tokenizer';
+import { KEEPS_SPACE, MARK, TOKEN_TYPE } from './tokenizer';
 import type { GgufMetadata, GgufValue } from './write';
 
 /** What an added token's score is: no merge leads to it. */
@@ -60,7 +60,9 @@ export async function describeTokenizer(
   if (template && template.source !== 'alpaca') {
     metadata.set('tokenizer.chat_template', { kind: 'string', value: template.text });
   }
-  const stripsSpaces = [...vocabulary.added.values()].some(({ special, rstrip }) => special && rstrip);
+  // llama.cpp fails on a model called so without these.
+  const hasAll = ['</s>', ...KEEPS_SPACE].every((token) => vocabulary.tokens.includes(token));
+  const stripsSpaces = hasAll && [...vocabulary.added.values()].some(({ special, rstrip }) => special && rstrip);
   return { metadata, stripsSpaces, notices: stops.notices };
 }
 

@@ -90,10 +90,11 @@ function scalesQueries(name: string): boolean {
   return /\.q_proj\.(weight|bias)$/.test(name);
 }
 
-/** The last part of the model's name, with that of its family where llama.cpp goes by it. */
+/** The last part of the model's name, with that of its family where llama.cpp goes by it, and without where it would be wrong. */
 function nameInFile(name: string, strips: boolean): string {
   const own = name.split('/').at(-1) ?? name;
-  return strips && !stripsSpaces(own) ? `phi-3 ${own}` : own;
+  if (strips === stripsSpaces(own)) return own;
+  return strips ? `phi-3 ${own}` : own.replace(/phi-?3/gi, 'phi 3');
 }
 
 function generalMetadata(name: string, type: FileType): GgufMetadata {

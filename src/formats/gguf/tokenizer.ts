@@ -152,7 +152,7 @@ function mergesOf({ metadata, tokens }: Vocabulary, scores: readonly number[]): 
 }
 
 /** Tokens of Phi-3 that leave the space after them. */
-const KEEPS_SPACE = new Set(['<unk>', '<s>', '<|endoftext|>']);
+export const KEEPS_SPACE: ReadonlySet<string> = new Set(['<unk>', '<s>', '<|endoftext|>']);
 
 /** Files don't say which tokens take the space after them: llama.cpp goes by the model's name. */
 export function stripsSpaces(modelName: string): boolean {
