@@ -15,7 +15,9 @@ import { expand } from './types';
 
 export { readGgufHeader } from './header';
 export { FILE_TYPES, type FileType } from './mix';
+export { LORA_TYPES, loraPieces, planLora, type LoraType } from './lora';
 export { ggufPieces, planGguf } from './plan';
+export { readLora } from './read-lora';
 export { tokenizerOf } from './tokenizer';
 
 const WEIGHTS = 'model.safetensors';

@@ -1,0 +1,121 @@
+/** The self-check of exports: what is good passes, and each planted fault is found. */
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fromFloat32, toFloat32 } from '../../../src/core/dtypes';
+import { HEAD, parameters, type DecoderSpec } from '../../../src/core/spec';
+import type { FileSource } from '../../../src/core/store';
+import { wholeTensors, type WeightTensor } from '../../../src/core/weights';
+import { openEngine, type Engine } from '../../../src/engine';
+import type { AskedModel } from '../../../src/formats/asked-model';
+import { FILE_TYPES, ggufPieces, openGguf, planGguf, storedTypes, type FileType } from '../../../src/formats/gguf';
+import { openModel, type HubModel } from '../../../src/formats/model';
+import { memorySource } from '../../../src/formats/sources';
+import { withChatTemplate } from '../../../src/formats/text-model';
+import { verifyExport } from '../../../src/recipes';
+import { testGpu } from '../../support/gpu';
+import { tinyModel } from './support';
+
+let engine: Engine;
+let source: FileSource;
+let model: HubModel;
+
+/** A model of 512 positions with the starter's tokenizer, which starts texts with BOS, and a head of its own. */
+beforeAll(async () => {
+  engine = await openEngine((await testGpu()).gpu);
+  const starter = (file: string) => readFileSync(`public/models/starter/${file}`);
+  const settings = { vocab_size: 3072, tie_word_embeddings: false, max_position_embeddings: 128 };
+  const tiny = await tinyModel(settings);
+  const config = JSON.parse(starter('tokenizer_config.json').toString()) as { chat_template: string };
+  source = memorySource('tiny', {
+    'config.json': await tiny.read('config.json'),
+    'model.safetensors': await tiny.read('model.safetensors'),
+    'tokenizer.json': starter('tokenizer.json'),
+    'tokenizer_config.json': Buffer.from(
+      JSON.stringify({
+        ...config,
+        bos_token: '<|endoftext|>',
+        add_bos_token: true,
+        chat_template: `{{ bos_token }}${config.chat_template}`,
+      }),
+    ),
+  });
+  model = await openModel(source);
+});
+afterAll(() => engine.destroy());
+
+interface Fault {
+  readonly spec?: DecoderSpec;
+  readonly asked?: AskedModel;
+  readonly change?: (tensor: WeightTensor) => WeightTensor;
+}
+
+async function exported(type: FileType, { spec = model.spec, asked = model, change = (tensor) => tensor }: Fault = {}) {
+  const known = new Set(parameters(spec).map(({ name }) => name));
+  const order = [...model.dtypes.keys()].filter((name) => known.has(name));
+  const plan = await planGguf({ name: 'tiny', spec, order, type, source, asked });
+  const weights = (async function* () {
+    for await (const tensor of wholeTensors(model.weights())) if (known.has(tensor.name)) yield change(tensor);
+  })();
+  const pieces: Uint8Array[] = [];
+  for await (const piece of ggufPieces(plan, weights)) pieces.push(piece);
+  const folder = memorySource('alone', { 'm.gguf': new Uint8Array(Buffer.concat(pieces)) });
+  return { exported: await openModel(await openGguf(folder, 'm.gguf')), types: await storedTypes(folder, 'm.gguf') };
+}
+
+const verify = async (type: FileType, fault?: Fault) =>
+  verifyExport({ model, engine, ...(await exported(type, fault)) }, () => undefined);
+
+describe('a good file', () => {
+  it.each(Object.keys(FILE_TYPES) as FileType[])('passes as %s', async (type) => {
+    const { findings, answers, weights } = await verify(type);
+    expect(findings).toEqual([]);
+    expect(answers!.prompts).toBe(3);
+    if (type !== 'F32') return;
+    expect([weights!.error, answers!.logitError, answers!.agreement, answers!.sameAnswers]).toEqual([0, 0, 1, 3]);
+  });
+});
+
+/** Rows as columns: of a square matrix nothing but its values tells. */
+function transposed(tensor: WeightTensor): WeightTensor {
+  const [rows = 1, columns = 1] = tensor.shape;
+  const values = toFloat32(tensor.bytes, tensor.dtype);
+  const turned = values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!);
+  return { ...tensor, bytes: fromFloat32(turned, tensor.dtype) };
+}
+
+describe.each(['F32', 'Q4_0'] as const)('a planted fault is found in %s', (type) => {
+  const text = () => model.template!.text;
+
+  it('a transposed tensor', async () => {
+    const name = 'model.layers.1.self_attn.o_proj.weight';
+    const { findings } = await verify(type, {
+      change: (tensor) => (tensor.name === name ? transposed(tensor) : tensor),
+    });
+    expect(findings[0]).toMatch(/^model\.layers\.1\.self_attn\.o_proj\.weight is 1[34]\d % off in the file; as /);
+  });
+
+  it('a wrong rope base', async () => {
+    const spec = { ...model.spec, rope: { ...model.spec.rope, theta: 1_000_000 } };
+    expect((await verify(type, { spec })).findings[0]).toBe('rope is another in the file than in the model.');
+  });
+
+  it('an untied head left out', async () => {
+    const { findings } = await verify(type, { spec: { ...model.spec, tieWordEmbeddings: true } });
+    expect(findings).toContainEqual('tieWordEmbeddings is another in the file than in the model.');
+    expect(findings).toContainEqual(`The file lacks "${HEAD}".`);
+  });
+
+  it('a missing end of turn', async () => {
+    const asked = withChatTemplate(model, 'faulty', text().replaceAll('<|end|>', ''));
+    expect((await verify(type, { asked })).findings).toContainEqual(
+      expect.stringMatching(/^The file's chat template writes .* where the model's writes .*<\|end\|>/),
+    );
+  });
+
+  it('a double BOS', async () => {
+    const twice = withChatTemplate(model, 'faulty', `{{ bos_token }}${text()}`);
+    expect((await verify(type, { asked: twice })).findings).toContainEqual(
+      expect.stringMatching(/^The file's chat template writes "<\|endoftext\|><\|endoftext\|>/),
+    );
+  });
+});
