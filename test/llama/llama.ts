@@ -11,11 +11,19 @@ export interface Said {
   readonly answer: readonly number[];
 }
 
-/** Loads a file and goes on with each text by so many tokens, or until one ends the turn. */
-export async function askLlama(path: string, texts: readonly string[], count: number): Promise<Said[]> {
+/**
+ * Loads a file and goes on with each text by so many tokens, or until one ends the turn.
+ * @param lora a file with an adapter, which is applied to it
+ */
+export async function askLlama(path: string, texts: readonly string[], count: number, lora?: string): Promise<Said[]> {
   const llama = await getLlama({ gpu: false, build: 'never', progressLogs: false });
   const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
-  const context = await model.createContext({ contextSize: 256, sequences: 1, threads: 1 });
+  const context = await model.createContext({
+    contextSize: 256,
+    sequences: 1,
+    threads: 1,
+    ...(lora !== undefined && { lora }),
+  });
   try {
     const said: Said[] = [];
     const sequence = context.getSequence();

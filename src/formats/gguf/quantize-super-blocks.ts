@@ -32,7 +32,8 @@ function nearest(value: number): number {
 }
 
 function nearestWithin(least: number, most: number, value: number): number {
-  return max(least, min(most, nearest(value)));
+  const whole = nearest(value);
+  return whole < least ? least : whole > most ? most : whole;
 }
 
 const codes = new Uint8Array(SUPER_BLOCK);
@@ -152,7 +153,8 @@ function fitGroup(values: Float32Array, from: number, group: number, { most, fir
       triedScale = fround(productSum / squareSum);
     }
     let error = 0;
-    for (let i = 0; i < GROUP; i++) {
+    // It only grows: what is as large as the best already can't become better.
+    for (let i = 0; i < GROUP && error < bestError; i++) {
       const difference = fround(fround(fround(triedScale * tried[i]!) + triedLeast) - values[from + i]!);
       error = fround(error + fround(weights[i]! * fround(difference * difference)));
     }

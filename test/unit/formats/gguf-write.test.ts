@@ -16,6 +16,7 @@ import { openModel, type HubModel } from '../../../src/formats/model';
 import { writeSafetensors, readAll } from '../../../src/formats/safetensors';
 import { memorySource } from '../../../src/formats/sources';
 import { hasReference, reference } from '../../support/reference';
+import { tinyModel } from '../recipes/support';
 import { expectError, files, folder } from './support';
 
 const FAMILIES = [
@@ -237,6 +238,90 @@ describe('the tokenizer of a file', () => {
       expect(written.tensors).toEqual(golden.tensors);
     },
   );
+
+  it('has the name of the way in which it cuts text', async () => {
+    const tiny = await tinyModel({ vocab_size: 256 });
+    const byteLevel = (use_regex: boolean) => ({ type: 'ByteLevel', add_prefix_space: false, use_regex });
+    const split = (pattern: string) => ({
+      type: 'Split',
+      pattern: { Regex: pattern },
+      behavior: 'Isolated',
+      invert: false,
+    });
+    const sequence = (...pretokenizers: object[]) => ({ type: 'Sequence', pretokenizers });
+    const words = (digits: string) =>
+      `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+    const cut = async (pre_tokenizer: object, model: object = {}, normalizer: object | null = null) => {
+      const vocab = Object.fromEntries(Array.from({ length: 256 }, (_, i) => [String.fromCharCode(256 + i), i]));
+      const source = files({
+        'config.json': await tiny.read('config.json'),
+        'model.safetensors': await tiny.read('model.safetensors'),
+        'tokenizer.json': { normalizer, pre_tokenizer, model: { type: 'BPE', vocab, merges: [], ...model } },
+        'tokenizer_config.json': {},
+      });
+      const { metadata } = await tensorsByName(await write(await openModel(source), source, 'F16'));
+      return metadata.get('tokenizer.ggml.pre');
+    };
+    const [three, one] = [words('{1,3}'), words('')];
+    expect(await cut(byteLevel(true))).toBe('gpt-2');
+    expect(await cut(sequence({ type: 'Digits', individual_digits: true }, byteLevel(true)))).toBe('smollm');
+    expect(await cut(sequence(split(three), byteLevel(false)), { ignore_merges: true })).toBe('llama-bpe');
+    expect(await cut(sequence(split(three), byteLevel(false)))).toBe('dbrx');
+    expect(await cut(sequence(split(one), byteLevel(false)), {}, { type: 'NFC' })).toBe('qwen2');
+    await expectError(
+      () => cut(sequence(split(one), byteLevel(false))),
+      'unsupported',
+      /in a way that llama\.cpp has no name/,
+    );
+  });
+
+  it('gets a space before every text or before none, as its conversations are read', async () => {
+    const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
+    const tokens = ['<unk>', '<s>', '</s>', ...bytes, '▁', 'H', 'i', 'Hi', '▁Hi', '[I]', '[/I]'];
+    const added = ['<unk>', '<s>', '</s>', '[I]', '[/I]'];
+    const tokenizer = (scheme: string) => ({
+      added_tokens: added.map((content) => ({ id: tokens.indexOf(content), content, special: true })),
+      pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: scheme, split: false },
+      decoder: null,
+      model: {
+        type: 'BPE',
+        byte_fallback: true,
+        unk_token: '<unk>',
+        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+        merges: [
+          ['H', 'i'],
+          ['▁', 'Hi'],
+        ],
+      },
+    });
+    const tiny = await tinyModel({ vocab_size: tokens.length });
+    const written = async (scheme: string, template?: string) => {
+      const source = files({
+        'config.json': await tiny.read('config.json'),
+        'model.safetensors': await tiny.read('model.safetensors'),
+        'tokenizer.json': tokenizer(scheme),
+        'tokenizer_config.json': { bos_token: '<s>', eos_token: '</s>', chat_template: template ?? null },
+      });
+      const model = await openModel(source);
+      return { model, file: await openModel(alone(await write(model, source, 'F16'))) };
+    };
+    const chat = "{{ bos_token }}{% for m in messages %}{{ '[I]' + m.content + '[/I]' }}{% endfor %}";
+    const ids = ({ tokenizer: own }: HubModel, text: string) => own!.encode(text, { addSpecialTokens: false });
+    const [hi, spaced] = ['Hi', '▁Hi'].map((token) => tokens.indexOf(token));
+    const cases = [
+      { made: await written('always'), alone: spaced, after: spaced },
+      { made: await written('never'), alone: hi, after: hi },
+      { made: await written('first'), alone: spaced, after: spaced },
+      { made: await written('first', chat), alone: hi, after: hi },
+    ];
+    for (const { made, alone: first, after } of cases) {
+      expect(ids(made.file, 'Hi')).toEqual([first]);
+      expect(ids(made.file, '<s>[I]Hi').at(-1)).toBe(after);
+    }
+    // What is asked in conversations is read as the model reads it.
+    const { model, file } = cases[3]!.made;
+    expect(ids(file, '<s>[I]Hi[/I]')).toEqual(ids(model, '<s>[I]Hi[/I]'));
+  });
 
   it('is refused where it cuts text in a way that has no name', async () => {
     const starter = folder('public/models/starter');
