@@ -1,4 +1,5 @@
 /** Reading an exported model back, and holding it against the one that it was made from. */
+import { errorCode } from '../core/errors';
 import { formatShare } from '../core/format';
 import type { DecoderSpec } from '../core/spec';
 import type { FileSource } from '../core/store';
@@ -7,7 +8,7 @@ import { compareSpecs } from '../formats/compare-specs';
 import type { HubModel } from '../formats/model';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { withTemplateOf } from '../formats/saved-template';
-import { answersOf, compareAnswers, type AnswerComparison } from './steps/compare-answers';
+import { answersOf, compareAnswers, type AnswerComparison, type Answers } from './steps/compare-answers';
 import { compareText } from './steps/compare-text';
 import { compareWeights, type WeightsComparison } from './steps/compare-weights';
 import type { LoadingReport } from './steps/loading';
@@ -59,7 +60,7 @@ export async function verifyExport(
   report: LoadingReport,
   signal?: AbortSignal,
 ): Promise<Verification> {
-  const { model, exported, engine, types } = input;
+  const { model, exported, types } = input;
   const merged = await openMerged(input);
   const { fields, windows } = compareSpecs(merged.spec, exported.spec);
   const text = compareText(merged.asked, exported);
@@ -77,23 +78,19 @@ export async function verifyExport(
     queryFactor(merged.spec, exported.spec),
   );
   findings.push(...weights.findings);
-  const prompts = (input.prompts ?? ownPrompts(merged.asked)).map((prompt) => [...promptIds(merged.asked, prompt)]);
   const adapter = input.adapter && (await readAdapter(input.adapter));
   const context = windows ? commonWindow(merged.spec, exported.spec) : merged.spec.maxPositions;
-  const own = await answersOf(merged.asked, adapter, prompts, context, engine, report, signal);
-  const other = await answersOf(
-    { ...exported, tokenizer: merged.asked.tokenizer },
-    undefined,
-    prompts,
-    context,
-    engine,
-    report,
-    signal,
+  const ask = asker(merged.asked, input, context, report, signal);
+  const answers = await unlessTooLarge(notices, async () =>
+    compareAnswers(await ask(merged.asked, adapter), await ask({ ...exported, tokenizer: merged.asked.tokenizer })),
   );
-  const answers = compareAnswers(own, other);
   const limit = logitLimit(merged.dtypes.keys(), typeOf, model);
-  if (!(answers.logitError <= limit)) findings.push(logitFinding(answers, limit));
-  return { findings, notices, weights: weights.worst, answers };
+  return {
+    findings: [...findings, ...logitFindings(answers, limit)],
+    notices,
+    weights: weights.worst,
+    ...(answers && { answers }),
+  };
 }
 
 /** Compares what a model answers with an adapter, and with what a file holds of that adapter. */
@@ -110,16 +107,43 @@ export async function verifyLora(
   signal?: AbortSignal,
 ): Promise<Verification> {
   const asked = await withTemplateOf(model, folder);
-  const ids = (prompts ?? ownPrompts(asked)).map((prompt) => [...promptIds(asked, prompt)]);
-  const own = await answersOf(asked, await readAdapter(folder), ids, model.spec.maxPositions, engine, report, signal);
-  const other = await answersOf(asked, exported, ids, model.spec.maxPositions, engine, report, signal);
-  const answers = compareAnswers(own, other);
-  const limit = LOGIT_LIMITS[type] ?? LARGEST_LIMIT;
-  return { findings: answers.logitError <= limit ? [] : [logitFinding(answers, limit)], notices: [], answers };
+  const ask = asker(asked, { engine, prompts }, model.spec.maxPositions, report, signal);
+  const own = await readAdapter(folder);
+  const notices: string[] = [];
+  const answers = await unlessTooLarge(notices, async () =>
+    compareAnswers(await ask(asked, own), await ask(asked, exported)),
+  );
+  const findings = logitFindings(answers, LOGIT_LIMITS[type] ?? LARGEST_LIMIT);
+  return { findings, notices, ...(answers && { answers }) };
 }
 
-function logitFinding({ logitError }: AnswerComparison, limit: number): string {
-  return `Logits are ${formatShare(logitError)} off; stored so, they may be ${formatShare(limit)}.`;
+/** Asks models the same prompts, as `asked` reads them. */
+function asker(
+  asked: HubModel,
+  { engine, prompts = [] }: Pick<VerifyInput, 'engine' | 'prompts'>,
+  context: number,
+  report: LoadingReport,
+  signal: AbortSignal | undefined,
+): (model: HubModel, adapter?: Adapter) => Promise<Answers> {
+  const ids = (prompts.length > 0 ? prompts : ownPrompts(asked)).map((prompt) => [...promptIds(asked, prompt)]);
+  return (model, adapter) => answersOf(model, adapter, ids, context, engine, report, signal);
+}
+
+/** What a model has to be on the GPU for; where there is no room for it, a notice says so. */
+async function unlessTooLarge<T>(notices: string[], work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errorCode(error) !== 'out-of-memory') throw error;
+    notices.push('Answers are not compared: the model does not fit into the memory of this GPU.');
+    return undefined;
+  }
+}
+
+function logitFindings(answers: AnswerComparison | undefined, limit: number): string[] {
+  if (!answers || answers.logitError <= limit) return [];
+  const { logitError } = answers;
+  return [`Logits are ${formatShare(logitError)} off; stored so, they may be ${formatShare(limit)}.`];
 }
 
 /** Tokens that both see whole, where their windows differ. */

@@ -1,18 +1,32 @@
 /** The self-check of exports: what is good passes, and each planted fault is found. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fromFloat32, toFloat32 } from '../../../src/core/dtypes';
-import { HEAD, parameters, type DecoderSpec } from '../../../src/core/spec';
+import { elementCount, fromFloat32, toFloat32 } from '../../../src/core/dtypes';
+import { Random } from '../../../src/core/rng';
+import { adapterParameters, HEAD, parameters, type DecoderSpec, type LoraSpec } from '../../../src/core/spec';
 import type { FileSource } from '../../../src/core/store';
 import { wholeTensors, type WeightTensor } from '../../../src/core/weights';
 import { openEngine, type Engine } from '../../../src/engine';
 import type { AskedModel } from '../../../src/formats/asked-model';
-import { FILE_TYPES, ggufPieces, openGguf, planGguf, storedTypes, type FileType } from '../../../src/formats/gguf';
+import {
+  FILE_TYPES,
+  ggufPieces,
+  loraPieces,
+  openGguf,
+  planGguf,
+  planLora,
+  readLora,
+  storedTypes,
+  type FileType,
+} from '../../../src/formats/gguf';
 import { openModel, type HubModel } from '../../../src/formats/model';
 import { memorySource } from '../../../src/formats/sources';
 import { withChatTemplate } from '../../../src/formats/text-model';
-import { verifyExport } from '../../../src/recipes';
+import { adapterFiles, readAdapter, type Adapter } from '../../../src/formats/peft';
+import { verifyExport, verifyLora } from '../../../src/recipes';
+import { crowdedDevice, refusesLargestBuffer } from '../../support/faulty-gpu';
 import { testGpu } from '../../support/gpu';
+import { wrapGpu } from '../../support/wrapped-gpu';
 import { tinyModel } from './support';
 
 let engine: Engine;
@@ -72,6 +86,61 @@ describe('a good file', () => {
     expect(answers!.prompts).toBe(3);
     if (type !== 'F32') return;
     expect([weights!.error, answers!.logitError, answers!.agreement, answers!.sameAnswers]).toEqual([0, 0, 1, 3]);
+  });
+});
+
+describe('a good file that is too large for the GPU', () => {
+  it('is held against the model but for its answers, and that is said', async () => {
+    const { gpu } = await testGpu();
+    const refused = await refusesLargestBuffer(gpu);
+    const crowded = wrapGpu(gpu, { onDevice: (device) => crowdedDevice(device, refused, (size) => size > 100_000) });
+    const small = await openEngine(crowded);
+    const { findings, notices, answers, weights } = await verifyExport(
+      { model, engine: small, ...(await exported('Q8_0')) },
+      () => undefined,
+    );
+    small.destroy();
+    expect([findings, answers]).toEqual([[], undefined]);
+    expect(weights!.error).toBeLessThan(0.01);
+    expect(notices).toEqual(['Answers are not compared: the model does not fit into the memory of this GPU.']);
+  });
+});
+
+describe('an adapter as GGUF', () => {
+  const lora: LoraSpec = {
+    ...{ r: 4, alpha: 6, dropout: 0, useRslora: true, useDora: false },
+    targetModules: ['q_proj', 'k_proj', 'down_proj'],
+  };
+  const random = new Random(5);
+  const tensors = (spec: DecoderSpec): WeightTensor[] =>
+    adapterParameters(spec, lora).map(({ name, shape }) => {
+      const values = Float32Array.from({ length: elementCount(shape) }, () => 0.2 * random.normal());
+      return { name, shape, dtype: 'f32', bytes: fromFloat32(values, 'f32') };
+    });
+  let adapter: Adapter;
+  let folder: FileSource;
+  beforeAll(async () => {
+    const files = adapterFiles({ lora, baseModel: 'tiny', tensors: tensors(model.spec) });
+    folder = memorySource('adapter', Object.fromEntries(files.map(({ name, bytes }) => [name, bytes])));
+    adapter = await readAdapter(folder);
+  });
+
+  async function verify(written: Adapter) {
+    const plan = planLora({ name: 'a', adapter: written, spec: model.spec, modelName: 'tiny', type: 'F32' });
+    const pieces: Uint8Array[] = [];
+    for await (const piece of loraPieces(plan)) pieces.push(piece);
+    const bytes = new Uint8Array(Buffer.concat(pieces));
+    const read = await readLora(memorySource('alone', { 'a.gguf': bytes }), 'a.gguf', model.spec);
+    return verifyLora({ model, adapter: folder, engine }, read, 'F32', () => undefined);
+  }
+
+  it('passes where it is the adapter', async () => {
+    expect((await verify(adapter)).findings).toEqual([]);
+  });
+
+  it('is found out where its alpha is another', async () => {
+    const { findings } = await verify({ ...adapter, lora: { ...adapter.lora, useRslora: false } });
+    expect(findings).toEqual([expect.stringMatching(/^Logits are [\d.]+ % off; stored so, they may be 0\.01 %\.$/)]);
   });
 });
 
