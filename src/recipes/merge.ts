@@ -30,13 +30,21 @@ export async function mergeModel(input: MergeInput, report: LoadingReport, signa
   const model = await withTemplateOf(input.model, input.adapter);
   const adapter = await readAdapter(input.adapter);
   checkAdapter(input.adapter.name, adapter, model.spec);
-  if (adapterParameters(model.spec, adapter.lora).length === 0) {
+  const { lora } = adapter;
+  if (!lora) {
+    throw new GraftError(
+      'unsupported',
+      `${input.adapter.name} is a prompt: its virtual tokens stand before every prompt and change no weight, so that there ` +
+        'is nothing to merge. Use it as the adapter that it is.',
+    );
+  }
+  if (adapterParameters(model.spec, lora).length === 0) {
     throw new GraftError(
       'bad-config',
       `${input.adapter.name} targets no linear of ${model.name}: there is nothing to merge.`,
     );
   }
-  const untied = isUntiedBy(model.spec, adapter.lora);
+  const untied = isUntiedBy(model.spec, lora);
   const files = planWeightFiles(untied ? withOwnHead(model) : model, input.shardBytes);
   const weights = watchWeights(model, report, signal);
   const written: string[] = [];
@@ -44,7 +52,7 @@ export async function mergeModel(input: MergeInput, report: LoadingReport, signa
     await store.write(name, bytes);
     written.push(name);
   };
-  const merged = engine.mergeAdapter(model.spec, adapter.lora, adapter.tensors, weights)[Symbol.asyncIterator]();
+  const merged = engine.mergeAdapter(model.spec, lora, adapter.tensors, weights)[Symbol.asyncIterator]();
   try {
     for (const file of files) {
       throwIfCancelled(signal);

@@ -75,7 +75,8 @@ fuzz('adapters', async () => {
     },
     read: async (files) => {
       const adapter = await readAdapter(memorySource('fuzz', files));
-      for (const value of [adapter.lora.alpha, adapter.lora.dropout, adapter.lora.r])
+      const { lora } = adapter;
+      for (const value of lora ? [lora.alpha, lora.dropout, lora.r] : [])
         if (!Number.isFinite(value)) throw new Error(`took ${value}`);
       checkAdapter('fuzz', adapter, spec);
     },

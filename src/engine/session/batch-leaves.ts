@@ -1,4 +1,5 @@
 /** Micro-batches on their way into the leaves that training, evaluation and `forward` read. */
+import { virtualTokens } from '../../core/adapter';
 import { GraftError } from '../../core/errors';
 import { batchLeaves, longestDocument } from '../model/batch';
 import { LEAF } from '../model/leaves';
@@ -13,11 +14,11 @@ export interface WrittenBatch {
   readonly rows: number;
 }
 
-/** Writes a batch's leaves. */
+/** Writes a batch's leaves; where it is asked of the model with virtual tokens, they are there already. */
 export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchShape, batch: Batch): WrittenBatch {
   if (batch.documents && !shape.packing) throw new Error('rows of several documents were not planned for');
   const length = lengthFor(shape, batch);
-  const leaves = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize);
+  const leaves = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize, virtualTokens(model));
   memory.write(LEAF.ids, leaves.ids);
   // Embeddings have no labels; an objective may have targets of its own in their place, or no use for labelled rows.
   if (memory.holds(LEAF.labels)) memory.write(LEAF.labels, leaves.labels);

@@ -1,4 +1,5 @@
 /** What a micro-batch and an evaluation compute. */
+import { withoutAdapter } from '../../core/adapter';
 import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
@@ -96,7 +97,5 @@ export function forwardPass(leaves: GraphLeaves, options: PassOptions): { contex
 
 function referenceLeaves(graph: Graph, options: LossGraphOptions, { reference }: Objective): GraphLeaves {
   if (reference === 'none') throw new Error('this objective has no reference');
-  return reference === 'copy'
-    ? new ReferenceLeaves(graph, options)
-    : new GraphLeaves(graph, { ...options, lora: undefined });
+  return reference === 'copy' ? new ReferenceLeaves(graph, options) : new GraphLeaves(graph, withoutAdapter(options));
 }

@@ -1,4 +1,5 @@
 /** Training: optimiser steps over micro-batches, and the evaluation between them. */
+import { withoutAdapter } from '../../core/adapter';
 import { GraftError } from '../../core/errors';
 import { dynamicMap } from '../../core/dynamic-map';
 import { hash } from '../../core/rng';
@@ -27,6 +28,7 @@ import { COPY, copyGraph, derivedCopyGraph, DERIVE_COPY } from './reference';
 import { TrainedState } from './trained-state';
 import { updateGraph } from './update-graph';
 import type { SessionCore, ViewPlan } from './view';
+import { withVirtualTokens } from './virtual-tokens';
 
 /** The most of the training state that is read back at once. */
 const READBACK_BYTES = 4 * 1024 * 1024;
@@ -46,8 +48,11 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
   const objective = objectiveOf(options.objective);
   const groups = flatGroups(trainedLeaves(model), options.adamw.moments ?? '32bit', model.partBytes);
 
-  if (objective.reference === 'base' && trainedParameters({ ...model, lora: undefined }).length > 0) {
+  if (objective.reference === 'base' && trainedParameters(withoutAdapter(model)).length > 0) {
     throw new Error('the model without its adapter is no reference where it is trained itself: take a copy');
+  }
+  if (objective.reference === 'base' && model.prompt) {
+    throw new Error('the model without its virtual tokens has other rows: take a copy, or what comes with the rows');
   }
   const graphs = new Map<string, Graph>();
   for (const length of options.lengths) {
@@ -121,7 +126,8 @@ export class GpuTrainView implements TrainView {
     await this.core.exclusively(() => this.core.memory.run(DERIVE_COPY));
   }
 
-  async step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
+  async step(given: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
+    const microBatches = given.map((batch) => withVirtualTokens(batch, this.core.model));
     refuseUnlabelled(labelsOf(microBatches));
     return this.core.accumulating(() => this.accumulate(microBatches, step, learningRate));
   }
@@ -158,8 +164,9 @@ export class GpuTrainView implements TrainView {
     return { loss, gradNorm, metrics: this.meanMetrics(logged, microBatches.length) };
   }
 
-  evaluate(batch: Batch): Promise<EvaluationResult> {
+  evaluate(given: Batch): Promise<EvaluationResult> {
     const { core, planned } = this;
+    const batch = withVirtualTokens(given, core.model);
     const { objective } = planned;
     const work = async () => {
       core.memory.clear(this.sums);

@@ -13,6 +13,7 @@ import { digestLine, digestOf, type WeightSource } from './loading';
 import { rowsPerStep } from './micro-batch';
 import { chooseWeightDType, targetModules, type ShapedModel } from './options';
 import type { FinishedRun } from './outputs';
+import { KEYS_OF_LORA, KEYS_OF_PROMPTS, tunesPrompt } from './prompt-tuning';
 
 const DTYPE_NAMES: Readonly<Record<FloatDType, RunConfig['dtype']>> = {
   f32: 'float32',
@@ -35,14 +36,31 @@ export function resolveRun(
     ...run,
     dtype: DTYPE_NAMES[dtype],
     max_length: effectiveMaxLength(run, model.spec),
-    lora_target_modules: targetModules(run, model.spec),
+    ...(!tunesPrompt(run) && { lora_target_modules: targetModules(run, model.spec) }),
   };
   if (!adapter) return resolved;
   if (!run.use_peft) {
     throw new GraftError('bad-config', 'use_peft: false trains every parameter and takes no adapter to start from.');
   }
   checkAdapter(adapter.name, adapter.content, model.spec);
-  const { lora } = adapter.content;
+  const { lora, prompt } = adapter.content;
+  const kind = prompt ? 'PROMPT_TUNING' : 'LORA';
+  if (run.peft_type !== kind) {
+    throw new GraftError(
+      'bad-config',
+      `The adapter ${adapter.name} is of peft_type ${kind}, and the run trains ${run.peft_type}: set peft_type: ${kind} to go ` +
+        'on from it.',
+    );
+  }
+  if (prompt) {
+    return {
+      ...resolved,
+      num_virtual_tokens: prompt.numVirtualTokens,
+      prompt_tuning_init: prompt.initText === undefined ? 'RANDOM' : 'TEXT',
+      prompt_tuning_init_text: prompt.initText,
+    };
+  }
+  if (!lora) throw new Error('an adapter is LoRA or a prompt');
   if (lora.overrides) {
     throw new GraftError(
       'unsupported',
@@ -71,24 +89,13 @@ export function withEvaluations(run: RunConfig, { eval: held, totalSteps }: Pick
 }
 
 /** What an adapter to go on from brings along. */
-const ADAPTER_KEYS = [
-  'lora_r',
-  'lora_alpha',
-  'lora_dropout',
-  'lora_target_modules',
-  'layers_to_transform',
-  'lora_modules_to_save',
-  'ensure_weight_tying',
-  'trainable_token_indices',
-  'use_rslora',
-  'use_dora',
-] as const;
+const ADAPTER_KEYS = [...KEYS_OF_LORA, ...KEYS_OF_PROMPTS] as const;
 
 /** Those that say together which linears get one. */
 const TARGET_KEYS: ReadonlySet<RunConfigKey> = new Set<RunConfigKey>(['lora_target_modules', 'layers_to_transform']);
 
 /** Keys of how an adapter is made, which training every parameter leaves out. */
-const KEYS_OF_LORA = [
+const KEYS_LEFT_OUT = [
   'lora_r',
   'lora_alpha',
   'lora_dropout',
@@ -110,7 +117,7 @@ export function adapterNotices(
   const defaults = parseRunConfig('');
   const isSet = (key: RunConfigKey) => given?.has(key) === true || !isSame(asked[key], defaults[key]);
   if (!asked.use_peft) {
-    const unused = KEYS_OF_LORA.filter(isSet);
+    const unused = KEYS_LEFT_OUT.filter(isSet);
     return unused.length === 0
       ? []
       : [`use_peft: false trains every parameter, and leaves out what is of an adapter: ${unused.join(', ')}.`];
