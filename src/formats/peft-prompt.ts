@@ -57,7 +57,7 @@ export function readPrompt(
     );
   }
   const initText = config.string('prompt_tuning_init_text');
-  const isOfText = initText !== undefined && initText !== '';
+  const isOfText = config.get('prompt_tuning_init') === 'TEXT' && initText !== undefined && initText !== '';
   return { prompt: { numVirtualTokens: rows, ...(isOfText && { initText }) }, tensors };
 }
 

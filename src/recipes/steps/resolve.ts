@@ -44,23 +44,23 @@ export function resolveRun(
   }
   checkAdapter(adapter.name, adapter.content, model.spec);
   const { lora, prompt } = adapter.content;
-  const kind = prompt ? 'PROMPT_TUNING' : 'LORA';
-  if (run.peft_type !== kind) {
-    throw new GraftError(
-      'bad-config',
-      `The adapter ${adapter.name} is of peft_type ${kind}, and the run trains ${run.peft_type}: set peft_type: ${kind} to go ` +
-        'on from it.',
-    );
-  }
   if (prompt) {
     return {
       ...resolved,
+      ...withoutLora(),
+      peft_type: 'PROMPT_TUNING',
       num_virtual_tokens: prompt.numVirtualTokens,
       prompt_tuning_init: prompt.initText === undefined ? 'RANDOM' : 'TEXT',
       prompt_tuning_init_text: prompt.initText,
     };
   }
   if (!lora) throw new Error('an adapter is LoRA or a prompt');
+  if (tunesPrompt(run)) {
+    throw new GraftError(
+      'bad-config',
+      `The adapter ${adapter.name} is LoRA, and the run trains a prompt: set peft_type: LORA to go on from it.`,
+    );
+  }
   if (lora.overrides) {
     throw new GraftError(
       'unsupported',
@@ -81,6 +81,12 @@ export function resolveRun(
     use_rslora: lora.useRslora,
     use_dora: lora.useDora,
   };
+}
+
+/** LoRA's keys as they are in a run that has none. */
+function withoutLora(): Partial<RunConfig> {
+  const defaults = parseRunConfig('');
+  return Object.fromEntries(KEYS_OF_LORA.map((key) => [key, defaults[key]]));
 }
 
 /** The run with the evaluations that it leaves open, where rows are held out for them. */
@@ -121,6 +127,11 @@ export function adapterNotices(
     return unused.length === 0
       ? []
       : [`use_peft: false trains every parameter, and leaves out what is of an adapter: ${unused.join(', ')}.`];
+  }
+  if (asked.peft_type !== resolved.peft_type) {
+    const left = KEYS_OF_LORA.filter(isSet);
+    const leaves = left.length > 0 ? `, and leaves out what is of LoRA: ${left.join(', ')}` : '';
+    return [`peft_type is ${resolved.peft_type}, as the adapter to go on from has it${leaves}.`];
   }
   const sameTargets = isSame(targetModules(asked, spec), targetModules(resolved, spec));
   const isKept = (key: RunConfigKey) => isSame(asked[key], resolved[key]) || (sameTargets && TARGET_KEYS.has(key));

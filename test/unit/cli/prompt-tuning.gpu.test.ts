@@ -66,13 +66,18 @@ describe.skipIf(!hasReference)('trajectories recorded from PEFT', () => {
     const keys = Object.entries(settings).map(([key, value]) => `${key}: ${String(value)}\n`);
     const start = name === 'prompt_text' ? 'prompt_tuning_init: TEXT\nprompt_tuning_init_text: Once upon a time\n' : '';
     const batching = 'per_device_train_batch_size: 2\ngradient_accumulation_steps: 2\n';
-    writeFileSync(path(`${name}.yaml`), `peft_type: PROMPT_TUNING\n${start}${batching}${keys.join('')}`);
+    // An adapter to go on from brings its kind.
+    const ownKeys = keys.filter((line) => start !== '' || !line.startsWith('num_virtual_tokens'));
+    const kind = start === '' ? 'lora_r: 4\n' : 'peft_type: PROMPT_TUNING\n';
+    writeFileSync(path(`${name}.yaml`), `${kind}${start}${batching}${ownKeys.join('')}`);
     const { code, err } = await graft(
       ...['train', path(`${name}.yaml`), '--model', reference('models/stories260K'), '--data', path(`${name}.jsonl`)],
       ...['--shuffle', 'false', '--output', path(name)],
       ...(start === '' ? ['--adapter', golden(name, 'adapter_init')] : []),
     );
     expect(code, err).toBe(0);
+    if (start === '')
+      expect(err).toMatch(/peft_type is PROMPT_TUNING, as the adapter .* leaves out what is of LoRA: lora_r\./);
     expect(log(name)).toHaveLength(steps.length);
     log(name).forEach((row, i) => {
       for (const key of ['loss', 'grad_norm'] as const) {
@@ -159,13 +164,22 @@ describe('graft train with peft_type: PROMPT_TUNING', () => {
     expect(more.code, more.err).toBe(0);
     expect(more.out + more.err).toMatch(/num_virtual_tokens is 5, as the adapter to go on from has it, instead of 9/);
     expect((await prompt(path('more'))).length).toBe(5 * 32);
-    const lora = await runHere(
-      ...train('lora', '--adapter', path('first'), '--peft_type', 'LORA', '--num_virtual_tokens', '20'),
+    const lora = await graft(
+      ...[
+        'train',
+        '--model',
+        path('model'),
+        '--data',
+        path('rows.jsonl'),
+        '--output',
+        path('lora'),
+        '--max_steps',
+        '1',
+      ],
     );
-    expect([lora.code, lora.err]).toEqual([
-      1,
-      expect.stringMatching(/is of peft_type PROMPT_TUNING, and the run trains LORA/),
-    ]);
+    expect(lora.code, lora.err).toBe(0);
+    const mixed = await runHere(...train('mixed', '--adapter', path('lora')));
+    expect([mixed.code, mixed.err]).toEqual([1, expect.stringMatching(/is LoRA, and the run trains a prompt/)]);
   });
 
   test('is not merged, and says why', async () => {
