@@ -25,6 +25,9 @@ import { methodParts, storedDTypes, storedParts, type StorageOptions } from './w
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
 export const LEAF = {
   ids: 'ids',
+  /** The same without virtual tokens, and where each of its rows stands there: of a reference that has none. */
+  plainIds: 'plain-ids',
+  plainRows: 'plain-rows',
   labels: 'labels',
   /** The rows that have a label, in order. */
   labelled: 'labelled',

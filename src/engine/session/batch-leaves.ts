@@ -5,6 +5,7 @@ import { batchLeaves, longestDocument } from '../model/batch';
 import { LEAF } from '../model/leaves';
 import type { Batch, BatchShape } from '../types';
 import type { SessionCore } from './view';
+import { plainLeaves } from './virtual-tokens';
 
 /** What of its program a batch needs. */
 export interface WrittenBatch {
@@ -23,6 +24,11 @@ export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchS
   // Embeddings have no labels; an objective may have targets of its own in their place, or no use for labelled rows.
   if (memory.holds(LEAF.labels)) memory.write(LEAF.labels, leaves.labels);
   if (memory.holds(LEAF.labelled)) memory.write(LEAF.labelled, leaves.labelled);
+  if (memory.holds(LEAF.plainIds)) {
+    const { ids, rows } = plainLeaves(leaves.ids, length, virtualTokens(model));
+    memory.write(LEAF.plainIds, ids);
+    memory.write(LEAF.plainRows, rows);
+  }
   if (shape.packing) memory.write(LEAF.first, leaves.first);
   rotary.useFor(longestDocument(batch));
   return { length, rows: leaves.labelledCount };

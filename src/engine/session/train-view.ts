@@ -51,9 +51,6 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
   if (objective.reference === 'base' && trainedParameters(withoutAdapter(model)).length > 0) {
     throw new Error('the model without its adapter is no reference where it is trained itself: take a copy');
   }
-  if (objective.reference === 'base' && model.prompt) {
-    throw new Error('the model without its virtual tokens has other rows: take a copy, or what comes with the rows');
-  }
   const graphs = new Map<string, Graph>();
   for (const length of options.lengths) {
     const shared = { ...model, batch: options.batchSize, length, packed: options.packing ?? false, objective };
@@ -127,7 +124,7 @@ export class GpuTrainView implements TrainView {
   }
 
   async step(given: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
-    const microBatches = given.map((batch) => withVirtualTokens(batch, this.core.model));
+    const microBatches = given.map((batch) => this.seen(batch));
     refuseUnlabelled(labelsOf(microBatches));
     return this.core.accumulating(() => this.accumulate(microBatches, step, learningRate));
   }
@@ -166,7 +163,7 @@ export class GpuTrainView implements TrainView {
 
   evaluate(given: Batch): Promise<EvaluationResult> {
     const { core, planned } = this;
-    const batch = withVirtualTokens(given, core.model);
+    const batch = this.seen(given);
     const { objective } = planned;
     const work = async () => {
       core.memory.clear(this.sums);
@@ -178,6 +175,12 @@ export class GpuTrainView implements TrainView {
       return { lossSum: lossSum![0]! * scale, count, metrics: this.meanMetrics(logged, 1) };
     };
     return core.accumulating(() => core.exclusively(work));
+  }
+
+  /** The batch as the model sees it. A reference and a teacher may have nothing before the first token of a row. */
+  private seen(batch: Batch): Batch {
+    const { kind = 'sft' } = this.options.objective ?? {};
+    return withVirtualTokens(batch, this.core.model, kind === 'sft');
   }
 
   /** The leaves that micro-batches add their losses and metrics to. */

@@ -37,17 +37,16 @@ export function withVirtualRoom(views: ViewOptions, model: Pick<AdapterSpec, 'pr
 }
 
 /**
- * The batch with virtual tokens before every row, which are no labels. Now the first token of a row has something before it
- * that predicts it: its label counts, as in PEFT, but where a teacher has nothing to say of it.
+ * The batch with virtual tokens before every row, which are no labels. The first token of a row has something before it now
+ * that predicts it: its label counts, as in PEFT, unless the batch is held against what has nothing there.
  * @throws `bad-data` for an id outside the vocabulary
  */
-export function withVirtualTokens(batch: Batch, model: PromptedModel): Batch {
+export function withVirtualTokens(batch: Batch, model: PromptedModel, countsFirst = true): Batch {
   const ids = virtualIds(model);
   if (ids.length === 0) return batch;
   const { inputIds, labels, targets, teacher } = batch;
   inputIds.forEach((row) => refuseUnknownIds(Uint32Array.from(row), model.spec.vocabSize));
-  const isTaught = targets !== undefined || teacher !== undefined;
-  const counted = (row: readonly number[]) => (isTaught ? row.map((label, i) => (i === 0 ? IGNORED : label)) : row);
+  const counted = (row: readonly number[]) => (countsFirst ? row : row.map((label, i) => (i === 0 ? IGNORED : label)));
   return {
     ...batch,
     inputIds: inputIds.map((row) => [...ids, ...row]),
@@ -64,4 +63,18 @@ export function withVirtualTokens(batch: Batch, model: PromptedModel): Batch {
       }),
     }),
   };
+}
+
+/**
+ * Ids [B·T] of rows of `length` without the virtual tokens before them, and the row of the result that each row of `ids` is,
+ * u32 [B·T]; virtual tokens are none of them, and stand for the first.
+ */
+export function plainLeaves(
+  ids: Uint32Array,
+  length: number,
+  virtual: number,
+): { ids: Uint32Array; rows: Uint32Array } {
+  const plain = new Uint32Array(ids.length);
+  for (let row = 0; row < ids.length; row += length) plain.set(ids.subarray(row + virtual, row + length), row);
+  return { ids: plain, rows: ids.map((_, i) => i - Math.min(virtual, i % length)) };
 }

@@ -333,13 +333,6 @@ function objectiveOf(run: RunConfig, { inRows, fromAdapter, targets }: Objective
   if (run.method === 'sft') return { kind: 'sft' };
   if (run.method === 'distill') return distillOptions(run, targets);
   const reference = inRows ? 'rows' : fromAdapter || !run.use_peft ? 'copy' : 'base';
-  if (reference === 'base' && tunesPrompt(run)) {
-    throw new GraftError(
-      'bad-config',
-      'method: dpo holds a prompt against log-probabilities that come with the rows, or against the prompt that it goes on ' +
-        'from: give ref_chosen_logps and ref_rejected_logps, or an adapter to go on from.',
-    );
-  }
   return { kind: 'dpo', beta: run.beta, reference };
 }
 

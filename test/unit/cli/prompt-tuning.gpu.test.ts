@@ -213,21 +213,18 @@ describe('graft train with peft_type: PROMPT_TUNING', () => {
     expect(code).toBe(/must be/.test(expected.source) ? 2 : 1);
   });
 
-  test('refuses a preference against the model without it', async () => {
+  test('learns a preference, against the model without it', async () => {
     const pair = {
-      chosen_input_ids: [1, 2, 3],
-      chosen_labels: [-100, 2, 3],
-      rejected_input_ids: [1, 4],
-      rejected_labels: [-100, 4],
+      ...{ chosen_input_ids: [1, 2, 3], chosen_labels: [-100, 2, 3] },
+      ...{ rejected_input_ids: [1, 4], rejected_labels: [-100, 4] },
     };
     writeFileSync(path('pairs.jsonl'), [1, 2, 3, 4].map(() => JSON.stringify(pair)).join('\n'));
-    const args = [...train('pairs', '--method', 'dpo')].map((word) =>
-      word === path('rows.jsonl') ? path('pairs.jsonl') : word,
+    const args = train('pairs', '--method', 'dpo', '--max_steps', '4');
+    const { code, err } = await graft(
+      ...args.map((word) => (word === path('rows.jsonl') ? path('pairs.jsonl') : word)),
     );
-    const { code, err } = await runHere(...args);
-    expect([code, err]).toEqual([
-      1,
-      expect.stringMatching(/give ref_chosen_logps and ref_rejected_logps, or an adapter/),
-    ]);
+    expect(code, err).toBe(0);
+    const margins = log('pairs').map((row) => row['rewards/margins']!);
+    expect(margins.at(-1)).toBeGreaterThan(margins[0]!);
   });
 });

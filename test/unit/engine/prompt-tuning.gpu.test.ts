@@ -329,9 +329,36 @@ it('learns what a teacher and a preference say', async () => {
   expect(start.loss).toBeCloseTo(Math.LN2, 6);
   expect((await session.step([batch], 1, 0.1)).loss).toBeLessThan(start.loss);
   session.dispose();
-  const onBase = { ...setup, ...train, objective: { ...dpo, reference: 'base' } } as const;
-  await expect(openTraining(engine, onBase, randomWeights(spec))).rejects.toThrow(/without its virtual tokens/);
 });
+
+it.each([true, false])(
+  'is held against the model without it, as if its log-probabilities came along (recomputed: %s)',
+  async (gradientCheckpointing) => {
+    const base = await engine.createSession({ spec, weightDType: 'f32' }, { score: shape }, randomWeights(spec));
+    const referenceLogProbs = (await base.views.score.run(batch)).map((row) =>
+      row.reduce((sum, value) => sum + value, 0),
+    );
+    base.dispose();
+    const results = [];
+    for (const reference of ['base', 'rows'] as const) {
+      const objective = { kind: 'dpo', beta: 0.1, reference } as const;
+      const options = { ...setup, ...train, gradientCheckpointing, objective };
+      const session = await openTraining(engine, options, randomWeights(spec));
+      expect(session.liveBytes).toEqual(session.plan);
+      const steps = [];
+      for (const step of [0, 1]) steps.push(await session.step([{ ...batch, referenceLogProbs }], step, 0.1));
+      results.push([...steps, { ...(await session.evaluate({ ...batch, referenceLogProbs })), gradNorm: 1, loss: 1 }]);
+      session.dispose();
+    }
+    const [computed, given] = results as [(typeof results)[0], (typeof results)[0]];
+    computed.forEach((step, i) => {
+      expect(step.loss / given[i]!.loss).toBeCloseTo(1, 5);
+      expect(step.gradNorm / given[i]!.gradNorm).toBeCloseTo(1, 4);
+      for (const [name, value] of Object.entries(step.metrics))
+        expect(value, name).toBeCloseTo(given[i]!.metrics[name]!, 4);
+    });
+  },
+);
 
 it.each<[FloatDType, ModelSetup['quantization'], boolean]>([
   ['bf16', undefined, false],
