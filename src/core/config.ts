@@ -157,7 +157,23 @@ const KEYS = {
     'distill: all other tokens count as one class more; false leaves them out and renormalises.',
   ),
 
-  use_peft: key(flag, true, 'Train a LoRA adapter; false trains every parameter.'),
+  use_peft: key(flag, true, 'Train an adapter; false trains every parameter.'),
+  peft_type: key(
+    oneOf('LORA', 'PROMPT_TUNING'),
+    'LORA',
+    'LORA adds to linears; PROMPT_TUNING trains tokens before every prompt, by default at 0.03.',
+  ),
+  num_virtual_tokens: key(whole(1, 4096), 20, 'PROMPT_TUNING: tokens before every prompt.'),
+  prompt_tuning_init: key(
+    oneOf('RANDOM', 'TEXT'),
+    'RANDOM',
+    'PROMPT_TUNING: begin at random, or as prompt_tuning_init_text.',
+  ),
+  prompt_tuning_init_text: key(
+    v.optional(text),
+    undefined,
+    'PROMPT_TUNING: a text whose tokens the prompt begins as, cut or said again to its length.',
+  ),
   lora_r: key(whole(1, 65_536), 16, 'Rank of the adapter.'),
   lora_alpha: key(above0, 32, 'The adapter is scaled by lora_alpha / lora_r.'),
   lora_dropout: key(part, 0.05, "Dropout of the adapter's input."),
@@ -210,6 +226,9 @@ const DISTILL_DEFAULTS: Partial<RunConfig> = { beta: 0 };
 
 /** Every parameter takes a tenth of an adapter's learning rate: TRL's default, 2e-5, against the 2e-4 that it advises for LoRA. */
 const FULL_DEFAULTS: Partial<RunConfig> = { learning_rate: 2e-5 };
+
+/** A few vectors, drawn from the standard normal distribution, move far: the learning rate of PEFT's guide. */
+const PROMPT_DEFAULTS: Partial<RunConfig> = { learning_rate: 0.03 };
 
 /** One line of help for each key, in the order of a written file. */
 export const RUN_CONFIG_KEYS = Object.fromEntries(KEY_NAMES.map((name) => [name, KEYS[name].description])) as Readonly<
@@ -272,6 +291,7 @@ export function parseGivenRun(
   const flags = new Set(onLine.map(([found]) => found));
   const ofMethod: Partial<RunConfig> = {
     ...(given.get('method') === 'distill' && DISTILL_DEFAULTS),
+    ...(given.get('peft_type') === 'PROMPT_TUNING' && PROMPT_DEFAULTS),
     ...(given.get('use_peft') === false && FULL_DEFAULTS),
   };
   const config = KEY_NAMES.map((known) => {

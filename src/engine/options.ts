@@ -1,6 +1,7 @@
 /** What a session is made from: its model, and the views that it is asked for. */
 import type { FloatDType, QuantizedDType } from '../core/dtypes';
-import type { DecoderSpec, LoraSpec } from '../core/spec';
+import type { AdapterSpec } from '../core/adapter';
+import type { DecoderSpec } from '../core/spec';
 import type { ObjectiveOptions } from './objectives/options';
 
 export interface AdamWOptions {
@@ -39,14 +40,12 @@ export interface Checkpointing {
   readonly mlpRows?: number | undefined;
 }
 
-/** The model of a session: how its weights are kept, and the adapter in its graphs. */
-export interface ModelSetup {
+/** The model of a session: how its weights are kept, and the adapter in its graphs, which decoding may switch off. */
+export interface ModelSetup extends AdapterSpec {
   readonly spec: DecoderSpec;
   /** How base weights are stored on the GPU, but for those that are quantised or trained. */
   readonly weightDType: FloatDType;
   readonly quantization?: Quantization | undefined;
-  /** The adapter, which decoding may switch off. */
-  readonly lora?: LoraSpec | undefined;
   /**
    * Whether a parameter of the model itself, by its Hub name, is trained, and so kept in f32. Absent, all are where there
    * is no adapter, and none beside one.

@@ -126,7 +126,10 @@ export interface TrainView {
 }
 
 export interface ForwardView {
-  /** Loss where a label is unmasked, logits (f32 [rows, length, vocab]), and the gradients that were planned for. */
+  /**
+   * Loss where a label is unmasked, logits (f32 [rows, length, vocab], those of virtual tokens before a row included), and
+   * the gradients that were planned for.
+   */
   run(batch: Batch): Promise<ForwardResult>;
 }
 
@@ -144,7 +147,7 @@ export interface AdapterChoice {
 export interface ScoreView {
   /**
    * log p(label | the tokens before it) in nats: f32 by row, as long as that; 0 where there is no label, and for the
-   * first token of a document. Throws `bad-data` for an id outside the vocabulary.
+   * first token of a document, which nothing but virtual tokens may stand before. Throws `bad-data` for an id outside the vocabulary.
    */
   run(batch: Batch, options?: AdapterChoice): Promise<Float32Array[]>;
 }

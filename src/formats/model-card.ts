@@ -1,5 +1,6 @@
 /** The README.md of an adapter or a model: front matter as the Hub reads it, then what a person needs to use it. */
 import { stringify } from 'yaml';
+import { hasAdapter, type AdapterSpec, type PromptSpec } from '../core/adapter';
 import { loraScaling, type LoraSpec, type TrainableTokens } from '../core/spec';
 
 /** The model that was trained from, and where others find it. */
@@ -33,16 +34,18 @@ export interface ModelCard {
 /** Where whoever reads a card has put what it came with. */
 const FOLDER = 'path/to/this/folder';
 
-/** `lora` is the adapter beside the card; undefined for a model of which every parameter was trained. */
-export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: ModelCard): string {
+/** `adapter` is what the card stands beside; of none of its kinds for a model of which every parameter was trained. */
+export function modelCard(base: BaseModel, adapter: AdapterSpec, card: ModelCard): string {
+  const { lora, prompt } = adapter;
+  const isAdapter = hasAdapter(adapter);
   const frontMatter = stringify({
     // The Hub looks for it among its own models.
     ...(base.hub && { base_model: base.hub.id }),
-    library_name: lora ? 'peft' : 'transformers',
+    library_name: isAdapter ? 'peft' : 'transformers',
     pipeline_tag: 'text-generation',
     tags: [
-      ...(base.hub && lora ? [`base_model:adapter:${base.hub.id}`] : []),
-      ...(lora ? ['lora', 'transformers'] : []),
+      ...(base.hub && isAdapter ? [`base_model:adapter:${base.hub.id}`] : []),
+      ...(isAdapter ? [prompt ? 'prompt-tuning' : 'lora', 'transformers'] : []),
       'graft',
     ],
   });
@@ -50,19 +53,22 @@ export function modelCard(base: BaseModel, lora: LoraSpec | undefined, card: Mod
     'Base model': base.hub?.id ?? base.name,
     ...(base.hub?.revision === undefined ? {} : { 'Base revision': base.hub.revision }),
     ...(card.dataset === undefined ? {} : { 'Trained on': card.dataset }),
+    ...(prompt && { Adapter: describePrompt(prompt) }),
     ...(lora && { Adapter: describe(lora), 'Target modules': lora.targetModules.join(', ') }),
     ...(lora?.modulesToSave && { 'Modules trained whole': lora.modulesToSave.join(', ') }),
     ...(lora?.trainableTokens && { 'Tokens whose rows are trained': describeTokens(lora.trainableTokens) }),
     ...card.facts,
   };
   const rows = Object.entries(facts).map(([name, value]) => `| ${cell(name)} | ${cell(String(value))} |`);
-  const whereabouts = lora && !base.hub ? `${base.whereabouts ?? `Its base model is ${base.name}.`}\n\n` : '';
+  const whereabouts = isAdapter && !base.hub ? `${base.whereabouts ?? `Its base model is ${base.name}.`}\n\n` : '';
   const sections = [
     `---\n${frontMatter}---`,
-    `# ${card.title ?? (lora ? `An adapter for ${base.name}` : `${base.name}, fine-tuned`)}`,
-    lora ? 'A LoRA adapter trained with Graft, in the format of PEFT.' : 'Every parameter was trained, with Graft.',
+    `# ${card.title ?? (isAdapter ? `An adapter for ${base.name}` : `${base.name}, fine-tuned`)}`,
+    isAdapter
+      ? `A ${prompt ? 'prompt-tuning' : 'LoRA'} adapter trained with Graft, in the format of PEFT.`
+      : 'Every parameter was trained, with Graft.',
     ['| | |', '|---|---|', ...rows].join('\n'),
-    `## Use\n\n${whereabouts}${fence('python', lora ? adapterUsage(base, FOLDER) : modelUsage(FOLDER))}`,
+    `## Use\n\n${whereabouts}${fence('python', isAdapter ? adapterUsage(base, FOLDER) : modelUsage(FOLDER))}`,
     ...(card.runYaml === undefined ? [] : [`## Run file\n\n${fence('yaml', card.runYaml.trimEnd())}`]),
   ];
   return `${sections.join('\n\n')}\n`;
@@ -72,6 +78,11 @@ function describeTokens(tokens: TrainableTokens): string {
   return Object.entries(tokens)
     .map(([table, ids]: [string, readonly number[] | undefined]) => `${ids?.join(', ') ?? ''} of ${table}`)
     .join('; ');
+}
+
+function describePrompt({ numVirtualTokens, initText }: PromptSpec): string {
+  const start = initText === undefined ? 'at random' : `as ${JSON.stringify(initText)}`;
+  return `prompt tuning, ${numVirtualTokens} virtual tokens, which began ${start}`;
 }
 
 function describe(lora: LoraSpec): string {

@@ -2,6 +2,7 @@
  * Adapter folders as PEFT writes and reads them: `adapter_config.json`, `adapter_model.safetensors` and a model card.
  * Field semantics: `peft/tuners/lora/config.py` (LoraConfig).
  */
+import type { AdapterSpec } from '../core/adapter';
 import { formatSize } from '../core/bytes';
 import { GraftError } from '../core/errors';
 import { formatCount, plural, quote } from '../core/format';
@@ -30,6 +31,7 @@ import {
   targetsModule,
   type ModuleTest,
 } from './peft-targets';
+import { checkPrompt, promptConfig, PROMPT_TUNING, readPrompt } from './peft-prompt';
 import { asFloat32, readHeader, readWeights, writeSafetensors } from './safetensors';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
@@ -86,9 +88,8 @@ const PLAIN_INITIALISATIONS = new Set<unknown>([undefined, true, false, 'gaussia
 const DEFAULT_RANK = 8;
 const DEFAULT_ALPHA = 8;
 
-export interface Adapter {
-  /** Its targets are linears that the adapter has tensors of. */
-  readonly lora: LoraSpec;
+/** The targets of a LoRA are linears that the adapter has tensors of. */
+export interface Adapter extends AdapterSpec {
   readonly baseModel: string;
   /** In f32, under PEFT's names. */
   readonly tensors: WeightTensor[];
@@ -108,7 +109,8 @@ export interface AdapterFile {
 export async function readAdapter(source: FileSource): Promise<Adapter> {
   const config = await readObject(source, ADAPTER_CONFIG);
   if (!config) throw await noAdapter(source);
-  refuseUnsupported(config);
+  const isPrompt = config.get('peft_type') === PROMPT_TUNING;
+  if (!isPrompt) refuseUnsupported(config);
   if ((await source.size(ADAPTER_WEIGHTS)) === undefined && (await source.size('adapter_model.bin')) !== undefined) {
     throw new GraftError(
       'unsupported',
@@ -116,6 +118,8 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
         'save it again with save_pretrained, which writes that.',
     );
   }
+  const baseModel = config.string('base_model_name_or_path') ?? '';
+  if (isPrompt) return { ...readPrompt(config, source.name, await readTensors(source)), baseModel };
   const modulesToSave = config.strings('modules_to_save') ?? [];
   const trainableTokens = readTrainableTokens(config);
   const stored = await readTensors(source);
@@ -141,7 +145,7 @@ export async function readAdapter(source: FileSource): Promise<Adapter> {
     ...(tied && { ensureWeightTying: true }),
     ...(trainableTokens && { trainableTokens }),
   };
-  return { lora, baseModel: config.string('base_model_name_or_path') ?? '', tensors, selects };
+  return { lora, baseModel, tensors, selects };
 }
 
 /** Sizes and names are checked before any tensor is read. */
@@ -195,7 +199,7 @@ function refuseUnsupported(config: JsonObject): void {
       'unsupported',
       `${config.where}: ${key} is ${config.get(key) === undefined ? 'not set' : quote(config.get(key))}; Graft applies ${supported} only.`,
     );
-  if (config.get('peft_type') !== 'LORA') throw refuse('peft_type', 'LORA');
+  if (config.get('peft_type') !== 'LORA') throw refuse('peft_type', `LORA and ${PROMPT_TUNING}`);
   if ((config.get('task_type') ?? 'CAUSAL_LM') !== 'CAUSAL_LM') throw refuse('task_type', 'CAUSAL_LM');
   if ((config.get('bias') ?? 'none') !== 'none') throw refuse('bias', '"none"');
   if (!PLAIN_INITIALISATIONS.has(config.get('init_lora_weights'))) {
@@ -350,11 +354,14 @@ function defaultTargets({ family }: DecoderSpec): string[] {
 
 /** Throws `bad-config` or `bad-file` where the adapter's targets, names or shapes don't fit the model. */
 export function checkAdapter(name: string, adapter: Adapter, spec: DecoderSpec): void {
-  resolveTargetModules(adapter.lora.targetModules, spec);
-  checkTokens(name, adapter.lora, spec);
+  const { lora, prompt } = adapter;
+  if (prompt) return checkPrompt(name, prompt, adapter.tensors, spec);
+  if (!lora) throw new Error('an adapter is LoRA or a prompt');
+  resolveTargetModules(lora.targetModules, spec);
+  checkTokens(name, lora, spec);
   const stored = new Map(adapter.tensors.map((tensor) => [tensor.name, tensor]));
   const meant = adapter.selects && allLinears(spec).filter((linear) => adapter.selects?.(linear.name));
-  for (const { name: parameter, shape } of adapterParameters(spec, adapter.lora, meant)) {
+  for (const { name: parameter, shape } of adapterParameters(spec, lora, meant)) {
     const tensor = stored.get(parameter);
     if (!tensor) {
       throw new GraftError(
@@ -411,8 +418,8 @@ function misplaced(name: string, tensor: string): GraftError {
   return new GraftError('unsupported', `${holds}of a kind that Graft doesn't apply.`);
 }
 
-export interface AdapterFilesOptions {
-  readonly lora: LoraSpec;
+/** One of `lora` and `prompt` says what the adapter is. */
+export interface AdapterFilesOptions extends AdapterSpec {
   /** Hub id or path of the base model, as `from_pretrained` would take it. */
   readonly baseModel: string;
   readonly revision?: string;
@@ -423,8 +430,22 @@ export interface AdapterFilesOptions {
 
 /** The files of an adapter folder that PEFT's `from_pretrained` loads. */
 export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
-  const { lora, baseModel, revision, tensors, card } = options;
-  const config = {
+  const { lora, prompt, baseModel, revision, tensors, card } = options;
+  const config = prompt ? promptConfig(prompt, tensors, options) : lora && loraConfig(lora, baseModel, revision);
+  if (!config) throw new Error('an adapter is LoRA or a prompt');
+  const saved = lora ? savedTensors(lora, tensors) : tensors;
+  return [
+    { name: ADAPTER_CONFIG, bytes: utf8(`${JSON.stringify(config, null, 2)}\n`) },
+    { name: ADAPTER_WEIGHTS, bytes: writeSafetensors(saved, { format: 'pt' }) },
+    {
+      name: 'README.md',
+      bytes: utf8(modelCard(card?.base ?? hubModel(baseModel, revision), options, card ?? {})),
+    },
+  ];
+}
+
+function loraConfig(lora: LoraSpec, baseModel: string, revision: string | undefined): object {
+  return {
     alora_invocation_tokens: null,
     alpha_pattern: patternOf(lora, 'alpha'),
     auto_mapping: null,
@@ -455,14 +476,6 @@ export function adapterFiles(options: AdapterFilesOptions): AdapterFile[] {
     use_dora: lora.useDora,
     use_rslora: lora.useRslora,
   };
-  return [
-    { name: ADAPTER_CONFIG, bytes: utf8(`${JSON.stringify(config, null, 2)}\n`) },
-    { name: ADAPTER_WEIGHTS, bytes: writeSafetensors(savedTensors(lora, tensors), { format: 'pt' }) },
-    {
-      name: 'README.md',
-      bytes: utf8(modelCard(card?.base ?? hubModel(baseModel, revision), lora, card ?? {})),
-    },
-  ];
 }
 
 /** As PEFT saves them: a table that is embedding and head in one, under both names. */

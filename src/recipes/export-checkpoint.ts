@@ -1,5 +1,6 @@
 /** What a run that was cut off has reached: its newest checkpoint as an adapter folder, or as a model's. No GPU needed. */
-import { formatRunConfig } from '../core/config';
+import type { AdapterSpec } from '../core/adapter';
+import { formatRunConfig, type RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import { encodeUtf8, type FileSource, type RunStore } from '../core/store';
 import type { WeightTensor } from '../core/weights';
@@ -14,6 +15,7 @@ import { baseModelOf } from './steps/base-model';
 import { Checkpoints, wholeWeights, type StoredCheckpoint } from './steps/checkpoint';
 import { ADAPTER_TEXT_FILES, isTied, modelFolderFiles, NOT_ASKED } from './steps/model-folder';
 import { loraSpec } from './steps/options';
+import { savedPrompt } from './steps/prompt-tuning';
 
 /**
  * The files of the newest whole checkpoint in `run`, ready to use. `openModel` finds the base model's folder, which is
@@ -43,10 +45,8 @@ export async function exportCheckpoint(
 
 async function adapterOf(checkpoint: StoredCheckpoint, base?: Pick<FileSource, 'name'>): Promise<AdapterFile[]> {
   const { run, progress } = checkpoint;
-  const { lora_target_modules: modules } = run;
-  if (typeof modules === 'string') throw new Error('a checkpoint names the modules that its run trains');
   return adapterFiles({
-    lora: loraSpec(run, modules),
+    ...savedAdapter(run),
     baseModel: run.model_name_or_path,
     ...(isCommit(run.revision) && { revision: run.revision }),
     tensors: await trainedTensors(checkpoint),
@@ -57,6 +57,14 @@ async function adapterOf(checkpoint: StoredCheckpoint, base?: Pick<FileSource, '
       runYaml: formatRunConfig(run),
     },
   });
+}
+
+function savedAdapter(run: RunConfig): AdapterSpec {
+  const prompt = savedPrompt(run);
+  if (prompt) return { prompt };
+  const { lora_target_modules: modules } = run;
+  if (typeof modules === 'string') throw new Error('a checkpoint names the modules that its run trains');
+  return { lora: loraSpec(run, modules) };
 }
 
 /** The chat template that the run trains, where it is another than the base model's, and what goes with it. */

@@ -26,6 +26,7 @@ import {
   writeTemplateFiles,
   writtenTemplate,
 } from './steps/outputs';
+import { tunesPrompt, virtualTokensOf } from './steps/prompt-tuning';
 import { refuseTooLarge, Recovery } from './steps/recovery';
 import { idleKeyNotices } from './steps/idle-keys';
 import {
@@ -160,7 +161,7 @@ async function trainOnDevice(
   if (found?.newest) attempt.run = withMicroBatchOf(attempt.run, found.newest.run);
   const { run } = attempt;
   const fromAdapter = found?.newest ? hasFrozenCopy(found.newest.state) : attempt.adapter !== undefined;
-  const decode = talk && talkView(talk, model);
+  const decode = talk && talkView(talk, run, model);
   const plan = planRun(run, model, data, { fromAdapter, decode });
   report({
     kind: 'plan',
@@ -239,8 +240,8 @@ async function trainOnDevice(
 }
 
 /** A cache of at most what the model can read. */
-function talkView({ batchSize, maxLength }: TalkOptions, { spec }: HubModel): DecodeViewOptions {
-  return { batchSize, maxLength: Math.min(maxLength, spec.maxPositions) };
+function talkView({ batchSize, maxLength }: TalkOptions, run: RunConfig, { spec }: HubModel): DecodeViewOptions {
+  return { batchSize, maxLength: Math.min(maxLength, spec.maxPositions - virtualTokensOf(run)) };
 }
 
 async function profiledStep(
@@ -281,7 +282,7 @@ function announce(asked: RunConfig, run: RunConfig, model: HubModel, data: Prepa
       `${truncated} of ${data.dataset.exampleCount} rows are longer than max_length ${run.max_length} and are cut.`,
     );
   data.notices.forEach(notice);
-  if (run.method !== 'sft' && run.disable_dropout && run.lora_dropout > 0) {
+  if (run.method !== 'sft' && run.disable_dropout && run.lora_dropout > 0 && !tunesPrompt(run)) {
     notice(
       `method: ${run.method} trains without dropout, as TRL does, and lora_dropout ${run.lora_dropout} has no effect: set disable_dropout: false for it.`,
     );

@@ -1,4 +1,5 @@
 /** One pass over given token ids: logits, loss and gradients, to hold against another implementation. */
+import { hasAdapter, virtualTokens } from '../core/adapter';
 import type { RunConfig } from '../core/config';
 import { GraftError, throwIfCancelled } from '../core/errors';
 import type { Engine, ForwardResult, ForwardViewOptions, ModelSetup } from '../engine';
@@ -23,7 +24,7 @@ export interface ForwardInput {
 }
 
 export interface ForwardOutput extends ForwardResult {
-  /** [B, T, V] */
+  /** [B, T, V]; T counts virtual tokens too, as PEFT does. */
   readonly shape: readonly [number, number, number];
 }
 
@@ -48,7 +49,7 @@ export async function forward(
     throwIfCancelled(signal);
     const labels = input.labels ?? inputIds.map((row) => row.map(() => -100));
     const result = await session.views.forward.run({ inputIds, labels });
-    return { ...result, shape: [inputIds.length, length, model.spec.vocabSize] };
+    return { ...result, shape: [inputIds.length, length + virtualTokens(setup), model.spec.vocabSize] };
   } finally {
     session.dispose();
   }
@@ -58,12 +59,13 @@ function forwardSetup(
   { model, adapter, inputIds, gradients, dtype }: ForwardInput,
   length: number,
 ): { setup: ModelSetup; view: ForwardViewOptions } {
-  const lora = adapter?.content.lora;
+  const { lora, prompt } = adapter?.content ?? {};
   const setup: ModelSetup = {
     spec: model.spec,
     // Gradients of the model's own parameters are those of f32.
-    weightDType: gradients && !lora ? 'f32' : chooseWeightDType(dtype, model.weightDType),
+    weightDType: gradients && !hasAdapter({ lora, prompt }) ? 'f32' : chooseWeightDType(dtype, model.weightDType),
     lora,
+    prompt,
   };
   return { setup, view: { batchSize: inputIds.length, lengths: [length], gradients } };
 }

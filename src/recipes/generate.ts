@@ -5,6 +5,7 @@ import { checkAdapter, type Adapter } from '../formats/peft';
 import { loadSession, weightStorageKey, type ModelCache } from './steps/cached-weights';
 import type { LoadingReport } from './steps/loading';
 import { chooseWeightDType, quantizationOf, type WeightStorage } from './steps/options';
+import { readableTokens } from './steps/prompt-tuning';
 import { TextGenerator } from './steps/text-generator';
 
 export interface GeneratorOptions {
@@ -30,12 +31,13 @@ export async function openGenerator(
 ): Promise<TextGenerator> {
   const { model, engine, adapter, storage = {}, batchSize = 1 } = options;
   if (adapter) checkAdapter(adapter.name, adapter.content, model.spec);
-  const maxLength = Math.min(options.contextLength ?? DEFAULT_CONTEXT, model.spec.maxPositions);
+  const maxLength = Math.min(options.contextLength ?? DEFAULT_CONTEXT, readableTokens(model.spec, adapter?.content));
   const shape = {
     spec: model.spec,
     weightDType: chooseWeightDType(storage.dtype ?? 'auto', model.weightDType),
     quantization: quantizationOf(storage),
     lora: adapter?.content.lora,
+    prompt: adapter?.content.prompt,
   };
   const { session } = await loadSession(
     { model, storage: weightStorageKey(shape), cache: options.cache },

@@ -1,6 +1,7 @@
 /** GPU memory of a run, exact and without a GPU. */
 import type { RunConfig } from '../core/config';
-import { adapterParameters, parameters, type ParameterSpec } from '../core/spec';
+import { hasAdapter, parametersOfAdapter, virtualTokens } from '../core/adapter';
+import { parameters, type ParameterSpec } from '../core/spec';
 import { elementCount } from '../core/dtypes';
 import { planSession, type DecodeViewOptions, type MemoryPlan } from '../engine';
 import { weightStorageKey } from './steps/cached-weights';
@@ -45,9 +46,9 @@ export function planRun(
   const lengths = [...new Set((data?.lengths ?? [longest]).map((length) => Math.min(length, longest)))];
   const { setup, train } = trainSetup(run, model, lengths, { ...(data && objectiveSources(data)), fromAdapter });
   const base = countElements(parameters(model.spec));
-  const adapter = setup.lora && countElements(adapterParameters(model.spec, setup.lora));
+  const adapter = hasAdapter(setup) ? countElements(parametersOfAdapter(model.spec, setup)) : undefined;
   const { memory, dispatches, flops } = planSession(setup, { train, ...(decode && { decode }) });
-  const longestRows = lengths.at(-1)!;
+  const longestRows = lengths.at(-1)! + virtualTokens(setup);
   return {
     memory,
     dispatches: {

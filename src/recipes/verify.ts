@@ -1,5 +1,5 @@
 /** Reading an exported model back, and holding it against the one that it was made from. */
-import { errorCode } from '../core/errors';
+import { errorCode, GraftError } from '../core/errors';
 import { formatShare } from '../core/format';
 import type { DecoderSpec } from '../core/spec';
 import type { FileSource } from '../core/store';
@@ -109,6 +109,7 @@ export async function verifyLora(
   const asked = await withTemplateOf(model, folder);
   const ask = asker(asked, { engine, prompts }, model.spec.maxPositions, report, signal);
   const own = await readAdapter(folder);
+  if (!own.lora) throw new GraftError('unsupported', `${folder.name} is a prompt, and the file holds LoRA.`);
   const notices: string[] = [];
   const answers = await unlessTooLarge(notices, async () =>
     compareAnswers(await ask(asked, own), await ask(asked, exported)),

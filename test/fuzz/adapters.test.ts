@@ -1,4 +1,5 @@
 /** Broken adapters: PEFT's config, and the names of tensors. */
+import { promptParameter } from '../../src/core/adapter';
 import { adapterParameters, type LoraSpec } from '../../src/core/spec';
 import { readSpec } from '../../src/formats/model';
 import { adapterFiles, checkAdapter, readAdapter } from '../../src/formats/peft';
@@ -75,9 +76,35 @@ fuzz('adapters', async () => {
     },
     read: async (files) => {
       const adapter = await readAdapter(memorySource('fuzz', files));
-      for (const value of [adapter.lora.alpha, adapter.lora.dropout, adapter.lora.r])
+      const { lora } = adapter;
+      for (const value of lora ? [lora.alpha, lora.dropout, lora.r] : [])
         if (!Number.isFinite(value)) throw new Error(`took ${value}`);
       checkAdapter('fuzz', adapter, spec);
+    },
+    bytes: (files) => files['adapter_config.json'],
+    readable: 0.05,
+  };
+});
+
+fuzz('prompts', async () => {
+  const spec = await readSpec(await tinyModel());
+  const prompt = { numVirtualTokens: 3, initText: 'be kind' };
+  const { name, shape } = promptParameter(spec, prompt);
+  const tensors = [{ name, dtype: 'f32' as const, shape, bytes: new Uint8Array(4 * 3 * spec.hiddenSize) }];
+  const [config, weights] = adapterFiles({ prompt, baseModel: 'org/base', tensors });
+  const json = new TextDecoder().decode(config!.bytes);
+  return {
+    make: (random) => {
+      const isConfig = random.below(3) > 0;
+      return {
+        'adapter_config.json': isConfig ? mutateJson(json, random, VALUES) : new TextEncoder().encode(json),
+        'adapter_model.safetensors': isConfig ? weights!.bytes : mutateBytes(weights!.bytes, random),
+      };
+    },
+    read: async (files) => {
+      const adapter = await readAdapter(memorySource('fuzz', files));
+      checkAdapter('fuzz', adapter, spec);
+      if (adapter.prompt?.numVirtualTokens !== 3) throw new Error('took another prompt than the tensor has');
     },
     bytes: (files) => files['adapter_config.json'],
     readable: 0.05,

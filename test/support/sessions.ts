@@ -30,8 +30,8 @@ export interface SideBySide {
 }
 export type DecodeSession = Base & SideBySide & { readonly view: DecodeView };
 
-function setupOf({ spec, weightDType, quantization, lora, trains }: ModelSetup): ModelSetup {
-  return { spec, weightDType, quantization, lora, trains };
+function setupOf({ spec, weightDType, quantization, lora, prompt, trains }: ModelSetup): ModelSetup {
+  return { spec, weightDType, quantization, lora, prompt, trains };
 }
 
 function baseOf(session: Session<object>): Base {

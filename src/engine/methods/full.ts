@@ -6,6 +6,7 @@ export const full: Method = {
   parameters: [],
   replaced: new Map(),
   tokenRows: new Map(),
+  tokenIds: new Map(),
   trainsModel: true,
   initialValues: () => new Map(),
   project({ graph, leaves }, x, target, residual) {

@@ -31,6 +31,7 @@ export function methodOnTargets(
     parameters: adapterParameters(spec, lora),
     replaced: new Map(),
     tokenRows: new Map(),
+    tokenIds: new Map(),
     trainsModel: false,
     initialValues: (seed) => initialAdapter(spec, lora, seed),
     project(context, x, target, residual) {

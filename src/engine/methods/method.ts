@@ -1,9 +1,9 @@
 /**
  * What a way of training is to the rest of the engine: its tensors, where they start, and what it changes in a forward pass.
  * A method is a file, and `methodOf` chooses among them. The next one names its tensors in `core/spec.ts`, as files of
- * adapters know them too, and has a case in `methodOf`. Where it changes something else than linears and parameters (rows
- * before the embeddings, as prompt tuning does, or keys and values of a layer, as prefix tuning), that place becomes a
- * function of this interface beside `project`, which the decoder's context asks and `full` leaves as it is.
+ * adapters know them too, and has a case in `methodOf`. Where it changes something else than linears, parameters and what
+ * stands before a sequence (keys and values of a layer, as prefix tuning does), that place becomes a function of this
+ * interface beside `project`, which the decoder's context asks and `full` leaves as it is.
  */
 import type { LinearSpec, ParameterSpec, TokenRowsSpec } from '../../core/spec';
 import type { Graph, Tensor } from '../graph/graph';
@@ -16,6 +16,13 @@ export interface Method {
   readonly replaced: ReadonlyMap<string, ParameterSpec>;
   /** Those of them that stand in the place of rows of a table of the model, by its Hub name. */
   readonly tokenRows: ReadonlyMap<string, TokenRowsSpec>;
+  /** Ids of tokens that its graphs read as leaves, by the name of the tensor that they go with. */
+  readonly tokenIds: ReadonlyMap<string, readonly number[]>;
+  /**
+   * The one of them that has the embeddings of tokens before every sequence, a row each: they are the tokens past the
+   * vocabulary.
+   */
+  readonly virtualTokens?: ParameterSpec;
   /** Whether it trains the model's own parameters, where nothing says which. */
   readonly trainsModel: boolean;
   /** What of its tensors starts at something else than zero, drawn from the run's seed, by name. */
@@ -41,6 +48,8 @@ export interface MethodLeaves {
   table(name: string): Tensor[];
   /** The rows of tokens that stand in the place of those of a table. */
   tokens(name: string): TokenRows | undefined;
+  /** The method's `tokenIds` of a tensor, u32. */
+  tokenIds(tensor: string): Tensor;
   /** A tensor of the method, by PEFT's name. */
   adapter(name: string, shape: readonly number[]): Tensor;
   /** What `derive` wrote, by a name of the method's own. */

@@ -13,6 +13,7 @@ export function withTokenRows(method: Method, spec: DecoderSpec, lora: LoraSpec)
   return {
     ...method,
     tokenRows: own,
+    tokenIds: new Map([...own.values()].map(({ name, ids }) => [name, ids])),
     initialize(graph, leaves) {
       method.initialize?.(graph, leaves);
       for (const table of own.keys()) {

@@ -1,5 +1,6 @@
 /** What is trained, as a predicate over named parameters, and the leaves that it comes to. */
-import { parameters, type DecoderSpec, type LoraSpec, type ParameterSpec } from '../../core/spec';
+import { PROMPT_EMBEDDINGS, type AdapterSpec } from '../../core/adapter';
+import { parameters, type DecoderSpec, type ParameterSpec } from '../../core/spec';
 import type { FlatParameter } from '../compile/groups';
 import { methodParts, storedParts, type StorageOptions } from '../model/weights';
 import { methodOf } from '.';
@@ -16,16 +17,15 @@ export function trainsFor({ trainsModel }: Pick<Method, 'trainsModel'>, base?: T
   return (parameter) => isOfAdapter(parameter) || ofModel(parameter);
 }
 
-interface TrainedModel {
+interface TrainedModel extends AdapterSpec {
   readonly spec: DecoderSpec;
-  readonly lora?: LoraSpec | undefined;
   readonly trains: Trains;
 }
 
 /** Every trained parameter, those of the adapter first, each in the order of the forward pass. */
-export function trainedParameters({ spec, lora, trains }: TrainedModel): ParameterSpec[] {
-  const all = [...methodOf({ spec, lora }).parameters, ...parameters(spec)];
-  return all.filter(({ name }) => trains(name));
+export function trainedParameters(model: TrainedModel): ParameterSpec[] {
+  const all = [...methodOf(model).parameters, ...parameters(model.spec)];
+  return all.filter(({ name }) => model.trains(name));
 }
 
 /** The same as they are laid out: tables in parts, and each with what the optimiser has to know of it. */
@@ -41,7 +41,7 @@ export function trainedLeaves(model: TrainedModel & StorageOptions): FlatParamet
 
 /** The tensors that the method adds, or some of them, as they are laid out. */
 export function methodLeaves(
-  model: Pick<TrainedModel, 'spec' | 'lora'> & Pick<StorageOptions, 'partBytes'>,
+  model: Pick<TrainedModel, 'spec' | keyof AdapterSpec> & Pick<StorageOptions, 'partBytes'>,
   includes: Trains = () => true,
 ): FlatParameter[] {
   return methodOf(model)
@@ -58,7 +58,7 @@ function decaysInTransformers(name: string): boolean {
   return !/(norm\.weight|\.bias)$/.test(name);
 }
 
-/** PEFT's names begin with how it wraps a model. */
+/** PEFT's names begin with how it wraps a model, where a tensor is of one of its modules. */
 function isOfAdapter(parameter: string): boolean {
-  return parameter.startsWith('base_model.model.');
+  return parameter.startsWith('base_model.model.') || parameter === PROMPT_EMBEDDINGS;
 }

@@ -20,10 +20,16 @@ export interface BatchLeaves {
 }
 
 /**
- * Pads to [batchSize, length].
+ * Pads to [batchSize, length]. Ids past the vocabulary are those of so many virtual tokens.
  * @throws `bad-data` for an id or a label outside the vocabulary.
  */
-export function batchLeaves(batch: Batch, batchSize: number, length: number, vocabSize: number): BatchLeaves {
+export function batchLeaves(
+  batch: Batch,
+  batchSize: number,
+  length: number,
+  vocabSize: number,
+  virtualTokens = 0,
+): BatchLeaves {
   const ids = new Uint32Array(batchSize * length);
   const labels = new Int32Array(ids.length).fill(IGNORED);
   // What no document covers is padding, each row of it a document of its own: it costs no attention.
@@ -35,7 +41,7 @@ export function batchLeaves(batch: Batch, batchSize: number, length: number, voc
       first.fill(begin, b * length + begin, b * length + end);
     }
   });
-  refuseUnknownIds(ids, vocabSize);
+  refuseUnknownIds(ids, vocabSize + virtualTokens);
   refuseUnknownIds(
     labels.filter((label) => label !== IGNORED),
     vocabSize,

@@ -29,6 +29,8 @@ export interface DecoderContext {
   readonly embeddingScale: number;
   /** The leaf of a base parameter, by Hub name. */
   parameter(name: string): Tensor;
+  /** The leaves that tokens are embedded by, in parts of whole rows: those of the table, and of virtual tokens after it. */
+  embedding(): readonly Tensor[];
   /** The leaves of the embedding table or the head, tied or not; they may be stored in parts of whole rows. */
   table(name: string): readonly Tensor[];
   /** Rows of tokens that stand in the place of those of a table. */
@@ -47,8 +49,8 @@ export interface DecoderContext {
 
 /** Hidden states after the last norm, [B·T, C], for ids[B·T] (u32). */
 export function decoder(context: DecoderContext, ids: Tensor): Tensor {
-  const { graph, embeddingScale, table, tokens } = context;
-  const x = layers(context, embedding(graph, ids, table(EMBEDDING), embeddingScale, tokens(EMBEDDING)));
+  const { graph, embeddingScale, tokens } = context;
+  const x = layers(context, embedding(graph, ids, context.embedding(), embeddingScale, tokens(EMBEDDING)));
   return norm(context, x, 'model.norm');
 }
 

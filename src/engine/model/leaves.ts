@@ -1,4 +1,5 @@
 /** The leaves that the graphs of a session share, and how a graph gets at them. */
+import type { AdapterSpec } from '../../core/adapter';
 import { fromFloat32, toFloat32, type FloatDType, type WeightDType } from '../../core/dtypes';
 import {
   EMBEDDING,
@@ -6,7 +7,6 @@ import {
   layerSpec,
   type DecoderSpec,
   type LinearSpec,
-  type LoraSpec,
   type ParameterSpec,
   type RopeKind,
 } from '../../core/spec';
@@ -25,6 +25,9 @@ import { methodParts, storedDTypes, storedParts, type StorageOptions } from './w
 /** Names of the leaves that a session writes before it runs a program, and of those that it reads. */
 export const LEAF = {
   ids: 'ids',
+  /** The same without virtual tokens, and where each of its rows stands there: of a reference that has none. */
+  plainIds: 'plain-ids',
+  plainRows: 'plain-rows',
   labels: 'labels',
   /** The rows that have a label, in order. */
   labelled: 'labelled',
@@ -59,10 +62,8 @@ export const rotaryLeaf = {
   sin: (kind: RopeKind) => `rope-sin:${kind}`,
 } as const;
 
-/** What all graphs of a session agree on. */
-export interface ModelOptions extends StorageOptions {
-  /** The adapter in the graph; undefined for the base model. */
-  readonly lora?: LoraSpec | undefined;
+/** What all graphs of a session agree on, and the adapter in the graph, which the base model is without. */
+export interface ModelOptions extends StorageOptions, AdapterSpec {
   /** Positions that the rotary tables cover. */
   readonly positions: number;
 }
@@ -105,8 +106,19 @@ export class GraphLeaves implements MethodLeaves {
   tokens(table: string): TokenRows | undefined {
     const own = this.method.tokenRows.get(table);
     if (!own) return undefined;
-    const ids = this.input(tokenIdsLeaf(own.name), [own.ids.length], 'u32');
-    return { ids, rows: this.adapter(own.name, own.shape) };
+    return { ids: this.tokenIds(own.name), rows: this.adapter(own.name, own.shape) };
+  }
+
+  tokenIds(tensor: string): Tensor {
+    const ids = this.method.tokenIds.get(tensor);
+    if (!ids) throw new Error(`the method has no tokens for ${tensor}`);
+    return this.input(tokenIdsLeaf(tensor), [ids.length], 'u32');
+  }
+
+  /** The table of the embedding, and after its rows those of virtual tokens, where there are any. */
+  embedding(): Tensor[] {
+    const own = this.method.virtualTokens;
+    return [...this.table(EMBEDDING), ...(own ? [this.adapter(own.name, own.shape)] : [])];
   }
 
   adapter(name: string, shape: readonly number[]): Tensor {
@@ -161,6 +173,7 @@ export class GraphLeaves implements MethodLeaves {
       },
       embeddingScale: rounded(spec.embeddingScale ?? 1, weightDType),
       parameter: (name) => this.weight(name),
+      embedding: () => this.embedding(),
       table: (name) => this.table(name),
       tokens: (name) => this.tokens(name),
       project: (x, target, place) => this.project(x, target, place),

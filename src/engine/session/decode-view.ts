@@ -1,4 +1,5 @@
 /** Decoding: a KV cache over several sequences, asked with and without the adapter. */
+import { hasAdapter, virtualTokens } from '../../core/adapter';
 import { GraftError } from '../../core/errors';
 import { parameters } from '../../core/spec';
 import type { Graph, Tensor } from '../graph/graph';
@@ -8,7 +9,8 @@ import { isLong } from '../model/rotary';
 import { refuseUnknownIds } from '../runtime/upload';
 import type { AdmitOptions, DecodeView, DecodeViewOptions } from '../types';
 import { promptGraph, stepGraph } from './decode-graph';
-import { adapterChoices, type SessionCore, type ViewPlan } from './view';
+import { adapterChoices, modelFor, type SessionCore, type ViewPlan } from './view';
+import { virtualIds } from './virtual-tokens';
 
 /** Prompts are computed in pieces of at most so many tokens, each padded to one of few lengths: few programs serve all. */
 const SHORTEST_PIECE = 16;
@@ -32,7 +34,7 @@ export function planDecoding(model: ModelOptions, options: DecodeViewOptions): D
   const graphs = new Map<string, Graph>();
   const logits = new Map<string, Tensor>();
   for (const adapter of adapterChoices(model)) {
-    const shared = { ...model, lora: adapter ? model.lora : undefined, slots, capacity };
+    const shared = { ...modelFor(model, adapter), slots, capacity };
     const built = [
       { name: programName.step(adapter), ...stepGraph(shared) },
       ...pieces.map((length) => ({ name: programName.prompt(adapter, length), ...promptGraph(shared, length) })),
@@ -62,7 +64,7 @@ interface Computation {
   readonly version: number;
 }
 
-/** What a slot of the cache holds. */
+/** What a slot of the cache holds, virtual tokens before the sequence included. */
 interface CachedSequence {
   readonly ids: number[];
   readonly by: Computation;
@@ -84,6 +86,11 @@ export class GpuDecodeView implements DecodeView {
   }
 
   cachedPrefix(slot: number, ids: readonly number[], useAdapter = true): number {
+    const before = this.virtual(useAdapter);
+    return Math.max(0, this.heldPrefix(slot, [...before, ...ids], useAdapter) - before.length);
+  }
+
+  private heldPrefix(slot: number, ids: readonly number[], useAdapter: boolean): number {
     const held = this.slots[slot];
     if (!held || !isSame(held.by, this.computation(useAdapter, ids.length))) return 0;
     // The last token is computed in any case, for its logits.
@@ -100,17 +107,19 @@ export class GpuDecodeView implements DecodeView {
       throw new Error(`expected one of ${batchSize} slots, not ${slot}, and at least one token`);
     }
     this.refuse(ids, ids.length);
+    const sequence = [...this.virtual(useAdapter), ...ids];
     return this.core.exclusively(() => {
-      const held = reusePrefix ? this.cachedPrefix(slot, ids, useAdapter) : 0;
-      return this.fill(slot, ids, held, this.computation(useAdapter, ids.length));
+      const held = reusePrefix ? this.heldPrefix(slot, sequence, useAdapter) : 0;
+      return this.fill(slot, sequence, held, this.computation(useAdapter, sequence.length));
     });
   }
 
   decode(tokens: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>> {
     return this.core.exclusively(async () => {
       for (const [slot, token] of tokens) {
-        if (!this.slots[slot]) throw new Error(`slot ${slot} has no sequence to go on with`);
-        this.refuse([token], this.slots[slot].ids.length + 1);
+        const held = this.slots[slot];
+        if (!held) throw new Error(`slot ${slot} has no sequence to go on with`);
+        this.refuse([token], held.ids.length - this.virtual(held.by.adapter).length + 1);
       }
       const logits = new Map<number, Float32Array>();
       const steps = new Map<string, number[]>();
@@ -133,10 +142,15 @@ export class GpuDecodeView implements DecodeView {
     });
   }
 
+  /** The tokens that stand before a sequence. */
+  private virtual(useAdapter: boolean): readonly number[] {
+    return useAdapter ? virtualIds(this.core.model) : [];
+  }
+
   /** By what a sequence of that many tokens is computed now. */
   private computation(useAdapter: boolean, length: number): Computation {
     const { model, trained } = this.core;
-    const adapter = useAdapter && model.lora !== undefined;
+    const adapter = useAdapter && hasAdapter(model);
     return { adapter, long: isLong(model.spec, length), version: adapter || this.trainsBase ? trained.version : 0 };
   }
 
@@ -201,7 +215,7 @@ export class GpuDecodeView implements DecodeView {
 
   private refuse(ids: readonly number[], length: number): void {
     refuseUnknownIds(Uint32Array.from(ids), this.core.model.spec.vocabSize);
-    const { maxLength } = this.options;
+    const maxLength = this.options.maxLength - virtualTokens(this.core.model);
     if (length <= maxLength) return;
     throw new GraftError(
       'bad-config',

@@ -1,4 +1,5 @@
 /** Embedding: pooled hidden states of rows, and the gradient of what is trained from theirs. */
+import { hasAdapter, virtualTokens } from '../../core/adapter';
 import type { ParameterSpec } from '../../core/spec';
 import type { WeightTensor } from '../../core/weights';
 import { gradientLeaf } from '../compile/groups';
@@ -14,7 +15,8 @@ import type { EmbedGradients, EmbedOptions, EmbedRows, EmbedView, EmbedViewOptio
 import { writeBatch } from './batch-leaves';
 import { readGradients } from './gradients';
 import { forwardPass } from './loss-graph';
-import { adapterChoices, type SessionCore, type ViewPlan } from './view';
+import { adapterChoices, modelFor, type SessionCore, type ViewPlan } from './view';
+import { withVirtualTokens } from './virtual-tokens';
 
 export interface EmbedPlan extends ViewPlan {
   /** Embeddings [B, C], by the program's name. */
@@ -35,8 +37,7 @@ export function planEmbedding(model: ModelOptions, options: EmbedViewOptions): E
   };
   for (const length of options.lengths) {
     for (const adapter of adapterChoices(model)) {
-      const shared = { ...model, lora: adapter ? model.lora : undefined };
-      add(programName(adapter ? 'tuned' : 'base', length), embedGraph(shared, options, length));
+      add(programName(adapter ? 'tuned' : 'base', length), embedGraph(modelFor(model, adapter), options, length));
     }
     if (options.gradients) add(programName('gradients', length), embedGraph(model, options, length, reached));
   }
@@ -80,8 +81,9 @@ export class GpuEmbedView implements EmbedView {
 
   run(rows: EmbedRows, { pooling, useAdapter = true }: EmbedOptions): Promise<Float32Array> {
     const { core } = this;
-    const kind = useAdapter && core.model.lora ? 'tuned' : 'base';
-    return core.exclusively(() => this.embed(kind, this.write(rows, pooling), rows.inputIds.length));
+    const tuned = useAdapter && hasAdapter(core.model);
+    const work = () => this.embed(tuned ? 'tuned' : 'base', this.write(rows, pooling, tuned), rows.inputIds.length);
+    return core.exclusively(work);
   }
 
   differentiate(
@@ -101,7 +103,7 @@ export class GpuEmbedView implements EmbedView {
       const seeds = new Float32Array(options.batchSize * model.spec.hiddenSize);
       seeds.set(dEmbeddings);
       memory.write(LEAF.dEmbeddings, seeds);
-      const embeddings = await this.embed('gradients', this.write(rows, pooling), count);
+      const embeddings = await this.embed('gradients', this.write(rows, pooling, true), count);
       const gradients: WeightTensor[] = await readGradients(memory, planned.differentiated);
       return { embeddings, gradients };
     };
@@ -109,16 +111,18 @@ export class GpuEmbedView implements EmbedView {
   }
 
   /** Writes the rows and how each of their tokens counts. Returns their padded length. */
-  private write({ inputIds, mask }: EmbedRows, pooling: EmbedOptions['pooling']): number {
+  private write({ inputIds, mask }: EmbedRows, pooling: EmbedOptions['pooling'], useAdapter: boolean): number {
     const { core, options } = this;
     const labels = inputIds.map((row) => row.map(() => -100));
-    const { length } = writeBatch(core, options, { inputIds, labels });
+    const asked = modelFor(core.model, useAdapter);
+    const { length } = writeBatch(core, options, withVirtualTokens({ inputIds, labels }, asked));
+    const before = virtualTokens(asked);
     const weights = new Float32Array(options.batchSize * length);
     inputIds.forEach((ids, row) => {
       const counted = [...ids.keys()].filter((i) => mask?.[row]?.[i] ?? true);
       if (counted.length === 0) throw new Error(`row ${row} has no token that counts`);
       const pooled = pooling === 'last' ? counted.slice(-1) : counted;
-      for (const i of pooled) weights[row * length + i] = 1 / pooled.length;
+      for (const i of pooled) weights[row * length + before + i] = 1 / pooled.length;
     });
     core.memory.write(LEAF.poolWeights, weights);
     return length;

@@ -11,6 +11,7 @@ import { refuseUnlabelled, writeBatch } from './batch-leaves';
 import { readGradients } from './gradients';
 import { lossGraph } from './loss-graph';
 import type { SessionCore, ViewPlan } from './view';
+import { withVirtualTokens } from './virtual-tokens';
 
 export interface ForwardPlan extends ViewPlan {
   /** By padded length. */
@@ -48,9 +49,10 @@ export class GpuForwardView implements ForwardView {
     private readonly planned: ForwardPlan,
   ) {}
 
-  run(batch: Batch): Promise<ForwardResult> {
+  run(given: Batch): Promise<ForwardResult> {
     const { core, options, planned } = this;
     const { memory, model } = core;
+    const batch = withVirtualTokens(given, model);
     const { differentiated } = planned;
     const tokens = countLabels(batch);
     if (differentiated.length > 0) refuseUnlabelled(tokens);

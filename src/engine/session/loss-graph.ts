@@ -1,4 +1,5 @@
 /** What a micro-batch and an evaluation compute. */
+import { withoutAdapter } from '../../core/adapter';
 import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
@@ -8,6 +9,7 @@ import { decoder, head, headTable, headTokens, type DecoderContext } from '../mo
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
 import { accumulate } from '../ops/accumulate';
 import { attention } from '../ops/attention';
+import { gatherRows } from '../ops/cache';
 import type { Objective, Pass } from '../objectives/objective';
 import { sft } from '../objectives/sft';
 import type { Checkpointing } from '../types';
@@ -72,7 +74,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
       return (trained = { hidden, table, dTable: isTrained ? table.map(gradientOf) : [], tokens });
     },
     reference: () => {
-      const { context, hidden } = forwardPass(referenceLeaves(graph, options, objective), options);
+      const { context, hidden } = referencePass(graph, options, objective);
       return { hidden, table: headTable(context), dTable: [], tokens: headTokens(context) };
     },
   });
@@ -84,19 +86,31 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   return { graph, logits };
 }
 
-/** Hidden states after the last norm, of the model that has these leaves. */
-export function forwardPass(leaves: GraphLeaves, options: PassOptions): { context: DecoderContext; hidden: Tensor } {
+interface ModelPass {
+  readonly context: DecoderContext;
+  readonly hidden: Tensor;
+}
+
+/** Hidden states after the last norm, of the model that has these leaves, for ids [B·T] in a leaf of that name. */
+export function forwardPass(leaves: GraphLeaves, options: PassOptions, ids: string = LEAF.ids): ModelPass {
   const { spec, batch, length } = options;
   const rows = leaves.positions(batch, length, options.packed);
   const attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) =>
     attention(leaves.graph, q, k, v, rows, attentionSizes(spec, layer, { batch, length, keys: length }));
   const context = leaves.decoderContext(length, rows, attend, options.checkpoint, options.checkpointing);
-  return { context, hidden: decoder(context, leaves.input(LEAF.ids, [batch * length], 'u32')) };
+  return { context, hidden: decoder(context, leaves.input(ids, [batch * length], 'u32')) };
+}
+
+function referencePass(graph: Graph, options: LossGraphOptions, objective: Objective): ModelPass {
+  const leaves = referenceLeaves(graph, options, objective);
+  if (objective.reference === 'copy' || !options.prompt) return forwardPass(leaves, options);
+  // Without virtual tokens all rows stand earlier: they go where what is trained has them.
+  const { context, hidden } = forwardPass(leaves, options, LEAF.plainIds);
+  const rows = leaves.input(LEAF.plainRows, [options.batch * options.length], 'u32');
+  return { context, hidden: gatherRows(graph, hidden, rows) };
 }
 
 function referenceLeaves(graph: Graph, options: LossGraphOptions, { reference }: Objective): GraphLeaves {
   if (reference === 'none') throw new Error('this objective has no reference');
-  return reference === 'copy'
-    ? new ReferenceLeaves(graph, options)
-    : new GraphLeaves(graph, { ...options, lora: undefined });
+  return reference === 'copy' ? new ReferenceLeaves(graph, options) : new GraphLeaves(graph, withoutAdapter(options));
 }

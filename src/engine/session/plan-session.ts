@@ -15,9 +15,12 @@ import { planForward, type ForwardPlan } from './forward-view';
 import { planScoring, type ScorePlan } from './score-view';
 import { planTraining, type TrainPlan } from './train-view';
 import type { ViewPlan } from './view';
+import { withVirtualRoom } from './virtual-tokens';
 
 export interface SessionPlan {
   readonly model: ModelOptions;
+  /** As they were asked for, with room for virtual tokens. */
+  readonly views: ViewOptions;
   readonly train: TrainPlan | undefined;
   readonly forward: ForwardPlan | undefined;
   readonly decode: DecodePlan | undefined;
@@ -32,10 +35,11 @@ export interface SessionPlan {
 /** `partBytes`: see `StorageOptions`. */
 export function planSession(
   setup: ModelSetup,
-  views: ViewOptions,
+  asked: ViewOptions,
   capabilities: KernelCapabilities,
   partBytes?: number,
 ): SessionPlan {
+  const views = withVirtualRoom(asked, setup);
   const model = modelOptions(setup, views, partBytes);
   const train = views.train && planTraining(model, views.train);
   const forward = views.forward && planForward(model, views.forward);
@@ -57,7 +61,7 @@ export function planSession(
   const buffers = [...leafBuffers(programs, flat), ...unreadWeights(model, programs, flat)];
   const readbackBytes = Math.max(...planned.map((view) => view.readbackBytes));
   const memory = memoryPlan(layoutBytes(programs, buffers, readbackBytes));
-  return { model, train, forward, decode, score, embed, programs, buffers, readbackBytes, memory };
+  return { model, views, train, forward, decode, score, embed, programs, buffers, readbackBytes, memory };
 }
 
 function modelOptions(setup: ModelSetup, views: ViewOptions, partBytes: number | undefined): ModelOptions {
@@ -69,6 +73,7 @@ function modelOptions(setup: ModelSetup, views: ViewOptions, partBytes: number |
     weightDType: setup.weightDType,
     quantization: setup.quantization,
     lora: setup.lora,
+    prompt: setup.prompt,
     trains: differentiated ? trainsFor(methodOf(setup), setup.trains) : TRAINS_NOTHING,
     positions: Math.max(...lengths, decode?.maxLength ?? 0),
     partBytes,

@@ -1,4 +1,5 @@
 /** Scoring: the log-probability of chosen tokens, with and without the adapter, and nothing else of the logits. */
+import { hasAdapter, virtualTokens } from '../../core/adapter';
 import { fuseBiases } from '../compile/bias';
 import { Graph, type Tensor } from '../graph/graph';
 import { byteSize } from '../graph/tensor';
@@ -8,7 +9,8 @@ import { logProbs } from '../ops/log_probs';
 import type { AdapterChoice, Batch, ScoreView, ScoreViewOptions } from '../types';
 import { writeBatch } from './batch-leaves';
 import { forwardPass } from './loss-graph';
-import { adapterChoices, type SessionCore, type ViewPlan } from './view';
+import { adapterChoices, modelFor, type SessionCore, type ViewPlan } from './view';
+import { withVirtualTokens } from './virtual-tokens';
 
 export interface ScorePlan extends ViewPlan {
   /** Log-probabilities [B·T], by the program's name. */
@@ -24,7 +26,7 @@ export function planScoring(model: ModelOptions, options: ScoreViewOptions): Sco
   for (const adapter of adapterChoices(model)) {
     for (const length of lengths) {
       const graph = new Graph();
-      const shared = { ...model, lora: adapter ? model.lora : undefined };
+      const shared = modelFor(model, adapter);
       const leaves = new GraphLeaves(graph, shared);
       const { context, hidden } = forwardPass(leaves, { ...shared, batch, length, packed, checkpoint: false });
       const targets = leaves.input(LEAF.labels, [batch * length], 'i32');
@@ -53,14 +55,16 @@ export class GpuScoreView implements ScoreView {
   run(batch: Batch, { useAdapter = true }: AdapterChoice = {}): Promise<Float32Array[]> {
     const { core, options, planned } = this;
     return core.exclusively(async () => {
-      const { length, rows } = writeBatch(core, options, batch);
-      const name = programName(useAdapter && core.model.lora !== undefined, length);
+      const asked = modelFor(core.model, useAdapter);
+      const { length, rows } = writeBatch(core, options, withVirtualTokens(batch, asked));
+      const name = programName(hasAdapter(asked), length);
       const [values] = await core.memory.runAndRead(name, [planned.logProbs.get(name)!], rows);
+      const before = virtualTokens(asked);
       return batch.inputIds.map((ids, row) => {
         // A row of the batch predicts the token after it.
-        const scores = new Float32Array(ids.length);
-        scores.set(values!.subarray(row * length, row * length + ids.length - 1), 1);
-        return scores;
+        const scores = new Float32Array(before + ids.length);
+        scores.set(values!.subarray(row * length, row * length + scores.length - 1), 1);
+        return scores.subarray(before);
       });
     });
   }

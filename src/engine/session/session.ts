@@ -35,7 +35,7 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     keep?: KeepParameter,
   ): Promise<GpuSession<V>> {
     const planned = planSession(setup, options, runtime.capabilities, runtime.device.partBytes);
-    const { model, programs, buffers, readbackBytes } = planned;
+    const { model, views: roomy, programs, buffers, readbackBytes } = planned;
     await tune(runtime, programs);
     const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);
     try {
@@ -51,14 +51,14 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
       };
       await loadModel(runtime.device, memory, model, weights, keep);
       writeTokenIds(memory, model);
-      const train = planned.train && new GpuTrainView(core, options.train!, planned.train);
+      const train = planned.train && new GpuTrainView(core, roomy.train!, planned.train);
       await train?.initialize();
       const views = {
         ...(train && { train }),
-        ...(planned.forward && { forward: new GpuForwardView(core, options.forward!, planned.forward) }),
-        ...(planned.score && { score: new GpuScoreView(core, options.score!, planned.score) }),
-        ...(planned.embed && { embed: new GpuEmbedView(core, options.embed!, planned.embed) }),
-        ...(planned.decode && { decode: new GpuDecodeView(core, options.decode!, planned.decode) }),
+        ...(planned.forward && { forward: new GpuForwardView(core, roomy.forward!, planned.forward) }),
+        ...(planned.score && { score: new GpuScoreView(core, roomy.score!, planned.score) }),
+        ...(planned.embed && { embed: new GpuEmbedView(core, roomy.embed!, planned.embed) }),
+        ...(planned.decode && { decode: new GpuDecodeView(core, roomy.decode!, planned.decode) }),
       };
       return new GpuSession(planned, core, views as Views<V>);
     } catch (error) {
@@ -106,9 +106,9 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
   }
 }
 
-/** Writes which tokens have rows of their own, where a program asks. */
+/** Writes the ids of the tokens that the method has rows of, or begins with, where a program asks. */
 function writeTokenIds(memory: Memory, model: ModelOptions): void {
-  for (const { name, ids } of methodOf(model).tokenRows.values()) {
+  for (const [name, ids] of methodOf(model).tokenIds) {
     const leaf = tokenIdsLeaf(name);
     if (memory.holds(leaf)) memory.write(leaf, Uint32Array.from(ids));
   }

@@ -1,4 +1,5 @@
 /** Training: optimiser steps over micro-batches, and the evaluation between them. */
+import { withoutAdapter } from '../../core/adapter';
 import { GraftError } from '../../core/errors';
 import { dynamicMap } from '../../core/dynamic-map';
 import { hash } from '../../core/rng';
@@ -27,6 +28,7 @@ import { COPY, copyGraph, derivedCopyGraph, DERIVE_COPY } from './reference';
 import { TrainedState } from './trained-state';
 import { updateGraph } from './update-graph';
 import type { SessionCore, ViewPlan } from './view';
+import { withVirtualTokens } from './virtual-tokens';
 
 /** The most of the training state that is read back at once. */
 const READBACK_BYTES = 4 * 1024 * 1024;
@@ -46,7 +48,7 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
   const objective = objectiveOf(options.objective);
   const groups = flatGroups(trainedLeaves(model), options.adamw.moments ?? '32bit', model.partBytes);
 
-  if (objective.reference === 'base' && trainedParameters({ ...model, lora: undefined }).length > 0) {
+  if (objective.reference === 'base' && trainedParameters(withoutAdapter(model)).length > 0) {
     throw new Error('the model without its adapter is no reference where it is trained itself: take a copy');
   }
   const graphs = new Map<string, Graph>();
@@ -121,7 +123,8 @@ export class GpuTrainView implements TrainView {
     await this.core.exclusively(() => this.core.memory.run(DERIVE_COPY));
   }
 
-  async step(microBatches: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
+  async step(given: readonly Batch[], step: number, learningRate: number): Promise<StepResult> {
+    const microBatches = given.map((batch) => this.seen(batch));
     refuseUnlabelled(labelsOf(microBatches));
     return this.core.accumulating(() => this.accumulate(microBatches, step, learningRate));
   }
@@ -158,8 +161,9 @@ export class GpuTrainView implements TrainView {
     return { loss, gradNorm, metrics: this.meanMetrics(logged, microBatches.length) };
   }
 
-  evaluate(batch: Batch): Promise<EvaluationResult> {
+  evaluate(given: Batch): Promise<EvaluationResult> {
     const { core, planned } = this;
+    const batch = this.seen(given);
     const { objective } = planned;
     const work = async () => {
       core.memory.clear(this.sums);
@@ -171,6 +175,12 @@ export class GpuTrainView implements TrainView {
       return { lossSum: lossSum![0]! * scale, count, metrics: this.meanMetrics(logged, 1) };
     };
     return core.accumulating(() => core.exclusively(work));
+  }
+
+  /** The batch as the model sees it. A reference and a teacher may have nothing before the first token of a row. */
+  private seen(batch: Batch): Batch {
+    const { kind = 'sft' } = this.options.objective ?? {};
+    return withVirtualTokens(batch, this.core.model, kind === 'sft');
   }
 
   /** The leaves that micro-batches add their losses and metrics to. */

@@ -1,4 +1,5 @@
 /** What a session's views stand on, and what each of them brings into its plan. */
+import { hasAdapter, withoutAdapter, type AdapterSpec } from '../../core/adapter';
 import type { LeafBuffer } from '../compile/layout';
 import type { Graph } from '../graph/graph';
 import type { ModelOptions } from '../model/leaves';
@@ -35,6 +36,11 @@ export interface SessionCore {
 }
 
 /** With and without the adapter, where there is one. */
-export function adapterChoices({ lora }: Pick<ModelOptions, 'lora'>): readonly boolean[] {
-  return lora ? [true, false] : [false];
+export function adapterChoices(model: AdapterSpec): readonly boolean[] {
+  return hasAdapter(model) ? [true, false] : [false];
+}
+
+/** The model that answers with or without the adapter. */
+export function modelFor<T extends AdapterSpec>(model: T, useAdapter: boolean): T {
+  return useAdapter ? model : withoutAdapter(model);
 }

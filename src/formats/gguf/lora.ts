@@ -8,6 +8,7 @@ import {
   targetedLinears,
   tokenRows,
   type DecoderSpec,
+  type LoraSpec,
 } from '../../core/spec';
 import type { FloatDType } from '../../core/dtypes';
 import type { Adapter } from '../peft';
@@ -48,11 +49,10 @@ export interface LoraRequest {
 /**
  * The file of an adapter. llama.cpp scales each product by one alpha over its own rank: that is set to what the first
  * linear is scaled by, and where others have a scaling of their own, the difference goes into their B.
- * @throws `unsupported` for DoRA, modules trained whole and trained tokens, which only a merged file holds
+ * @throws `unsupported` for prompts, and for DoRA, modules trained whole and trained tokens, which only a merged file holds
  */
 export function planLora({ name, adapter, spec, modelName, type }: LoraRequest): LoraPlan {
-  const { lora } = adapter;
-  refuseWhole(name, adapter, spec);
+  const lora = loraAlone(name, adapter, spec);
   const { architecture, queryFactor } = describeSpec(spec, modelName, parameters(spec));
   const bytes = new Map(adapter.tensors.map((tensor) => [tensor.name, tensor]));
   const linears = targetedLinears(spec, lora);
@@ -83,7 +83,14 @@ export function planLora({ name, adapter, spec, modelName, type }: LoraRequest):
   return { ...ggufHead(metadata, tensors), tensors };
 }
 
-function refuseWhole(name: string, { lora }: Adapter, spec: DecoderSpec): void {
+/** What an adapter is, where it is nothing but products of two matrices. */
+function loraAlone(name: string, { lora }: Adapter, spec: DecoderSpec): LoraSpec {
+  if (!lora) {
+    throw new GraftError(
+      'unsupported',
+      `${name} is a prompt: its virtual tokens stand before every prompt, which no GGUF has a place for.`,
+    );
+  }
   const what = lora.useDora
     ? 'DoRA, which scales whole rows of the model'
     : savedParameters(spec, lora).size > 0
@@ -91,7 +98,7 @@ function refuseWhole(name: string, { lora }: Adapter, spec: DecoderSpec): void {
       : tokenRows(spec, lora).size > 0
         ? 'rows of trained tokens'
         : undefined;
-  if (what === undefined) return;
+  if (what === undefined) return lora;
   throw new GraftError(
     'unsupported',
     `${name} can't be written as a LoRA GGUF: it has ${what}. Export it merged, with --format gguf, which holds all of it.`,

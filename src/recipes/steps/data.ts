@@ -11,8 +11,10 @@ import { parseDataset, type Dataset } from '../../data/dataset';
 import { readBeginning } from '../../data/reading/beginning';
 import { tokenizeDataset, type TokenizedDataset, type TokenizeReport } from '../../data/tokenize';
 import type { TokenizedExample } from '../../data/tokenize-example';
+import { refuseLongPrompt } from '../../formats/peft-prompt';
 import { toBatch } from './batch';
 import type { ObjectiveSources } from './options';
+import { tunesPrompt, virtualTokensOf } from './prompt-tuning';
 import { unreadVariables } from './run-template';
 import { datedTemplate, templateDay } from './template-date';
 
@@ -219,9 +221,13 @@ function firstRows(dataset: Dataset, count = Infinity): Dataset {
   return { ...dataset, examples: examples.slice(0, count), skipped: skipped.filter(({ row }) => row < next.row) };
 }
 
-/** Tokens of a row: the run's limit, or the model's where that is lower. */
+/**
+ * Tokens of a row: the run's limit, or the model's where that is lower, which virtual tokens take room of.
+ * Throws `bad-config` where they leave none.
+ */
 export function effectiveMaxLength(run: RunConfig, spec: Pick<DecoderSpec, 'maxPositions'>): number {
-  return Math.min(run.max_length, spec.maxPositions);
+  if (tunesPrompt(run)) refuseLongPrompt('num_virtual_tokens asks for', run.num_virtual_tokens, spec);
+  return Math.min(run.max_length, spec.maxPositions - virtualTokensOf(run));
 }
 
 /** `maxLength` as `effectiveMaxLength` gives it. */

@@ -1,6 +1,7 @@
 /** Keys that were given and that nothing follows, as another key of the run stands in their way. */
 import type { RunConfig, RunConfigKey } from '../../core/config';
 import { KEYS_OF_METHODS } from './options';
+import { KEYS_OF_LORA, KEYS_OF_PROMPTS, tunesPrompt } from './prompt-tuning';
 
 interface Idle {
   readonly keys: readonly RunConfigKey[];
@@ -37,6 +38,8 @@ const IDLE: readonly Idle[] = [
     keys: ['eval_steps', 'early_stopping_patience'],
     why: ({ val_set_size }) => (val_set_size > 0 ? undefined : 'for val_set_size above 0'),
   },
+  { keys: KEYS_OF_LORA, why: (run) => (tunesPrompt(run) ? 'for peft_type: LORA' : undefined) },
+  { keys: KEYS_OF_PROMPTS, why: (run) => (tunesPrompt(run) ? undefined : 'for peft_type: PROMPT_TUNING') },
   ...Object.entries(KEYS_OF_METHODS).map(([key, methods]): Idle => {
     const why = `for method: ${methods.join(' or ')}`;
     return {

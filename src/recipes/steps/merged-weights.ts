@@ -27,7 +27,7 @@ export interface MergedModel {
   weights(report: LoadingReport, signal?: AbortSignal): AsyncGenerator<WeightTensor>;
 }
 
-/** @throws `bad-file` where the adapter doesn't fit the model, `bad-config` where it targets nothing of it */
+/** @throws `bad-file` where the adapter doesn't fit the model, `bad-config` where it targets nothing of it, `unsupported` for a prompt */
 export async function openMerged({ model, adapter: folder, engine }: MergeSources): Promise<MergedModel> {
   if (!folder) {
     const { spec, dtypes } = model;
@@ -37,16 +37,24 @@ export async function openMerged({ model, adapter: folder, engine }: MergeSource
   const asked = await withTemplateOf(model, folder);
   const adapter = await readAdapter(folder);
   checkAdapter(folder.name, adapter, model.spec);
-  if (adapterParameters(model.spec, adapter.lora).length === 0) {
+  const { lora } = adapter;
+  if (!lora) {
+    throw new GraftError(
+      'unsupported',
+      `${folder.name} is a prompt: its virtual tokens stand before every prompt and change no weight, so that there ` +
+        'is nothing to merge. Use it as the adapter that it is.',
+    );
+  }
+  if (adapterParameters(model.spec, lora).length === 0) {
     throw new GraftError('bad-config', `${folder.name} targets no linear of ${model.name}: there is nothing to merge.`);
   }
-  const { spec, dtypes } = isUntiedBy(model.spec, adapter.lora) ? withOwnHead(model) : model;
+  const { spec, dtypes } = isUntiedBy(model.spec, lora) ? withOwnHead(model) : model;
   return {
     asked,
     spec,
     dtypes,
     async *weights(report, signal) {
-      yield* engine.mergeAdapter(model.spec, adapter.lora, adapter.tensors, watchWeights(model, report, signal));
+      yield* engine.mergeAdapter(model.spec, lora, adapter.tensors, watchWeights(model, report, signal));
     },
   };
 }

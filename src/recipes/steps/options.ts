@@ -1,4 +1,5 @@
 /** A run file and a model to the engine's options. */
+import type { AdapterSpec } from '../../core/adapter';
 import { parseRunConfig, type RunConfig, type RunConfigKey } from '../../core/config';
 import type { FloatDType } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
@@ -20,10 +21,12 @@ import {
 } from '../../core/spec';
 import { quote } from '../../core/format';
 import type { FileSource } from '../../core/store';
+import type { Tokenizer } from '../../core/text';
 import type { ModelSetup, ObjectiveOptions, Quantization, TrainViewOptions } from '../../engine';
 import { readObject } from '../../formats/json';
 import { readSpec } from '../../formats/model';
 import { resolveTargetModules } from '../../formats/peft';
+import { promptOf, refuseOtherAdapters, tunesPrompt } from './prompt-tuning';
 import { parseRunFile } from './records';
 
 /** The part of a model that fixes shapes; a `HubModel` is one. */
@@ -31,6 +34,7 @@ export interface ShapedModel {
   readonly spec: DecoderSpec;
   /** How most of the weights are stored. */
   readonly weightDType: FloatDType;
+  readonly tokenizer?: Tokenizer | undefined;
 }
 
 /**
@@ -87,6 +91,7 @@ export function keptIn16Bits(run: RunConfig, spec: DecoderSpec): LinearSpec[] {
 /** Throws `bad-config` for settings that exclude each other. */
 export function refuseContradictions(run: RunConfig): void {
   refuseUnusedKeys(run);
+  refuseOtherAdapters(run);
   const saved = run.use_peft ? undefined : KEYS_OF_ADAPTERS.find((name) => run[name]);
   if (saved) {
     throw new GraftError(
@@ -178,11 +183,16 @@ function refuseOddDivergence({ beta, temperature, loss_add_tail }: RunConfig, re
 }
 
 /**
- * The adapter of a run, or undefined where every parameter is trained.
- * Throws `bad-config` for modules and layers that the model hasn't, or that exclude each other.
+ * The adapter of a run, of no kind where every parameter is trained.
+ * Throws `bad-config` for what the model has no place for, or modules that exclude each other.
  */
+export function adapterOf(run: RunConfig, model: Pick<ShapedModel, 'spec' | 'tokenizer'>): AdapterSpec {
+  return { lora: loraOf(run, model.spec), prompt: promptOf(run, model) };
+}
+
+/** The LoRA of a run, or undefined where it trains something else. */
 export function loraOf(run: RunConfig, spec: DecoderSpec): LoraSpec | undefined {
-  if (!run.use_peft) return undefined;
+  if (!run.use_peft || tunesPrompt(run)) return undefined;
   const lora = loraSpec(run, targetModules(run, spec));
   refuseSavedModules(run, spec, lora);
   refuseTrainableTokens(spec, lora);
@@ -352,12 +362,11 @@ export function trainSetup(
   sources: ObjectiveSources = {},
 ): TrainSetup {
   refuseContradictions(run);
-  const lora = loraOf(run, model.spec);
   const setup = {
     spec: model.spec,
-    weightDType: lora ? chooseWeightDType(run.dtype, model.weightDType) : 'f32',
+    weightDType: run.use_peft ? chooseWeightDType(run.dtype, model.weightDType) : 'f32',
     quantization: quantizationOf(run),
-    lora,
+    ...adapterOf(run, model),
   } as const;
   const train = {
     seed: run.seed,

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { formatRunConfig, type RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
 import type { RunSummary, TrainerState } from '../../core/events';
+import { hasAdapter } from '../../core/adapter';
 import { encodeUtf8, type FileSource, type RunStore } from '../../core/store';
 import { VERSION } from '../../core/version';
 import type { WeightTensor } from '../../core/weights';
@@ -17,7 +18,7 @@ import { sha256 } from '../../core/hash';
 import { isCommit } from '../../hub/names';
 import { baseModelOf } from './base-model';
 import { ADAPTER_TEXT_FILES, adapterTextFiles, isTied, modelFolderFiles } from './model-folder';
-import { loraOf, type ShapedModel } from './options';
+import { adapterOf, type ShapedModel } from './options';
 import { decodeText, FINITE, parseRecord, parseRunFile, WHOLE } from './records';
 
 const SIDECAR = 'graft.json';
@@ -138,10 +139,10 @@ export async function markUnfinished(store: RunStore): Promise<void> {
 
 async function adapterOutputs(options: OutputOptions): Promise<AdapterFile[]> {
   const { run, model, tensors } = options;
-  const lora = loraOf(run, model.spec);
-  if (!lora) return [];
+  const spec = adapterOf(run, model);
+  if (!hasAdapter(spec)) return [];
   const adapter = adapterFiles({
-    lora,
+    ...spec,
     baseModel: run.model_name_or_path,
     ...(isCommit(run.revision) && { revision: run.revision }),
     tensors,
@@ -154,7 +155,7 @@ async function modelOutputs(options: OutputOptions): Promise<AdapterFile[]> {
   const { tensors, modelFiles, asked } = options;
   return [
     { name: 'model.safetensors', bytes: writeSafetensors(tensors, { format: 'pt' }) },
-    { name: 'README.md', bytes: utf8(modelCard(baseModelOf(options.run, modelFiles), undefined, cardOf(options))) },
+    { name: 'README.md', bytes: utf8(modelCard(baseModelOf(options.run, modelFiles), {}, cardOf(options))) },
     ...(await modelFolderFiles(modelFiles, { asked, tied: isTied(tensors), dtype: 'float32' })),
   ];
 }

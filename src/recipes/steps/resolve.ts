@@ -13,6 +13,7 @@ import { digestLine, digestOf, type WeightSource } from './loading';
 import { rowsPerStep } from './micro-batch';
 import { chooseWeightDType, targetModules, type ShapedModel } from './options';
 import type { FinishedRun } from './outputs';
+import { KEYS_OF_LORA, KEYS_OF_PROMPTS, tunesPrompt } from './prompt-tuning';
 
 const DTYPE_NAMES: Readonly<Record<FloatDType, RunConfig['dtype']>> = {
   f32: 'float32',
@@ -35,14 +36,31 @@ export function resolveRun(
     ...run,
     dtype: DTYPE_NAMES[dtype],
     max_length: effectiveMaxLength(run, model.spec),
-    lora_target_modules: targetModules(run, model.spec),
+    ...(!tunesPrompt(run) && { lora_target_modules: targetModules(run, model.spec) }),
   };
   if (!adapter) return resolved;
   if (!run.use_peft) {
     throw new GraftError('bad-config', 'use_peft: false trains every parameter and takes no adapter to start from.');
   }
   checkAdapter(adapter.name, adapter.content, model.spec);
-  const { lora } = adapter.content;
+  const { lora, prompt } = adapter.content;
+  if (prompt) {
+    return {
+      ...resolved,
+      ...withoutLora(),
+      peft_type: 'PROMPT_TUNING',
+      num_virtual_tokens: prompt.numVirtualTokens,
+      prompt_tuning_init: prompt.initText === undefined ? 'RANDOM' : 'TEXT',
+      prompt_tuning_init_text: prompt.initText,
+    };
+  }
+  if (!lora) throw new Error('an adapter is LoRA or a prompt');
+  if (tunesPrompt(run)) {
+    throw new GraftError(
+      'bad-config',
+      `The adapter ${adapter.name} is LoRA, and the run trains a prompt: set peft_type: LORA to go on from it.`,
+    );
+  }
   if (lora.overrides) {
     throw new GraftError(
       'unsupported',
@@ -65,30 +83,25 @@ export function resolveRun(
   };
 }
 
+/** LoRA's keys as they are in a run that has none. */
+function withoutLora(): Partial<RunConfig> {
+  const defaults = parseRunConfig('');
+  return Object.fromEntries(KEYS_OF_LORA.map((key) => [key, defaults[key]]));
+}
+
 /** The run with the evaluations that it leaves open, where rows are held out for them. */
 export function withEvaluations(run: RunConfig, { eval: held, totalSteps }: Pick<PreparedData, 'eval' | 'totalSteps'>) {
   return held.length > 0 ? { ...run, eval_steps: evaluationSteps(run, totalSteps) } : run;
 }
 
 /** What an adapter to go on from brings along. */
-const ADAPTER_KEYS = [
-  'lora_r',
-  'lora_alpha',
-  'lora_dropout',
-  'lora_target_modules',
-  'layers_to_transform',
-  'lora_modules_to_save',
-  'ensure_weight_tying',
-  'trainable_token_indices',
-  'use_rslora',
-  'use_dora',
-] as const;
+const ADAPTER_KEYS = [...KEYS_OF_LORA, ...KEYS_OF_PROMPTS] as const;
 
 /** Those that say together which linears get one. */
 const TARGET_KEYS: ReadonlySet<RunConfigKey> = new Set<RunConfigKey>(['lora_target_modules', 'layers_to_transform']);
 
 /** Keys of how an adapter is made, which training every parameter leaves out. */
-const KEYS_OF_LORA = [
+const KEYS_LEFT_OUT = [
   'lora_r',
   'lora_alpha',
   'lora_dropout',
@@ -110,10 +123,15 @@ export function adapterNotices(
   const defaults = parseRunConfig('');
   const isSet = (key: RunConfigKey) => given?.has(key) === true || !isSame(asked[key], defaults[key]);
   if (!asked.use_peft) {
-    const unused = KEYS_OF_LORA.filter(isSet);
+    const unused = KEYS_LEFT_OUT.filter(isSet);
     return unused.length === 0
       ? []
       : [`use_peft: false trains every parameter, and leaves out what is of an adapter: ${unused.join(', ')}.`];
+  }
+  if (asked.peft_type !== resolved.peft_type) {
+    const left = KEYS_OF_LORA.filter(isSet);
+    const leaves = left.length > 0 ? `, and leaves out what is of LoRA: ${left.join(', ')}` : '';
+    return [`peft_type is ${resolved.peft_type}, as the adapter to go on from has it${leaves}.`];
   }
   const sameTargets = isSame(targetModules(asked, spec), targetModules(resolved, spec));
   const isKept = (key: RunConfigKey) => isSame(asked[key], resolved[key]) || (sameTargets && TARGET_KEYS.has(key));

@@ -2,6 +2,7 @@
 import type { RunConfig } from '../../core/config';
 import type { DecoderSpec } from '../../core/spec';
 import type { DecodeViewOptions } from '../../engine';
+import { virtualTokensOf } from './prompt-tuning';
 
 /**
  * Tokens of question and answer together: a quarter of what a chat by itself has, as here the cache stands beside all that
@@ -10,6 +11,9 @@ import type { DecodeViewOptions } from '../../engine';
 const CONTEXT = 512;
 
 /** Slots of the cache: one for each side of a conversation. Where every parameter is trained, there is no base model to ask. */
-export function talkSize(run: Pick<RunConfig, 'use_peft'>, { maxPositions }: DecoderSpec): DecodeViewOptions {
-  return { batchSize: run.use_peft ? 2 : 1, maxLength: Math.min(CONTEXT, maxPositions) };
+export function talkSize(
+  run: Pick<RunConfig, 'use_peft' | 'peft_type' | 'num_virtual_tokens'>,
+  { maxPositions }: DecoderSpec,
+): DecodeViewOptions {
+  return { batchSize: run.use_peft ? 2 : 1, maxLength: Math.min(CONTEXT, maxPositions - virtualTokensOf(run)) };
 }

@@ -246,6 +246,7 @@ describe('formatRunConfig', () => {
     const whole = [
       'dataset: x\ndataset_mapping: {question: Frage}\nmax_train_samples: 3\ntemplate_date: 2026-07-01\nlayers_to_transform: [1]\neval_steps: 5',
       'lora_modules_to_save: [lm_head]',
+      'prompt_tuning_init_text: be kind',
       'trainable_token_indices: {embed_tokens: [5], lm_head: [5, 40]}',
       'chat_template: "{{ messages }}"\nchat_template_path: t.jinja\nchat_template_kwargs: {enable_thinking: false}\n',
     ].join('\n');

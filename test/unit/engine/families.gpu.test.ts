@@ -158,8 +158,8 @@ describe.each(NAMES)('%s', (name) => {
     const model = await openModel(folder(path));
     const adapter = await readAdapter(folder(resolve(path, 'adapter')));
     checkAdapter(name, adapter, model.spec);
-    const all: LoraSpec = { ...adapter.lora, targetModules: resolveTargetModules('all-linear', model.spec) };
-    expect(targetedLinears(model.spec, adapter.lora)).toEqual(targetedLinears(model.spec, all));
+    const all: LoraSpec = { ...adapter.lora!, targetModules: resolveTargetModules('all-linear', model.spec) };
+    expect(targetedLinears(model.spec, adapter.lora!)).toEqual(targetedLinears(model.spec, all));
     const session = await trainSession(model, { lora: adapter.lora, gradientCheckpointing: true });
     await session.importParameters(adapter.tensors);
     await check(
@@ -169,7 +169,7 @@ describe.each(NAMES)('%s', (name) => {
       named(golden.tensors, 'adapter.grad.'),
     );
     session.dispose();
-    const merged = engine.mergeAdapter(model.spec, adapter.lora, adapter.tensors, model.weights());
+    const merged = engine.mergeAdapter(model.spec, adapter.lora!, adapter.tensors, model.weights());
     const whole = await trainSession({ ...model, weights: () => merged }, {});
     const { logits } = await whole.forward({ inputIds: golden.ids, labels: golden.labels });
     whole.dispose();

@@ -66,7 +66,7 @@ describe.skipIf(!hasReference)('adapters that PEFT wrote', () => {
     const model = await readSpec(folder(reference('models', 'stories260K')));
     const adapter = await readAdapter(folder(reference('golden', 'adapters', name, 'adapter_final')));
     expect(adapter.lora).toMatchObject(expected);
-    expect([...adapter.lora.targetModules].sort()).toEqual([...targets].sort());
+    expect([...adapter.lora!.targetModules].sort()).toEqual([...targets].sort());
     expect(adapter.baseModel).toBe('hf260k');
     checkAdapter(name, adapter, model);
   });
@@ -117,7 +117,7 @@ describe('adapter folders', () => {
 
   it('say all-linear and mean the tensors they hold', async () => {
     const adapter = await readAdapter(adapterFolder({ target_modules: 'all-linear' }));
-    expect(adapter.lora.targetModules).toEqual(['down_proj', 'q_proj']);
+    expect(adapter.lora!.targetModules).toEqual(['down_proj', 'q_proj']);
   });
 
   it.each([
@@ -159,8 +159,8 @@ describe('adapter folders', () => {
       expect(tables.map((name) => names.includes(name))).toEqual([true, ensureWeightTying]);
       expect(names).toContain('base_model.model.model.layers.1.input_layernorm.weight');
       const adapter = await readAdapter(source);
-      expect(adapter.lora.modulesToSave).toEqual(['embed_tokens', 'norm']);
-      expect(adapter.lora.ensureWeightTying ?? false).toBe(ensureWeightTying);
+      expect(adapter.lora!.modulesToSave).toEqual(['embed_tokens', 'norm']);
+      expect(adapter.lora!.ensureWeightTying ?? false).toBe(ensureWeightTying);
       expect([...adapter.tensors].sort(byName)).toEqual([...tensors].sort(byName));
       checkAdapter('saved', adapter, spec);
       const others = tensors.map((tensor) => ({
@@ -188,9 +188,9 @@ describe('adapter folders', () => {
     expect(shapes[delta('model.embed_tokens')]).toEqual([2, spec.hiddenSize]);
     expect(shapes[delta('lm_head')]).toEqual([1, spec.hiddenSize]);
     const adapter = await readAdapter(source);
-    expect(adapter.lora.trainableTokens).toEqual(trainableTokens);
+    expect(adapter.lora!.trainableTokens).toEqual(trainableTokens);
     checkAdapter('rows', adapter, untied);
-    expect((await readAdapter(adapterFolder({ trainable_token_indices: [3] }))).lora.trainableTokens).toEqual({
+    expect((await readAdapter(adapterFolder({ trainable_token_indices: [3] }))).lora!.trainableTokens).toEqual({
       embed_tokens: [3],
     });
     const beyond = { ...adapter, lora: { ...ofTokens, trainableTokens: { embed_tokens: [spec.vocabSize, 2] } } };
@@ -240,7 +240,7 @@ describe('adapter folders', () => {
 async function openedAdapter(change: object, tensors = tensorsOf(lora)) {
   const adapter = await readAdapter(adapterFolder(change, tensors));
   checkAdapter('mine', adapter, spec);
-  return { ...adapter.lora, targets: resolveTargetModules(adapter.lora.targetModules, spec) };
+  return { ...adapter.lora!, targets: resolveTargetModules(adapter.lora!.targetModules, spec) };
 }
 
 describe('what PEFT selects', () => {

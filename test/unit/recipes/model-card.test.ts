@@ -9,7 +9,7 @@ const lora = { r: 2, alpha: 4, dropout: 0, targetModules: ['q_proj'], useRslora:
 
 function card(name: string, revision = 'main', files?: string, adapter = true) {
   const base = baseModelOf({ model_name_or_path: name, revision }, files === undefined ? undefined : { name: files });
-  const text = modelCard(base, adapter ? lora : undefined, { base });
+  const text = modelCard(base, adapter ? { lora } : {}, { base });
   const [, frontMatter, body] = /^---\n([\s\S]*?)---\n([\s\S]*)$/.exec(text)!;
   const code = /```python\n([\s\S]*?)```/.exec(body!)![1]!;
   return { head: parse(frontMatter!) as Record<string, unknown>, body: body!, code };

@@ -120,7 +120,7 @@ describe('ranks and alphas of single modules', () => {
       alpha_pattern: { 'model.layers.0.self_attn.q_proj': 3, 'model.layers.1.mlp.down_proj': 9 },
     });
     const content = await readAdapter(adapter);
-    expect(content.lora.overrides).toEqual(overrides);
+    expect(content.lora!.overrides).toEqual(overrides);
     const generator = await openGenerator({ model, engine, adapter: { name: 'mine', content } });
     generator.dispose();
     const store = new MemoryStore();

@@ -139,7 +139,7 @@ describe('an adapter as GGUF', () => {
   });
 
   it('is found out where its alpha is another', async () => {
-    const { findings } = await verify({ ...adapter, lora: { ...adapter.lora, useRslora: false } });
+    const { findings } = await verify({ ...adapter, lora: { ...adapter.lora!, useRslora: false } });
     expect(findings).toEqual([expect.stringMatching(/^Logits are [\d.]+ % off; stored so, they may be 0\.01 %\.$/)]);
   });
 });

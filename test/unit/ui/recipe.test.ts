@@ -175,10 +175,11 @@ test('the form has no setting twice, and leaves out only what the page chooses o
   const inTheRunFile = ['chat_template', 'chat_template_path', 'layers_to_transform', 'method'];
   const trainedWhole = ['lora_modules_to_save', 'ensure_weight_tying', 'trainable_token_indices'];
   const ofPreferences = ['beta', 'loss_type', 'label_smoothing', 'precompute_ref_log_probs', 'disable_dropout'];
+  const ofPrompts = ['peft_type', 'num_virtual_tokens', 'prompt_tuning_init', 'prompt_tuning_init_text'];
   const ofTeachers = ['temperature', 'loss_top_k', 'loss_add_tail'];
   const all = Object.keys(parseRunConfig(''));
   expect(all.filter((key) => !settings.includes(key as never)).sort()).toEqual(
-    [...elsewhere, ...onlyOne, ...inTheRunFile, ...trainedWhole, ...ofPreferences, ...ofTeachers].sort(),
+    [...elsewhere, ...onlyOne, ...inTheRunFile, ...trainedWhole, ...ofPreferences, ...ofPrompts, ...ofTeachers].sort(),
   );
 });
 

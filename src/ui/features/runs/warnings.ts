@@ -28,6 +28,7 @@ interface Known {
 const RATES = {
   adapter: { most: 1e-2, least: 1e-6, usual: '1e-5 to 5e-3' },
   full: { most: 1e-3, least: 1e-8, usual: '1e-6 to 5e-4' },
+  prompt: { most: 10, least: 1e-5, usual: '1e-3 to 0.3' },
 };
 /** Passes over so many rows that only teach them by heart. */
 const MOST_EPOCHS = [
@@ -47,9 +48,10 @@ const MOST_WARMUP = 0.5;
 const RULES: readonly Rule[] = [
   [
     'learning_rate',
-    ({ learning_rate: rate, use_peft }) => {
-      const { most, least, usual } = use_peft ? RATES.adapter : RATES.full;
-      const whole = use_peft ? 'an adapter' : 'every parameter';
+    ({ learning_rate: rate, use_peft, peft_type }) => {
+      const isPrompt = use_peft && peft_type === 'PROMPT_TUNING';
+      const { most, least, usual } = isPrompt ? RATES.prompt : use_peft ? RATES.adapter : RATES.full;
+      const whole = isPrompt ? 'a prompt' : use_peft ? 'an adapter' : 'every parameter';
       if (rate >= most)
         return `${formatRate(rate)} is so large that the loss will most likely rise: ${whole} learns at ${usual}.`;
       if (rate < least) return `${formatRate(rate)} is so small that nothing will change: ${whole} learns at ${usual}.`;
