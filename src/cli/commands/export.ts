@@ -1,12 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { GraftError } from '../../core/errors';
 import { FILE_TYPES, LORA_TYPES } from '../../formats/gguf';
-import { exportCheckpoint, mergeModel } from '../../recipes';
+import { openModel } from '../../formats/model';
+import { exportCheckpoint, mergeModel, verifyExport } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
-import { fileType, loraType, promptsArgument, refuseTaken, writeGguf, writeLora } from '../gguf-files';
+import { fileType, loraType, promptsArgument, refuseDifferent, refuseTaken, writeGguf, writeLora } from '../gguf-files';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelName } from '../loading';
 import { openSource } from '../model-cache';
 import { adapterFolder, adapterSource, modelSource } from '../sources';
@@ -33,7 +34,7 @@ export const exportModel: Command = {
         help: `how GGUF stores weights: ${Object.keys(FILE_TYPES).join(', ')}; gguf-lora: ${LORA_TYPES.join(', ')}`,
         default: 'F16, gguf-lora: F32',
       },
-      input: { value: 'FILE', help: 'rows whose prompts a GGUF file is checked with, as generate reads them' },
+      input: { value: 'FILE', help: 'rows whose prompts the export is checked with, as generate reads them' },
       checkpoint: { value: 'DIR', help: 'the folder of a run that was cut off: writes its adapter, without merging' },
       output: { value: 'PATH', help: 'a new folder for the merged model, or for the adapter; a new file for GGUF' },
     },
@@ -45,10 +46,9 @@ export const exportModel: Command = {
     if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal, signal);
     const format = formatOf(args);
     if (format !== 'merged') return exportGgufFile(format, output, args, terminal, signal);
-    if (args.has('type') || args.has('input')) {
-      throw new UsageError('--type and --input go with --format gguf or gguf-lora.');
-    }
+    if (args.has('type')) throw new UsageError('--type goes with --format gguf or gguf-lora.');
     const say = (line: string) => terminal.say(line);
+    const prompts = await promptsArgument(args, signal);
     const adapter = await adapterSource(args.required('adapter', 'name the adapter folder'), say, signal);
     const modelFiles = await modelSource(modelName(args), undefined, say, signal);
     await refuseFilled(output);
@@ -58,8 +58,11 @@ export const exportModel: Command = {
     try {
       const store = new FolderStore(output);
       const files = await mergeModel({ model, modelFiles, adapter, engine, store }, loadingBar(terminal), signal);
-      terminal.emit({ kind: 'summary', output_dir: output, files });
-      terminal.say(`The merged model is in ${output}: ${files.join(', ')}`);
+      terminal.say(`The merged model is in ${output}: ${files.join(', ')}; reading it back …`);
+      const exported = await openModel(await openFolder(output));
+      const found = await verifyExport({ model, adapter, engine, exported, prompts }, loadingBar(terminal), signal);
+      terminal.emit({ kind: 'summary', output_dir: output, files, verification: found });
+      refuseDifferent(output, found, terminal);
     } finally {
       engine.destroy();
     }

@@ -14,7 +14,7 @@ import {
 } from './architectures';
 import { configOf } from './config';
 import { ggufName } from './names';
-import { llama3Divisors } from './rope';
+import { llama3Table } from './rope';
 import type { GgufMetadata, GgufValue } from './write';
 
 export interface DescribedSpec {
@@ -93,13 +93,7 @@ function refuseRope({ rope, localRope }: DecoderSpec, { ropeTypes }: Family, mod
 function ropeTables(rope: RopeSpec, headDim: number): RopeTables {
   const tables = new Map<RopeTable, readonly number[]>();
   if (rope.type === 'llama3') {
-    const scaling = {
-      factor: rope.factor,
-      low_freq_factor: rope.lowFreqFactor,
-      high_freq_factor: rope.highFreqFactor,
-      original_max_position_embeddings: rope.originalMaxPositions,
-    };
-    tables.set('rope_freqs', llama3Divisors(scaling, headDim, rope.theta).map(Math.fround));
+    tables.set('rope_freqs', llama3Table(rope, headDim));
   }
   if (rope.type === 'longrope') {
     tables.set('rope_factors_long', rope.longFactor.map(Math.fround));

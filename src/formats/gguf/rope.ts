@@ -1,5 +1,6 @@
 /** Llama 3's rotary scaling and the table of divisors that llama.cpp keeps of it (`rope_freqs`). */
 import { GraftError } from '../../core/errors';
+import type { RopeSpec } from '../../core/spec';
 import { shortest } from './numbers';
 
 interface Limits {
@@ -86,12 +87,19 @@ function matches(scaling: Llama3Scaling, divisors: readonly number[], headDim: n
   return expected.every((divisor, i) => Math.abs(divisors[i]! - divisor) <= TOLERANCE * divisor);
 }
 
+/** The table of a spec's scaling, in f32. */
+export function llama3Table(rope: RopeSpec & { type: 'llama3' }, headDim: number): number[] {
+  const scaling = {
+    factor: rope.factor,
+    low_freq_factor: rope.lowFreqFactor,
+    high_freq_factor: rope.highFreqFactor,
+    original_max_position_embeddings: rope.originalMaxPositions,
+  };
+  return llama3Divisors(scaling, headDim, rope.theta).map(Math.fround);
+}
+
 /** The divisors that this scaling gives, one a pair of dimensions. */
-export function llama3Divisors(
-  scaling: Limits & { readonly factor: number },
-  headDim: number,
-  theta: number,
-): number[] {
+function llama3Divisors(scaling: Limits & { readonly factor: number }, headDim: number, theta: number): number[] {
   const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = scaling;
   return waveLengths(headDim, theta).map((length) => {
     const s = Math.min(1, Math.max(0, (original / length - low) / (high - low)));
