@@ -17,7 +17,7 @@ import { HubModels } from './hub/hub-models';
 import { JobHost } from './jobs/job-host';
 import { OpenModels } from './models/open-models';
 import { chatJobs, chatService } from './services/chat';
-import { deviceService } from './services/device';
+import { deviceJobs, deviceService } from './services/device';
 import { evaluationJobs, evaluationService } from './services/evaluation';
 import { exportJobs, exportsService } from './services/exports';
 import { hubService } from './services/hub';
@@ -41,6 +41,7 @@ async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): 
   const text = new TextLink(textJobs);
   const jobs = new JobHost<GpuJobs>(
     {
+      ...deviceJobs(engine),
       ...runJobs(library, training, models, sources, text),
       ...chatJobs(models, training, text),
       ...evaluationJobs(models, text),

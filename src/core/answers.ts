@@ -31,9 +31,14 @@ export interface Turn {
   tuned?: Answer;
 }
 
+/** What a conversation is held with, beside what is said in it. */
+export type ChatHead = Pick<KeptChat, 'system' | 'asksAlone'>;
+
 export interface KeptChat {
   /** The system message of every turn; empty where there is none. */
   system: string;
+  /** Whether each question is asked by itself; absent where nobody has said so, and the run's data do. */
+  asksAlone?: boolean;
   turns: Turn[];
 }
 

@@ -17,10 +17,35 @@ export const from0 = v.pipe(
   v.minValue(0, 'a number, 0 or more'),
   v.check((n) => Number.isFinite(Math.fround(n)), `a number, 0 or more, ${FLOAT32}`),
 );
-export const fraction = v.pipe(
-  number('a number from 0 to below 1'),
-  v.minValue(0, 'a number from 0 to below 1'),
-  v.ltValue(1, 'a number from 0 to below 1'),
+const FRACTION = 'a number from 0 to below 1';
+export const fraction = v.pipe(number(FRACTION), v.minValue(0, FRACTION), v.ltValue(1, FRACTION));
+
+/** What may be a part of a whole is as good in percent: `20%` is 0.2. */
+const inPercent = <S extends v.GenericSchema<number, number>>(schema: S, message: string) =>
+  v.union(
+    [
+      schema,
+      v.pipe(
+        v.string(),
+        v.regex(/^\s*\d+(\.\d+)?\s*%\s*$/),
+        v.transform((percent) => Number((parseFloat(percent) / 100).toPrecision(12))),
+        schema,
+      ),
+    ],
+    message,
+  );
+
+const SHARE = 'a number from 0 to 1';
+const HELD_OUT = '0, a fraction below 1, or a whole number of rows';
+export const part = inPercent(fraction, FRACTION);
+export const share = inPercent(v.pipe(number(SHARE), v.minValue(0, SHARE), v.maxValue(1, SHARE)), SHARE);
+export const heldOut = inPercent(
+  v.pipe(
+    number(HELD_OUT),
+    v.minValue(0, HELD_OUT),
+    v.check((n) => n < 1 || Number.isInteger(n), HELD_OUT),
+  ),
+  HELD_OUT,
 );
 export const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => {
   const message = most < 2 ** 33 ? `a whole number from ${least} to ${most}` : `a whole number, ${least} or more`;
@@ -133,7 +158,5 @@ function hasOnlyFiniteNumbers(value: unknown): boolean {
   return typeof value !== 'object' || value === null || Object.values(value).every(hasOnlyFiniteNumbers);
 }
 
-export const SHARE = 'a number from 0 to 1';
 export const EPOCHS = 'a number above 0 and at most 1,000,000';
 export const MAX_STEPS = 'a whole number above 0, or -1 to train for num_train_epochs';
-export const HELD_OUT = '0, a fraction below 1, or a whole number of rows';

@@ -1,8 +1,10 @@
 /** The columns of a file, told from its beginning: for whoever says which of them is which field. */
 import { parseDeepJson } from '../core/json';
 import { linesOf } from '../core/lines';
+import { encodeUtf8 } from '../core/store';
 import { isRowField } from './examples/formats';
 import { isObject } from './examples/fields';
+import { wideEncoding } from './reading/bytes';
 import { binaryKind } from './reading/kinds';
 import { readBeginning } from './reading/beginning';
 import { findDelimiter, readTable } from './reading/tables';
@@ -30,12 +32,13 @@ export interface FileColumn {
 
 /** The columns of a table, or the fields of the first rows in JSON; undefined for a file that is neither. */
 export function findColumns(fileName: string, head: Uint8Array): FileColumns | undefined {
-  if (binaryKind(head)) return undefined;
-  const text = new TextDecoder('utf-8').decode(head, { stream: true }).replace(/^\uFEFF/, '');
-  if (/^\s*[[{]/.test(text)) return columnsOfRows(head);
+  const wide = wideEncoding(head);
+  if (!wide && binaryKind(head)) return undefined;
+  const text = new TextDecoder(wide ?? 'utf-8').decode(head, { stream: true });
+  if (/^\s*[[{]/.test(text)) return columnsOfRows(encodeUtf8(text));
   // What may be cut in two is left out.
   const whole = text.slice(0, Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1) || text;
-  const delimiter = findDelimiter(whole);
+  const delimiter = findDelimiter(fileName, whole);
   if (delimiter === undefined) return undefined;
   const { names, records } = readTable(fileName, whole, delimiter, { hasNames: true, isCut: true });
   const columns = names.flatMap((name, i) => {

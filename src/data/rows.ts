@@ -15,7 +15,7 @@ import { readPieces, TEXT_LIMITS, type TextLimits } from './reading/bytes';
 import { textKind } from './reading/kinds';
 import { checkColumns, goesByPlaces, mapRow, type ColumnMapping } from './reading/mapping';
 import { readQuestions } from './reading/questions';
-import { describeExcess, findDelimiter, readTable, type Table } from './reading/tables';
+import { describeExcess, findDelimiter, readTable, TABLE_NAME, type Table } from './reading/tables';
 import { splitValues } from './reading/values';
 
 /**
@@ -132,7 +132,9 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
     return true;
   }
   const first = parseDeepJson(firstLine);
-  if (first !== undefined) {
+  // The name of a table's only column, in quotes, is JSON as well.
+  const isName = typeof first === 'string' && TABLE_NAME.test(collected.fileName);
+  if (first !== undefined && !isName) {
     if (opening === '{' && firstLine.length === text.trim().length) return !collected.addOnly(first, true);
     return true;
   }
@@ -152,13 +154,14 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
 /** Reads a table whose columns are known; returns whether the text is one. @throws `bad-data` for one whose columns aren't */
 function readAsTable(collected: RowCollector, text: string): boolean {
   const { fileName, mapping } = collected;
-  const delimiter = findDelimiter(text);
+  const delimiter = findDelimiter(fileName, text);
   if (delimiter === undefined) return false;
   const hasNames = !collected.goesByPlaces;
   const table = readTable(fileName, text, delimiter, { hasNames });
   const isKnown = hasRowField(Object.fromEntries(table.names.map((name) => [name, ''])));
   if (!isKnown && !mapping) {
-    if (/\.(csv|tsv|tab)$/i.test(fileName) || isEven(table)) throw unknownColumns(fileName, table.names);
+    const isTable = TABLE_NAME.test(fileName) ? !readQuestions(text) : isEven(table);
+    if (isTable) throw unknownColumns(fileName, table.names);
     return false;
   }
   for (const record of table.records) {
@@ -187,11 +190,13 @@ function isEven({ names, records }: Table): boolean {
 function unknownColumns(fileName: string, names: readonly string[]): GraftError {
   const named = names.filter((name) => name !== '');
   const [first, second] = named.map((name) => JSON.stringify(name));
-  return new GraftError(
-    'bad-data',
-    `${fileName} is a table with the columns ${listNames(named)}, and no format of a dataset has these: write names such as ` +
-      `question and answer into its first line, or say which is which (dataset_mapping: {question: ${first!}, answer: ${second!}}).`,
-  );
+  const advice =
+    second === undefined
+      ? `and no format of a dataset has it alone: write text into its first line, or say that it is that (dataset_mapping: {text: ${first!}}).`
+      : 'and no format of a dataset has these: write names such as question and answer into its first line, or say ' +
+        `which is which (dataset_mapping: {question: ${first!}, answer: ${second}}).`;
+  const columns = second === undefined ? `the one column ${listNames(named)}` : `the columns ${listNames(named)}`;
+  return new GraftError('bad-data', `${fileName} is a table with ${columns}, ${advice}`);
 }
 
 /** Reads questions and answers that are written as text; returns whether the text has any. */

@@ -1,10 +1,12 @@
 /** The engine's door: devices, plans and sessions. Everything else in this folder is inside. */
 import type { Profile } from '../core/profile';
-import { PLAIN } from './graph/kernel';
+import { PLAIN, type Kernel } from './graph/kernel';
 import { mergeAdapter } from './session/merge';
 import { Profiler } from './runtime/profile';
+import { measureRate } from './runtime/rate';
+import { DISPATCH_FLOPS } from './runtime/pacer';
 import { Runtime } from './runtime/runtime';
-import { planSession as planned } from './session/plan-session';
+import { planSession as planPrograms } from './session/plan-session';
 import { GpuSession } from './session/session';
 import type { DeviceOptions, Engine, MemoryPlan, ModelSetup, ViewOptions } from './types';
 
@@ -20,6 +22,7 @@ export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions):
     createSession: (model, views, ...loading) => GpuSession.create(runtime, model, views, ...loading),
     mergeAdapter: (spec, lora, adapter, weights) => mergeAdapter(runtime, spec, lora, adapter, weights),
     profile: (work, clock) => profiled(runtime, work, clock),
+    measureRate: () => measureRate(runtime),
     destroy: () => device.destroy(),
   };
 }
@@ -46,9 +49,17 @@ export interface SessionCost {
   readonly memory: MemoryPlan;
   /** Dispatches of a run of each program, by its name, where every row is labelled. */
   readonly dispatches: ReadonlyMap<string, number>;
+  /** Flops of a run of each program, with what its dispatches cost beside their arithmetic. */
+  readonly flops: ReadonlyMap<string, number>;
 }
 
 export function planSession(model: ModelSetup, views: ViewOptions): SessionCost {
-  const { memory, programs } = planned(model, views, PLAIN);
-  return { memory, dispatches: new Map(programs.programs.map(({ name, kernels }) => [name, kernels.length])) };
+  const { memory, programs } = planPrograms(model, views, PLAIN);
+  const { programs: planned } = programs;
+  const flopsOf = (kernels: readonly Kernel[]) => kernels.reduce((sum, { flops }) => sum + flops + DISPATCH_FLOPS, 0);
+  return {
+    memory,
+    dispatches: new Map(planned.map(({ name, kernels }) => [name, kernels.length])),
+    flops: new Map(planned.map(({ name, kernels }) => [name, flopsOf(kernels)])),
+  };
 }

@@ -270,5 +270,7 @@ export interface Engine {
    * `clock` (milliseconds) times kernels from outside, where the device's own clock will not do.
    */
   profile<T>(work: () => Promise<T>, clock?: () => number): Promise<{ value: T; profile: Profile }>;
+  /** Flops a second of products in f32, measured in a moment. Throws `out-of-memory`. */
+  measureRate(): Promise<number>;
   destroy(): void;
 }

@@ -1,5 +1,5 @@
 /** Answers to a conversation, streamed. */
-import type { ChatReply, KeptChat, Turn, Voice } from '../core/answers';
+import type { ChatHead, ChatReply, KeptChat, Turn, Voice } from '../core/answers';
 import type { Message } from '../core/text';
 import type { JobKind } from './jobs';
 import type { ModelRef, StorageSettings } from './models';
@@ -34,7 +34,7 @@ export interface ChatService {
   read(chat: string): Promise<KeptChat>;
   /** Keeps a turn, counted from 0, as it is now. @throws `storage` where there is no room, `not-found` where its run is gone */
   keepTurn(chat: string, index: number, turn: Turn): Promise<void>;
-  keepSystem(chat: string, system: string): Promise<void>;
+  keepHead(chat: string, head: ChatHead): Promise<void>;
   /** Deletes what was said. */
   clear(chat: string): Promise<void>;
 }

@@ -1,4 +1,5 @@
 /** The GPU that this browser offers. */
+import type { JobKind } from './jobs';
 
 export interface DeviceReport {
   vendor: string;
@@ -11,6 +12,11 @@ export interface DeviceReport {
   maxBufferBytes: number;
   maxBindingBytes: number;
 }
+
+export type DeviceJobs = {
+  /** Flops a second of products on the GPU, measured in a moment. */
+  'device.rate': JobKind<null, number>;
+};
 
 export interface DeviceService {
   /** @throws `no-webgpu` with what to do about it. */

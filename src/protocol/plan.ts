@@ -12,6 +12,8 @@ export interface MemoryReport {
 export interface PlanReport extends MemoryReport {
   trainableParameters: number;
   totalParameters: number;
+  /** Flops of training on a token, about. */
+  flopsPerToken: number;
   /** Optimiser steps of the whole run. */
   totalSteps: number;
   /** Padded lengths of the batches, in tokens. */

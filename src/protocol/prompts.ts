@@ -34,6 +34,8 @@ export interface ChatFacts {
   memory: { tokens: number; bytes: number }[];
   /** A question of the run's data. */
   example: string | null;
+  /** Whether the run was taught answers to questions alone, and none to a question that follows on another. */
+  asksAlone: boolean;
 }
 
 export type PromptJobs = {

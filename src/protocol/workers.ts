@@ -5,7 +5,7 @@
  */
 import type { ChatJobs, ChatService } from './chat';
 import type { DataJobs, DataService } from './data';
-import type { DeviceService } from './device';
+import type { DeviceJobs, DeviceService } from './device';
 import type { EvaluationJobs, EvaluationService } from './evaluation';
 import type { ExportJobs, ExportsService } from './exports';
 import type { HubJobs, HubService } from './hub';
@@ -15,7 +15,7 @@ import type { PlanJobs } from './plan';
 import type { PromptJobs } from './prompts';
 import type { RunJobs, RunsService } from './runs';
 
-export type GpuJobs = RunJobs & ChatJobs & EvaluationJobs & ExportJobs & ModelJobs;
+export type GpuJobs = DeviceJobs & RunJobs & ChatJobs & EvaluationJobs & ExportJobs & ModelJobs;
 export type TextJobs = OpeningJobs & HubJobs & DataJobs & PlanJobs & PromptJobs;
 
 /** Runs the engine: one job on the GPU at a time. Also keeps runs and models. */

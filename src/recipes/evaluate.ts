@@ -2,8 +2,10 @@
 import type { RunConfig } from '../core/config';
 import { GraftError } from '../core/errors';
 import { plural } from '../core/format';
+import { encodeUtf8 } from '../core/store';
 import { contentOf, type Conversation } from '../core/text';
 import { parseDataset } from '../data/dataset';
+import { readBeginning } from '../data/reading/beginning';
 import { exactMatch, tokenF1 } from '../eval/exact';
 import type { HubModel } from '../formats/model';
 import { effectiveMaxLength, type DatasetFile } from './steps/data';
@@ -89,6 +91,28 @@ export async function questionsOf(file: DatasetFile, options: QuestionOptions): 
     throw new GraftError('bad-data', `${file.name} has ${what} (${format}) and no questions to ask.`);
   }
   return questions;
+}
+
+/** Bytes of a dataset, and rows in them, in which it is looked for what its questions are like. */
+const HEAD_BYTES = 2 ** 20;
+const HEAD_ROWS = 100;
+
+/**
+ * The first question of a dataset, and whether its first rows are single questions, none of which follows on an answer;
+ * null and false where it has none, or where its first rows can't be told.
+ */
+export async function describeQuestions(
+  { name, bytes }: DatasetFile,
+  mapping: RunConfig['dataset_mapping'],
+): Promise<{ example: string | null; asksAlone: boolean }> {
+  const isShort = bytes.length <= HEAD_BYTES;
+  const beginning = isShort ? undefined : readBeginning(bytes.subarray(0, HEAD_BYTES), HEAD_ROWS);
+  const head = isShort ? bytes : encodeUtf8(beginning?.text ?? '');
+  const questions = await questionsOf({ name, bytes: head }, { mapping, limit: HEAD_ROWS }).catch(() => []);
+  const answersBefore = questions.flatMap(({ prompt }) =>
+    prompt.kind === 'chat' ? prompt.messages.filter(({ role }) => role === 'assistant') : [],
+  );
+  return { example: questions[0]?.question ?? null, asksAlone: questions.length > 0 && answersBefore.length === 0 };
 }
 
 /**

@@ -2,7 +2,7 @@
 export { openEngine } from '../engine';
 export type { DeviceInfo, DeviceOptions, Engine, MemoryPlan } from '../engine';
 export { contextLengthFor, planAnswers, refuseUnshownSystem, showsSystem } from './answering';
-export { evaluate, obstacleOf, questionsOf, type EvaluatedAnswer, type Question } from './evaluate';
+export { describeQuestions, evaluate, obstacleOf, questionsOf, type EvaluatedAnswer, type Question } from './evaluate';
 export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';

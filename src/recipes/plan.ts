@@ -12,6 +12,8 @@ export interface RunPlan {
   readonly memory: MemoryPlan;
   /** Dispatches of a micro-batch of the longest rows, of an update, and of the evaluation of such a batch. */
   readonly dispatches: { readonly train: number; readonly update: number; readonly evaluate: number };
+  /** Flops of training on a token, updates included, where every row is as long as the longest. */
+  readonly flopsPerToken: number;
   readonly trainableParameters: number;
   readonly totalParameters: number;
   /** Padded lengths of the batches, in tokens. */
@@ -45,8 +47,9 @@ export function planRun(
   const { setup, train } = trainSetup(run, model, lengths, { ...(data && objectiveSources(data)), fromAdapter });
   const base = countElements(parameters(model.spec));
   const adapter = hasAdapter(setup) ? countElements(parametersOfAdapter(model.spec, setup)) : undefined;
-  const { memory, dispatches } = planSession(setup, { train, ...(decode && { decode }) });
-  const longestRows = lengths.at(-1)! + virtualTokens(setup);
+  const { memory, dispatches, flops } = planSession(setup, { train, ...(decode && { decode }) });
+  const tokens = lengths.at(-1)!;
+  const longestRows = tokens + virtualTokens(setup);
   return {
     memory,
     dispatches: {
@@ -55,6 +58,7 @@ export function planRun(
       update: dispatches.get('update')! + (dispatches.get('derive') ?? 0),
       evaluate: dispatches.get(`eval:${longestRows}`)!,
     },
+    flopsPerToken: flopsPerToken(run, flops, { program: `train:${longestRows}`, tokens }),
     trainableParameters: adapter ?? base,
     totalParameters: base + (adapter ?? 0),
     lengths,
@@ -73,6 +77,17 @@ export function countDecodeDispatches(
   const { dispatches } = planSession(setup, { decode: { batchSize: 1, maxLength: length } });
   const base = dispatches.get('decode:base')!;
   return { base, tuned: dispatches.get('decode:tuned') ?? base };
+}
+
+/** By tokens of the data; virtual ones are computed with them. */
+function flopsPerToken(
+  run: RunConfig,
+  flops: ReadonlyMap<string, number>,
+  { program, tokens }: { readonly program: string; readonly tokens: number },
+): number {
+  const update = flops.get('update')! + (flops.get('derive') ?? 0);
+  const micro = flops.get(program)! + update / run.gradient_accumulation_steps;
+  return micro / (run.per_device_train_batch_size * tokens);
 }
 
 function countElements(list: readonly ParameterSpec[]): number {

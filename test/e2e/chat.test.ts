@@ -31,6 +31,7 @@ test('the base model answers before anything is trained, remembers, and can be c
   };
   const first = await ask('Tell me a story about a tree.');
   expect(first).not.toBe('');
+  expect(await graft.at('asks-alone').isChecked()).toBe(false); // a base model is held a conversation with
   await ask('And then?');
   expect(await graft.at('base-answer').count()).toBe(2);
   expect(await graft.at('tuned-answer').count()).toBe(0);
@@ -145,6 +146,24 @@ test('base and tuned answer side by side, and are compared on what was taught an
   for (const voice of ['base', 'tuned']) {
     await page.locator(`[data-testid=${voice}-answer][data-state=done]`).waitFor({ timeout: 60_000 });
   }
+  // The run was taught answers to single questions, and is asked as it was taught; a visitor may want it otherwise.
+  const filled = async () => Number(/fills (\d+)/.exec(await graft.at('context-room').innerText())![1]);
+  const alone = await filled();
+  const askAgain = async (turns: number) => {
+    await graft.at('chat-input').fill('What does it mean to waive a title fee?');
+    await graft.at('send').click();
+    await expect
+      .poll(() => page.locator('[data-testid=tuned-answer][data-state=done]').count(), { timeout: 60_000 })
+      .toBe(turns);
+    return filled();
+  };
+  expect(await graft.at('asks-alone').isChecked()).toBe(true);
+  expect(await askAgain(2)).toBe(alone);
+  await graft.at('asks-alone').uncheck();
+  await page.reload();
+  await page.getByText('How it answers').click();
+  expect(await graft.at('asks-alone').isChecked()).toBe(false);
+  expect(await askAgain(3)).toBeGreaterThan(alone + 20);
 
   await graft.openPart('Evaluate');
   await graft.at('compare-limit').fill('');
@@ -193,8 +212,8 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.at('compare-row').first().waitFor();
   expect(await graft.at('compare-tuned').allInnerTexts()).toEqual(answers);
   await graft.openPart('Chat');
-  await graft.at('tuned-answer').waitFor();
-  expect(await graft.at('question').count()).toBe(2);
+  await graft.at('tuned-answer').last().waitFor();
+  expect(await graft.at('question').count()).toBe(4);
 
   // The end of the run shows what it knows, and leads on.
   await graft.openPart('Overview');
@@ -262,7 +281,10 @@ test('base and tuned answer side by side, and are compared on what was taught an
   expect(await again.at('compare-question').count()).toBeGreaterThan(0);
   await again.at('evaluate-now').click();
   await reopened.getByText(/[1-9]\d* of \d+ questions answered by both/).waitFor({ timeout: 120_000 });
-  await again.at('evaluate-stop').click();
+  await again
+    .at('evaluate-stop')
+    .click({ timeout: 5000 })
+    .catch(() => undefined); // it may be over by then
   await expect.poll(() => again.at('pair-unseen').last().innerText()).toMatch(/^\d\/\d/);
   for (const at of [0, 1]) expect(await again.at(`pair-answer-${at}`).count()).toBeGreaterThan(0);
   await again.at('ask-both').fill('What is a title fee?');

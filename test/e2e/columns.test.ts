@@ -45,6 +45,21 @@ test('a table whose columns are named otherwise is read with one press, and as e
   await examples(graft, 12);
 });
 
+test("a first visit leads to data of one's own at once: a file is chosen where it is spoken of, or text pasted", async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.at('welcome-paste').click();
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('dataset-text');
+  const faq = { name: 'own.csv', mimeType: 'text/csv', buffer: Buffer.from('question,answer\nWho?,Me\nWhy?,So\n') };
+  await graft.at('welcome-file').setInputFiles(faq);
+  expect(await graft.at('dataset-name').innerText()).toBe('own.csv');
+  await graft.at('data-facts').getByText('2', { exact: true }).first().waitFor();
+  const top = () => page.locator('#data').evaluate((section) => section.getBoundingClientRect().top);
+  await expect.poll(top).toBeLessThan(200);
+});
+
 test('questions and answers may be pasted as text', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
   await page.getByRole('button', { name: 'Paste text' }).click();
@@ -89,10 +104,12 @@ test('broken rows are listed, each with its reason, and skipped when told; nothi
   expect(await graft.at('quick-start').getAttribute('class')).not.toContain('primary'); // it would train something else
   await graft
     .at('start-cost')
-    .filter({ hasText: / steps · time shown once it trains$/ })
+    .filter({ hasText: / steps · (time shown once it trains|roughly .*)$/ })
     .waitFor();
 
-  // What was allowed for these rows is not allowed for others.
+  // What was allowed for these rows is not allowed for others, after a reload neither.
+  await page.reload();
+  await examples(graft, 9);
   await graft.useData('other.jsonl', rows.slice(0, 4).join('\n'));
   await graft.at('data-error').filter({ hasText: '1 of 4 rows' }).waitFor();
   expect(await graft.at('start').isDisabled()).toBe(true);

@@ -50,6 +50,26 @@ describe('a setting that was refused', () => {
     expect(await graft.at('start').isEnabled()).toBe(true);
   });
 
+  test('says nothing of what a run would take meanwhile; before anything has run it is guessed how long', async ({
+    page,
+    site,
+  }) => {
+    const graft = await GraftPage.open(page, site);
+    await graft
+      .at('start-cost')
+      .getByText(/MiB · \d+ steps · roughly \d+ (s|min)/)
+      .waitFor();
+    const cost = await graft.at('start-cost').innerText();
+    await graft.at('start-preset').selectOption('quick');
+    await expect.poll(() => graft.at('start-cost').innerText()).not.toBe(cost);
+    expect(await page.getByRole('radio', { name: 'Quick' }).isChecked()).toBe(true);
+    await graft.setting('lora_r', '0');
+    expect(await graft.at('start-cost').innerText()).toBe('');
+    await graft.setting('lora_r', '4');
+    await graft.at('start-cost').getByText('roughly').waitFor();
+    expect(await graft.at('start-preset').innerText()).toContain('Quick, changed');
+  });
+
   test('includes the number of examples', async ({ page, site }) => {
     const graft = await GraftPage.open(page, site);
     await graft.at('first-rows').fill('2.7');

@@ -13,7 +13,7 @@ export function chatService(chats: ChatStore): ChatService {
   return {
     read: (chat) => chats.read(chat),
     keepTurn: (chat, index, turn) => chats.keepTurn(chat, index, turn),
-    keepSystem: (chat, system) => chats.keepSystem(chat, system),
+    keepHead: (chat, head) => chats.keepHead(chat, head),
     clear: (chat) => chats.clear(chat),
   };
 }

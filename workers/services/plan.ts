@@ -42,13 +42,14 @@ function withTalk(config: RunConfig, model: HubModel, data: PreparedData): RunPl
 }
 
 function planReport(alone: RunPlan, talking: RunPlan | undefined, data: PreparedData): PlanReport {
-  const { memory, lengths, trainableParameters, totalParameters, storage } = talking ?? alone;
+  const { memory, lengths, trainableParameters, totalParameters, flopsPerToken, storage } = talking ?? alone;
   return {
     totalBytes: memory.totalBytes,
     bytes: { ...memory.bytes },
     lengths: [...lengths],
     trainableParameters,
     totalParameters,
+    flopsPerToken,
     totalSteps: data.totalSteps,
     storage,
     talkBytes: memory.totalBytes - alone.memory.totalBytes,

@@ -1,8 +1,8 @@
 /** Questions as token ids, through a model's own template. */
-import type { RunConfig } from '../../src/core/config';
 import type { HubModel } from '../../src/formats/model';
 import {
   contextLengthFor,
+  describeQuestions,
   obstacleOf,
   planAnswers,
   promptIds,
@@ -21,9 +21,6 @@ import type { DatasetReader } from './data';
 
 /** Milliseconds that planning a large model may take on a slow computer, in one go. */
 const PLANNING_MS = 10_000;
-
-/** Bytes of a dataset in which an example of its questions is looked for. */
-const EXAMPLE_BYTES = 2 ** 20;
 
 export function promptJobs(
   models: OpenModels,
@@ -49,7 +46,9 @@ export function promptJobs(
         memory: pulse.during(PLANNING_MS, () =>
           sizes.map((tokens) => ({ tokens, bytes: planAnswers(model, run ?? storageOf(storage), tokens) })),
         ),
-        example: runId !== null && run ? await exampleOf(reader, runId, run) : null,
+        ...(runId !== null && run
+          ? await describeQuestions(await reader.file({ runId }), run.dataset_mapping)
+          : { example: null, asksAlone: false }),
       };
     },
     'prompts.questions': async ({ model: ref, runId, limit }, job) => {
@@ -95,12 +94,4 @@ function takesSystem({ template }: HubModel): boolean {
     { role: 'user', content: 'Hello' },
   ] as const;
   return template !== undefined && showsSystem(template, messages);
-}
-
-/** The first question of a run's data; nothing where that has none, or is too large to look. */
-async function exampleOf(reader: DatasetReader, runId: string, run: RunConfig): Promise<string | null> {
-  const file = await reader.file({ runId });
-  if (file.bytes.length > EXAMPLE_BYTES) return null;
-  const found = await questionsOf(file, { mapping: run.dataset_mapping, limit: 1 }).catch(() => []);
-  return found[0]?.question ?? null;
 }

@@ -31,10 +31,13 @@ export async function readPieces(fileName: string, content: Uint8Array, limits =
   const isGzip = (bytes: Uint8Array) => bytes[0] === 0x1f && bytes[1] === 0x8b;
   const bytes = isGzip(content) ? await gunzip(fileName, content, limits.unpackedBytes) : content;
   const [first, second, third] = bytes;
-  const wide =
-    first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : undefined;
-  const kind = isGzip(bytes) ? { what: 'is compressed twice', advice: 'Unpack it first.' } : binaryKind(bytes);
-  if (kind && !(wide && kind.what.includes('unknown kind'))) {
+  const wide = wideEncoding(bytes);
+  const kind = isGzip(bytes)
+    ? { what: 'is compressed twice', advice: 'Unpack it first.' }
+    : wide
+      ? undefined
+      : binaryKind(bytes);
+  if (kind) {
     throw new GraftError(
       'bad-data',
       `${fileName} ${bytes === content ? '' : 'is compressed, and inside '}${kind.what}. ${kind.advice}`,
@@ -44,6 +47,12 @@ export async function readPieces(fileName: string, content: Uint8Array, limits =
   const hasMark = first === 0xef && second === 0xbb && third === 0xbf;
   const text = hasMark ? bytes.subarray(3) : bytes;
   return { pieces: decodePieces(fileName, text, limits), isLarge: text.length > limits.stringBytes };
+}
+
+/** The encoding that a byte order mark of UTF-16 says; undefined where there is none. */
+export function wideEncoding([first, second, third, fourth]: Uint8Array): 'utf-16le' | 'utf-16be' | undefined {
+  if (first === 0xff && second === 0xfe) return third === 0 && fourth === 0 ? undefined : 'utf-16le'; // or UTF-32
+  return first === 0xfe && second === 0xff ? 'utf-16be' : undefined;
 }
 
 async function gunzip(fileName: string, bytes: Uint8Array, limit: number): Promise<Uint8Array> {

@@ -4,6 +4,9 @@ import { linesOf } from '../../core/lines';
 /** `Q:`, `Q1:`, `Question 2:`, in Markdown too: `**Q:** …`, `### Q: …`, `- A: …`. */
 const MARKER = /^[\s#>*_-]*(q(?:uestion)?|a(?:nswer)?)\s*\d{0,4}[\s*_]*[:：][*_]*\s*/i;
 
+/** An item of a list in Markdown. */
+const ITEM = /^\s*[*-]\s/;
+
 /** Lines between two pairs that belong to neither: headings and rules of Markdown. */
 const BETWEEN = /^\s*(#{1,6}\s|[-=*_]{3,}\s*$|$)/;
 
@@ -26,6 +29,8 @@ export function readQuestions(text: string): WrittenQuestions | undefined {
   const rows: { line: number; question?: string; answer?: string }[] = [];
   const left: number[] = [];
   let kind: 'question' | 'answer' | undefined;
+  /** Whether the answer that is being read began as an item of a list. */
+  let isItem = false;
   let open: string[] = [];
   let line = 0;
 
@@ -48,11 +53,14 @@ export function readQuestions(text: string): WrittenQuestions | undefined {
   for (const words of linesOf(text)) {
     line++;
     const marker = MARKER.exec(words);
-    if (!marker) {
+    const next = marker && (/^q/i.test(marker[1]!) ? 'question' : 'answer');
+    // `- a: …` in an answer that is a list, or has one, is an item of it.
+    const isListed = ITEM.test(words);
+    if (!marker || !next || (next === 'answer' && kind === 'answer' && isListed && !isItem)) {
       open.push(words);
       continue;
     }
-    const next = /^q/i.test(marker[1]!) ? 'question' : 'answer';
+    isItem = isListed;
     close(next === 'question');
     const isAnswered = next === 'answer' && kind === 'question';
     if (!isAnswered) rows.push({ line });

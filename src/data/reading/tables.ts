@@ -1,10 +1,13 @@
 /** Tables of text (CSV, TSV) to rows: quoting and line breaks in cells are Papa Parse's, the rules for columns ours. */
 import Papa from 'papaparse';
 import { GraftError } from '../../core/errors';
-import { formatCount, quote } from '../../core/format';
+import { formatCount, plural, quote } from '../../core/format';
 
 /** Spreadsheets end at 16,384 columns; a dataset has a few. */
 const MAX_COLUMNS = 1000;
+
+/** Names of files that are tables, whatever their first line looks like. */
+export const TABLE_NAME = /\.(csv|tsv|tab)(\.gz)?$/i;
 
 /** What may stand between two cells, the likelier first where a first line has as many cells by either. */
 const DELIMITERS = ['\t', ',', ';', '|'];
@@ -24,9 +27,10 @@ export interface Table {
 
 /**
  * The delimiter of a text that is a table: its first line has two cells or more with something in them, none of them as
- * long as a paragraph, and so has the next line, if there is one. Undefined where it doesn't look like a table.
+ * long as a paragraph, and so has the next line, if there is one. A file whose name says that it is a table may have one
+ * column alone. Undefined where it doesn't look like a table.
  */
-export function findDelimiter(text: string): string | undefined {
+export function findDelimiter(fileName: string, text: string): string | undefined {
   const [first, second] = parseStart(text);
   // JSON Lines whose first line is something else have commas, too.
   if (first === undefined || second?.trimStart().startsWith('{')) return undefined;
@@ -37,7 +41,9 @@ export function findDelimiter(text: string): string | undefined {
       ({ delimiter }) => second === undefined || second.includes(delimiter) || second.trimStart().startsWith('"'),
     );
   candidates.sort((a, b) => b.cells.length - a.cells.length);
-  return candidates[0]?.delimiter;
+  const isColumn =
+    TABLE_NAME.test(fileName) && isShort(first) && DELIMITERS.every((by) => cellsOf(first, by).length === 1);
+  return candidates[0]?.delimiter ?? (isColumn ? ',' : undefined);
 }
 
 /** A first line's cell: a name, or a question where there are no names. */
@@ -115,7 +121,7 @@ function withoutRule(records: readonly TableRecord[]): readonly TableRecord[] {
 export function describeExcess({ cells }: TableRecord, names: readonly string[]): string | undefined {
   const extra = cells.slice(names.length);
   if (!extra.some(isFilled)) return undefined;
-  return `has ${cells.length} cells, and the table ${names.length} columns: put a cell with the separator in it in quotes`;
+  return `has ${cells.length} cells, and the table ${plural(names.length, 'column')}: put a cell with the separator in it in quotes`;
 }
 
 /** The records of a text that aren't blank. `onOpenQuote` gets the line of a record whose quote is never closed. */

@@ -1,6 +1,6 @@
 /** Conversations and evaluations as they come back from the database, checked like all other rows. */
 import * as v from 'valibot';
-import type { ComparedQuestion, Turn } from '../../core/answers';
+import type { ChatHead, ComparedQuestion, Turn } from '../../core/answers';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
@@ -32,10 +32,10 @@ export function turnRow(found: unknown): Turn {
   return read.success ? read.output : { question: 'What was asked here is damaged in this browser, with its answers.' };
 }
 
-const ChatRow = v.object({ system: v.string() });
+const ChatRow = v.object({ system: v.string(), asksAlone: v.exactOptional(v.boolean()) });
 
-/** What a conversation begins with; nothing where that is damaged. */
-export function chatHead(found: unknown): { system: string } {
+/** What a conversation is held with; nothing where that is damaged. */
+export function chatHead(found: unknown): ChatHead {
   const read = v.safeParse(ChatRow, found);
   return read.success ? read.output : { system: '' };
 }

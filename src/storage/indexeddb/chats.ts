@@ -1,6 +1,6 @@
 /** Conversations, turn by turn: with a run, with which they are deleted, or with a base model. */
 import type { IDBPTransaction } from 'idb';
-import { runOfChat, type KeptChat, type Turn } from '../../core/answers';
+import { runOfChat, type ChatHead, type KeptChat, type Turn } from '../../core/answers';
 import { GraftError } from '../../core/errors';
 import { chatHead, turnRow } from './answer-rows';
 import { guard, inTransaction, keysUnder, type Database, type Schema } from './database';
@@ -21,7 +21,7 @@ export class ChatStore {
         transaction.objectStore('chats').get(chat),
         transaction.objectStore('chatTurns').getAll(keysUnder(chat)),
       ]);
-      return { system: chatHead(head).system, turns: turns.map(turnRow) };
+      return { ...chatHead(head), turns: turns.map(turnRow) };
     });
   }
 
@@ -33,12 +33,12 @@ export class ChatStore {
     await this.keep(chat, (transaction) => transaction.objectStore('chatTurns').put(turn, [chat, index]));
   }
 
-  /** Keeps the system message of a conversation. Throws as `keepTurn`. */
-  async keepSystem(chat: string, system: string): Promise<void> {
-    await this.keep(chat, (transaction) => transaction.objectStore('chats').put({ system }, chat));
+  /** Keeps what a conversation is held with. Throws as `keepTurn`. */
+  async keepHead(chat: string, head: ChatHead): Promise<void> {
+    await this.keep(chat, (transaction) => transaction.objectStore('chats').put(head, chat));
   }
 
-  /** Deletes what was said; the system message stays for what is said next. */
+  /** Deletes what was said; what it is held with stays for what is said next. */
   async clear(chat: string): Promise<void> {
     await guard('delete the conversation', () => this.database.delete('chatTurns', keysUnder(chat)));
   }

@@ -14,10 +14,13 @@ import { ModelState, STARTER } from '../features/models/model.svelte';
 import { BudgetState } from '../features/plan/budget.svelte';
 import type { LibraryState } from '../features/runs/library.svelte';
 import { HoldOutState } from '../features/runs/hold-out.svelte';
-import { countTokens, estimateSeconds, paceKey } from '../features/runs/pace';
+import { countTokens, estimateSeconds, guessSeconds, paceKey } from '../features/runs/pace';
 import { QUICKSTART, RecipeState, type DraftFacts } from '../features/runs/recipe.svelte';
+import { loadSetting, saveSetting } from '../persisted';
 import { warnOf, type Warnings } from '../features/runs/warnings';
 import { findObstacle, type Obstacle } from './obstacle';
+
+const SKIPPED_SHARE = 'skipped-share';
 
 /** What is taken of a model and of data that are not there yet: the built-in ones, about. */
 const UNKNOWN: DraftFacts = { parameters: 2e6, maxPositions: 512, isOnHub: false, rows: 100, longest: 64 };
@@ -41,7 +44,7 @@ export class Draft {
   /** What of the run file that was taken last is not used, in a sentence. */
   runFileNote = $state<string>();
   /** The share of bad rows that a button allowed for the data that are chosen, which a run file doesn't say of others. */
-  private skippedShare: number | undefined;
+  private skippedShare = loadSetting<number | null>(SKIPPED_SHARE, null, isShare);
 
   constructor(
     workers: Workers,
@@ -141,10 +144,14 @@ export class Draft {
     return { key, tokens: countTokens(report, request.config, plan.totalSteps) };
   }
 
-  /** How long it will take, by the last run like it in this browser. */
-  get seconds(): number | undefined {
-    const { workload } = this;
-    return workload && estimateSeconds(workload.key, workload.tokens);
+  /** How long it will take: by the last run like it in this browser, or roughly, by what the GPU was measured at. */
+  get duration(): { readonly seconds: number; readonly isRough: boolean } | undefined {
+    const { workload, device, preview } = this;
+    if (!workload) return undefined;
+    const known = estimateSeconds(workload.key, workload.tokens);
+    if (known !== undefined) return { seconds: known, isRough: false };
+    if (device.rate === undefined || !preview.plan) return undefined;
+    return { seconds: guessSeconds(workload.tokens * preview.plan.flopsPerToken, device.rate), isRough: true };
   }
 
   /** What a new run would train, and on what. */
@@ -157,19 +164,24 @@ export class Draft {
   useData(choose: () => void): void {
     choose();
     // What was said of other data: how many rows, their columns, and by the button that bad ones are left out.
-    const isSkipping = this.skippedShare !== undefined && this.recipe.config.max_bad_rows === this.skippedShare;
+    const isSkipping = this.skippedShare !== null && this.recipe.config.max_bad_rows === this.skippedShare;
     this.recipe.change({
       max_train_samples: undefined,
       dataset_mapping: undefined,
       ...(isSkipping && { max_bad_rows: undefined }),
     });
-    this.skippedShare = undefined;
+    this.keepSkippedShare(null);
   }
 
   /** Lets the run leave out this share of the rows that are chosen now, as they can't be used. */
   skipBadRows(share: number): void {
     this.recipe.set('max_bad_rows', share);
+    this.keepSkippedShare(share);
+  }
+
+  private keepSkippedShare(share: number | null): void {
     this.skippedShare = share;
+    saveSetting(SKIPPED_SHARE, share);
   }
 
   async openFolder(folder: ChosenFolder): Promise<void> {
@@ -207,4 +219,8 @@ export class Draft {
     void this.device.askToPersist();
     await this.download.start(onHub, this.recipe.config, report.weightBytes);
   }
+}
+
+function isShare(value: unknown): value is number | null {
+  return value === null || (typeof value === 'number' && value >= 0 && value <= 1);
 }

@@ -1,4 +1,5 @@
 /** Where the visitor is, and where on it: the window's history keeps how far each place was scrolled. */
+import { UNFOLD } from './reveal';
 import { parseRoute, type Route } from '../routes';
 
 /** Milliseconds without scrolling before the history is told. */
@@ -31,14 +32,18 @@ export class Router {
       clearTimeout(this.settling);
       this.settling = setTimeout(() => history.replaceState({ scroll: Math.round(scrollY) }, ''), SETTLE);
     };
+    // An element is brought into view: the page goes there, smoothly perhaps, and may not be taken back as it grows.
+    const onReveal = () => (this.isTaken = true);
     const grown = new ResizeObserver(() => this.restoreScroll());
     grown.observe(document.body);
     addEventListener('hashchange', onHash);
     addEventListener('scroll', onScroll, { passive: true });
+    addEventListener(UNFOLD, onReveal);
     return () => {
       grown.disconnect();
       removeEventListener('hashchange', onHash);
       removeEventListener('scroll', onScroll);
+      removeEventListener(UNFOLD, onReveal);
     };
   }
 

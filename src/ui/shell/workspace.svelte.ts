@@ -27,6 +27,9 @@ import { Steps } from './steps.svelte';
 /** Milliseconds between two looks at a run that another tab trains. */
 const OTHER_TABS_INTERVAL = 2000;
 
+/** Milliseconds of a visit after which the GPU is measured. */
+const MEASURING_AFTER = 1500;
+
 export class Workspace {
   readonly router = new Router();
   readonly workers = new Workers();
@@ -72,6 +75,10 @@ export class Workspace {
     ]);
     draft.ready = true;
     await detected;
+    // The first moments are the visitor's: a run that is started at once shows by itself how long it takes.
+    setTimeout(() => {
+      if (!this.training.running) void this.device.findRate();
+    }, MEASURING_AFTER);
   }
 
   /** Shows the run of the present place, or none; a conversation belongs to what it was held with. */

@@ -64,6 +64,14 @@ describe('parseRunConfig', () => {
     expect(parseRunConfig('use_peft: true').learning_rate).toBe(2e-4);
   });
 
+  it('takes a part of a whole in percent', () => {
+    const parts = parseRunConfig('val_set_size: 20%\nmax_bad_rows: 7.5 %\nlora_dropout: 0%', { 'warmup-ratio': '10%' });
+    expect(parts).toMatchObject({ val_set_size: 0.2, max_bad_rows: 0.075, lora_dropout: 0, warmup_ratio: 0.1 });
+    expect(refusal('lora_dropout: 100%')).toMatch(/lora_dropout must be a number from 0 to below 1, but is "100%"/);
+    expect(refusal('val_set_size: 150%')).toMatch(/val_set_size must be 0, a fraction below 1/);
+    expect(refusal('learning_rate: 1%')).toMatch(/learning_rate must be a number above 0, but is "1%"/);
+  });
+
   it('accepts keys whose recipes are yet to come', () => {
     const config = parseRunConfig('load_in_4bit: true\noptim: adamw_8bit\npacking: true');
     expect(config).toMatchObject({ load_in_4bit: true, optim: 'adamw_8bit', packing: true });

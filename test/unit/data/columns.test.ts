@@ -47,6 +47,23 @@ describe('findColumns', () => {
     });
   });
 
+  it('reads UTF-16, as spreadsheets save it, cut within a character too', () => {
+    const text = '\uFEFFFrage\tAntwort\nWas?\tJa.\nWer?\tIch.\n';
+    const bytes = new Uint8Array(Uint16Array.from(text, (character) => character.charCodeAt(0)).buffer);
+    for (const head of [bytes, bytes.subarray(0, -1)]) {
+      expect(findColumns('faq.txt', head)?.columns.map(({ name, sample }) => [name, sample])).toEqual([
+        ['Frage', 'Was?'],
+        ['Antwort', 'Ja.'],
+      ]);
+    }
+  });
+
+  it('gives the only column of a file that is a table by its name', () => {
+    expect(find('review\nGood.\n"Bad, mostly."\n')?.columns).toEqual([
+      { name: 'review', field: undefined, sample: 'Good.' },
+    ]);
+  });
+
   it.each(['Once upon a time.', '', '\x1f\x8b\x08,,,', 'PAR1,a,b'])('finds none in %j', (text) => {
     expect(
       findColumns(

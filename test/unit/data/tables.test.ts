@@ -52,6 +52,33 @@ describe('a table', () => {
     ]);
   });
 
+  it.each(['text\nFirst.\n"Second, with\na comma."\n', '"text"\n"First."\n"Second, with\na comma."\n'])(
+    'may have one column alone, where its name says that it is one: %j',
+    async (text) => {
+      expect(await values(text)).toEqual([
+        [2, 'First.'],
+        [3, 'Second, with\na comma.'],
+      ]);
+      expect((await parse(text)).format).toBe('text');
+    },
+  );
+
+  it('of one column with another name is refused as such, and mapped', async () => {
+    const text = 'review\nGood.\nBad, mostly.\n';
+    expect(await refusal(parse(text))).toEqual([
+      'bad-data',
+      'faq.csv is a table with the one column review, and no format of a dataset has it alone: write text into its ' +
+        'first line, or say that it is that (dataset_mapping: {text: "review"}).',
+    ]);
+    const { examples, skipped } = await parse(text, 'faq.csv', { text: 'review' });
+    expect(examples).toMatchObject([{ kind: 'text', text: 'Good.' }]);
+    expect(skipped).toMatchObject([
+      { row: 3, reason: expect.stringContaining('has 2 cells, and the table 1 column:') },
+    ]);
+    // Questions and answers are what they are, whatever the file is called.
+    expect(await pairs('Q: Who?\nA: Me\nQ: Why?\nA: Because\n')).toHaveLength(2);
+  });
+
   it('may have an answer that is JSON, whose lines are no rows of their own', async () => {
     expect(await pairs('question,answer\nAs JSON?,"\n{""a"": 1}\n"\n')).toEqual([['As JSON?', '\n{"a": 1}\n']]);
   });
@@ -157,6 +184,7 @@ describe('questions and answers as text', () => {
     ['**Q:** Who?\n\n**A:** Me\n\n---\n\n**Q:** Why?\n\n**A:** Because\n'],
     ['### Q: Who?\nA: Me\n\n### Q: Why?\nA: Because\n'],
     ['Q:\nWho?\nA:\nMe\nQ:\nWhy?\nA:\nBecause'],
+    ['- Q: Who?\n- A: Me\n- Q: Why?\n- A: Because\n'],
   ])('%j', async (text) => {
     expect(await pairs(text, 'faq.txt')).toEqual([
       ['Who?', 'Me'],
@@ -170,6 +198,15 @@ describe('questions and answers as text', () => {
       ['How?', 'Like this:\n\n  # a comment\n  run()\n\nThat is all.'],
       ['Why?', 'Because'],
     ]);
+  });
+
+  it('may have a list in an answer, whose items begin as an answer would', async () => {
+    const text = 'Q: Which?\nA: These:\n- a: one\n- b: two\n\nQ: Why?\n- A: Because\n- A: twice\n';
+    const { examples, skipped } = await parse(text, 'faq.md');
+    expect(
+      examples.map((example) => example.kind === 'conversation' && example.conversation.messages[1]!.content),
+    ).toEqual(['These:\n- a: one\n- b: two', 'Because']);
+    expect(skipped).toMatchObject([{ row: 8 }]);
   });
 
   it('names the lines between that belong to nothing', async () => {

@@ -21,6 +21,9 @@ interface TensorFacts {
   readonly last: number[];
 }
 
+/** Whole files of llama-quantize. */
+const FILES = ['model-Q8_0.gguf', 'model-Q4_0.gguf', 'rand256-Q4_K_M.gguf'];
+
 const DTYPES = { F32: 'f32', F16: 'f16', BF16: 'bf16' } as const;
 const quantizers = (file: string) => reference('golden/quantizers', file);
 
@@ -43,8 +46,8 @@ describe.skipIf(!hasReference)('types of GGUF', () => {
     expect(new Uint32Array(values.slice().buffer)).toEqual(new Uint32Array(expected.slice().buffer));
   });
 
-  const { gguf_files: files } = JSON.parse(readFileSync(quantizers('quantizers.json'), 'utf8')) as Facts;
-  it.each(Object.keys(files))('%s of llama-quantize holds what the reference reads', async (name) => {
+  it.each(FILES)('%s of llama-quantize holds what the reference reads', async (name) => {
+    const { gguf_files: files } = JSON.parse(readFileSync(quantizers('quantizers.json'), 'utf8')) as Facts;
     const source = memorySource('alone', { [name]: new Uint8Array(readFileSync(quantizers(name))) });
     const { tensors } = await readGgufHeader(source, name);
     expect(tensors.map((tensor) => tensor.name).sort()).toEqual(Object.keys(files[name]!).sort());

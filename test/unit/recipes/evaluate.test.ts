@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { encodeUtf8 } from '../../../src/core/store';
-import { prepareData, questionsOf } from '../../../src/recipes';
+import { describeQuestions, prepareData, questionsOf } from '../../../src/recipes';
 import type { Conversation } from '../../../src/core/text';
 import { openModel } from '../../../src/formats/model';
 import { expectError, run, tinyModel, tokenRows } from './support';
@@ -8,6 +8,31 @@ import { expectError, run, tinyModel, tokenRows } from './support';
 const file = (...rows: object[]) => ({
   name: 'data.jsonl',
   bytes: encodeUtf8(rows.map((row) => JSON.stringify(row)).join('\n')),
+});
+
+describe('describeQuestions', () => {
+  const single = { question: 'One?', answer: 'Yes.' };
+  const follow = [
+    { role: 'user', content: 'One?' },
+    { role: 'assistant', content: 'Yes.' },
+    { role: 'user', content: 'Sure?' },
+    { role: 'assistant', content: 'Quite.' },
+  ];
+
+  it('tells single questions from conversations, by the first rows of a file of any size', async () => {
+    const described = (...rows: object[]) => describeQuestions(file(...rows), undefined);
+    expect(await described(single, single)).toEqual({ example: 'One?', asksAlone: true });
+    expect(await described(single, { messages: follow })).toEqual({ example: 'One?', asksAlone: false });
+    expect(await described({ text: 'Once.' })).toEqual({ example: null, asksAlone: false });
+    const long = Array.from({ length: 40 }, () => ({ question: 'Long?', answer: 'y'.repeat(30_000) }));
+    expect(await described(...long)).toEqual({ example: 'Long?', asksAlone: true });
+    const renamed = { name: 'a.csv', bytes: encodeUtf8('Frage,Antwort\nWer?,Ich\n') };
+    expect(await describeQuestions(renamed, { question: 'Frage', answer: 'Antwort' })).toEqual({
+      example: 'Wer?',
+      asksAlone: true,
+    });
+    expect(await describeQuestions(renamed, undefined)).toEqual({ example: null, asksAlone: false });
+  });
 });
 
 describe('questionsOf', () => {

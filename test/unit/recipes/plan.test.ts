@@ -17,6 +17,18 @@ const shape = (name: string) =>
     memorySource(name, { 'config.json': new Uint8Array(readFileSync(`test/fixtures/configs/${name}/config.json`)) }),
   );
 
+test('training on a token takes six flops a parameter; an adapter without gradients of weights about four', async () => {
+  const model = await shape('TinyLlama-1.1B');
+  const options = { per_device_train_batch_size: '4', max_length: '512', gradient_checkpointing: 'false' };
+  const whole = planRun(run({ ...options, use_peft: 'false' }), model);
+  const perParameter = whole.flopsPerToken / whole.totalParameters;
+  expect(perParameter).toBeGreaterThan(5.5);
+  expect(perParameter).toBeLessThan(7.5);
+  const adapter = planRun(run({ ...options, lora_r: '8' }), model).flopsPerToken / whole.totalParameters;
+  expect(adapter).toBeGreaterThan(3.5);
+  expect(adapter).toBeLessThan(5);
+});
+
 describe('modules that are trained whole', () => {
   const TABLE = 49_152 * 576;
 

@@ -22,16 +22,16 @@ describe('a conversation', () => {
     await chats.keepTurn(chat, 0, { question: 'one', base: { text: 'H', state: 'writing' } });
     await chats.keepTurn(chat, 0, first);
     for (let i = 1; i < 12; i++) await chats.keepTurn(chat, i, { question: `turn ${i}` });
-    await chats.keepSystem(chat, 'Be brief.');
+    await chats.keepHead(chat, { system: 'Be brief.', asksAlone: false });
     await chats.keepTurn('model/starter', 0, { question: 'another' });
     const found = await chats.read(chat);
-    expect(found.system).toBe('Be brief.');
+    expect([found.system, found.asksAlone]).toEqual(['Be brief.', false]);
     expect(found.turns[0]).toEqual(first);
     expect(found.turns.map(({ question }) => question).slice(1)).toEqual(
       Array.from({ length: 11 }, (_, i) => `turn ${i + 1}`),
     );
     await chats.clear(chat);
-    expect(await chats.read(chat)).toEqual({ system: 'Be brief.', turns: [] });
+    expect(await chats.read(chat)).toEqual({ system: 'Be brief.', asksAlone: false, turns: [] });
     expect((await chats.read('model/starter')).turns).toHaveLength(1);
   });
 

@@ -56,7 +56,7 @@ describe('deleting', () => {
       await library.addToLog('r', 0, [{ epoch: 1, step: 1 }]);
       await library.folder('r', 'r').write('f', new Uint8Array(10));
       const chats = new ChatStore(database);
-      await chats.keepSystem(chatOfRun('r'), 'Be brief.');
+      await chats.keepHead(chatOfRun('r'), { system: 'Be brief.' });
       await chats.keepTurn(chatOfRun('r'), 0, { question: 'q' });
       const evaluations = new EvaluationStore(database);
       await evaluations.begin('r', { total: 1, step: 1 });

@@ -5,6 +5,7 @@ import {
   formatMillions,
   formatPercent,
   formatRate,
+  formatRoughly,
   formatSize,
 } from '../../../src/ui/format';
 import { fileName } from '../../../src/ui/client/files';
@@ -40,6 +41,14 @@ describe('numbers on the page', () => {
     [NaN, '–'],
     [-1, '0 s'],
   ])('%d seconds are %s', (seconds, text) => expect(formatDuration(seconds)).toBe(text));
+
+  test.each([
+    [1, '5 s'],
+    [22, '20 s'],
+    [58, '1 min'],
+    [200, '3 min'],
+    [8000, '2 h'],
+  ])('a guess of %d seconds is %s', (seconds, text) => expect(formatRoughly(seconds)).toBe(text));
 
   test('losses keep four digits, and what is no number is a dash', () => {
     expect([0.01234, 4.6984, 12.345, 123.45, 12345].map(formatLoss)).toEqual([

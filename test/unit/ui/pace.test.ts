@@ -1,6 +1,6 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 import { parseRunConfig } from '../../../src/core/config';
-import { countTokens, estimateSeconds, notePace, paceKey } from '../../../src/ui/features/runs/pace';
+import { countTokens, estimateSeconds, guessSeconds, notePace, paceKey } from '../../../src/ui/features/runs/pace';
 
 beforeEach(() => {
   const kept = new Map<string, string>();
@@ -29,4 +29,11 @@ test('what keeps the model otherwise has a pace of its own, and what was kept ba
   localStorage.setItem('graft.pace', '{"m": "fast"}');
   expect(estimateSeconds('m', 10)).toBeUndefined();
   expect(countTokens({ totalTokens: 0, kept: 0 }, config, 10)).toBe(0);
+});
+
+test('before anything has run, more work or a slower GPU makes for a longer guess', () => {
+  const guess = guessSeconds(1e12, 1e10);
+  expect(guess).toBeGreaterThan(100); // a hundred seconds of products alone
+  expect(guessSeconds(2e12, 1e10)).toBeGreaterThan(1.5 * guess);
+  expect(guessSeconds(1e12, 2e10)).toBeLessThan(guess);
 });

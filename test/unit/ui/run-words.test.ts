@@ -75,7 +75,6 @@ describe('two runs can be asked', () => {
 
   test('and otherwise one sentence says why not, and what to do', () => {
     const sentences = [
-      findAskObstacle({ ...pair, runs: [run('a'), run('a')] }),
       findAskObstacle({ ...pair, isTraining: true }),
       findAskObstacle({ ...pair, runs: [run('a'), run('b', { state: 'running' }, [])] }),
       findAskObstacle({ ...pair, runs: [run('a', { state: 'cancelled', checkpointStep: 0 }, []), run('b')] }),
@@ -83,7 +82,6 @@ describe('two runs can be asked', () => {
       findAskObstacle({ ...pair, isAnswering: true }),
     ];
     expect(sentences).toEqual([
-      'Pick two different runs to ask both.',
       'The GPU is training: ask both when the run is over.',
       'faq, 2nd is training in another tab: ask both when it is over.',
       "faq can't answer: it ended before its first checkpoint.",

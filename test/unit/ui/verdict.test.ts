@@ -25,8 +25,8 @@ describe('a run that is over', () => {
   });
 
   test('without held-out rows it learned, and nothing is claimed of other questions', () => {
-    const { kind, sentence } = judgeRun(curve(60, falls), true);
-    expect(kind).toBe('learned');
+    const { kind, title, sentence } = judgeRun(curve(60, falls), true);
+    expect([kind, title]).toEqual(['learned', 'learned its rows']);
     expect(sentence).toContain('No rows were held out');
   });
 
@@ -91,6 +91,12 @@ describe('a run that is over', () => {
     expect(kind).toBe('none');
     expect(sentence).toContain('at step 3');
     expect(judgeRun([], true).kind).toBe('none');
+    const rose = judgeRun(
+      curve(4, (step) => 5 * step),
+      true,
+    );
+    expect(rose.kind).toBe('diverged');
+    expect(rose.sentence).toContain('take a smaller learning rate');
   });
 });
 

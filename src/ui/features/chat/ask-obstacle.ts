@@ -14,7 +14,6 @@ export interface AskedPair {
 
 /** A sentence that says what to do about it; undefined where both can be asked. */
 export function findAskObstacle({ runs, names, hasModels, isTraining, isAnswering }: AskedPair): string | undefined {
-  if (runs[0].record.id === runs[1].record.id) return 'Pick two different runs to ask both.';
   if (isTraining) return 'The GPU is training: ask both when the run is over.';
   for (const [at, run] of runs.entries()) {
     const { state, model } = run.record;

@@ -34,6 +34,8 @@ export class ChatState {
   storeError = $state.raw<PlainError>();
   /** The system message of the conversation; empty where there is none. */
   system = $state('');
+  /** What the visitor said of whether each question is asked by itself; the run's data say so otherwise. */
+  private alone = $state<boolean>();
   /** What a conversation with this partner can be; undefined until the model was asked. */
   facts = $state.raw<ChatFacts>();
   /** Which models answer; the tuned one needs a run. */
@@ -78,6 +80,14 @@ export class ChatState {
     });
   }
 
+  /**
+   * Whether each question is asked by itself: a run that was taught answers to single questions answers the first one
+   * of a conversation best.
+   */
+  get asksAlone(): boolean {
+    return this.alone ?? this.facts?.asksAlone ?? false;
+  }
+
   /** Why the system message can't be given. */
   get systemRefusal(): string | undefined {
     if (this.system.trim() === '' || (this.facts?.takesSystem ?? true)) return undefined;
@@ -101,10 +111,20 @@ export class ChatState {
 
   setSystem(system: string): void {
     this.system = system;
-    const { chat } = this;
+    this.keepHead();
+  }
+
+  setAsksAlone(alone: boolean): void {
+    this.alone = alone;
+    this.keepHead();
+  }
+
+  private keepHead(): void {
+    const { chat, system, alone } = this;
     if (chat === undefined) return;
+    const head = { system, ...(alone !== undefined && { asksAlone: alone }) };
     this.loaded = this.loaded
-      .then(() => this.workers.gpu.call((worker) => worker.chat.keepSystem(chat, system)))
+      .then(() => this.workers.gpu.call((worker) => worker.chat.keepHead(chat, head)))
       .catch((error: unknown) => {
         if (this.chat === chat) this.storeError = plainError(error);
       });
@@ -119,6 +139,7 @@ export class ChatState {
     this.turns = [];
     this.question = '';
     this.system = '';
+    this.alone = undefined;
     this.error = undefined;
     this.storeError = undefined;
     this.isLoaded = false;
@@ -202,7 +223,7 @@ export class ChatState {
     keep: () => void,
   ): Promise<boolean> {
     const answer = turn[voice]!;
-    const said = history(before, turn, voice);
+    const said = history(this.asksAlone ? [] : before, turn, voice);
     const messages: Message[] = this.system.trim() === '' ? said : [{ role: 'system', content: this.system }, ...said];
     this.onPiece = (piece) => {
       answer.state = 'writing';
@@ -227,6 +248,7 @@ export class ChatState {
       if (this.chat !== chat) return;
       this.turns = turns.map(asLeft);
       this.system ||= kept.system; // what was typed meanwhile is newer
+      this.alone ??= kept.asksAlone;
     } catch (error) {
       if (this.chat === chat) this.storeError = plainError(error);
     } finally {
@@ -252,7 +274,7 @@ export class ChatState {
   }
 }
 
-/** The messages that a model is asked with: each remembers its own answers. */
+/** The messages that a model is asked with: each remembers its own answers to what was asked before. */
 function history(before: readonly Turn[], last: Turn, voice: Voice): Message[] {
   const messages: Message[] = [];
   for (const turn of before) {

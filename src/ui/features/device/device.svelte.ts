@@ -1,7 +1,17 @@
 /** What the page knows of this computer: its GPU, and whether the browser promises to keep what is stored. */
 import { plainError, type PlainError } from '../../../core/errors';
 import type { DeviceReport } from '../../../protocol/device';
+import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
+import { loadSetting, saveSetting } from '../../persisted';
+
+const RATE = 'device-rate';
+
+/** How fast a GPU was when it was measured. */
+interface KeptRate {
+  readonly device: string;
+  readonly rate: number;
+}
 
 export class DeviceState {
   report = $state.raw<DeviceReport>();
@@ -11,12 +21,18 @@ export class DeviceState {
   /** Bytes that this page has stored and may store, as the browser estimates them. */
   stored = $state.raw<{ used: number; quota: number }>();
 
+  /** Flops a second of products, once they were measured. */
+  rate = $state<number>();
+  private readonly measuring: Job<'device.rate'>;
+
   /** What the GPU is called, once it was found. */
   get name(): string | undefined {
     return this.report && (this.report.description || "This browser doesn't name the GPU");
   }
 
-  constructor(private readonly workers: Workers) {}
+  constructor(private readonly workers: Workers) {
+    this.measuring = new Job(workers, 'device.rate');
+  }
 
   async detect(): Promise<void> {
     this.error = undefined;
@@ -27,6 +43,16 @@ export class DeviceState {
       this.report = undefined;
       this.error = plainError(error);
     }
+  }
+
+  /** Learns how fast the GPU is: from an earlier visit, or by measuring. Where that fails, nothing is said of it. */
+  async findRate(): Promise<void> {
+    if (!this.report) return;
+    const { vendor, architecture, description } = this.report;
+    const device = `${vendor} ${architecture} ${description}`;
+    const kept = loadSetting<KeptRate | null>(RATE, null, isKeptRate);
+    this.rate = kept?.device === device ? kept.rate : await this.measuring.run(null);
+    if (this.rate !== undefined) saveSetting(RATE, { device, rate: this.rate });
   }
 
   /** Reads the browser's promise without asking for it. */
@@ -52,4 +78,11 @@ export class DeviceState {
         () => undefined, // the worker ended; whoever ended it says so
       );
   }
+}
+
+function isKeptRate(value: unknown): value is KeptRate | null {
+  if (value === null) return true;
+  if (typeof value !== 'object') return false;
+  const { device, rate } = value as Partial<KeptRate>;
+  return typeof device === 'string' && typeof rate === 'number' && rate > 0 && Number.isFinite(rate);
 }

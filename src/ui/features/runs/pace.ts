@@ -30,6 +30,17 @@ export function estimateSeconds(key: string, tokens: number): number | undefined
   return pace === undefined || tokens === 0 ? undefined : pace * tokens;
 }
 
+/** What a run takes beside its arithmetic: kernels are compiled, weights and checkpoints written, in seconds. */
+const BESIDE = 5;
+
+/** The part of the rate of products that a run reaches as a whole. */
+const EFFICIENCY = 0.5;
+
+/** Before anything has run here: `rate` in flops a second of products. */
+export function guessSeconds(flops: number, rate: number): number {
+  return BESIDE + flops / (rate * EFFICIENCY);
+}
+
 export function notePace(key: string, tokens: number, seconds: number): void {
   if (tokens > 0 && seconds > 0) saveSetting(SETTING, { ...loadPaces(), [key]: seconds / tokens });
 }

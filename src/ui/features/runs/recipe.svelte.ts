@@ -14,7 +14,7 @@ import { plainError, type PlainError } from '../../../core/errors';
 import { isFlag, isText, loadSetting, saveSetting } from '../../persisted';
 import { PRESETS, presetSettings, type PresetFacts, type PresetName, type PresetSettings } from './presets';
 import { diffSettings, type Difference } from './settings-diff';
-import { readPercent, TRAINING_KEYS } from './settings';
+import { TRAINING_KEYS } from './settings';
 import quickstart from './quickstart.yaml?raw';
 
 const SETTING = 'run';
@@ -132,7 +132,7 @@ export class RecipeState {
    */
   setText(key: RunConfigKey, typed: string): boolean {
     try {
-      this.set(key, readRunValue(key, readPercent(key, typed)));
+      this.set(key, readRunValue(key, typed));
       return true;
     } catch (error) {
       this.refused = { ...this.refused, [key]: { typed, error: plainError(error) } };

@@ -33,14 +33,6 @@ const choice = (key: ChoiceKey, label: string, words: string, options: readonly 
   return { kind: 'choice', key, label, words, options };
 };
 
-/** Keys that are, or may be, a part of a whole: a percentage is as good. */
-const SHARES: ReadonlySet<string> = new Set<keyof RunConfig>([
-  'val_set_size',
-  'warmup_ratio',
-  'lora_dropout',
-  'max_bad_rows',
-]);
-
 /** What most people change. */
 export const BASIC: readonly Setting[] = [
   number('learning_rate', 'Learning rate', 'How big its steps are'),
@@ -159,10 +151,4 @@ export const TRAINING_KEYS: ReadonlySet<keyof RunConfig> = new Set(
 /** A setting by the field's term; its key where the form has no field for it. */
 export function settingLabel(key: keyof RunConfig): string {
   return LABELS.get(key) ?? key;
-}
-
-/** What was typed for a key, with `20 %` written as 0.2 where the key may be a part of a whole. */
-export function readPercent(key: keyof RunConfig, typed: string): string {
-  const [, percent] = /^\s*(\d+(?:\.\d+)?)\s*%\s*$/.exec(typed) ?? [];
-  return percent !== undefined && SHARES.has(key) ? String(Number((Number(percent) / 100).toPrecision(12))) : typed;
 }

@@ -148,6 +148,7 @@ export class TrainingState {
     this.resuming.clear();
     this.current = job;
     this.warmingUp = true;
+    this.tokensPerSecond = undefined;
     this.stuck = false;
     this.phase = 'Starting';
     this.notices = [];

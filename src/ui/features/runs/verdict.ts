@@ -23,6 +23,8 @@ const FEWEST = 6;
 const FALLEN = 0.9;
 /** It counts as risen above this part. */
 const RISEN = 1.1;
+/** In a few steps, each of other rows, it has above this part. */
+const RISEN_AT_ONCE = 1.5;
 /** A held-out loss this far above its best has turned: the run learns its own rows by heart. */
 const TURNED = 1.05;
 /** A held-out loss that fell by less than this part of what the loss fell by stayed where it was, */
@@ -60,7 +62,11 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
       `The loss is no number any more after step ${lastFinite(trained)}: take a smaller learning rate.`,
     );
   }
-  if (trained.length < FEWEST) return say('none', `The loss went ${path}: too few steps to say more.`);
+  if (trained.length < FEWEST) {
+    return last.loss > first.loss * RISEN_AT_ONCE
+      ? say('diverged', `The loss rose at once, ${path}: take a smaller learning rate.`)
+      : say('none', `The loss went ${path}: too few steps to say more.`);
+  }
   const span = Math.max(1, Math.floor(trained.length / 8));
   const start = mean(trained.slice(0, span));
   const end = mean(trained.slice(-span));
@@ -83,7 +89,12 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
   const outside = describeHeldOut(heldOut);
   return more === 'falling'
     ? say('falling', `${fell}${outside}, and was still falling: more epochs would lower it further.`)
-    : say('learned', `${fell}${outside || '. No rows were held out, so nothing says how it answers others'}.`);
+    : outside
+      ? say('learned', `${fell}${outside}.`)
+      : {
+          ...say('learned', `${fell}. No rows were held out, so nothing says how it answers others.`),
+          title: 'learned its rows',
+        };
 }
 
 /** A run that learned its own rows alone. */
