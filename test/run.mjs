@@ -126,6 +126,10 @@ if (unknown.length > 0) {
 
 ensureModules();
 ensureModules({ folder: join(projectFolder, 'test/bench') }); // its types are checked, too
+// Without its builds for graphics cards, which are optional, and elsewhere than on Linux without a program.
+const isLinux = process.platform === 'linux' && process.arch === 'x64';
+const llamaFlags = ['--omit=optional', '--ignore-scripts', ...(isLinux ? [] : ['--force'])];
+ensureModules({ folder: join(projectFolder, 'test/llama'), flags: llamaFlags });
 mkdirSync(results, { recursive: true });
 
 /** Runs a stage, says how it went, and ends the whole where it failed. @param {string} name @param {string[]} [shown] */

@@ -13,12 +13,13 @@ import { data } from './commands/data';
 import { plan } from './commands/plan';
 import { tokens } from './commands/tokens';
 import { train } from './commands/train';
+import { verify } from './commands/verify';
 import { commandHelp, overview } from './help';
 import { describeFailure, type StreamFailure } from './standard-output';
 import { Terminal, type Output } from './terminal';
 import { UsageError } from './usage';
 
-const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, forward, plan, data, tokens, cache];
+const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, verify, forward, plan, data, tokens, cache];
 
 /** What the shell reports for a program that Ctrl-C ended, and for one whose reader has gone (SIGPIPE). */
 const INTERRUPTED = 130;

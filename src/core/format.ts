@@ -38,3 +38,8 @@ function writeStart(value: unknown, room: number): string {
   }
   return isList ? `[${text}]` : `{${text}}`;
 }
+
+/** A share as a percentage of two digits: `0.13 %`. */
+export function formatShare(share: number): string {
+  return `${Number((100 * share).toPrecision(2))} %`;
+}

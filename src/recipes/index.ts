@@ -5,12 +5,14 @@ export { contextLengthFor, planAnswers, refuseUnshownSystem, showsSystem } from 
 export { describeQuestions, evaluate, obstacleOf, questionsOf, type EvaluatedAnswer, type Question } from './evaluate';
 export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';
+export { exportGguf, exportLora, type GgufInput } from './export-gguf';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { openGenerator, type GeneratorOptions } from './generate';
 export { findColumns } from '../data/columns';
 export { exampleView, exampleViews, inspectPrepared, prepareData, sidesOf } from './inspect';
 export type { DatasetFile, PreparedData, TextModel } from './inspect';
 export { mergeModel, type MergeInput } from './merge';
+export { verifyExport, verifyLora, type Verification, type VerifyInput } from './verify';
 export { fitToBudget, type Choice, type FittedRun } from './fit';
 export { countDecodeDispatches, planRun, type RunPlan } from './plan';
 export {

@@ -32,11 +32,12 @@ export function modulesAreCurrent(folder, dev) {
 /**
  * Brings a folder's node_modules in line with its package-lock.json; ends the process with npm's exit code where that
  * fails.
- * @param {{ folder?: string, dev?: boolean }} [what] the project's own packages, with those of its tests, by default
+ * @param {{ folder?: string, dev?: boolean, flags?: string[] }} [what] the project's own packages, with those of its tests,
+ * by default; `flags` are npm's
  */
-export function ensureModules({ folder = projectFolder, dev = true } = {}) {
+export function ensureModules({ folder = projectFolder, dev = true, flags = [] } = {}) {
   if (modulesAreCurrent(folder, dev)) return;
-  const command = ['ci', '--no-audit', '--no-fund', ...(dev ? [] : ['--omit=dev'])];
+  const command = ['ci', '--no-audit', '--no-fund', ...(dev ? [] : ['--omit=dev']), ...flags];
   console.log(`Installing npm packages in ${folder} …`);
   const { status } = spawnSync('npm', command, { cwd: folder, stdio: 'inherit', shell: process.platform === 'win32' });
   if (status !== 0) process.exit(status ?? 1);

@@ -23,7 +23,7 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
-/** A duration that is only guessed: `20 s`, `3 min`, `2 h`. */
+/** A duration that was not measured: `20 s`, `3 min`, `2 h`. */
 export function formatRoughly(seconds: number): string {
   if (seconds < 57.5) return `${Math.max(5, 5 * Math.round(seconds / 5))} s`;
   if (seconds < 5400) return `${Math.max(1, Math.round(seconds / 60))} min`;

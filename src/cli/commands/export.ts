@@ -1,28 +1,41 @@
 import { readdir } from 'node:fs/promises';
 import { GraftError } from '../../core/errors';
+import { FILE_TYPES, LORA_TYPES } from '../../formats/gguf';
 import { exportCheckpoint, mergeModel } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
-import { ADAPTER_FLAG, loadingBar, MODEL_FLAG } from '../loading';
+import { fileType, loraType, promptsArgument, refuseTaken, writeGguf, writeLora } from '../gguf-files';
+import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelName } from '../loading';
 import { openSource } from '../model-cache';
-import { adapterSource, modelSource } from '../sources';
+import { adapterFolder, adapterSource, modelSource } from '../sources';
 import type { Terminal } from '../terminal';
 import { UsageError } from '../usage';
 
 export const exportModel: Command = {
   name: 'export',
-  summary: 'merge an adapter into its model: a model folder that loads anywhere',
-  usage: '(--model MODEL --adapter DIR | --checkpoint DIR) --output DIR',
+  summary: 'a model with its adapter merged in, as a folder or a GGUF file, or the adapter alone as GGUF',
+  usage: '(--model MODEL [--adapter DIR] [--format FORMAT] | --checkpoint DIR) --output PATH',
   syntax: {
     positionals: 0,
     runKeys: false,
     flags: {
       model: MODEL_FLAG,
       adapter: ADAPTER_FLAG,
+      format: {
+        value: 'FORMAT',
+        help: 'merged, a model folder that loads anywhere; gguf, one file for llama.cpp and Ollama, with or without an adapter; gguf-lora, the adapter alone for them',
+        default: 'merged',
+      },
+      type: {
+        value: 'TYPE',
+        help: `how GGUF stores weights: ${Object.keys(FILE_TYPES).join(', ')}; gguf-lora: ${LORA_TYPES.join(', ')}`,
+        default: 'F16, gguf-lora: F32',
+      },
+      input: { value: 'FILE', help: 'rows whose prompts a GGUF file is checked with, as generate reads them' },
       checkpoint: { value: 'DIR', help: 'the folder of a run that was cut off: writes its adapter, without merging' },
-      output: { value: 'DIR', help: 'a new folder for the merged model, or for the adapter' },
+      output: { value: 'PATH', help: 'a new folder for the merged model, or for the adapter; a new file for GGUF' },
     },
   },
   keepsResult: () => true,
@@ -30,14 +43,14 @@ export const exportModel: Command = {
     const output = args.required('output', 'name a new folder for the merged model');
     const checkpoint = args.text('checkpoint');
     if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal, signal);
+    const format = formatOf(args);
+    if (format !== 'merged') return exportGgufFile(format, output, args, terminal, signal);
+    if (args.has('type') || args.has('input')) {
+      throw new UsageError('--type and --input go with --format gguf or gguf-lora.');
+    }
     const say = (line: string) => terminal.say(line);
     const adapter = await adapterSource(args.required('adapter', 'name the adapter folder'), say, signal);
-    const modelFiles = await modelSource(
-      args.required('model', 'name a model folder, org/name on the Hub, or starter for the built-in one'),
-      undefined,
-      say,
-      signal,
-    );
+    const modelFiles = await modelSource(modelName(args), undefined, say, signal);
     await refuseFilled(output);
     const model = await openSource(modelFiles, say);
     model.notices.forEach(say);
@@ -53,6 +66,44 @@ export const exportModel: Command = {
   },
 };
 
+const FORMATS = ['merged', 'gguf', 'gguf-lora'] as const;
+
+function formatOf(args: Arguments): (typeof FORMATS)[number] {
+  const given = args.text('format') ?? 'merged';
+  const format = FORMATS.find((known) => known === given);
+  if (format) return format;
+  throw new UsageError(`--format must be one of ${FORMATS.join(', ')}, but is ${JSON.stringify(given)}.`);
+}
+
+/** One GGUF file, of the model or of the adapter, written and read back. */
+async function exportGgufFile(
+  format: 'gguf' | 'gguf-lora',
+  output: string,
+  args: Arguments,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!/\.gguf$/i.test(output)) throw new UsageError(`--output must name a file that ends in .gguf, but is ${output}.`);
+  const type = format === 'gguf' ? fileType(args) : undefined;
+  const ofLora = format === 'gguf-lora' ? loraType(args) : undefined;
+  if (ofLora) args.required('adapter', 'name the adapter folder');
+  await refuseTaken(output);
+  const say = (line: string) => terminal.say(line);
+  const prompts = await promptsArgument(args, signal);
+  const adapter = await adapterFolder(args, say, signal);
+  const modelFiles = await modelSource(modelName(args), undefined, say, signal);
+  const model = await openSource(modelFiles, say);
+  model.notices.forEach(say);
+  const engine = await openNodeEngine(say);
+  try {
+    const sources = { model, modelFiles, adapter, engine, prompts };
+    if (type) await writeGguf(sources, type, output, terminal, signal);
+    else if (ofLora && adapter) await writeLora({ ...sources, adapter }, ofLora, output, terminal, signal);
+  } finally {
+    engine.destroy();
+  }
+}
+
 /** The adapter of a run's last checkpoint as a folder of its own; merging it is one more `graft export`. */
 async function writeCheckpoint(
   run: string,
@@ -61,8 +112,8 @@ async function writeCheckpoint(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  if (args.has('model') || args.has('adapter')) {
-    throw new UsageError('--checkpoint takes neither --model nor --adapter: export the adapter first.');
+  if (['model', 'adapter', 'format', 'type', 'input'].some((flag) => args.has(flag))) {
+    throw new UsageError('--checkpoint takes --output alone, and writes an adapter: export that then.');
   }
   await openFolder(run);
   await refuseFilled(output);

@@ -8,7 +8,8 @@ import { formatCount, plural, quote } from '../../core/format';
 import { decodeUtf8, type FileSource } from '../../core/store';
 import { JsonObject } from '../json';
 import { wrongFile } from '../kind-of-file';
-import { GGML_TYPES, OTHER_TYPES, type GgmlType } from './types';
+import { GGML_TYPES, OTHER_TYPES, storedBytes, type GgmlType } from './types';
+import { align, ALIGNMENT, ARRAY, MAGIC, SCALARS, STRING, type Scalar } from './values';
 
 export interface GgufTensor {
   /** The file that holds it: a model may have several. */
@@ -31,7 +32,6 @@ export interface GgufHeader {
 /** A vocabulary of 256,000 with its merges has some 20 MB. */
 const MAX_HEADER_BYTES = 128 * 2 ** 20;
 const FIRST_READ = 2 ** 20;
-const MAGIC = 'GGUF';
 /** Real files have some dozens of keys, some thousands of tensors. */
 const MAX_ENTRIES = 65_536;
 /** Arrays have an entry for each token or merge: the largest vocabularies have 262,144 tokens and 514,906 merges. */
@@ -41,7 +41,6 @@ const MAX_ALL_ARRAYS = 2 * MAX_ARRAY;
 const MAX_NAME_BYTES = 1024;
 const MAX_DIMENSIONS = 4;
 const MAX_ALIGNMENT = 65_536;
-const DEFAULT_ALIGNMENT = 32;
 
 /** @throws `not-found`, `bad-file` where a rule of the format is broken, `unsupported` for versions and types. */
 export async function readGgufHeader(source: FileSource, file: string): Promise<GgufHeader> {
@@ -78,9 +77,6 @@ export async function readGgufHeader(source: FileSource, file: string): Promise<
 /** Thrown where the bytes at hand end before the head does. */
 const SHORT = new Error('more of the head is needed');
 
-const STRING = 8;
-const ARRAY = 9;
-
 type Value = string | number | boolean | readonly Value[];
 
 class HeaderParser {
@@ -107,7 +103,7 @@ class HeaderParser {
       metadata.set(key, this.value(this.u32(), key));
     }
     const infos = Array.from({ length: tensorCount }, () => this.tensorInfo());
-    const alignment = metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT;
+    const alignment = metadata.get('general.alignment') ?? ALIGNMENT;
     const isPower = typeof alignment === 'number' && alignment >= 1 && Number.isInteger(Math.log2(alignment));
     if (!isPower || alignment > MAX_ALIGNMENT) {
       throw this.damaged(`has the alignment ${quote(alignment)}`);
@@ -129,8 +125,7 @@ class HeaderParser {
 
   /** Tensors must follow each other in the file, each at the next multiple of the alignment. */
   private place(infos: readonly TensorInfo[], alignment: number): GgufTensor[] {
-    const align = (at: number) => Math.ceil(at / alignment) * alignment;
-    const dataStart = align(this.at);
+    const dataStart = align(this.at, alignment);
     const names = new Set<string>();
     let expected = 0;
     let end = 0;
@@ -141,7 +136,7 @@ class HeaderParser {
         throw this.damaged(`has tensor ${quote(name)} at ${formatCount(offset)} instead of ${formatCount(expected)}`);
       }
       end = offset + bytes;
-      expected = align(end);
+      expected = align(end, alignment);
       return { file: this.file, name, type, shape, start: dataStart + offset, end: dataStart + end };
     });
     if (tensors.length === 0) return tensors;
@@ -174,7 +169,7 @@ class HeaderParser {
       );
     }
     const elements = shape.reduce((product, n) => product * n, 1);
-    const bytes = (elements / type.blockElements) * type.blockBytes;
+    const bytes = storedBytes(type, shape);
     // As in ggml a size may be 0, and without dimensions there is one element.
     if ((shape.at(-1) ?? 1) % type.blockElements !== 0 || !Number.isSafeInteger(elements * type.blockBytes)) {
       throw this.damaged(`gives ${quote(name)} the shape [${shape.join(', ')}] in ${type.name}`);
@@ -183,13 +178,13 @@ class HeaderParser {
   }
 
   private value(type: number, key: string): Value {
-    const scalar = SCALARS[type];
+    const scalar = SCALARS.get(type);
     if (scalar) return this.scalar(scalar, key);
     if (type === STRING) return this.text();
     if (type !== ARRAY) throw this.damaged(`has a value of the unknown type ${type} under ${quote(key)}`);
     const item = this.u32();
     if (item === ARRAY) throw this.damaged(`has lists of lists under ${quote(key)}`);
-    const itemScalar = SCALARS[item];
+    const itemScalar = SCALARS.get(item);
     if (!itemScalar && item !== STRING)
       throw this.damaged(`has a list of the unknown type ${item} under ${quote(key)}`);
     const length = this.count(`entries under ${quote(key)}`, MAX_ARRAY, itemScalar?.bytes ?? 8);
@@ -264,23 +259,3 @@ interface TensorInfo extends Omit<GgufTensor, 'file' | 'start' | 'end'> {
   readonly offset: number;
   readonly bytes: number;
 }
-
-interface Scalar {
-  readonly bytes: number;
-  read(view: DataView, at: number): number | bigint | boolean;
-}
-
-/** By `gguf_metadata_value_type`. */
-const SCALARS: Readonly<Record<number, Scalar>> = {
-  0: { bytes: 1, read: (view, at) => view.getUint8(at) },
-  1: { bytes: 1, read: (view, at) => view.getInt8(at) },
-  2: { bytes: 2, read: (view, at) => view.getUint16(at, true) },
-  3: { bytes: 2, read: (view, at) => view.getInt16(at, true) },
-  4: { bytes: 4, read: (view, at) => view.getUint32(at, true) },
-  5: { bytes: 4, read: (view, at) => view.getInt32(at, true) },
-  6: { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
-  7: { bytes: 1, read: (view, at) => view.getUint8(at) !== 0 },
-  10: { bytes: 8, read: (view, at) => view.getBigUint64(at, true) },
-  11: { bytes: 8, read: (view, at) => view.getBigInt64(at, true) },
-  12: { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
-};

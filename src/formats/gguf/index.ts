@@ -5,7 +5,8 @@
 import { elementCount, toFloat32 } from '../../core/dtypes';
 import { errorCode, GraftError } from '../../core/errors';
 import { encodeUtf8, type FileSource } from '../../core/store';
-import { configOf, type RopeTables } from './config';
+import type { RopeTable, RopeTables } from './architectures';
+import { configOf } from './config';
 import type { GgufHeader } from './header';
 import { firstOfEach, partsOf, readGguf } from './split';
 import { elementBytes, hubTensors, readHubBytes, type HubTensor } from './tensors';
@@ -13,6 +14,10 @@ import { tokenizerOf } from './tokenizer';
 import { expand } from './types';
 
 export { readGgufHeader } from './header';
+export { FILE_TYPES, type FileType } from './mix';
+export { LORA_TYPES, loraPieces, planLora, type LoraType } from './lora';
+export { ggufPieces, planGguf } from './plan';
+export { readLora } from './read-lora';
 export { tokenizerOf } from './tokenizer';
 
 const WEIGHTS = 'model.safetensors';
@@ -70,8 +75,15 @@ async function textFiles(header: GgufHeader, beside: FileSource | undefined): Pr
   };
 }
 
+/** What each tensor of a GGUF model is stored as, by its Hub name. */
+export async function storedTypes(source: FileSource, file: string): Promise<ReadonlyMap<string, string>> {
+  const header = await readGguf(source, file);
+  const { architecture } = configOf(header, await ropeTables(source, header));
+  return new Map(hubTensors(header, architecture).map(({ name, stored }) => [name, stored.type.name]));
+}
+
 async function ropeTables(source: FileSource, { tensors }: GgufHeader): Promise<RopeTables> {
-  const tables = new Map<'rope_freqs' | 'rope_factors_long' | 'rope_factors_short', number[]>();
+  const tables = new Map<RopeTable, number[]>();
   for (const name of ['rope_freqs', 'rope_factors_long', 'rope_factors_short'] as const) {
     const tensor = tensors.find((found) => found.name === `${name}.weight`);
     if (tensor?.type.name !== 'F32' || elementCount(tensor.shape) > MOST_FREQUENCIES) continue;

@@ -36,6 +36,7 @@ const gpt2: PreTokenizer = { patterns: [GPT2] };
 const gpt4o: PreTokenizer = { patterns: [O200K] };
 const digitsApart: PreTokenizer = { patterns: [DIGIT, GPT2] };
 const llama3: PreTokenizer = { patterns: [words('{1,3}')], ignoreMerges: true, addsBos: true };
+const dbrx: PreTokenizer = { patterns: llama3.patterns };
 const qwen2: PreTokenizer = { patterns: [words('')], normalizer: { type: 'NFC' } };
 const tekken: PreTokenizer = { patterns: [TEKKEN], ignoreMerges: true, addsBos: true };
 const deepseekCoder: PreTokenizer = { patterns: ['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', HAN, DIGIT] };
@@ -57,8 +58,8 @@ const KINDS: Readonly<Record<string, PreTokenizer>> = {
   llama3,
   'llama-v3': llama3,
   falcon3: llama3,
-  'smaug-bpe': llama3,
-  dbrx: llama3,
+  'smaug-bpe': dbrx,
+  dbrx,
   qwen2,
   megrez: qwen2,
   'deepseek-r1-qwen': qwen2,
@@ -68,6 +69,40 @@ const KINDS: Readonly<Record<string, PreTokenizer>> = {
   'deepseek-coder': deepseekCoder,
   falcon,
 };
+
+/** The names that are written, where several mean the same cut. */
+const WRITTEN = [
+  'gpt-2',
+  'smollm',
+  'llama-bpe',
+  'dbrx',
+  'qwen2',
+  'tekken',
+  'gpt-4o',
+  'deepseek-coder',
+  'falcon',
+] as const;
+
+/** The name of a way to cut text; undefined where llama.cpp has none for it that Graft knows. */
+export function preTokenizerName({
+  patterns,
+  normalizer,
+  ignoreMerges = false,
+}: Omit<PreTokenizer, 'addsBos'>): string | undefined {
+  return WRITTEN.find((name) => {
+    const known = KINDS[name]!;
+    return (
+      known.patterns.join('\n') === patterns.join('\n') &&
+      known.normalizer?.type === normalizer?.type &&
+      (known.ignoreMerges ?? false) === ignoreMerges
+    );
+  });
+}
+
+/** What a ByteLevel pre-tokenizer cuts by where it isn't told otherwise. */
+export const BYTE_LEVEL_PATTERN = GPT2;
+/** What takes digits apart. */
+export const DIGIT_PATTERN = DIGIT;
 
 /** @throws `unsupported` for a name that isn't in the table: another cut would give other tokens, silently. */
 export function preTokenizer(metadata: JsonObject): PreTokenizer {

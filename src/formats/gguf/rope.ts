@@ -1,4 +1,4 @@
-/** Llama 3's rotary scaling, read back from the table of divisors that llama.cpp keeps of it (`rope_freqs`). */
+/** Llama 3's rotary scaling and the table of divisors that llama.cpp keeps of it (`rope_freqs`). */
 import { GraftError } from '../../core/errors';
 import { shortest } from './numbers';
 
@@ -36,7 +36,7 @@ export function llama3Scaling(
   );
   if (2 * divisors.length !== headDim) throw unknown;
   const factor = shortest(divisors.reduce((most, divisor) => Math.max(most, divisor), 1));
-  const lengths = Array.from({ length: headDim / 2 }, (_, i) => 2 * Math.PI * theta ** ((2 * i) / headDim));
+  const lengths = waveLengths(headDim, theta);
   const between: Between[] = divisors.flatMap((divisor, i) => {
     const s = (1 / divisor - 1 / factor) / (1 - 1 / factor);
     return s > 1e-4 && s < 1 - 1e-4 ? [{ s, length: lengths[i]! }] : [];
@@ -44,7 +44,7 @@ export function llama3Scaling(
   const limits = [USUAL, ...fromOne(between[0]), ...fromTwo(between[0], between.at(-1)), ...POWERS];
   const found = limits
     .map((limit): Llama3Scaling => ({ rope_type: 'llama3', factor, ...limit }))
-    .find((scaling) => matches(scaling, divisors, lengths));
+    .find((scaling) => matches(scaling, divisors, headDim, theta));
   if (found) return found;
   throw unknown;
 }
@@ -81,11 +81,24 @@ function fromTwo(a: Between | undefined, b: Between | undefined): Limits[] {
   ];
 }
 
-function matches(scaling: Llama3Scaling, divisors: readonly number[], lengths: readonly number[]): boolean {
+function matches(scaling: Llama3Scaling, divisors: readonly number[], headDim: number, theta: number): boolean {
+  const expected = llama3Divisors(scaling, headDim, theta);
+  return expected.every((divisor, i) => Math.abs(divisors[i]! - divisor) <= TOLERANCE * divisor);
+}
+
+/** The divisors that this scaling gives, one a pair of dimensions. */
+export function llama3Divisors(
+  scaling: Limits & { readonly factor: number },
+  headDim: number,
+  theta: number,
+): number[] {
   const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = scaling;
-  return lengths.every((length, i) => {
+  return waveLengths(headDim, theta).map((length) => {
     const s = Math.min(1, Math.max(0, (original / length - low) / (high - low)));
-    const expected = 1 / ((1 - s) / factor + s);
-    return Math.abs(divisors[i]! - expected) <= TOLERANCE * expected;
+    return 1 / ((1 - s) / factor + s);
   });
+}
+
+function waveLengths(headDim: number, theta: number): number[] {
+  return Array.from({ length: headDim / 2 }, (_, i) => 2 * Math.PI * theta ** ((2 * i) / headDim));
 }

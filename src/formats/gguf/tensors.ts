@@ -2,68 +2,49 @@
 import { toFloat32 } from '../../core/dtypes';
 import { GraftError } from '../../core/errors';
 import type { FileSource } from '../../core/store';
+import type { GgufArchitecture } from './architectures';
 import type { GgufHeader, GgufTensor } from './header';
-import type { GgufArchitecture } from './config';
-import { expand, type GgmlType } from './types';
+import { hubName } from './names';
+import { expand, EXPANDED_DTYPES, type GgmlType } from './types';
 
-/** A tensor as a Hub file would hold it. */
-export interface HubTensor {
+/** A tensor as a Hub file would hold it, with what the converter did to it. */
+export interface HubTensor extends StorageChanges {
   readonly name: string;
   readonly dtype: GgmlType['expanded'];
   readonly shape: readonly number[];
   readonly stored: GgufTensor;
-  /** Heads whose rows the converter interleaved for its own rotary embedding. */
-  readonly interleavedHeads: number | undefined;
-  /** What the converter added to each element. */
-  readonly shift: number;
 }
-
-const TOP: Readonly<Record<string, string>> = {
-  'token_embd.weight': 'model.embed_tokens.weight',
-  'output_norm.weight': 'model.norm.weight',
-  'output.weight': 'lm_head.weight',
-};
-
-const LAYER: Readonly<Record<string, string>> = {
-  attn_norm: 'input_layernorm',
-  attn_q: 'self_attn.q_proj',
-  attn_k: 'self_attn.k_proj',
-  attn_v: 'self_attn.v_proj',
-  attn_qkv: 'self_attn.qkv_proj',
-  attn_output: 'self_attn.o_proj',
-  attn_q_norm: 'self_attn.q_norm',
-  attn_k_norm: 'self_attn.k_norm',
-  ffn_norm: 'post_attention_layernorm',
-  ffn_gate: 'mlp.gate_proj',
-  ffn_up: 'mlp.up_proj',
-  ffn_down: 'mlp.down_proj',
-};
-
-/** Names that mean something else in some families. */
-const SANDWICHED: Readonly<Record<string, string>> = {
-  post_attention_norm: 'post_attention_layernorm',
-  ffn_norm: 'pre_feedforward_layernorm',
-  post_ffw_norm: 'post_feedforward_layernorm',
-};
-const FUSED: Readonly<Record<string, string>> = { ffn_up: 'mlp.gate_up_proj' };
 
 /** Tables of the rotary embedding: they are read into the config. */
 const ROTARY = /^rope_(freqs|factors_long|factors_short)\.weight$|^blk\.\d+\.attn_rot_embd\.weight$/;
+
+/** What a parameter goes through on its way into a file. */
+export interface StorageChanges {
+  /** Heads whose rows are interleaved for llama.cpp's own rotary embedding. */
+  readonly interleavedHeads: number | undefined;
+  /** What is added to each element. */
+  readonly shift: number;
+}
+
+/** Of the parameter with this Hub name. */
+export function changesOf(name: string, { norms, rotary, heads, keyValueHeads }: GgufArchitecture): StorageChanges {
+  const projection = rotary === 'interleaved' ? /\.self_attn\.([qk])_proj\.(weight|bias)$/.exec(name)?.[1] : undefined;
+  return {
+    shift: norms === 'shifted' && name.endsWith('norm.weight') ? 1 : 0,
+    interleavedHeads: projection === 'q' ? heads : projection === 'k' ? keyValueHeads : undefined,
+  };
+}
 
 /**
  * The model's tensors, in the order of the file. One with a name of its own keeps it, and is refused as a stranger; one
  * without elements says nothing.
  */
 export function hubTensors(header: GgufHeader, architecture: GgufArchitecture): HubTensor[] {
-  const { norms, rotary, heads, keyValueHeads } = architecture;
   return header.tensors
     .filter(({ name, start, end }) => !ROTARY.test(name) && end > start)
     .map((stored) => {
       const name = hubName(stored.name, architecture);
-      const shift = norms === 'shifted' && name.endsWith('norm.weight') ? 1 : 0;
-      const projection =
-        rotary === 'interleaved' ? /\.self_attn\.([qk])_proj\.(weight|bias)$/.exec(name)?.[1] : undefined;
-      const interleavedHeads = projection === 'q' ? heads : projection === 'k' ? keyValueHeads : undefined;
+      const { shift, interleavedHeads } = changesOf(name, architecture);
       if (interleavedHeads !== undefined && !(stored.shape[0]! % (2 * interleavedHeads) === 0)) {
         throw new GraftError(
           'bad-file',
@@ -79,14 +60,6 @@ export function hubTensors(header: GgufHeader, architecture: GgufArchitecture): 
         shift,
       };
     });
-}
-
-function hubName(name: string, { layerNames }: GgufArchitecture): string {
-  const [, layer, part, kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
-  if (layer === undefined || part === undefined) return (Object.hasOwn(TOP, name) ? TOP[name] : undefined) ?? name;
-  const names =
-    layerNames === 'sandwiched' ? { ...LAYER, ...SANDWICHED } : layerNames === 'fused' ? { ...LAYER, ...FUSED } : LAYER;
-  return Object.hasOwn(names, part) ? `model.layers.${Number(layer)}.${names[part]}.${kind}` : name;
 }
 
 /** Bytes of an element of the tensor as a Hub file holds it. */
@@ -135,23 +108,30 @@ async function readRows(source: FileSource, tensor: HubTensor, rows: Rows, colum
   );
 }
 
-/**
- * Rows of heads whose two halves were interleaved row by row (the converter's `permute`), apart again: row i of half h
- * was stored as row 2 i + h.
- */
+/** Rows of heads whose two halves were interleaved row by row (the converter's `permute`), apart again. */
 function separated(bytes: Uint8Array, rows: Rows, headRows: number, rowBytes: number): Uint8Array {
   const result = new Uint8Array((rows.end - rows.first) * rowBytes);
-  const half = headRows / 2;
   for (let row = rows.first; row < rows.end; row++) {
-    const within = row % headRows;
-    const from = row - within + 2 * (within % half) + (within < half ? 0 : 1);
+    const from = storedRow(row, headRows);
     result.set(bytes.subarray(from * rowBytes, (from + 1) * rowBytes), (row - rows.first) * rowBytes);
   }
   return result;
 }
 
+/** Where a row lies once the halves of its head are interleaved: row i of half h is stored as row 2 i + h. */
+function storedRow(row: number, headRows: number): number {
+  const within = row % headRows;
+  const half = headRows / 2;
+  return row - within + 2 * (within % half) + (within < half ? 0 : 1);
+}
+
+/** The row that is stored there: the other way round. */
+export function rowStoredAt(stored: number, headRows: number): number {
+  const within = stored % headRows;
+  return stored - within + (within >> 1) + (within % 2 === 0 ? 0 : headRows / 2);
+}
+
 function shifted(bytes: Uint8Array, { expanded }: GgmlType, by: number): Uint8Array {
-  const dtype = { F32: 'f32', F16: 'f16', BF16: 'bf16' } as const;
-  const values = Float32Array.from(toFloat32(bytes, dtype[expanded]), (value) => value + by);
+  const values = Float32Array.from(toFloat32(bytes, EXPANDED_DTYPES[expanded]), (value) => value + by);
   return new Uint8Array(values.buffer);
 }

@@ -4,11 +4,11 @@ import { formatCount, quote } from '../../core/format';
 import type { JsonObject } from '../json';
 import { preTokenizer } from './pre-tokenizers';
 
-/** `llama_token_type` of tokens that are found in text as a whole. */
-const CONTROL = 3;
-const USER_DEFINED = 4;
+/** `llama_token_type`; control tokens and user-defined ones are found in text as a whole. */
+export const TOKEN_TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-const MARK = '\u2581';
+/** What SentencePiece writes for a space. */
+export const MARK = '\u2581';
 
 /** The files as objects; undefined where the metadata has no tokenizer. */
 export interface TokenizerFiles {
@@ -151,11 +151,21 @@ function mergesOf({ metadata, tokens }: Vocabulary, scores: readonly number[]): 
   return merges;
 }
 
-function addedTokens({ tokens, types }: Vocabulary, isText: (token: string) => boolean): object[] {
+/** Tokens of Phi-3 that leave the space after them. */
+export const KEEPS_SPACE: ReadonlySet<string> = new Set(['<unk>', '<s>', '<|endoftext|>']);
+
+/** Files don't say which tokens take the space after them: llama.cpp goes by the model's name. */
+export function stripsSpaces(modelName: string): boolean {
+  return /phi-?3/i.test(modelName);
+}
+
+function addedTokens({ metadata, tokens, types }: Vocabulary, isText: (token: string) => boolean): object[] {
+  const stripsAfter = stripsSpaces(metadata.string('general.name') ?? '');
   return tokens.flatMap((content, id) => {
-    const special = types?.[id] === CONTROL;
-    if (!special && (types?.[id] !== USER_DEFINED || !isText(content))) return [];
-    return [{ id, content, special, single_word: false, lstrip: false, rstrip: false, normalized: false }];
+    const special = types?.[id] === TOKEN_TYPE.control;
+    if (!special && (types?.[id] !== TOKEN_TYPE.userDefined || !isText(content))) return [];
+    const rstrip = stripsAfter && !KEEPS_SPACE.has(content);
+    return [{ id, content, special, single_word: false, lstrip: false, rstrip, normalized: false }];
   });
 }
 

@@ -41,7 +41,8 @@ export function readBpe(config: JsonObject, vocabulary: Vocabulary): Model {
   return { vocabulary, encode, findSeams: seamFinder(config, merges, vocabulary) };
 }
 
-function readMerges(config: JsonObject): [string, string][] {
+/** The pairs of a model's `merges`, which are lists of two or, in older files, texts with a space between. */
+export function readMerges(config: JsonObject): [string, string][] {
   const list = config.get('merges');
   const isPair = (merge: unknown): merge is [string, string] =>
     Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === 'string');

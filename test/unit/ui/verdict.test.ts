@@ -83,6 +83,20 @@ describe('a run that is over', () => {
     expect(sentence).toContain('after step 10');
   });
 
+  test('diverged where the loss leapt up at once and stayed above where it began, low as it came again', () => {
+    const leapt = (step: number) => (step < 4 ? 4.2 + 0.1 * step : step < 16 ? 12 - 0.2 * step : 6.7 + 2 / step);
+    const { kind, sentence } = judgeRun(curve(112, leapt), true);
+    expect(kind).toBe('diverged');
+    expect(sentence).toMatch(/^The loss rose, from 4\.\d+ at step 1 to 6\.\d+ at step 112/);
+  });
+
+  test('a step that says otherwise than the rest is not quoted', () => {
+    const noisy = (step: number) => (step === 1 ? 0.2 : step === 60 ? 0.4 : falls(step));
+    const { kind, sentence } = judgeRun(curve(60, noisy), true);
+    expect(kind).not.toBe('diverged');
+    expect(sentence).toMatch(/^The loss fell from about [\d.]+ to about 0\.1\d\d/);
+  });
+
   test('of a few steps is not judged', () => {
     const { kind, sentence } = judgeRun(
       curve(3, (step) => 4 / step),

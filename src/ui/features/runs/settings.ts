@@ -2,7 +2,7 @@
  * Which settings the form has: the field's own term, the key of the run file, and in plain words what it is. What a key may
  * hold, and more about it, is the run file's own.
  */
-import type { RunConfig } from '../../../core/config';
+import { RUN_CONFIG_KEYS, type RunConfig } from '../../../core/config';
 
 type KeysOf<T> = { [K in keyof RunConfig]-?: RunConfig[K] extends T ? K : never }[keyof RunConfig];
 
@@ -35,11 +35,11 @@ const choice = (key: ChoiceKey, label: string, words: string, options: readonly 
 
 /** What most people change. */
 export const BASIC: readonly Setting[] = [
-  number('learning_rate', 'Learning rate', 'How big its steps are'),
-  number('num_train_epochs', 'Epochs', 'Times through the data'),
-  number('per_device_train_batch_size', 'Batch size', 'Examples at once'),
-  number('lora_r', 'Rank', 'Size of the adapter'),
-  number('max_length', 'Maximum length', 'Longest example, in tokens'),
+  number('learning_rate', 'Learning rate', 'How big its steps are at most'),
+  number('num_train_epochs', 'Epochs', 'Times that it goes through the data'),
+  number('per_device_train_batch_size', 'Batch size', 'Examples that are read at once'),
+  number('lora_r', 'Rank', 'Size of the adapter: a larger one learns more, and takes more memory'),
+  number('max_length', 'Maximum length', 'Longest example, in tokens: longer ones are cut'),
 ];
 
 /** How the run is checked. */
@@ -137,6 +137,13 @@ export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[
 const LABELS: ReadonlyMap<string, string> = new Map(
   [...BASIC, ...CHECK, ...ADVANCED.flatMap(({ settings }) => settings)].map(({ key, label }) => [key, label]),
 );
+
+const PLAIN: ReadonlySet<string> = new Set(BASIC.map(({ key }) => key));
+
+/** What a setting is, in plain words; of one that fewer people know, as the run file says it besides. */
+export function describeSetting({ key, words }: Setting): string {
+  return PLAIN.has(key) ? `${words}.` : `${words}: ${RUN_CONFIG_KEYS[key]}`;
+}
 
 /** Groups of settings that say how it is trained, beside the basic ones. */
 const OF_TRAINING: ReadonlySet<string> = new Set(['Schedule', 'Adapter', 'Optimiser', 'Memory']);

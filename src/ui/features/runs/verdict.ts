@@ -19,6 +19,8 @@ interface Point {
 
 /** Steps with a loss before anything is said of a curve. */
 const FEWEST = 6;
+/** Steps that say where a loss began. */
+const FIRST = 3;
 /** A loss counts as fallen below this part of where it began. */
 const FALLEN = 0.9;
 /** It counts as risen above this part. */
@@ -68,10 +70,14 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
       : say('none', `The loss went ${path}: too few steps to say more.`);
   }
   const span = Math.max(1, Math.floor(trained.length / 8));
-  const start = mean(trained.slice(0, span));
+  // A loss that leaps up at once and comes down again began where it leapt from.
+  const start = Math.min(mean(trained.slice(0, span)), mean(trained.slice(0, FIRST)));
   const end = mean(trained.slice(-span));
+  // A single step may be of easy rows, or of hard ones: what it says otherwise than the rest isn't quoted.
+  const isTrue = Math.sign(last.loss - first.loss) === Math.sign(end - start);
+  const way = isTrue ? path : `from about ${formatLoss(start)} to about ${formatLoss(end)}`;
   if (end > start * RISEN) {
-    return say('diverged', `The loss rose, ${path}: take a smaller learning rate.`);
+    return say('diverged', `The loss rose, ${way}: take a smaller learning rate.`);
   }
   if (end > start * FALLEN) {
     return say(
@@ -79,7 +85,7 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
       `The loss ended about where it began, ${path}: it learned next to nothing. Try another learning rate.`,
     );
   }
-  const fell = `The loss fell ${path}`;
+  const fell = `The loss fell ${way}`;
   const memorised = judgeHeldOut(heldOut, { start, end }, fell);
   if (memorised) return memorised;
   const quarter = trained.slice(-Math.max(2, Math.floor(trained.length / 4)));

@@ -1,0 +1,190 @@
+/** Reading an exported model back, and holding it against the one that it was made from. */
+import { errorCode, GraftError } from '../core/errors';
+import { formatShare } from '../core/format';
+import type { DecoderSpec } from '../core/spec';
+import type { FileSource } from '../core/store';
+import type { Engine } from '../engine';
+import { compareSpecs } from '../formats/compare-specs';
+import type { HubModel } from '../formats/model';
+import { readAdapter, type Adapter } from '../formats/peft';
+import { withTemplateOf } from '../formats/saved-template';
+import { answersOf, compareAnswers, type AnswerComparison, type Answers } from './steps/compare-answers';
+import { compareText } from './steps/compare-text';
+import { compareWeights, type WeightsComparison } from './steps/compare-weights';
+import type { LoadingReport } from './steps/loading';
+import { openMerged } from './steps/merged-weights';
+import { promptIds, type Prompt } from './steps/prompt-ids';
+
+export interface VerifyInput {
+  readonly model: HubModel;
+  readonly adapter?: FileSource | undefined;
+  readonly engine: Engine;
+  /** The exported model, opened as any other. */
+  readonly exported: HubModel;
+  /** How its tensors are stored, by Hub name, where that isn't their dtype. */
+  readonly types?: ReadonlyMap<string, string> | undefined;
+  /** What both are asked; by default a few of Graft's own. */
+  readonly prompts?: readonly Prompt[] | undefined;
+}
+
+export interface Verification {
+  /** A sentence for each difference that makes the file another model; without any, it is good. */
+  readonly findings: readonly string[];
+  /** What is otherwise, but as the format has it. */
+  readonly notices: readonly string[];
+  readonly weights?: WeightsComparison['worst'];
+  readonly answers?: AnswerComparison;
+}
+
+/**
+ * Most of the size of logits that they may be off, by how the least exact of the matrices is stored: several times what
+ * small models show, and a fraction of what another model gives.
+ */
+const LOGIT_LIMITS: Readonly<Record<string, number>> = {
+  F32: 1e-4,
+  F16: 0.02,
+  BF16: 0.1,
+  Q8_0: 0.1,
+  Q6_K: 0.15,
+  Q5_K: 0.25,
+  Q5_1: 0.25,
+  Q5_0: 0.3,
+  Q4_K: 0.4,
+  Q4_0: 0.5,
+};
+const LARGEST_LIMIT = 0.5;
+
+/** Compares shape, weights, texts and answers. What can't be asked any more, as the shapes differ, is left out. */
+export async function verifyExport(
+  input: VerifyInput,
+  report: LoadingReport,
+  signal?: AbortSignal,
+): Promise<Verification> {
+  const { model, exported, types } = input;
+  const merged = await openMerged(input);
+  const { fields, windows } = compareSpecs(merged.spec, exported.spec);
+  const text = compareText(merged.asked, exported);
+  const notices = [
+    ...(windows ? ['Layers see other windows in the file: answers differ once a text is longer.'] : []),
+    ...text.notices,
+  ];
+  const findings = [...fields.map((field) => `${field} is another in the file than in the model.`), ...text.findings];
+  if (fields.some((field) => SIZES.has(field))) return { findings, notices };
+  const typeOf = (name: string) => types?.get(name) ?? exported.dtypes.get(name)?.toUpperCase();
+  const weights = await compareWeights(
+    merged.weights(report, signal),
+    exported,
+    typeOf,
+    queryFactor(merged.spec, exported.spec),
+  );
+  findings.push(...weights.findings);
+  const adapter = input.adapter && (await readAdapter(input.adapter));
+  const context = windows ? commonWindow(merged.spec, exported.spec) : merged.spec.maxPositions;
+  const ask = asker(merged.asked, input, context, report, signal);
+  const answers = await unlessTooLarge(notices, async () =>
+    compareAnswers(await ask(merged.asked, adapter), await ask({ ...exported, tokenizer: merged.asked.tokenizer })),
+  );
+  const limit = logitLimit(merged.dtypes.keys(), typeOf, model);
+  return {
+    findings: [...findings, ...logitFindings(answers, limit)],
+    notices,
+    weights: weights.worst,
+    ...(answers && { answers }),
+  };
+}
+
+/** Compares what a model answers with an adapter, and with what a file holds of that adapter. */
+export async function verifyLora(
+  {
+    model,
+    adapter: folder,
+    engine,
+    prompts,
+  }: Omit<VerifyInput, 'exported' | 'types' | 'adapter'> & { readonly adapter: FileSource },
+  exported: Adapter,
+  type: string,
+  report: LoadingReport,
+  signal?: AbortSignal,
+): Promise<Verification> {
+  const asked = await withTemplateOf(model, folder);
+  const ask = asker(asked, { engine, prompts }, model.spec.maxPositions, report, signal);
+  const own = await readAdapter(folder);
+  if (!own.lora) throw new GraftError('unsupported', `${folder.name} is a prompt, and the file holds LoRA.`);
+  const notices: string[] = [];
+  const answers = await unlessTooLarge(notices, async () =>
+    compareAnswers(await ask(asked, own), await ask(asked, exported)),
+  );
+  const findings = logitFindings(answers, LOGIT_LIMITS[type] ?? LARGEST_LIMIT);
+  return { findings, notices, ...(answers && { answers }) };
+}
+
+/** Asks models the same prompts, as `asked` reads them. */
+function asker(
+  asked: HubModel,
+  { engine, prompts = [] }: Pick<VerifyInput, 'engine' | 'prompts'>,
+  context: number,
+  report: LoadingReport,
+  signal: AbortSignal | undefined,
+): (model: HubModel, adapter?: Adapter) => Promise<Answers> {
+  const ids = (prompts.length > 0 ? prompts : ownPrompts(asked)).map((prompt) => [...promptIds(asked, prompt)]);
+  return (model, adapter) => answersOf(model, adapter, ids, context, engine, report, signal);
+}
+
+/** What a model has to be on the GPU for; where there is no room for it, a notice says so. */
+async function unlessTooLarge<T>(notices: string[], work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errorCode(error) !== 'out-of-memory') throw error;
+    notices.push('Answers are not compared: the model does not fit into the memory of this GPU.');
+    return undefined;
+  }
+}
+
+function logitFindings(answers: AnswerComparison | undefined, limit: number): string[] {
+  if (!answers || answers.logitError <= limit) return [];
+  const { logitError } = answers;
+  return [`Logits are ${formatShare(logitError)} off; stored so, they may be ${formatShare(limit)}.`];
+}
+
+/** Tokens that both see whole, where their windows differ. */
+function commonWindow(...specs: readonly DecoderSpec[]): number {
+  const windows = specs.flatMap(({ layers = [] }) => layers.map(({ window }) => window ?? Infinity));
+  return Math.min(...windows, ...specs.map(({ maxPositions }) => maxPositions));
+}
+
+/** Fields that shapes follow from. */
+const SIZES = new Set([
+  ...['vocabSize', 'hiddenSize', 'intermediateSize', 'numLayers', 'numHeads', 'numKeyValueHeads', 'headDim'],
+  ...['attentionBias', 'mlpBias', 'fusedProjections', 'queryKeyNorms', 'sandwichNorms', 'normOffset'],
+]);
+
+/** What queries are multiplied with in a file whose format scales scores otherwise. */
+function queryFactor(spec: DecoderSpec, exported: DecoderSpec): (name: string) => number {
+  const scale = ({ attentionScale, headDim }: DecoderSpec) => attentionScale ?? 1 / Math.sqrt(headDim);
+  const factor = scale(spec) / scale(exported);
+  return (name) => (/\.q_proj\.(weight|bias)$/.test(name) ? factor : 1);
+}
+
+/** The model's own weights may be rounded to its type when an adapter is merged into them. */
+function logitLimit(
+  names: Iterable<string>,
+  typeOf: (name: string) => string | undefined,
+  { weightDType }: Pick<HubModel, 'weightDType'>,
+): number {
+  const own = LOGIT_LIMITS[weightDType.toUpperCase()]!;
+  return Math.max(own, ...[...names].map((name) => LOGIT_LIMITS[typeOf(name) ?? 'F32'] ?? LARGEST_LIMIT));
+}
+
+/** Short texts and a conversation; token ids for a model that reads no text. */
+function ownPrompts({ tokenizer, spec }: HubModel): Prompt[] {
+  if (!tokenizer) {
+    const row = (step: number) => Array.from({ length: 12 }, (_, i) => (1 + step * i) % spec.vocabSize);
+    return [1, 7, 31].map((step) => ({ kind: 'tokens', ids: row(step) }));
+  }
+  return [
+    { kind: 'text', text: 'Once upon a time there was a' },
+    { kind: 'text', text: 'The capital of France is' },
+    { kind: 'chat', messages: [{ role: 'user', content: 'Tell me about the sea in one sentence.' }] },
+  ];
+}
