@@ -48,7 +48,8 @@ export function planRun(
   const base = countElements(parameters(model.spec));
   const adapter = hasAdapter(setup) ? countElements(parametersOfAdapter(model.spec, setup)) : undefined;
   const { memory, dispatches, flops } = planSession(setup, { train, ...(decode && { decode }) });
-  const longestRows = lengths.at(-1)! + virtualTokens(setup);
+  const tokens = lengths.at(-1)!;
+  const longestRows = tokens + virtualTokens(setup);
   return {
     memory,
     dispatches: {
@@ -57,7 +58,7 @@ export function planRun(
       update: dispatches.get('update')! + (dispatches.get('derive') ?? 0),
       evaluate: dispatches.get(`eval:${longestRows}`)!,
     },
-    flopsPerToken: flopsPerToken(run, flops, longestRows),
+    flopsPerToken: flopsPerToken(run, flops, { program: `train:${longestRows}`, tokens }),
     trainableParameters: adapter ?? base,
     totalParameters: base + (adapter ?? 0),
     lengths,
@@ -78,10 +79,15 @@ export function countDecodeDispatches(
   return { base, tuned: dispatches.get('decode:tuned') ?? base };
 }
 
-function flopsPerToken(run: RunConfig, flops: ReadonlyMap<string, number>, length: number): number {
+/** By tokens of the data; virtual ones are computed with them. */
+function flopsPerToken(
+  run: RunConfig,
+  flops: ReadonlyMap<string, number>,
+  { program, tokens }: { readonly program: string; readonly tokens: number },
+): number {
   const update = flops.get('update')! + (flops.get('derive') ?? 0);
-  const micro = flops.get(`train:${length}`)! + update / run.gradient_accumulation_steps;
-  return micro / (run.per_device_train_batch_size * length);
+  const micro = flops.get(program)! + update / run.gradient_accumulation_steps;
+  return micro / (run.per_device_train_batch_size * tokens);
 }
 
 function countElements(list: readonly ParameterSpec[]): number {

@@ -66,7 +66,8 @@ const LINES: Readonly<Record<StepId, (draft: Draft) => string>> = {
   },
   settings({ recipe }) {
     const { preset, differences, config } = recipe;
-    if (differences.length === 0) return `${PRESET_TITLES[preset]}: ${describePreset(config, config.use_peft)}`;
+    const hasRank = config.use_peft && config.peft_type === 'LORA';
+    if (differences.length === 0) return `${PRESET_TITLES[preset]}: ${describePreset(config, hasRank)}`;
     const named = differences.slice(0, 2).map(({ key, after }) => `${settingLabel(key)} ${after}`);
     return `Custom: ${named.join(', ')}${differences.length > 2 ? ', …' : ''}`;
   },
