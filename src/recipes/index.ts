@@ -35,6 +35,7 @@ export { readFinished } from './steps/outputs';
 export { idleKeyNotices } from './steps/idle-keys';
 export { adapterNotices, resolveRun } from './steps/resolve';
 export { contextFor, promptIds, type Prompt } from './steps/prompt-ids';
+export { virtualTokensOf } from './steps/prompt-tuning';
 export { promptNotices } from './steps/prompt-notices';
 export { readPrompts, textPrompt, type PromptRow } from './steps/prompts';
 export { parseRunFile } from './steps/records';

@@ -9,6 +9,7 @@ import {
   questionsOf,
   refuseUnshownSystem,
   showsSystem,
+  virtualTokensOf,
 } from '../../src/recipes';
 import type { RunLibrary } from '../../src/storage/indexeddb';
 import type { PromptJobs, SamplingHints } from '../../src/protocol/prompts';
@@ -37,12 +38,12 @@ export function promptJobs(
     'prompts.facts': async ({ model: ref, runId, storage }) => {
       const { model } = await models.openForRun(ref, runId);
       const run = runId === null ? undefined : await readRunConfig(library, await library.get(runId));
-      const { maxPositions } = model.spec;
-      const sizes = [...new Set([contextLengthFor(1, model.spec), maxPositions])];
+      const most = model.spec.maxPositions - (run ? virtualTokensOf(run) : 0);
+      const sizes = [...new Set([Math.min(contextLengthFor(1, model.spec), most), most])];
       return {
         sampling: samplingHints(model),
         takesSystem: takesSystem(model),
-        contextLength: maxPositions,
+        contextLength: most,
         memory: pulse.during(PLANNING_MS, () =>
           sizes.map((tokens) => ({ tokens, bytes: planAnswers(model, run ?? storageOf(storage), tokens) })),
         ),
