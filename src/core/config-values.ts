@@ -21,7 +21,12 @@ const FRACTION = 'a number from 0 to below 1';
 export const fraction = v.pipe(number(FRACTION), v.minValue(0, FRACTION), v.ltValue(1, FRACTION));
 
 /** What may be a part of a whole is as good in percent: `20%` is 0.2. */
-const inPercent = <S extends v.GenericSchema<number, number>>(schema: S, message: string) =>
+const inPercent = <S extends v.GenericSchema<number, number>>(
+  schema: S,
+  message: string,
+  /** What it may be in percent, as a part of 1. */
+  parts: v.GenericSchema<number, number> = schema,
+) =>
   v.union(
     [
       schema,
@@ -29,7 +34,7 @@ const inPercent = <S extends v.GenericSchema<number, number>>(schema: S, message
         v.string(),
         v.regex(/^\s*\d+(\.\d+)?\s*%\s*$/),
         v.transform((percent) => Number((parseFloat(percent) / 100).toPrecision(12))),
-        schema,
+        parts,
       ),
     ],
     message,
@@ -46,6 +51,7 @@ export const heldOut = inPercent(
     v.check((n) => n < 1 || Number.isInteger(n), HELD_OUT),
   ),
   HELD_OUT,
+  v.pipe(number(HELD_OUT), v.ltValue(1, HELD_OUT)), // and not so many rows
 );
 export const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => {
   const message = most < 2 ** 33 ? `a whole number from ${least} to ${most}` : `a whole number, ${least} or more`;

@@ -163,7 +163,12 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await page.reload();
   await page.getByText('How it answers').click();
   expect(await graft.at('asks-alone').isChecked()).toBe(false);
+  // What is asked next is in view, however long the answers above it have grown.
+  await page.setViewportSize({ width: 360, height: 640 });
   expect(await askAgain(3)).toBeGreaterThan(alone + 20);
+  const below = () => graft.at('chat-input').evaluate((field) => innerHeight - field.getBoundingClientRect().bottom);
+  expect(await below()).toBeGreaterThan(0);
+  await page.setViewportSize({ width: 1280, height: 720 });
 
   await graft.openPart('Evaluate');
   await graft.at('compare-limit').fill('');

@@ -43,6 +43,12 @@ test('a table whose columns are named otherwise is read with one press, and as e
   await examples(graft, 11);
   await page.getByLabel('The first line is a row').check();
   await examples(graft, 12);
+
+  // The only column of a table can be the text.
+  await graft.useData('reviews.csv', 'review\nGood.\n"Bad, mostly."\n');
+  await graft.at('data-error').filter({ hasText: 'the one column review' }).waitFor();
+  await graft.at('column-text').selectOption({ label: 'review: Good.' });
+  await examples(graft, 2);
 });
 
 test("a first visit leads to data of one's own at once: a file is chosen where it is spoken of, or text pasted", async ({
@@ -72,6 +78,7 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   await graft.openWorkbench();
   expect(await graft.at('dataset-text').inputValue()).toContain('Q: ');
   await page.getByRole('button', { name: 'Use this text' }).click();
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('data'); // and not the body
   await examples(graft, 12);
   expect(await graft.at('start-obstacle').count()).toBe(0);
 });

@@ -35,15 +35,19 @@ export function findDelimiter(fileName: string, text: string): string | undefine
   // JSON Lines whose first line is something else have commas, too.
   if (first === undefined || second?.trimStart().startsWith('{')) return undefined;
   const cellsOf = (line: string, delimiter: string) => parse(line, delimiter).flatMap(({ cells }) => cells);
-  const candidates = DELIMITERS.map((delimiter) => ({ delimiter, cells: cellsOf(first, delimiter) }))
+  const isTabbed = /\.(tsv|tab)(\.gz)?$/i.test(fileName);
+  const isColumn = isShort(first) && DELIMITERS.every((by) => cellsOf(first, by).length === 1);
+  if (isColumn && TABLE_NAME.test(fileName)) return isTabbed ? '\t' : ',';
+  // Tabs separate the cells of a file that is called so, however many commas its names have.
+  const likely = isTabbed && first.includes('\t') ? ['\t'] : DELIMITERS;
+  const candidates = likely
+    .map((delimiter) => ({ delimiter, cells: cellsOf(first, delimiter) }))
     .filter(({ cells }) => cells.filter(isFilled).length > 1 && cells.every(isShort))
     .filter(
       ({ delimiter }) => second === undefined || second.includes(delimiter) || second.trimStart().startsWith('"'),
     );
   candidates.sort((a, b) => b.cells.length - a.cells.length);
-  const isColumn =
-    TABLE_NAME.test(fileName) && isShort(first) && DELIMITERS.every((by) => cellsOf(first, by).length === 1);
-  return candidates[0]?.delimiter ?? (isColumn ? ',' : undefined);
+  return candidates[0]?.delimiter;
 }
 
 /** A first line's cell: a name, or a question where there are no names. */

@@ -135,23 +135,23 @@ export class Draft {
     });
   }
 
-  /** Tokens that the next run reads, about, and what sets its pace; undefined until model and data are read. */
-  get workload(): { key: string; tokens: number } | undefined {
+  /** Flops of the next run, about, and what sets its pace; undefined until model and data are read. */
+  get workload(): { key: string; flops: number } | undefined {
     const { request } = this;
     const { report, plan, estimatedRows } = this.preview;
     if (!request || !report || !plan || estimatedRows !== undefined) return undefined;
     const key = paceKey(request.config.model_name_or_path, request.config);
-    return { key, tokens: countTokens(report, request.config, plan.totalSteps) };
+    return { key, flops: countTokens(report, request.config, plan.totalSteps) * plan.flopsPerToken };
   }
 
   /** How long it will take: by the last run like it in this browser, or roughly, by what the GPU was measured at. */
   get duration(): { readonly seconds: number; readonly isRough: boolean } | undefined {
-    const { workload, device, preview } = this;
+    const { workload, device } = this;
     if (!workload) return undefined;
-    const known = estimateSeconds(workload.key, workload.tokens);
+    const known = estimateSeconds(workload.key, workload.flops);
     if (known !== undefined) return { seconds: known, isRough: false };
-    if (device.rate === undefined || !preview.plan) return undefined;
-    return { seconds: guessSeconds(workload.tokens * preview.plan.flopsPerToken, device.rate), isRough: true };
+    if (device.rate === undefined) return undefined;
+    return { seconds: guessSeconds(workload.flops, device.rate), isRough: true };
   }
 
   /** What a new run would train, and on what. */

@@ -140,7 +140,7 @@ export class Workspace {
     await this.training.start(request);
     const { record } = this.training;
     if (workload && record?.state === 'finished' && record.summary) {
-      notePace(workload.key, workload.tokens, record.summary.seconds);
+      notePace(workload.key, workload.flops, record.summary.seconds);
     }
   }
 

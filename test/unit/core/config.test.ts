@@ -68,6 +68,10 @@ describe('parseRunConfig', () => {
     const parts = parseRunConfig('val_set_size: 20%\nmax_bad_rows: 7.5 %\nlora_dropout: 0%', { 'warmup-ratio': '10%' });
     expect(parts).toMatchObject({ val_set_size: 0.2, max_bad_rows: 0.075, lora_dropout: 0, warmup_ratio: 0.1 });
     expect(refusal('lora_dropout: 100%')).toMatch(/lora_dropout must be a number from 0 to below 1, but is "100%"/);
+    for (const all of ['100%', '150%', '200 %', '300%']) {
+      expect(refusal(`val_set_size: ${all}`)).toMatch(/val_set_size must be 0, a fraction below 1/);
+    }
+    expect(parseRunConfig('val_set_size: 3').val_set_size).toBe(3);
     expect(refusal('val_set_size: 150%')).toMatch(/val_set_size must be 0, a fraction below 1/);
     expect(refusal('learning_rate: 1%')).toMatch(/learning_rate must be a number above 0, but is "1%"/);
   });

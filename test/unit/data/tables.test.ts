@@ -63,6 +63,15 @@ describe('a table', () => {
     },
   );
 
+  it('has tabs between its cells where its name says so', async () => {
+    expect(await values('text\nHello, dear reader.\nWelcome to us, friend.\n', 'a.tsv')).toEqual([
+      [2, 'Hello, dear reader.'],
+      [3, 'Welcome to us, friend.'],
+    ]);
+    expect(await values('question\tanswer, long\nWho?\tMe, I say.\n', 'a.tsv')).toEqual([[2, 'Who?', 'Me, I say.']]);
+    expect(await pairs('question,answer\nWho?,Me\n', 'a.tsv')).toEqual([['Who?', 'Me']]); // whatever its name says
+  });
+
   it('of one column with another name is refused as such, and mapped', async () => {
     const text = 'review\nGood.\nBad, mostly.\n';
     expect(await refusal(parse(text))).toEqual([

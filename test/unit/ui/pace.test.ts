@@ -26,7 +26,7 @@ test('what keeps the model otherwise has a pace of its own, and what was kept ba
   expect(paceKey('m', parseRunConfig('load_in_4bit: true'))).not.toBe(
     paceKey('m', parseRunConfig('load_in_4bit: false')),
   );
-  localStorage.setItem('graft.pace', '{"m": "fast"}');
+  localStorage.setItem('graft.pace-flops', '{"m": "fast"}');
   expect(estimateSeconds('m', 10)).toBeUndefined();
   expect(countTokens({ totalTokens: 0, kept: 0 }, config, 10)).toBe(0);
 });

@@ -26,7 +26,7 @@ describe('a run that is over', () => {
 
   test('without held-out rows it learned, and nothing is claimed of other questions', () => {
     const { kind, title, sentence } = judgeRun(curve(60, falls), true);
-    expect([kind, title]).toEqual(['learned', 'learned its rows']);
+    expect([kind, title]).toEqual(['learned', 'loss fell']);
     expect(sentence).toContain('No rows were held out');
   });
 
@@ -87,7 +87,24 @@ describe('a run that is over', () => {
     const leapt = (step: number) => (step < 4 ? 4.2 + 0.1 * step : step < 16 ? 12 - 0.2 * step : 6.7 + 2 / step);
     const { kind, sentence } = judgeRun(curve(112, leapt), true);
     expect(kind).toBe('diverged');
-    expect(sentence).toMatch(/^The loss rose, from 4\.\d+ at step 1 to 6\.\d+ at step 112/);
+    expect(sentence).toMatch(/^The loss leapt to 1\d\.\d+ and .* began, from 4\.\d+ at step 1 to 6\.\d+ at step 112/);
+    // From the second step on, as with a learning rate of 3.
+    const atOnce = (step: number) => (step === 1 ? 3.76 : step < 12 ? 21 - step : 5.909);
+    expect(judgeRun(curve(40, atOnce), true).kind).toBe('diverged');
+  });
+
+  test('an easy row at the start, and losses of nothing, are no divergence', () => {
+    const losses = (...of: number[]) => of.map((loss, i) => ({ epoch: 1, step: i + 1, loss }));
+    expect(judgeRun(losses(1, 4, 4, 4, 4, 3), true).kind).toBe('still');
+    expect(judgeRun(losses(1, ...Array<number>(30).fill(4)), true).kind).not.toBe('learned');
+    expect(judgeRun(losses(...Array<number>(12).fill(0)), true).kind).toBe('still');
+  });
+
+  test('diverged where a loss, held-out ones too, is no number, were it the first', () => {
+    const [only] = [{ epoch: 1, step: 1, loss: NaN }];
+    expect(judgeRun([only], true)).toMatchObject({ kind: 'diverged', sentence: expect.stringContaining('first step') });
+    const heldOut = { epoch: 1, step: 60, eval_loss: NaN };
+    expect(judgeRun([...curve(60, falls), heldOut], true).kind).toBe('diverged');
   });
 
   test('a step that says otherwise than the rest is not quoted', () => {

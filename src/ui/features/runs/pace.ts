@@ -3,9 +3,9 @@ import type { RunConfig } from '../../../core/config';
 import type { DataReport } from '../../../core/events';
 import { loadSetting, saveSetting } from '../../persisted';
 
-const SETTING = 'pace';
+const SETTING = 'pace-flops';
 
-/** Seconds for a token, by what sets the pace. */
+/** Seconds for a flop, by what sets the pace. */
 type Paces = Readonly<Record<string, number>>;
 
 /** Tokens that a run reads in all its steps, about. */
@@ -18,16 +18,16 @@ export function countTokens(
   return report.kept === 0 ? 0 : (report.totalTokens / report.kept) * rows;
 }
 
-/** What sets the pace: the model, how it is kept, and what is computed twice. */
+/** What sets the pace beside the flops: the model, how it is kept, and what is computed twice. */
 export function paceKey(modelName: string, config: RunConfig): string {
   const { load_in_4bit: isSmall, gradient_checkpointing: again, use_peft: adapter } = config;
   return [modelName, isSmall && '4 bits', again && 'checkpointed', !adapter && 'whole'].filter(Boolean).join(', ');
 }
 
 /** Undefined where nothing like it has run here. */
-export function estimateSeconds(key: string, tokens: number): number | undefined {
+export function estimateSeconds(key: string, flops: number): number | undefined {
   const pace = loadPaces()[key];
-  return pace === undefined || tokens === 0 ? undefined : pace * tokens;
+  return pace === undefined || flops === 0 ? undefined : pace * flops;
 }
 
 /** What a run takes beside its arithmetic: kernels are compiled, weights and checkpoints written, in seconds. */
@@ -41,8 +41,8 @@ export function guessSeconds(flops: number, rate: number): number {
   return BESIDE + flops / (rate * EFFICIENCY);
 }
 
-export function notePace(key: string, tokens: number, seconds: number): void {
-  if (tokens > 0 && seconds > 0) saveSetting(SETTING, { ...loadPaces(), [key]: seconds / tokens });
+export function notePace(key: string, flops: number, seconds: number): void {
+  if (flops > 0 && seconds > 0) saveSetting(SETTING, { ...loadPaces(), [key]: seconds / flops });
 }
 
 function loadPaces(): Paces {

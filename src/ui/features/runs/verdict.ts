@@ -27,6 +27,10 @@ const FALLEN = 0.9;
 const RISEN = 1.1;
 /** In a few steps, each of other rows, it has above this part. */
 const RISEN_AT_ONCE = 1.5;
+/** A peak this far above the end is no easy or hard row: the run left where it was, and came back to another place. */
+const LEAP = 1.5;
+/** It ends above where it began by this part, then. */
+const LEAP_ABOVE = 1.3;
 /** A held-out loss this far above its best has turned: the run learns its own rows by heart. */
 const TURNED = 1.05;
 /** A held-out loss that fell by less than this part of what the loss fell by stayed where it was, */
@@ -55,15 +59,14 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
   if (!first || !last) {
     return say('none', 'The loss is drawn here, step by step, as soon as training starts.');
   }
+  const broken = [...trained, ...heldOut].find(({ loss }) => !Number.isFinite(loss));
+  if (isOver && broken) {
+    const since = broken.step > 1 ? `after step ${lastFinite(trained, broken.step)}` : 'from the first step on';
+    return say('diverged', `The loss is no number any more ${since}: take a smaller learning rate.`);
+  }
   if (trained.length === 1) return say('none', `The loss was ${formatLoss(last.loss)} at step ${last.step}.`);
   const path = `from ${formatLoss(first.loss)} at step ${first.step} to ${formatLoss(last.loss)} at step ${last.step}`;
   if (!isOver) return say('going', `The loss went ${path}.`);
-  if (trained.some(({ loss }) => !Number.isFinite(loss))) {
-    return say(
-      'diverged',
-      `The loss is no number any more after step ${lastFinite(trained)}: take a smaller learning rate.`,
-    );
-  }
   if (trained.length < FEWEST) {
     return last.loss > first.loss * RISEN_AT_ONCE
       ? say('diverged', `The loss rose at once, ${path}: take a smaller learning rate.`)
@@ -71,15 +74,23 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
   }
   const span = Math.max(1, Math.floor(trained.length / 8));
   // A loss that leaps up at once and comes down again began where it leapt from.
-  const start = Math.min(mean(trained.slice(0, span)), mean(trained.slice(0, FIRST)));
+  const start = Math.min(mean(trained.slice(0, Math.max(FIRST, span))), mean(trained.slice(0, FIRST)));
   const end = mean(trained.slice(-span));
   // A single step may be of easy rows, or of hard ones: what it says otherwise than the rest isn't quoted.
   const isTrue = Math.sign(last.loss - first.loss) === Math.sign(end - start);
   const way = isTrue ? path : `from about ${formatLoss(start)} to about ${formatLoss(end)}`;
+  const peak = trained.reduce((most, { loss }) => Math.max(most, loss), 0);
+  const hasLeapt = peak > end * LEAP && end > first.loss * LEAP_ABOVE;
+  if (hasLeapt) {
+    return say(
+      'diverged',
+      `The loss leapt to ${formatLoss(peak)} and ended above where it began, ${path}: take a smaller learning rate.`,
+    );
+  }
   if (end > start * RISEN) {
     return say('diverged', `The loss rose, ${way}: take a smaller learning rate.`);
   }
-  if (end > start * FALLEN) {
+  if (end >= start * FALLEN) {
     return say(
       'still',
       `The loss ended about where it began, ${path}: it learned next to nothing. Try another learning rate.`,
@@ -99,7 +110,7 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
       ? say('learned', `${fell}${outside}.`)
       : {
           ...say('learned', `${fell}. No rows were held out, so nothing says how it answers others.`),
-          title: 'learned its rows',
+          title: 'loss fell',
         };
 }
 
@@ -146,6 +157,7 @@ function mean(of: readonly Point[]): number {
   return of.reduce((sum, { loss }) => sum + loss, 0) / of.length;
 }
 
-function lastFinite(of: readonly Point[]): number {
-  return of.findLast(({ loss }) => Number.isFinite(loss))?.step ?? 0;
+/** The last step before `step` whose loss is a number. */
+function lastFinite(of: readonly Point[], step: number): number {
+  return of.findLast((point) => point.step < step && Number.isFinite(point.loss))?.step ?? step - 1;
 }
