@@ -114,7 +114,7 @@ describe('a download', () => {
     const graft = await HubPage.open(page, site);
     await graft.openHub('graft/slow-llama');
     await graft.plannedTotal();
-    hub.faults.push({ host: 'cdn', path: 'slow-llama', times: 1, status: 503, headers: { 'retry-after': '3' } });
+    hub.faults.push({ host: 'cdn', path: 'slow-llama', times: 1, status: 503, headers: { 'retry-after': '6' } });
     await graft.at('download').click();
     await graft
       .at('download-pause')
