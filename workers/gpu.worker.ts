@@ -45,7 +45,7 @@ async function createGpuWorker(baseUrl: string, textJobs: JobRunner<TextJobs>): 
       ...runJobs(library, training, models, sources, text),
       ...chatJobs(models, training, text),
       ...evaluationJobs(models, text),
-      ...exportJobs(models, sources),
+      ...exportJobs(models, sources, text),
       ...modelJobs(models, sources),
     },
     {

@@ -1,4 +1,5 @@
 /** Files to download. */
+import type { GgufFileType } from '../core/gguf-file-types';
 import type { JobKind } from './jobs';
 import type { ModelRef } from './models';
 
@@ -26,7 +27,26 @@ export interface ExportsService {
   usage(runId: string, folder: string): Promise<Usage>;
 }
 
+/** A file that was read back, and is the model. */
+export interface CheckedFile extends ExportedFile {
+  /** What is otherwise where it is used, a sentence each. */
+  notices: string[];
+  /** How near its answers are; absent where the model was too large to ask both. */
+  answers?: {
+    /** Of all logits, the size of the difference over their own. */
+    logitError: number;
+    /** Prompts whose greedy answers are the same. */
+    sameAnswers: number;
+    prompts: number;
+  };
+}
+
 export type ExportJobs = {
+  /**
+   * The run's model with its adapter merged in, as one GGUF file, held against the model on questions of the run's data.
+   * @throws `bad-file` where the file is not the model, with what differs
+   */
+  'exports.gguf': JobKind<{ runId: string; model: ModelRef; type: GgufFileType }, CheckedFile>;
   /** The run's model with its adapter merged in: a whole model folder. */
   'exports.merge': JobKind<{ runId: string; model: ModelRef }, ExportedFile[]>;
 };

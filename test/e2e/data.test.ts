@@ -186,4 +186,16 @@ test('a run of its own template is trained, asked, compared and merged through i
   const merged = page.waitForEvent('download');
   await graft.at('download-merged').click();
   expect(readFileSync(await (await merged).path()).includes('The template of the run says no.')).toBe(true);
+
+  // The same as one file for llama.cpp, which is read back and asked before it is offered.
+  await graft.at('gguf-type').selectOption('F16');
+  const single = page.waitForEvent('download');
+  await graft.at('download-gguf').click();
+  const gguf = readFileSync(await (await single).path());
+  expect(gguf.subarray(0, 4).toString()).toBe('GGUF');
+  expect(gguf.includes('The template of the run says no.')).toBe(true);
+  expect(await graft.at('gguf-checked').innerText()).toMatch(
+    /was read back and is the model: its logits are 0\.\d+ % off, and 2 of 2 answers are the same\.$/,
+  );
+  expect(await axeViolations(page)).toEqual([]);
 });

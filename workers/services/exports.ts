@@ -1,12 +1,17 @@
 /** Files to download. */
 import type { StoredModel } from '../../src/core/library';
 import type { FileSource } from '../../src/core/store';
-import { describeUsage, exportCheckpoint, mergeModel } from '../../src/recipes';
+import { GraftError, throwIfCancelled } from '../../src/core/errors';
+import { openGguf, storedTypes } from '../../src/formats/gguf';
+import { openModel } from '../../src/formats/model';
+import { fileListSource } from '../../src/storage/files';
+import { describeUsage, exportCheckpoint, exportGguf, mergeModel, verifyExport } from '../../src/recipes';
 import type { ExportedFile, ExportJobs, ExportsService } from '../../src/protocol/exports';
 import type { RunLibrary } from '../../src/storage/indexeddb';
 import { CollectedFiles } from '../runs/collected';
 import type { GpuModels } from '../models/gpu-models';
 import type { JobHandlers } from '../jobs/job-host';
+import type { TextLink } from '../jobs/text-link';
 import { INTERNAL_FILES, readRunConfig } from '../runs/run-files';
 import type { Sources } from '../models/sources';
 
@@ -43,8 +48,44 @@ export function exportsService(library: RunLibrary, sources: Sources): ExportsSe
   };
 }
 
-export function exportJobs(models: GpuModels, sources: Sources): JobHandlers<ExportJobs> {
+/** Questions of a run's data that a written file is asked. */
+const CHECKED_ON = 4;
+
+/** The name of the file while it is read back. */
+const FILE = 'model.gguf';
+
+export function exportJobs(models: GpuModels, sources: Sources, text: TextLink): JobHandlers<ExportJobs> {
   return {
+    'exports.gguf': async ({ runId, model: ref, type }, { signal, report }) => {
+      // Data that ask nothing leave the file to the questions that every model is asked.
+      const asked = await text
+        .run('prompts.questions', { model: ref, runId, limit: CHECKED_ON }, signal)
+        .catch(() => undefined);
+      throwIfCancelled(signal);
+      const prompts = asked?.slice(0, CHECKED_ON).map(({ ids }) => ({ kind: 'tokens', ids, opensTurn: true }) as const);
+      return models.use({ model: ref, runId }, async () => {
+        const onNotice = (message: string) => report({ kind: 'notice', message });
+        const { engine, model, run } = await models.speakers(ref, runId, onNotice);
+        models.answering.release(); // both need not fit together
+        const parts = { model, adapter: run!, engine };
+        const store = new CollectedFiles();
+        const onProgress = (done: number, total: number) => report({ kind: 'progress', done, total, unit: 'bytes' });
+        const written = { ...parts, modelFiles: await sources.model(ref), store, file: FILE, type };
+        const { notices } = await exportGguf(written, onProgress, signal);
+        const { blob } = store.files()[0]!;
+        const folder = fileListSource('the download', [new File([blob], FILE)]);
+        const [exported, types] = [await openModel(await openGguf(folder, FILE)), await storedTypes(folder, FILE)];
+        const found = await verifyExport({ ...parts, exported, types, prompts }, onProgress, signal);
+        if (found.findings.length > 0) {
+          throw new GraftError(
+            'bad-file',
+            `The file that was written is not the model, and is not offered: ${found.findings.join(' ')}`,
+          );
+        }
+        const { answers } = found;
+        return { name: FILE, blob, notices: [...notices, ...found.notices], ...(answers && { answers }) };
+      });
+    },
     'exports.merge': ({ runId, model: ref }, { signal, report }) =>
       models.use({ model: ref, runId }, async () => {
         const onNotice = (message: string) => report({ kind: 'notice', message });

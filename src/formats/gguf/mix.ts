@@ -1,9 +1,10 @@
 /** Which type each tensor of a file gets, as llama.cpp's converter and llama-quantize decide it (llama-quant.cpp). */
+import type { GgufFileType } from '../../core/gguf-file-types';
 import type { DecoderSpec } from '../../core/spec';
 import { ggmlType, type GgmlType } from './types';
 
 /** Kinds of files that Graft writes, with their number in `general.file_type` (`llama_ftype`). */
-export const FILE_TYPES = {
+export const FILE_TYPES: Readonly<Record<GgufFileType, number>> = {
   F32: 0,
   F16: 1,
   BF16: 32,
@@ -12,9 +13,9 @@ export const FILE_TYPES = {
   Q4_K_M: 15,
   Q5_K_M: 17,
   Q6_K: 18,
-} as const;
+};
 
-export type FileType = keyof typeof FILE_TYPES;
+export type FileType = GgufFileType;
 
 /** The type that most matrices have. */
 const MATRICES: Readonly<Record<FileType, string>> = {
