@@ -1,7 +1,7 @@
 /** Files to download. */
 import type { StoredModel } from '../../src/core/library';
 import type { FileSource } from '../../src/core/store';
-import { GraftError, throwIfCancelled } from '../../src/core/errors';
+import { errorCode, GraftError } from '../../src/core/errors';
 import { openGguf, storedTypes } from '../../src/formats/gguf';
 import { openModel } from '../../src/formats/model';
 import { fileListSource } from '../../src/storage/files';
@@ -54,14 +54,29 @@ const CHECKED_ON = 4;
 /** The name of the file while it is read back. */
 const FILE = 'model.gguf';
 
+/** How often the weights are gone through: to be written, compared, and loaded to be asked, as they were and as written. */
+const PASSES = 4;
+
+/** Progress of several passes in a row as that of one piece of work: where it begins anew, the next pass has begun. */
+function overPasses(passes: number, report: (done: number, total: number) => void): typeof report {
+  let [pass, last] = [0, 0];
+  return (done, total) => {
+    if (done < last) pass = Math.min(pass + 1, passes - 1);
+    last = done;
+    report(pass * total + done, passes * total);
+  };
+}
+
 export function exportJobs(models: GpuModels, sources: Sources, text: TextLink): JobHandlers<ExportJobs> {
   return {
     'exports.gguf': async ({ runId, model: ref, type }, { signal, report }) => {
       // Data that ask nothing leave the file to the questions that every model is asked.
       const asked = await text
         .run('prompts.questions', { model: ref, runId, limit: CHECKED_ON }, signal)
-        .catch(() => undefined);
-      throwIfCancelled(signal);
+        .catch((error: unknown) => {
+          if (errorCode(error) === 'bad-data') return undefined;
+          throw error;
+        });
       const prompts = asked?.slice(0, CHECKED_ON).map(({ ids }) => ({ kind: 'tokens', ids, opensTurn: true }) as const);
       return models.use({ model: ref, runId }, async () => {
         const onNotice = (message: string) => report({ kind: 'notice', message });
@@ -69,7 +84,9 @@ export function exportJobs(models: GpuModels, sources: Sources, text: TextLink):
         models.answering.release(); // both need not fit together
         const parts = { model, adapter: run!, engine };
         const store = new CollectedFiles();
-        const onProgress = (done: number, total: number) => report({ kind: 'progress', done, total, unit: 'bytes' });
+        const onProgress = overPasses(PASSES, (done, total) =>
+          report({ kind: 'progress', done, total, unit: 'bytes' }),
+        );
         const written = { ...parts, modelFiles: await sources.model(ref), store, file: FILE, type };
         const { notices } = await exportGguf(written, onProgress, signal);
         const { blob } = store.files()[0]!;
