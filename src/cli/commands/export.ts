@@ -41,7 +41,7 @@ export const exportModel: Command = {
   },
   keepsResult: () => true,
   async run(args, terminal, signal) {
-    const output = args.required('output', 'name a new folder for the merged model');
+    const output = args.required('output', 'name a new folder, or for GGUF a new file');
     const checkpoint = args.text('checkpoint');
     if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal, signal);
     const format = formatOf(args);
