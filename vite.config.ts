@@ -89,6 +89,36 @@ const policyInPage: Plugin = {
   transformIndexHtml: { order: 'post', handler: withMetas },
 };
 
+/**
+ * The page's first script is small and asks for the rest of the page: the browser is told of that beforehand, so that all of
+ * it comes at once.
+ */
+const preloadPage: Plugin = {
+  name: 'graft:preload-page',
+  apply: 'build',
+  transformIndexHtml: {
+    order: 'post',
+    handler(_, { bundle = {} }) {
+      const files = new Set<string>();
+      const collect = (file: string) => {
+        const chunk = bundle[file];
+        if (chunk?.type !== 'chunk' || chunk.isEntry || files.has(file)) return;
+        files.add(file);
+        chunk.viteMetadata?.importedCss.forEach((css) => files.add(css));
+        chunk.imports.forEach(collect);
+      };
+      const rest = Object.values(bundle).find((file) => file.type === 'chunk' && file.name === 'mount-app');
+      if (!rest) throw new Error('The page has no script that mounts it.');
+      collect(rest.fileName);
+      return [...files].map((file) => ({
+        tag: 'link',
+        injectTo: 'head' as const,
+        attrs: { rel: file.endsWith('.css') ? 'stylesheet' : 'modulepreload', crossorigin: true, href: `./${file}` },
+      }));
+    },
+  },
+};
+
 const built = (file: string) => readFileSync(fromRoot(`dist/web/${file}`), 'utf8');
 
 /**
@@ -144,6 +174,7 @@ const page: UserConfig = {
   plugins: [
     svelte({ configFile: false }),
     policyInPage,
+    preloadPage,
     policyOfServer,
     headersFile,
     keepPage(fromRoot('src/ui/offline/service-worker.ts'), fromRoot('dist/web')),

@@ -2,7 +2,8 @@
 
 /** 1234567 as `1,234,567`. */
 export function formatCount(n: number): string {
-  return n.toLocaleString('en-US');
+  // A browser takes as long for its first number in a language as for a page of them in this way.
+  return Number.isSafeInteger(n) ? String(n).replace(/\B(?=(\d{3})+$)/g, ',') : n.toLocaleString('en-US');
 }
 
 /** `1 byte`, `1,024 bytes`: a count with its noun. */

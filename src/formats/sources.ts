@@ -26,6 +26,9 @@ export interface HttpSourceOptions {
   readonly files?: readonly string[];
 }
 
+/** Bytes of a file that come with its size: more than configurations, headers and small tokenizers have. */
+const BEGINNING_BYTES = 2 ** 18;
+
 /** A folder on a web server, read by ranges where the server knows them and whole where it doesn't. */
 export function httpSource(baseUrl: string, options: HttpSourceOptions = {}): FileSource {
   return new HttpSource(baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`, options);
@@ -34,6 +37,8 @@ export function httpSource(baseUrl: string, options: HttpSourceOptions = {}): Fi
 class HttpSource implements FileSource {
   readonly name: string;
   private readonly sizes = new Map<string, Promise<number | undefined>>();
+  /** What came with the size of each file: the whole of a small one, and the header of a large one. */
+  private readonly beginnings = new Map<string, Uint8Array>();
   /** The last file of a server without ranges: it came whole, so it is kept for the next read. */
   private whole: { file: string; bytes: Uint8Array } | undefined;
 
@@ -60,8 +65,10 @@ class HttpSource implements FileSource {
   }
 
   async read(file: string, start = 0, end?: number): Promise<Uint8Array> {
-    if (this.whole?.file === file) return this.whole.bytes.subarray(start, end);
     if (end !== undefined && end <= start) return new Uint8Array(0);
+    const known = await this.readBeginning(file, start, end);
+    if (known) return known;
+    if (this.whole?.file === file) return this.whole.bytes.subarray(start, end);
     const whole = start === 0 && end === undefined;
     const range = whole ? undefined : `bytes=${start}-${end === undefined ? '' : end - 1}`;
     // A browser's cache may hold another range of the file, and what stands between may give it out as this one.
@@ -79,19 +86,33 @@ class HttpSource implements FileSource {
     throw new GraftError('storage', `${this.name} answers with another part of ${file} than was asked for: try again.`);
   }
 
-  /** A range of one byte, because a HEAD answers with the compressed length where a server compresses. */
+  /** What is asked for, where it came with the size of the file. */
+  private async readBeginning(file: string, start: number, end = Infinity): Promise<Uint8Array | undefined> {
+    const size = await this.sizes.get(file)?.catch(() => undefined); // whoever asked for it hears of it
+    const beginning = this.beginnings.get(file);
+    return beginning && size !== undefined && Math.min(end, size) <= beginning.byteLength
+      ? beginning.subarray(start, end)
+      : undefined;
+  }
+
+  /**
+   * A HEAD answers with the compressed length where a server compresses, so a range is asked for, and one that spares the
+   * next request: most files are opened after their size is known.
+   */
   private async fetchSize(file: string): Promise<number | undefined> {
-    const response = await this.fetch(file, 'bytes=0-0');
+    const response = await this.fetch(file, `bytes=0-${BEGINNING_BYTES - 1}`);
     if (!response) return undefined;
     const bytes = await this.body(file, response);
     if (response.status === 200) {
-      this.whole = { file, bytes };
+      if (bytes.byteLength <= BEGINNING_BYTES) this.beginnings.set(file, bytes);
+      else this.whole = { file, bytes };
       return bytes.byteLength;
     }
     const total = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
     if (total === undefined) {
       throw new GraftError('storage', `${this.name} does not say how long ${file} is: try another server.`);
     }
+    if (response.status === 206 && isRange(response, bytes, 0, BEGINNING_BYTES)) this.beginnings.set(file, bytes);
     return Number(total);
   }
 

@@ -42,6 +42,13 @@ export interface GpuEntry {
   open(baseUrl: string, text: JobRunner<TextJobs>): Promise<GpuWorker>;
 }
 
+/** What a text worker that is started before anybody asks it for anything finds as its name, in JSON. */
+export interface EarlyStart {
+  readonly baseUrl: string;
+  /** A built-in model that it will be asked for. What others wrote is opened when it is asked for: it may hang. */
+  readonly builtin: string | null;
+}
+
 /** What the text worker's script exposes. */
 export interface TextEntry {
   open(baseUrl: string): Promise<TextWorker>;

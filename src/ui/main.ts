@@ -1,14 +1,24 @@
-import { mount } from 'svelte';
-import App from './App.svelte';
-import { parseRoute } from './routes';
-import { loadPage } from './shell/pages';
+/**
+ * The first script of the page, and a small one: it starts what takes longest on the way to a page that can be used, and
+ * the rest of the page comes meanwhile.
+ */
+import textScript from '../../workers/text.worker.ts?worker&url';
+import type { EarlyStart } from '../protocol/workers';
+import { prepareWorker } from './client/start-worker';
+import { loadModelRef } from './features/models/kept-model';
 import './styles/theme.css';
 import './styles/base.css';
 import './styles/controls.css';
 
-// Its script is on its way while the frame around it is drawn; where it does not come, the frame says so.
-loadPage(parseRoute(location.hash)).catch(() => undefined);
+const NOT_LOADED = 'The page could not be loaded: check the connection, and reload it.';
+
+// A model is opened and data are read by this worker, and nothing can be started before.
+const model = loadModelRef();
+const start: EarlyStart = { baseUrl: document.baseURI, builtin: model.kind === 'builtin' ? model.name : null };
+prepareWorker(textScript, JSON.stringify(start));
 
 const target = document.getElementById('app')!;
-target.replaceChildren();
-mount(App, { target });
+import('./mount-app').then(
+  ({ mountApp }) => mountApp(target),
+  () => (target.textContent = NOT_LOADED),
+);

@@ -6,6 +6,21 @@ test('the page loads without a console error', async ({ page, site }) => {
   expect(await page.title()).toContain('Graft');
 });
 
+test('a worker is started before the page asks for it, once, and what it can not be had for is said', async ({
+  page,
+  site,
+  problems,
+}) => {
+  await page.goto(site.url);
+  await page.locator('[data-testid=start]:enabled').waitFor();
+  const scripts = () => page.workers().map((worker) => /^blob:/.test(worker.url()));
+  await expect.poll(scripts).toEqual([true, true]); // that for text and that for the GPU
+  await page.route(/text\.worker-.*\.js$/, (route) => route.abort());
+  await page.reload();
+  await page.getByText('The reader stopped working').first().waitFor();
+  problems.splice(0);
+});
+
 test('every response carries the content security policy', async ({ page, site }) => {
   const policies = new Map<string, string | undefined>();
   page.on('response', (response) => policies.set(response.url(), response.headers()['content-security-policy']));

@@ -24,7 +24,11 @@ export class Sources {
     if (ref.kind === 'hub') return hubLayout(await this.hub.source(ref));
     if (ref.kind === 'kept') return hubLayout(await this.kept.source(ref.id));
     if (ref.kind === 'files') return hubLayout(fileListSource(ref.name, ref.files));
-    return httpSource(new URL(`models/${encodeURIComponent(ref.name)}/`, this.baseUrl).href, { name: ref.name });
+    const url = new URL(`models/${encodeURIComponent(ref.name)}/`, this.baseUrl).href;
+    const source = httpSource(url, { name: ref.name });
+    // Opening asks for one after another; all of them are on their way by then.
+    for (const file of OPENED_FILES) void source.size(file).catch(() => undefined);
+    return source;
   }
 
   /** How to open the model of a past run. @throws `not-found` where only the user can. */
@@ -67,6 +71,17 @@ export class Sources {
     return httpSource(url, { name: 'the built-in datasets' }).read(`${encodeURIComponent(name)}.jsonl`);
   }
 }
+
+/** What is read of a model folder when it is opened. */
+const OPENED_FILES = [
+  'config.json',
+  'model.safetensors',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'generation_config.json',
+  'special_tokens_map.json',
+  'chat_template.jinja',
+];
 
 /** What a model folder in the Hub's layout needs, and GGUF; copies leave out the weights in other formats beside it. */
 const MODEL_FILE = /\.(json|safetensors|jinja|model|txt|gguf)$/i;

@@ -13,16 +13,18 @@ export class UpdateState {
   private readonly folder = folderOf(document.baseURI);
   private registration: ServiceWorkerRegistration | undefined;
 
-  /** Keeps the page, once it is drawn and the browser has nothing else to do. Not while the page is developed. */
-  begin(): void {
+  /**
+   * Keeps the page, once everything of it is back and the browser has nothing else to do: it fetches and hashes all of it.
+   * Not while the page is developed.
+   */
+  begin(restored: Promise<void>): void {
     if (!import.meta.env.PROD || !navigator.serviceWorker) return;
     const entry = document.querySelector<HTMLScriptElement>('script[type=module]');
     if (entry) holdLock(pageLock(entry.src));
     const register = () => void this.register().catch(() => undefined); // the browser refuses it: the page works without
-    const whenIdle = () =>
-      'requestIdleCallback' in window ? requestIdleCallback(register) : setTimeout(register, 1000);
-    if (document.readyState === 'complete') whenIdle();
-    else addEventListener('load', whenIdle, { once: true });
+    void restored.then(() =>
+      'requestIdleCallback' in window ? requestIdleCallback(register) : setTimeout(register, 1000),
+    );
   }
 
   /** While this tab trains, no tab is offered a newer version. Returns what ends that. */

@@ -65,16 +65,12 @@ export class Workspace {
     const failed = (error: unknown) => (this.error = plainError(error));
     const { draft } = this;
     draft.recipe.restore();
-    const detected = this.device.detect();
-    await this.device.readPersistence().catch(failed);
-    await draft.dataset.restore().catch(failed);
-    await Promise.all([
-      draft.model.restore().catch(failed),
-      this.library.refresh().catch(failed),
-      this.hub.restore().catch(failed),
-    ]);
-    draft.ready = true;
-    await detected;
+    const opened = [draft.model.restore(), draft.dataset.restore()].map((part) => part.catch(failed));
+    const open = Promise.all(opened).then(() => (draft.ready = true));
+    // Two large scripts at once take longer than one after the other, and here the GPU's is not what is waited for.
+    if (this.router.route.page === 'workbench') await open;
+    const rest = [this.device.detect(), this.library.refresh(), this.hub.restore(), this.device.readPersistence()];
+    await Promise.all([open, ...rest.map((part) => part.catch(failed))]);
     // The first moments are the visitor's: a run that is started at once shows by itself how long it takes.
     setTimeout(() => {
       if (!this.training.running) void this.device.findRate();

@@ -25,7 +25,7 @@ function ranges(request: IncomingMessage, response: ServerResponse): void {
   if (!range) return void response.end(body);
   const start = Number(range[1]);
   if (start >= body.length) return void response.writeHead(416, { 'content-range': `bytes */${body.length}` }).end();
-  const end = range[2] ? Number(range[2]) + 1 : body.length;
+  const end = Math.min(range[2] ? Number(range[2]) + 1 : body.length, body.length);
   response
     .writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${body.length}` })
     .end(body.subarray(start, end));
@@ -41,6 +41,47 @@ describe('httpSource', () => {
     expect(await source.read('f', 5, 5)).toEqual(new Uint8Array(0));
     expect(await source.size('empty')).toBe(0);
     expect(await source.read('empty')).toEqual(new Uint8Array(0));
+  });
+
+  it.each([
+    ['ranges', true],
+    ['none', false],
+  ])('asks once for the size and all of a small file, of a server with %s', async (_, hasRanges) => {
+    const asked: (string | undefined)[] = [];
+    const url = await serve((request, response) => {
+      asked.push(request.url);
+      if (hasRanges) ranges(request, response);
+      else response.end(DATA);
+    });
+    const source = httpSource(url);
+    const [size, other] = await Promise.all([source.size('f'), source.size('g')]); // as opening a model asks for them
+    expect([size, other]).toEqual([100, 100]);
+    expect(await source.read('f')).toEqual(DATA);
+    expect([...(await source.read('g', 90))]).toEqual([90, 91, 92, 93, 94, 95, 96, 97, 98, 99]);
+    expect([...(await source.read('g', 3, 5))]).toEqual([3, 4]);
+    expect(asked.sort()).toEqual(['/models/tiny/f', '/models/tiny/g']);
+  });
+
+  it('reads what of a large file lies past what came with its size', async () => {
+    const large = Uint8Array.from({ length: 300_000 }, (_, i) => i % 251);
+    const asked: (string | undefined)[] = [];
+    const url = await serve((request, response) => {
+      asked.push(request.headers.range);
+      const [, first = 0, last = large.length - 1] = /^bytes=(\d+)-(\d*)$/
+        .exec(request.headers.range ?? '')!
+        .map(Number);
+      const end = Math.min(last || large.length - 1, large.length - 1);
+      response
+        .writeHead(206, { 'content-range': `bytes ${first}-${end}/${large.length}` })
+        .end(large.subarray(first, end + 1));
+    });
+    const source = httpSource(url);
+    expect(await source.size('f')).toBe(300_000);
+    expect(await source.read('f', 8, 1000)).toEqual(large.slice(8, 1000));
+    expect(asked).toHaveLength(1);
+    expect(await source.read('f', 262_000, 262_200)).toEqual(large.slice(262_000, 262_200));
+    expect(await source.read('f', 299_999)).toEqual(large.slice(299_999));
+    expect(asked.slice(1)).toEqual(['bytes=262000-262199', 'bytes=299999-']);
   });
 
   it.each([

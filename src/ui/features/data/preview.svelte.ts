@@ -7,7 +7,7 @@ import type { TrainRequest } from '../../../protocol/runs';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
 
-/** Milliseconds without a further change before the worker is asked. */
+/** Milliseconds: a change so soon after another is asked for after as many without a further one. */
 const SETTLE = 150;
 
 /** Milliseconds of reading before anything is said of it. */
@@ -40,6 +40,8 @@ export class PreviewState {
   private readonly planning: Job<'plan.run'>;
   private readonly showing: Job<'data.examples'>;
   private request: TrainRequest | undefined;
+  /** When another request came last. */
+  private changedAt = -Infinity;
   /** What the report is on. */
   private reported = $state.raw<RunRequest>();
 
@@ -75,7 +77,10 @@ export class PreviewState {
     this.request = request;
     this.busy = true;
     this.stopped = false;
-    const timer = setTimeout(() => void this.refresh(request), SETTLE);
+    const now = performance.now();
+    const wait = now - this.changedAt < SETTLE ? SETTLE : 0;
+    this.changedAt = now;
+    const timer = setTimeout(() => void this.refresh(request), wait);
     return () => clearTimeout(timer);
   }
 

@@ -6,11 +6,7 @@ import type { ModelRef, ModelReport } from '../../../protocol/models';
 import { Job } from '../../client/job.svelte';
 import type { ChosenFolder } from '../../client/files';
 import type { Workers } from '../../client/workers';
-import { loadSetting, saveSetting } from '../../persisted';
-
-export const STARTER: ModelRef = { kind: 'builtin', name: 'starter' };
-
-const SETTING = 'model';
+import { loadModelRef, saveModelRef, STARTER } from './kept-model';
 
 export class ModelState {
   report = $state.raw<ModelReport>();
@@ -37,7 +33,7 @@ export class ModelState {
   /** Opens what was open before the reload; what can't be opened any more is said, and the starter comes instead. */
   async restore(): Promise<void> {
     if (this.isAsked) return;
-    const ref = loadSetting(SETTING, STARTER, isReopenable);
+    const ref = loadModelRef();
     await this.open(ref);
     if (this.asked !== ref || !this.error || this.report) return;
     const { error } = this;
@@ -77,7 +73,7 @@ export class ModelState {
     if (!report) return;
     this.report = report;
     this.notKept = notKept;
-    if (report.ref.kind !== 'files') saveSetting(SETTING, report.ref);
+    if (report.ref.kind !== 'files') saveModelRef(report.ref);
   }
 
   /** The model on the Hub that was asked for last, whether it opened or not. */
@@ -107,17 +103,4 @@ export class ModelState {
     const open = this.report?.ref;
     return open?.kind === 'files' && open.name === stored.name ? open : null;
   }
-}
-
-function isReopenable(value: unknown): value is ModelRef {
-  const ref = value as Partial<Record<string, unknown>> | null;
-  return (
-    (ref?.['kind'] === 'builtin' ||
-      (ref?.['kind'] === 'kept' && typeof ref['id'] === 'string') ||
-      (ref?.['kind'] === 'hub' &&
-        typeof ref['revision'] === 'string' &&
-        typeof ref['commit'] === 'string' &&
-        ['string', 'undefined'].includes(typeof ref['endpoint']))) &&
-    typeof ref['name'] === 'string'
-  );
 }

@@ -42,9 +42,12 @@ export class LibraryState {
 
   refresh(): Promise<void> {
     return this.attempt(async () => {
-      this.runs = await this.workers.gpu.call((worker) => worker.runs.list());
-      this.models = await this.workers.gpu.call((worker) => worker.models.list());
-      this.weights = await this.workers.gpu.call((worker) => worker.models.listWeights());
+      const { gpu } = this.workers;
+      [this.runs, this.models, this.weights] = await Promise.all([
+        gpu.call((worker) => worker.runs.list()),
+        gpu.call((worker) => worker.models.list()),
+        gpu.call((worker) => worker.models.listWeights()),
+      ]);
       this.loaded = true;
       saveSetting(SETTING, this.runs.length > 0);
     });
