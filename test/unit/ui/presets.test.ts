@@ -46,7 +46,8 @@ describe('a preset', () => {
 
   test.each([
     // rows, epochs of Quick (or steps), Balanced, Thorough
-    [1, { num_train_epochs: 3 }, 10, 20],
+    [1, { num_train_epochs: 5 }, 10, 20],
+    [2, { num_train_epochs: 5 }, 10, 20],
     [8, { num_train_epochs: 3 }, 10, 20],
     [40, { num_train_epochs: 2 }, 6, 12],
     [400, { num_train_epochs: 1 }, 3, 6],
@@ -61,13 +62,33 @@ describe('a preset', () => {
 
   test('takes long rows one at a time, and as many to a step as short ones', () => {
     expect(presetSettings('thorough', facts({ longest: 5000, rows: 3000 }))).toMatchObject({
-      per_device_train_batch_size: 2, // of 1,024 tokens, to which they are cut
+      max_length: 2048, // to which they are cut
+      per_device_train_batch_size: 1,
+      gradient_accumulation_steps: 16,
+    });
+    expect(presetSettings('quick', facts({ longest: 700, rows: 3000 }))).toMatchObject({
+      max_length: 704, // none is cut
+      per_device_train_batch_size: 2,
       gradient_accumulation_steps: 8,
     });
     expect(presetSettings('thorough', facts({ longest: 20, rows: 3000 }))).toMatchObject({
       per_device_train_batch_size: 4,
       gradient_accumulation_steps: 4,
     });
+  });
+
+  test('takes no more rows to a step than there are', () => {
+    for (const [rows, batch] of [
+      [1, 1],
+      [2, 2],
+      [3, 2],
+      [4, 4],
+    ] as const) {
+      expect(presetSettings('balanced', facts({ rows }))).toMatchObject({
+        per_device_train_batch_size: batch,
+        gradient_accumulation_steps: 1,
+      });
+    }
   });
 
   test('keeps a model of the Hub or a large one in 4 bits, and reads no more than the model does', () => {

@@ -70,17 +70,19 @@ describe('a warning', () => {
 
   test('is never given for a preset', () => {
     for (const parameters of [2e6, 135e6, 1e9, 70e9]) {
-      for (const rows of [40, 111, 1000, 3000, 8000, 12_000, 20_000, 50_000]) {
+      for (const rows of [1, 2, 3, 4, 5, 7, 12, 40, 111, 1000, 3000, 8000, 12_000, 20_000, 50_000]) {
         for (const name of PRESETS) {
           for (const usesAdapter of [true, false]) {
-            const facts = { parameters, maxPositions: 4096, isOnHub: true, usesAdapter, rows, longest: 100 };
+            const longest = rows % 2 === 0 ? 2000 : 100;
+            const facts = { parameters, maxPositions: 4096, isOnHub: true, usesAdapter, rows, longest };
             const settings = presetSettings(name, facts);
             const config = { ...parseRunConfig(''), ...settings, use_peft: usesAdapter };
             const perEpoch = Math.ceil(
               rows / (settings.per_device_train_batch_size * settings.gradient_accumulation_steps),
             );
             const totalSteps = settings.max_steps > 0 ? settings.max_steps : perEpoch * settings.num_train_epochs;
-            expect(warnOf({ config, rows, truncated: 0, totalSteps }), `${name} ${parameters} ${rows}`).toEqual({});
+            const truncated = longest > settings.max_length ? rows : 0;
+            expect(warnOf({ config, rows, truncated, totalSteps }), `${name} ${parameters} ${rows}`).toEqual({});
           }
         }
       }

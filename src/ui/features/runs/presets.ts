@@ -11,8 +11,9 @@
  *   the run file's defaults. A higher rank takes up more, and needs more rows for it.
  * - One to three epochs, as these guides say, but never so few that an adapter has hardly moved: at least 60 steps for
  *   Balanced, 20 for Quick, as long as that is no more than 10 or 3 epochs.
- * - 16 rows to a step (QLoRA), fewer where that would leave too few steps. Small batches cost LoRA nothing (Schulman et
- *   al.).
+ * - 16 rows to a step (QLoRA), fewer where that would leave too few steps, and never more than there are. Small batches
+ *   cost LoRA nothing (Schulman et al.).
+ * - Rows are read whole up to 2,048 tokens, where the model reads as many: a cut answer teaches a cut answer.
  * - A model of a few million parameters, such as the built-in starter, begins with next to nothing to build on: 4 times
  *   the epochs at 5e-3, found by trying on the policy pairs.
  */
@@ -67,6 +68,13 @@ const TINY = 50e6;
 /** Parameters from which base weights are kept in 4 bits, wherever the model comes from. */
 const LARGE = 1e9;
 
+/** Steps of a run below which nothing is learned, whatever it is trained on. */
+export const FEWEST_STEPS = 5;
+
+/** Tokens of a row that a preset reads at most, and what its limit is a multiple of. */
+const LONGEST_ROW = 2048;
+const LENGTH_STEP = 64;
+
 /** Tokens of a micro-batch: enough to keep a GPU busy, few enough for a small one. */
 const MICRO_BATCH_TOKENS = 2048;
 
@@ -93,9 +101,12 @@ export function presetSettings(name: PresetName, facts: PresetFacts): PresetSett
   const { parameters, maxPositions, usesAdapter, rows } = facts;
   const measures = MEASURES[name];
   const isTiny = parameters < TINY;
-  const maxLength = Math.min(measures.maxLength, maxPositions);
-  const batch = rows < 250 ? 4 : rows < 2500 ? 8 : 16;
-  const microBatch = powerOf2Below(MICRO_BATCH_TOKENS / Math.max(1, Math.min(facts.longest, maxLength)), 4);
+  const maxLength = Math.min(Math.max(measures.maxLength, wholeRow(facts.longest)), maxPositions);
+  const batch = rows < 250 ? powerOf2Below(rows, 4) : rows < 2500 ? 8 : 16;
+  const microBatch = powerOf2Below(
+    MICRO_BATCH_TOKENS / Math.max(1, Math.min(facts.longest, maxLength)),
+    Math.min(batch, 4),
+  );
   const stepsPerEpoch = Math.max(1, Math.ceil(rows / batch));
   const times = isTiny ? 4 : 1;
   const epochs = countEpochs(measures, stepsPerEpoch, rows) * times;
@@ -143,7 +154,12 @@ function adapterRate(parameters: number): number {
 function countEpochs({ epochs, fewestSteps, mostEpochs }: Measures, stepsPerEpoch: number, rows: number): number {
   const share = rows < 5000 ? 1 : rows < 20_000 ? 2 / 3 : 1 / 3;
   const usual = Math.max(1, Math.round(epochs * share));
-  return Math.max(usual, Math.min(mostEpochs, Math.ceil(fewestSteps / stepsPerEpoch)));
+  const enough = Math.min(mostEpochs, Math.ceil(fewestSteps / stepsPerEpoch));
+  return Math.max(usual, enough, Math.ceil(FEWEST_STEPS / stepsPerEpoch));
+}
+
+function wholeRow(longest: number): number {
+  return Math.min(Math.ceil(longest / LENGTH_STEP) * LENGTH_STEP, LONGEST_ROW);
 }
 
 function powerOf2Below(limit: number, most: number): number {

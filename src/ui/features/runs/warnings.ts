@@ -2,7 +2,7 @@
 import type { RunConfig, RunConfigKey } from '../../../core/config';
 import { evaluationSteps } from '../../../core/evaluation-steps';
 import { formatCount, plural } from '../../../core/format';
-import { formatRate } from './presets';
+import { FEWEST_STEPS, formatRate } from './presets';
 
 /** What is known of the next run; what isn't yet is undefined. */
 export interface WarningFacts {
@@ -36,7 +36,6 @@ const MOST_EPOCHS = [
   { rows: 1000, epochs: 30 },
   { rows: 0, epochs: 100 },
 ];
-const FEWEST_STEPS = 5;
 const FEWEST_EVALUATIONS = 5;
 const MOST_CUT = 0.2;
 const HIGHEST_RANK = 256;
@@ -80,7 +79,7 @@ const RULES: readonly Rule[] = [
     'per_device_train_batch_size',
     (config, { rows }) =>
       !config.packing && config.per_device_train_batch_size > rows
-        ? `There are only ${plural(rows, 'row')}: a batch can't be larger than that.`
+        ? `There ${rows === 1 ? 'is' : 'are'} only ${plural(rows, 'row')}: a batch can't be larger than that.`
         : undefined,
   ],
   [
