@@ -68,8 +68,10 @@ export interface RunSummary {
 
 /** A row of a dataset that can't be used, and why: the rest of a sentence that begins with the row. */
 export interface SkippedRow {
-  /** 1-based row of the file. */
+  /** Which of the file's rows it is, counted from 1. */
   row: number;
+  /** The line of the file on which it begins, where that is another number. */
+  line?: number;
   reason: string;
 }
 

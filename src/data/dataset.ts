@@ -5,7 +5,7 @@ import type { Dataset, Example } from './example';
 import { DistillationReader } from './examples/distillation';
 import { PairReader } from './examples/pairs';
 import { ExampleReader } from './examples/reader';
-import { checkSkipped, skippedNotice } from './left-out';
+import { checkSkipped, skippedNotice, skippedRow } from './left-out';
 import type { ColumnMapping } from './reading/mapping';
 import { readRows } from './rows';
 
@@ -40,7 +40,7 @@ export async function parseDataset(
       examples.push(reader.read(row));
     } catch (error) {
       if (errorCode(error) !== 'bad-data') throw error;
-      skipped.push({ row: row.row, reason: (error as GraftError).message });
+      skipped.push(skippedRow(row, (error as GraftError).message));
     }
   }
   skipped.sort((a, b) => a.row - b.row);

@@ -6,11 +6,18 @@ import type { Conversation } from '../core/text';
 export type DatasetFormat =
   'alpaca' | 'messages' | 'prompt-completion' | 'question-answer' | 'text' | 'tokens' | 'pairs';
 
-export type Example =
+/** Where an example is from, as `DatasetRow` has it. */
+export interface RowPlace {
+  readonly row: number;
+  readonly line?: number;
+  readonly where: string;
+}
+
+export type Example = RowPlace & ExampleContent;
+
+type ExampleContent =
   | {
       readonly kind: 'conversation';
-      readonly row: number;
-      readonly where: string;
       readonly conversation: Conversation;
       /** Messages of the assistant that are context and not trained, by their place, ascending. */
       readonly untrained: readonly number[];
@@ -18,11 +25,9 @@ export type Example =
       readonly isMarked?: true;
     }
   /** A text for language modelling: trained whole, without a chat template. */
-  | { readonly kind: 'text'; readonly row: number; readonly where: string; readonly text: string }
+  | { readonly kind: 'text'; readonly text: string }
   | {
       readonly kind: 'tokens';
-      readonly row: number;
-      readonly where: string;
       readonly inputIds: readonly number[];
       /** As long as inputIds and not shifted; -100 where not trained. */
       readonly labels: readonly number[];
@@ -32,8 +37,6 @@ export type Example =
   /** Two answers to one prompt, each with the prompt before it. */
   | {
       readonly kind: 'pair';
-      readonly row: number;
-      readonly where: string;
       readonly chosen: LabelledIds;
       readonly rejected: LabelledIds;
       /** Log-probabilities of both under the reference, the chosen one's first, where the row has them. */

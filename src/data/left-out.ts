@@ -24,13 +24,26 @@ export function listRows(rows: readonly number[], named = NAMED_ROWS): string {
   return `${rows.length === 1 ? 'row' : 'rows'} ${list}`;
 }
 
+/** A row that is left out. */
+export function skippedRow(
+  { row, line }: { readonly row: number; readonly line?: number },
+  reason: string,
+): SkippedRow {
+  return { row, ...(line !== undefined && { line }), reason };
+}
+
+/** `row 3`, with the line on which it begins where that is another number. */
+export function nameRow({ row, line }: Pick<SkippedRow, 'row' | 'line'>): string {
+  return line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
+}
+
 function joinWithAnd(items: readonly string[]): string {
   return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)!}`;
 }
 
 /**
  * The rows that are left out and why, the commonest reasons first, each with its first rows:
- * `row 3 has an empty output (likewise rows 6 and 9); row 12 …`.
+ * `row 3 has an empty output (likewise rows 6 and 9); row 12 (line 13) …`.
  */
 export function describeSkipped(skipped: readonly SkippedRow[]): string {
   const groups = new Map<string, SkippedRow[]>();
@@ -43,9 +56,9 @@ export function describeSkipped(skipped: readonly SkippedRow[]): string {
   }
   const largest = [...groups.values()].sort((a, b) => b.length - a.length);
   const parts = largest.slice(0, NAMED_REASONS).map((group) => {
-    const [first, ...others] = group.map(({ row }) => row);
+    const others = group.slice(1).map(({ row }) => row);
     const like = others.length > 0 ? ` (likewise ${listRows(others, NAMED_ROWS - 1)})` : '';
-    return `row ${first!} ${group[0]!.reason}${like}`;
+    return `${nameRow(group[0]!)} ${group[0]!.reason}${like}`;
   });
   const rest = largest.slice(NAMED_REASONS).flatMap((group) => group.map(({ row }) => row));
   if (rest.length > 0) parts.push(`other reasons for ${listRows(rest.sort((a, b) => a - b))}`);

@@ -28,8 +28,10 @@ const MAX_ROW_CHARACTERS = 8_388_608;
 export interface DatasetRow {
   /** Where a person finds it: `data.jsonl, line 3` or `data.json, row 3`. */
   readonly where: string;
-  /** 1-based: the line on which it begins in JSONL, a table or text, the position in a JSON array or among objects. */
+  /** Which of the file's rows it is, counted from 1: a table's first is the one below the names of its columns. */
   readonly row: number;
+  /** The line on which it begins in JSONL, a table or text, where that is another number. */
+  readonly line?: number;
   readonly value: Readonly<Record<string, unknown>>;
 }
 
@@ -125,7 +127,7 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
   if (opening === '[') {
     const values = parseDeepJson(text);
     if (Array.isArray(values)) {
-      values.forEach((value, i) => collected.add(`row ${i + 1}`, i + 1, value));
+      values.forEach((value) => collected.add(value));
       return false;
     }
     if (parseDeepJson(firstLine) === undefined) throw notJson(fileName, text);
@@ -141,7 +143,7 @@ function isJsonLines(collected: RowCollector, text: string, isLarge: boolean): b
   const values = opening === '{' ? splitValues(text)?.map(parseDeepJson) : undefined;
   if (values?.every((value) => value !== undefined)) {
     if (values.length === 1) collected.addOnly(values[0], false);
-    else values.forEach((value, i) => collected.add(`row ${i + 1}`, i + 1, value));
+    else values.forEach((value) => collected.add(value));
     return false;
   }
   if (opening !== '{' && (readAsTable(collected, text) || readAsQuestions(collected, text))) return false;
@@ -166,8 +168,8 @@ function readAsTable(collected: RowCollector, text: string): boolean {
   }
   for (const record of table.records) {
     const excess = describeExcess(record, table.names);
-    if (excess !== undefined) collected.refuse(record.line, excess);
-    else collected.add(`line ${record.line}`, record.line, rowOf(record.cells, table.names));
+    if (excess !== undefined) collected.refuse(excess, record.line);
+    else collected.add(rowOf(record.cells, table.names), record.line);
   }
   return true;
 }
@@ -192,9 +194,10 @@ function unknownColumns(fileName: string, names: readonly string[]): GraftError 
   const [first, second] = named.map((name) => JSON.stringify(name));
   const advice =
     second === undefined
-      ? `and no format of a dataset has it alone: write text into its first line, or say that it is that (dataset_mapping: {text: ${first!}}).`
-      : 'and no format of a dataset has these: write names such as question and answer into its first line, or say ' +
-        `which is which (dataset_mapping: {question: ${first!}, answer: ${second}}).`;
+      ? 'and no format of a dataset has it alone: write text in its place, or in a line above it where it is a row ' +
+        `itself, or say that it is that (dataset_mapping: {text: ${first!}}).`
+      : 'and no format of a dataset has these: write names such as question and answer in their place, or in a line ' +
+        `above them where they are a row themselves, or say which is which (dataset_mapping: {question: ${first!}, answer: ${second}}).`;
   const columns = second === undefined ? `the one column ${listNames(named)}` : `the columns ${listNames(named)}`;
   return new GraftError('bad-data', `${fileName} is a table with ${columns}, ${advice}`);
 }
@@ -203,7 +206,7 @@ function unknownColumns(fileName: string, names: readonly string[]): GraftError 
 function readAsQuestions(collected: RowCollector, text: string): boolean {
   const written = readQuestions(text);
   if (!written) return false;
-  for (const { line, ...row } of written.rows) collected.add(`line ${line}`, line, row);
+  for (const { line, ...row } of written.rows) collected.add(row, line);
   if (written.left.length > 0) {
     const lines = listRows(written.left).replace('row', 'line');
     collected.note(`Of ${collected.fileName}, ${lines} belong to no question and no answer, and are left out.`);
@@ -213,17 +216,17 @@ function readAsQuestions(collected: RowCollector, text: string): boolean {
 
 /** Reads one row a line; returns how many lines there are. */
 function readLines(collected: RowCollector, text: string, firstLine: number): number {
-  let row = firstLine;
+  let at = firstLine;
   for (const line of linesOf(text)) {
     const value = parseDeepJson(line);
-    if (value !== undefined) collected.add(`line ${row}`, row, value);
+    if (value !== undefined) collected.add(value, at);
     else if (line.trim() !== '') {
       const { column, what } = jsonFault(line);
-      collected.refuse(row, `is not valid JSON at line ${row}, column ${column}: ${what}`);
+      collected.refuse(`is not valid JSON at line ${at}, column ${column}: ${what}`, at);
     }
-    row++;
+    at++;
   }
-  return row - firstLine;
+  return at - firstLine;
 }
 
 /** What the rows of one file make up. */
@@ -246,15 +249,24 @@ class RowCollector {
     this.goesByPlaces = mapping !== undefined && goesByPlaces(mapping);
   }
 
-  add(place: string, row: number, value: unknown): void {
+  /** The next row of the file; `line` is where it begins, where lines are what a person finds it by. */
+  add(value: unknown, line?: number): void {
     const characters = this.mayBeLong ? countCharacters(value) : 0;
     if (characters > MAX_ROW_CHARACTERS) {
       this.refuse(
-        row,
         `has ${formatCount(characters)} characters, and a row may have ${formatCount(MAX_ROW_CHARACTERS)} at most: split it`,
+        line,
       );
-    } else if (isObject(value)) this.rows.push({ where: `${this.fileName}, ${place}`, row, value: this.map(value) });
-    else this.refuse(row, `is ${quote(value)}, but a row must be an object with named fields`);
+    } else if (isObject(value)) {
+      const place = this.placeOfNext(line);
+      const where = `${this.fileName}, ${line === undefined ? `row ${place.row}` : `line ${line}`}`;
+      this.rows.push({ where, ...place, value: this.map(value) });
+    } else this.refuse(`is ${quote(value)}, but a row must be an object with named fields`, line);
+  }
+
+  private placeOfNext(line: number | undefined): { row: number; line?: number } {
+    const row = this.rows.length + this.unreadable.length + 1;
+    return { row, ...(line !== undefined && line !== row && { line }) };
   }
 
   private map(row: RowValue): RowValue {
@@ -267,8 +279,9 @@ class RowCollector {
     this.notices.push(sentence);
   }
 
-  refuse(row: number, reason: string): void {
-    this.unreadable.push({ row, reason });
+  /** The next row of the file can't be used. */
+  refuse(reason: string, line?: number): void {
+    this.unreadable.push({ ...this.placeOfNext(line), reason });
   }
 
   /** The one value of a file: a row, or an object that holds the list of rows. Returns whether it has been read. */
@@ -283,7 +296,7 @@ class RowCollector {
       );
     }
     if (!list) {
-      if (!isLine) this.add('row 1', 1, value);
+      if (!isLine) this.add(value);
       return !isLine;
     }
     const [key, rows] = list;
@@ -291,7 +304,7 @@ class RowCollector {
     const rest =
       others.length === 0 ? '' : `; ${listNames(others)} beside it ${others.length > 1 ? 'are' : 'is'} left out`;
     this.notices.push(`The rows of ${this.fileName} are read from its list ${listNames([key])}${rest}.`);
-    rows.forEach((row, i) => this.add(`row ${i + 1}`, i + 1, row));
+    rows.forEach((row) => this.add(row));
     return true;
   }
 

@@ -7,7 +7,7 @@ import { adviseOn } from './advice';
 import type { Dataset, Example } from './dataset';
 import type { LabelledIds } from './example';
 import { Findings } from './findings';
-import { checkSkipped, skippedNotice } from './left-out';
+import { checkSkipped, skippedNotice, skippedRow } from './left-out';
 import {
   tokenizeExample,
   trainedLabels,
@@ -71,7 +71,7 @@ export async function tokenizeDataset(
         if (stopped > 0 || examples.length === 0) throw error;
         stopped++;
       }
-      refused.push({ row: example.row, reason });
+      refused.push(skippedRow(example, reason));
       continue;
     }
     const { findings: found, ...uncut } = whole;
@@ -87,7 +87,7 @@ export async function tokenizeDataset(
     }
     const trained = keptSides.map(trainedLabels);
     if (trained.includes(0)) {
-      lost.push({ row: example.row, reason: `has nothing to train on within max_length ${maxLength}` });
+      lost.push(skippedRow(example, `has nothing to train on within max_length ${maxLength}`));
       continue;
     }
     if (isCut) totals.truncated++;

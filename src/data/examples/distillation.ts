@@ -29,7 +29,7 @@ export class DistillationReader {
   constructor(private readonly topK: number) {}
 
   /** @throws `bad-data` with the reason alone, where the row can't be used. */
-  read({ row, where, value }: DatasetRow): Example {
+  read({ value, ...place }: DatasetRow): Example {
     refuseOthers(value);
     const { inputIds, start, end } = readTokenIds(value);
     const tokens = readTokenRow(value);
@@ -45,7 +45,7 @@ export class DistillationReader {
       if (isRowField(name)) this.leftOut.addOther(name, `input_ids and ${IDS}`);
       else this.leftOut.addUnknown(name);
     }
-    return { kind: 'tokens', row, where, ...tokens, teacher };
+    return { kind: 'tokens', ...place, ...tokens, teacher };
   }
 
   formats(): DatasetFormat[] {

@@ -100,8 +100,6 @@ const UNANSWERED: readonly FormatRule[] = [...new Set(PAIRS.map(([, main]) => ma
 /** A field that asks beside an `assistant`, and says whose a row is anywhere else. */
 const NAMES_SOMEBODY = 'user';
 
-const ANSWERS = [...new Set(PAIRS.map(([, , answer]) => answer))];
-
 /** Fields that ask, or that an answer needs to be understood: never left out unless the prompt holds their text. */
 export const ASKING_FIELDS: ReadonlySet<string> = new Set(
   PAIRS.map(([, main]) => main).filter((name) => name !== NAMES_SOMEBODY),
@@ -225,27 +223,43 @@ export function withPlainNames(row: RowValue): RowValue {
   return plain;
 }
 
-const EXPECTED = 'expected instruction/output, messages, prompt/completion, question/answer, text, or input_ids/labels';
+/** What a field is usually called beside another: the name to give first, of the many that are read. */
+const USUAL_ANSWER: Readonly<Record<string, string>> = { question: 'answer', query: 'response', context: 'response' };
+const USUAL_PAIR = ['question', 'answer'] as const;
 
-/** Why a row fits no format. */
+const OTHER_FORMATS = 'prompt and completion, instruction and output, messages, text, or input_ids and labels';
+
+/** Why a row fits no format, and the likeliest way to mend it. */
 export function describeMisfit(row: RowValue): string {
   const names = Object.keys(row);
   const empty = MESSAGE_LISTS.find((name) => names.includes(name) && isEmptyList(row[name]));
   if (empty !== undefined) return `has no message in ${empty}`;
   const present = names.filter((name) => row[name] !== null && !isEmptyList(row[name]));
-  const asking = PAIRS.map(([, main]) => main).find((name) => present.includes(name));
-  if (asking !== undefined) {
-    const expected = [...new Set(PAIRS.filter(([, main]) => main === asking).map(([, , answer]) => answer))];
-    return `has no response: beside ${asking} one of ${listNames(expected)} is needed`;
+  const asking = PAIRS.find(([, main]) => present.includes(main));
+  if (asking) {
+    const [, main, answer] = asking;
+    return `has ${main}, but no answer to it: ${call(USUAL_ANSWER[main] ?? answer, present, [main])}`;
   }
-  const answer = ANSWERS.find((name) => present.includes(name));
-  if (answer !== undefined) return `has ${answer}, but nothing that it answers; ${EXPECTED}`;
+  const answering = PAIRS.find(([, , answer]) => present.includes(answer));
+  if (answering) {
+    const [, main, answer] = answering;
+    return `has ${answer}, but nothing that it answers: ${call(main, present, [answer])}`;
+  }
   if (
     (present.includes('role') && present.includes('content')) ||
     (present.includes('from') && present.includes('value'))
   ) {
     return 'is a single message: a row holds a whole conversation, as a list in messages';
   }
-  const fields = present.slice(0, 8).map(quote).join(', ') || 'no field with a value';
-  return `has ${fields}; ${EXPECTED}`;
+  const [first, ...others] = present.slice(0, 8).map(quote);
+  if (first === undefined) return `has no field with a value; it needs ${listNames(USUAL_PAIR)}, or ${OTHER_FORMATS}`;
+  if (others.length === 0) return `has only ${first}; it needs ${listNames(USUAL_PAIR)}, or ${OTHER_FORMATS}`;
+  return `has ${[first, ...others].join(', ')}; name them ${listNames(USUAL_PAIR)}, or ${OTHER_FORMATS}`;
+}
+
+/** Asks for a field: the one beside `known` that may be meant is to be called so, or there is to be one. */
+function call(wanted: string, present: readonly string[], known: readonly string[]): string {
+  const others = present.filter((name) => !known.includes(name) && !KNOWN.has(name));
+  const meant = others.length === 1 ? others[0] : undefined;
+  return meant === undefined ? `add ${wanted}` : `call ${listNames([meant])} ${wanted}, where that is it`;
 }

@@ -28,7 +28,7 @@ export class PairReader {
   private hasReference: boolean | undefined;
 
   /** @throws `bad-data` with the reason alone, where the row can't be used. */
-  read({ row, where, value }: DatasetRow): Example {
+  read({ value, ...place }: DatasetRow): Example {
     refuseOthers(value);
     const [chosen, rejected] = SIDES.map((side) => {
       if (['labels', 'completion_mask'].every((name) => fieldOf(value, side + name) === undefined)) {
@@ -43,7 +43,7 @@ export class PairReader {
       if (isRowField(name)) this.leftOut.addOther(name, IDS.join(' and '));
       else this.leftOut.addUnknown(name);
     }
-    return { kind: 'pair', row, where, chosen, rejected, ...(referenceLogProbs && { referenceLogProbs }) };
+    return { kind: 'pair', ...place, chosen, rejected, ...(referenceLogProbs && { referenceLogProbs }) };
   }
 
   formats(): DatasetFormat[] {

@@ -16,11 +16,11 @@ export class ExampleReader {
   private rowCount = 0;
 
   /** @throws `bad-data` with the reason alone, where the row can't be used. */
-  read({ row, where, value: written }: DatasetRow): Example {
+  read({ value: written, ...place }: DatasetRow): Example {
     const value = withPlainNames(written);
     const plan = planOf(this.planner, value);
     const ignored = plan.checked.filter((name) => !checkRefusal(value, name));
-    const example = { row, where, ...this.readBody(value, plan) };
+    const example = { ...place, ...this.readBody(value, plan) };
     this.rowCount++;
     ignored.forEach((name) => this.leftOut.addUnknown(name));
     plan.unknown.forEach((name) => this.leftOut.addUnknown(name));

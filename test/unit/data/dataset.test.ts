@@ -76,7 +76,7 @@ describe('formats', () => {
     const { examples } = await parseDataset('data.json', new TextEncoder().encode(text), options);
     expect(examples.map(({ row, where }) => [row, where])).toEqual([
       [1, 'data.json, line 1'],
-      [3, 'data.json, line 3'],
+      [2, 'data.json, line 3'],
     ]);
     expect((await messagesOf(text.slice(1)))[0]).toEqual(turns('ü', 'a'));
   });
@@ -84,14 +84,16 @@ describe('formats', () => {
 
 describe('a row that can not be used is left out with the reason', () => {
   it.each([
-    [{ question: 'q' }, /has no response: beside question one of solution, answer, answers, .* is needed/],
-    [{ question: 'q', answer: null }, /has no response/],
+    [{ question: 'q' }, /has question, but no answer to it: add answer$/],
+    [{ question: 'q', Antwort: 'a' }, /has question, but no answer to it: call Antwort answer, where that is it$/],
+    [{ prompt: 'p', id: 1, source: 's' }, /has prompt, but no answer to it: add completion$/],
+    [{ question: 'q', answer: null }, /has question, but no answer to it: add answer/],
     [{ question: 'q', answer: ' \n' }, /has an empty answer/],
     [{ question: 'q', answer: 7 }, /must have text in answer, but has 7/],
     [{ question: 7, answer: 'a' }, /must have text in question, but has 7/],
     [{ question: '', answer: 'a' }, /has an empty question/],
-    [{ instruction: 'i' }, /has no response: beside instruction/],
-    [{ answer: 'a' }, /has answer, but nothing that it answers/],
+    [{ instruction: 'i' }, /has instruction, but no answer to it: add output/],
+    [{ answer: 'a' }, /has answer, but nothing that it answers: add question/],
     [{ prompt: 'p', chosen: 'c', rejected: 'r' }, /has chosen: a preference pair .* dpo/],
     [{ instruction: 'i', output: 'o', rejected: 'z' }, /has rejected: .* dpo/],
     [{ prompt: 'p', completion: 'c', label: true }, /has a label .* kto/],
@@ -108,7 +110,8 @@ describe('a row that can not be used is left out with the reason', () => {
       /has message_tree_id: .* tree of messages/,
     ],
     [{ role: 'user', content: 'x' }, /is a single message/],
-    [{ body: 'x' }, /has "body"; expected instruction\/output/],
+    [{ body: 'x' }, /has only "body"; it needs question and answer, or prompt and completion/],
+    [{ body: 'x', reply: 'y' }, /has "body", "reply"; name them question and answer, or prompt and completion/],
     [{}, /has no field with a value/],
     [{ instruction: null }, /has no field with a value/],
     [{ messages: [] }, /has no message in messages/],
@@ -458,8 +461,10 @@ describe('fields that are left out are named', () => {
 
 describe('hostile rows', () => {
   it('can not reach or borrow from a prototype', async () => {
-    expect(await refusal('{"__proto__": {"question": "q", "answer": "a"}}')).toMatch(/has "__proto__"/);
-    expect(await refusal('{"question": "q", "__proto__": {"answer": "a"}}')).toMatch(/has no response/);
+    expect(await refusal('{"__proto__": {"question": "q", "answer": "a"}}')).toMatch(/has only "__proto__"/);
+    expect(await refusal('{"question": "q", "__proto__": {"answer": "a"}}')).toMatch(
+      /has question, but no answer to it/,
+    );
     expect(await refusal('{"messages": [{"__proto__": {"role": "user", "content": "u"}}]}')).toMatch(/role undefined/);
     const message = '{"from": "gpt", "value": "a", "__proto__": {"polluted": 1}}';
     const [first] = firstMessages(await parseDataset('d.jsonl', `{"conversations": [${message}]}`, options));
@@ -669,7 +674,7 @@ describe.skipIf(!hasReference)('files of the reference', () => {
     ['rasbt_preference.json', /1,100 of 1,100 rows .* chosen.* dpo/],
     ['kto_en_demo.json', /300 of 300 rows .* label .* kto/],
     ['mllm_demo.json', /6 of 6 rows .* images/],
-    ['HumanEval.jsonl.gz', /164 of 164 rows .* no response: beside prompt/],
+    ['HumanEval.jsonl.gz', /164 of 164 rows .* has prompt, but no answer to it: add completion/],
     ['dataset_info.json', /only row .* "identity"/],
   ])('%s is refused by name', async (file, message) => {
     expect(await refusal(new Uint8Array(readFileSync(reference('datasets', file))), file)).toMatch(message);

@@ -8,7 +8,7 @@ import { readRows } from '../../../src/data/rows';
 const read = (text: string, name = 'faq.csv', mapping?: ColumnMapping) => readRows(name, text, { mapping });
 /** Each row as its line and its values, in the order of its columns. */
 const values = async (text: string, name?: string, mapping?: ColumnMapping) =>
-  (await read(text, name, mapping)).rows.map(({ row, value }) => [row, ...Object.values(value)]);
+  (await read(text, name, mapping)).rows.map(({ row, line = row, value }) => [line, ...Object.values(value)]);
 const parse = (text: string, name = 'faq.csv', mapping?: ColumnMapping) =>
   parseDataset(name, text, { maxBadRows: 0.5, mapping });
 /** Question and answer of every example. */
@@ -76,13 +76,13 @@ describe('a table', () => {
     const text = 'review\nGood.\nBad, mostly.\n';
     expect(await refusal(parse(text))).toEqual([
       'bad-data',
-      'faq.csv is a table with the one column review, and no format of a dataset has it alone: write text into its ' +
-        'first line, or say that it is that (dataset_mapping: {text: "review"}).',
+      'faq.csv is a table with the one column review, and no format of a dataset has it alone: write text in its place, ' +
+        'or in a line above it where it is a row itself, or say that it is that (dataset_mapping: {text: "review"}).',
     ]);
     const { examples, skipped } = await parse(text, 'faq.csv', { text: 'review' });
     expect(examples).toMatchObject([{ kind: 'text', text: 'Good.' }]);
     expect(skipped).toMatchObject([
-      { row: 3, reason: expect.stringContaining('has 2 cells, and the table 1 column:') },
+      { row: 2, line: 3, reason: expect.stringContaining('has 2 cells, and the table 1 column:') },
     ]);
     // Questions and answers are what they are, whatever the file is called.
     expect(await pairs('Q: Who?\nA: Me\nQ: Why?\nA: Because\n')).toHaveLength(2);
@@ -92,15 +92,20 @@ describe('a table', () => {
     expect(await pairs('question,answer\nAs JSON?,"\n{""a"": 1}\n"\n')).toEqual([['As JSON?', '\n{"a": 1}\n']]);
   });
 
-  it("names the rows that can't be used by the lines on which they begin", async () => {
+  it("counts the rows below its names, and says on which lines those begin that can't be used", async () => {
     const { examples, skipped } = await parse('question,answer\n"a\nb",c\nHow,much,is it?\n"d",\ne,f\ng,h\n');
     expect(examples.map(({ where }) => where)).toEqual(['faq.csv, line 2', 'faq.csv, line 6', 'faq.csv, line 7']);
     expect(skipped).toEqual([
       {
-        row: 4,
+        row: 2,
+        line: 4,
         reason: 'has 3 cells, and the table 2 columns: put a cell with the separator in it in quotes',
       },
-      { row: 5, reason: expect.stringMatching(/^has an empty answer/) },
+      { row: 3, line: 5, reason: expect.stringMatching(/^has an empty answer/) },
+    ]);
+    expect(await refusal(parse('question,answer\n,a\n'))).toEqual([
+      'bad-data',
+      "faq.csv: its only row can't be used: row 1 (line 2) has an empty question.",
     ]);
   });
 
@@ -215,7 +220,7 @@ describe('questions and answers as text', () => {
     expect(
       examples.map((example) => example.kind === 'conversation' && example.conversation.messages[1]!.content),
     ).toEqual(['These:\n- a: one\n- b: two', 'Because']);
-    expect(skipped).toMatchObject([{ row: 8 }]);
+    expect(skipped).toMatchObject([{ row: 3, line: 8 }]);
   });
 
   it('names the lines between that belong to nothing', async () => {
@@ -230,10 +235,10 @@ describe('questions and answers as text', () => {
 
   it('lists a question without an answer, and an answer without a question', async () => {
     const { examples, skipped } = await parse('Q: a\nQ: b\nA: c\nA: d\nQ: e\nA: f\nQ: g\nA: h\n', 'faq.txt');
-    expect(examples.map(({ row }) => row)).toEqual([2, 5, 7]);
+    expect(examples.map(({ row }) => row)).toEqual([2, 4, 5]);
     expect(skipped).toEqual([
-      { row: 1, reason: expect.stringMatching(/^has no response/) },
-      { row: 4, reason: expect.stringMatching(/^has answer, but nothing that it answers/) },
+      { row: 1, reason: 'has question, but no answer to it: add answer' },
+      { row: 3, line: 4, reason: 'has answer, but nothing that it answers: add question' },
     ]);
   });
 });

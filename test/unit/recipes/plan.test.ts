@@ -372,7 +372,7 @@ describe('a file of prompts', () => {
     await expectError(
       () => read([{ prompt: 'a' }, { body: 'b' }]),
       'bad-data',
-      /p\.jsonl, line 2 has "body"; expected/,
+      /p\.jsonl, line 2 has only "body"; it needs question and answer/,
     );
     await expectError(() => read([{ messages: [{ role: 'alien', content: 'x' }] }]), 'bad-data', /line 1 .* message 1/);
     await expectError(() => read([{ prompt: 'a', images: ['x'] }]), 'bad-data', /line 1 has images/);

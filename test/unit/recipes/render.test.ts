@@ -97,7 +97,7 @@ describe('rows are rendered', () => {
     expect(await render(TURNS, rows)).toEqual([
       'has text and no conversation: no chat template is used for it',
       'has input_ids and no conversation: no chat template is used for it',
-      expect.stringMatching(/^has "id"; expected/),
+      expect.stringMatching(/^has only "id"; it needs question and answer/),
       'is 7, but a row must be an object with named fields',
       expect.stringMatching(/^is not valid JSON at line 5, column 2/),
       'has no message in messages',
