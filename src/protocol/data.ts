@@ -12,6 +12,12 @@ export interface DatasetRef {
   content: 'builtin' | Blob;
 }
 
+/** What stands in the field for pasted text, and whether the field is shown. */
+export interface PastedText {
+  readonly text: string;
+  readonly isOpen: boolean;
+}
+
 /** The dataset that a run of the library keeps. */
 export interface RunDatasetRef {
   runId: string;
@@ -58,6 +64,9 @@ export interface DataService {
   /** The dataset of the user's own that the page shows; kept so that a reload finds it again. */
   remember(ref: DatasetRef | null): Promise<void>;
   recall(): Promise<DatasetRef | null>;
+  /** The field for pasted text, kept as it stands, used or not. */
+  rememberText(typed: PastedText): Promise<void>;
+  recallText(): Promise<PastedText | null>;
 }
 
 /** The columns of a file, to say by hand which of them is which field. */

@@ -34,6 +34,8 @@ export function dataService(settings: SettingsStore): DataService {
   return {
     remember: (ref) => settings.setDataset(ref ?? undefined),
     recall: async () => (await settings.dataset()) ?? null,
+    rememberText: (typed) => settings.setPastedText(typed),
+    recallText: async () => (await settings.pastedText()) ?? null,
   };
 }
 

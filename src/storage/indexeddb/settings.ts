@@ -6,6 +6,7 @@ import { sealedChoices } from '../kernel-choices';
 import { guard, type Database } from './database';
 
 const DATASET = 'dataset';
+const PASTED = 'pasted';
 const KERNELS = 'kernels ';
 
 const Dataset = v.object({
@@ -13,6 +14,8 @@ const Dataset = v.object({
   name: v.string(),
   content: v.union([v.literal('builtin'), v.instance(Blob)]),
 });
+
+const PastedText = v.object({ text: v.string(), isOpen: v.boolean() });
 
 /** The dataset that the page had open: a built-in one, or a file of the user's own. */
 export type RememberedDataset = v.InferOutput<typeof Dataset>;
@@ -44,6 +47,16 @@ export class SettingsStore {
 
   async setDataset(dataset: RememberedDataset | undefined): Promise<void> {
     await this.set(DATASET, dataset);
+  }
+
+  /** What stood in the field for pasted text; what is damaged is as good as none. */
+  async pastedText(): Promise<v.InferOutput<typeof PastedText> | undefined> {
+    const read = v.safeParse(PastedText, await this.get(PASTED));
+    return read.success ? read.output : undefined;
+  }
+
+  async setPastedText(typed: v.InferOutput<typeof PastedText>): Promise<void> {
+    await this.set(PASTED, typed);
   }
 
   /** The choices between kernels, by adapter. */

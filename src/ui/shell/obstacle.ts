@@ -19,7 +19,7 @@ export interface Obstacle {
 /** What the next run is made of. */
 export interface DraftParts {
   readonly model: Pick<ModelState, 'opening' | 'error'>;
-  readonly dataset: Pick<DatasetState, 'isBuiltin' | 'hasUnusedText'>;
+  readonly dataset: Pick<DatasetState, 'isBuiltin' | 'hasUnusedText' | 'halfMapped'>;
   readonly preview: Pick<PreviewState, 'hasRead' | 'busy' | 'stopped' | 'dataError'>;
   readonly recipe: RecipeState;
   readonly request: RunRequest | undefined;
@@ -45,6 +45,9 @@ export function findObstacle({ model, dataset, preview, recipe, request, ready }
   if (preview.busy) return { message: `${name}: still being read.`, ...inData };
   if (preview.stopped) return { message: `${name}: not read to the end.`, label: 'Go to the data', ...inData };
   if (!preview.dataError) return { message: `${name}: still being read.`, ...inData };
+  if (dataset.halfMapped !== undefined) {
+    return { message: dataset.halfMapped, label: 'Go to the columns', target: 'columns' };
+  }
   return { message: `${name} can't be used yet: Data says why.`, label: 'Go to the data', ...inData };
 }
 
