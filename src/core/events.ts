@@ -38,6 +38,8 @@ export type TrainEvent =
   /** How many rows of the dataset are tokenised. */
   | { kind: 'reading'; rows: number; totalRows: number }
   | { kind: 'loading'; loadedBytes: number; totalBytes: number }
+  /** How many of the run's kernels are compiled. */
+  | { kind: 'compiling'; kernels: number; totalKernels: number }
   | {
       kind: 'plan';
       totalBytes: number;

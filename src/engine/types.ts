@@ -48,9 +48,9 @@ export interface Session<V extends ViewOptions> {
   readonly liveBytes: MemoryPlan;
   /**
    * Builds the pipelines and bind groups of every program, so that no step has to: a step allocates and compiles
-   * nothing, and reads back its loss and norm alone.
+   * nothing, and reads back its loss and norm alone. `report` hears how many kernels are compiled, of how many.
    */
-  compile(): Promise<void>;
+  compile(report?: (kernels: number, totalKernels: number) => void): Promise<void>;
   /**
    * Replaces the adapter's tensors, or those that are trained; every one must be there with its shape, else `bad-file`.
    * What no view reads, as embeddings don't read a head, is checked and not kept. Work asked for before is done before.

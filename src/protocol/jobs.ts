@@ -22,7 +22,7 @@ export interface JobKind<Request, Result, Event extends OwnEvent = never> {
 export interface Progress {
   readonly done: number;
   readonly total: number;
-  readonly unit: 'bytes' | 'rows';
+  readonly unit: 'bytes' | 'rows' | 'kernels';
 }
 
 export type CommonEvent =

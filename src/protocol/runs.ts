@@ -17,7 +17,7 @@ export type RunEvent =
   | { readonly kind: 'run'; readonly record: RunRecord }
   /** From now on, and until it ends, the run answers: `chat.answer` with its id. */
   | { readonly kind: 'talk'; readonly voices: readonly Voice[] }
-  | Exclude<TrainEvent, { kind: 'reading' | 'loading' | 'notice' }>;
+  | Exclude<TrainEvent, { kind: 'reading' | 'loading' | 'compiling' | 'notice' }>;
 
 export interface RunsService {
   /** Newest first. */

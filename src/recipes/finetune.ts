@@ -208,7 +208,7 @@ async function trainOnDevice(
     await writeRunFile(store, run);
 
     report({ kind: 'phase', phase: 'planning', detail: 'Building kernels' });
-    await session.compile();
+    await session.compile((kernels, totalKernels) => report({ kind: 'compiling', kernels, totalKernels }));
     report({ kind: 'phase', phase: 'training', detail: `Training ${plural(data.totalSteps, 'step')}` });
     if (speaker) talk?.onReady(speaker);
     const stopped = await trainer.train(signal);

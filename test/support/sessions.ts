@@ -42,7 +42,7 @@ function baseOf(session: Session<object>): Base {
     get liveBytes() {
       return session.liveBytes;
     },
-    compile: () => session.compile(),
+    compile: (report) => session.compile(report),
     importParameters: (tensors) => session.importParameters(tensors),
     dispose: () => session.dispose(),
   };

@@ -100,5 +100,7 @@ function jobEvent(event: TrainingEvent): JobEvent<RunEvent> {
   if (event.kind === 'reading') return { kind: 'progress', done: event.rows, total: event.totalRows, unit: 'rows' };
   if (event.kind === 'loading')
     return { kind: 'progress', done: event.loadedBytes, total: event.totalBytes, unit: 'bytes' };
+  if (event.kind === 'compiling')
+    return { kind: 'progress', done: event.kernels, total: event.totalKernels, unit: 'kernels' };
   return event;
 }

@@ -109,13 +109,21 @@ async function refuseOverwriting(store: FolderStore, args: Arguments): Promise<v
   );
 }
 
+/** Events that only say how far something is: a bar has them, and the stream of JSON lines does not. */
+const COUNTED: ReadonlySet<TrainEvent['kind']> = new Set(['reading', 'loading', 'compiling']);
+
 function show(event: TrainEvent, terminal: Terminal): void {
-  if (event.kind !== 'loading' && event.kind !== 'reading') terminal.emit(event);
+  if (!COUNTED.has(event.kind)) terminal.emit(event);
   switch (event.kind) {
     case 'reading':
       return terminal.bar(event.rows / Math.max(1, event.totalRows), `${event.rows}/${event.totalRows} rows read`);
     case 'loading':
       return loadingBar(terminal)(event.loadedBytes, event.totalBytes);
+    case 'compiling':
+      return terminal.bar(
+        event.kernels / Math.max(1, event.totalKernels),
+        `${event.kernels}/${event.totalKernels} kernels built`,
+      );
     case 'phase':
       if (event.phase !== 'done' && event.phase !== 'evaluating') terminal.log(event.detail);
       return;

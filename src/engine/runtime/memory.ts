@@ -132,6 +132,21 @@ export class Memory {
     return program;
   }
 
+  /** Builds every program. `report` hears how many kernels are compiled, of all that the programs have. */
+  async compile(report: (kernels: number, totalKernels: number) => void = () => undefined): Promise<void> {
+    const { programs } = this.plan;
+    const { choices, pipelines } = this.runtime;
+    const kernels = programs.flatMap((program) => program.kernels.map((kernel) => choices.of(kernel)));
+    const compiling = new Set(kernels.map((kernel) => pipelines.get(kernel))); // programs share most of them
+    let compiled = 0;
+    report(0, compiling.size);
+    for (const pipeline of compiling) {
+      const count = () => report(++compiled, compiling.size);
+      pipeline.then(count, () => undefined); // a program that needs it says what went wrong
+    }
+    await Promise.all(programs.map(({ name }) => this.program(name)));
+  }
+
   /**
    * Runs a program and reads tensors back through the session's staging buffer, one after the other, as f32. `rows`: see
    * `Program.run`.

@@ -75,9 +75,8 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     return this.core.memory.ledger.liveBytes();
   }
 
-  async compile(): Promise<void> {
-    const { memory } = this.core;
-    await Promise.all(this.planned.programs.programs.map(({ name }) => memory.program(name)));
+  compile(report?: (kernels: number, totalKernels: number) => void): Promise<void> {
+    return this.core.memory.compile(report);
   }
 
   async importParameters(tensors: readonly WeightTensor[]): Promise<void> {

@@ -1,14 +1,21 @@
 /** One kind of job as the page shows it: whether it waits or runs, how far it is, and how it ended. */
 import { errorCode, plainError, type PlainError } from '../../core/errors';
-import { isCommonEvent, type CommonEvent, type EventOf, type RequestOf, type ResultOf } from '../../protocol/jobs';
+import {
+  isCommonEvent,
+  type CommonEvent,
+  type EventOf,
+  type Progress,
+  type RequestOf,
+  type ResultOf,
+} from '../../protocol/jobs';
 import { TransferRate, type Transfer } from './transfer';
 import type { Jobs, Workers } from './workers';
 
 export class Job<K extends keyof Jobs> {
   /** `stopping`: cancelled, but not over yet. */
   state = $state<'idle' | 'queued' | 'running' | 'stopping'>('idle');
-  /** Bytes or rows that are done, with their rate; undefined while nothing is known. */
-  progress = $state.raw<Transfer & { unit: 'bytes' | 'rows' }>();
+  /** What is done of what, with its rate; undefined while nothing is known. */
+  progress = $state.raw<Transfer & Pick<Progress, 'unit'>>();
   /** Why nothing goes on at the moment. */
   pause = $state.raw<string>();
   notices = $state.raw<readonly string[]>([]);

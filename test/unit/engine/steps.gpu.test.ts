@@ -59,7 +59,11 @@ it('a step makes nothing on the device and reads back once; so does an evaluatio
     },
     randomWeights(tinySpec),
   );
-  await session.compile();
+  const compiled: (readonly [number, number])[] = [];
+  await session.compile((kernels, totalKernels) => compiled.push([kernels, totalKernels]));
+  const total = compiled[0]![1];
+  expect(total).toBeGreaterThan(10);
+  expect(compiled).toEqual(Array.from({ length: total + 1 }, (_, kernels) => [kernels, total]));
   expect([...calls.keys()].sort()).toEqual([...MAKES].sort());
   calls.clear();
   const STEPS = 10;

@@ -44,7 +44,7 @@ export class TrainingState {
   /** Nothing was trained yet in this sitting: kernels are being built. */
   warmingUp = $state(false);
 
-  /** Bytes or rows are being counted, and not all of them have come. */
+  /** Something is being counted, and not all of it has come. */
   private counts = $state(false);
   /** Whether a run, and which of the two jobs for it, is under way. */
   private current = $state.raw<Job<'runs.train'> | Job<'runs.resume'>>();
@@ -78,7 +78,7 @@ export class TrainingState {
     return this.current?.state === 'stopping';
   }
 
-  /** Bytes of weights that are loaded, or rows that are read, while that goes on. */
+  /** Rows that are read, bytes of weights that are loaded, or kernels that are built, while that goes on. */
   get progress() {
     return this.counts ? this.current?.progress : undefined;
   }
