@@ -204,6 +204,10 @@ test('base and tuned answer side by side, and are compared on what was taught an
     expect(box.x + box.width).toBeLessThanOrEqual(360);
   }
   expect(await axeViolations(page)).toEqual([]);
+  // A box that ends between two answers says that there are more.
+  await graft.at('answers-more').waitFor();
+  await page.getByRole('region', { name: 'Answers' }).evaluate((box) => box.scrollTo(0, box.scrollHeight));
+  await graft.at('answers-more').waitFor({ state: 'detached' });
   await page.setViewportSize({ width: 1280, height: 720 });
 
   for (const width of [1360, 360]) {

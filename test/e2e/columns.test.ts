@@ -31,6 +31,12 @@ test('a table whose columns are named otherwise is read with one press, and as e
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
   }
   await graft.at('column-question').selectOption({ label: 'Frage: How much is item 0?' });
+  // One of two: what is still missing is said, in place of what was wrong before.
+  const missing = '“Frage” is chosen: choose the column of the answer as well.';
+  expect(await graft.at('data-error').innerText()).toBe(`The data can't be used yet. ${missing}`);
+  expect(await graft.at('start-obstacle').innerText()).toContain(missing);
+  await graft.at('next-action').click();
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('columns');
   await graft.at('column-answer').selectOption('2');
   await examples(graft, 12);
   expect(await graft.at('tokens').textContent()).toContain('It·costs·3·dollars,·"all·in".');
@@ -81,6 +87,25 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('data'); // and not the body
   await examples(graft, 12);
   expect(await graft.at('start-obstacle').count()).toBe(0);
+
+  // What is in use can be looked at and written on, and what was not used yet outlives a reload.
+  for (const when of ['at once', 'after a reload']) {
+    if (when === 'after a reload') await page.reload();
+    await page.getByRole('button', { name: 'Paste text' }).click();
+    expect(await graft.at('dataset-text').inputValue(), when).toContain('Q: How much is item 11?');
+    await graft.at('start').and(page.locator(':enabled')).waitFor();
+    expect(await graft.at('start-obstacle').count()).toBe(0);
+    await page.getByRole('button', { name: 'Paste text' }).click();
+  }
+  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('dataset-text').press('ControlOrMeta+End');
+  await graft.at('dataset-text').pressSequentially('\nQ: And 12?\nA: More.');
+  await graft.at('start-obstacle').getByText('The pasted text is not used yet.').waitFor();
+  await page.reload();
+  await graft.at('start-obstacle').getByText('The pasted text is not used yet.').waitFor();
+  expect(await graft.at('dataset-text').inputValue()).toMatch(/item 0\?[^]*Q: And 12\?\nA: More\.$/);
+  await page.getByRole('button', { name: 'Use this text' }).click();
+  await examples(graft, 13);
 });
 
 test('broken rows are listed, each with its reason, and skipped when told; nothing begins before', async ({
@@ -111,7 +136,7 @@ test('broken rows are listed, each with its reason, and skipped when told; nothi
   expect(await graft.at('quick-start').getAttribute('class')).not.toContain('primary'); // it would train something else
   await graft
     .at('start-cost')
-    .filter({ hasText: / steps · (time shown once it trains|roughly .*)$/ })
+    .filter({ hasText: /^9 of 12 rows · .* steps · (time shown once it trains|roughly .*)$/ })
     .waitFor();
 
   // What was allowed for these rows is not allowed for others, after a reload neither.

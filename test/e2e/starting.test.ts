@@ -68,6 +68,19 @@ describe('a setting that was refused', () => {
     await graft.setting('lora_r', '4');
     await graft.at('start-cost').getByText('roughly').waitFor();
     expect(await graft.at('start-preset').innerText()).toContain('Quick, changed');
+    // What was changed stays with another preset, which is said where it is chosen, with the way back.
+    await graft.at('start-preset').selectOption('thorough');
+    expect(await page.locator('#setting-lora_r').inputValue()).toBe('4');
+    expect(await graft.at('start-preset-alone').innerText()).toBe('Undo 1 change');
+    for (const width of [1280, 360]) {
+      await page.setViewportSize({ width, height: 800 });
+      expect(await axeViolations(page)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    }
+    await graft.at('start-preset-alone').click();
+    expect(await page.evaluate(() => (document.activeElement as HTMLElement).dataset['testid'])).toBe('start-preset');
+    expect(await graft.at('start-preset').innerText()).not.toContain('changed');
+    expect(await page.locator('#setting-lora_r').inputValue()).toBe('64');
   });
 
   test('includes the number of examples', async ({ page, site }) => {
