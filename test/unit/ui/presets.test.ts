@@ -67,7 +67,7 @@ describe('a preset', () => {
       gradient_accumulation_steps: 16,
     });
     expect(presetSettings('quick', facts({ longest: 700, rows: 3000 }))).toMatchObject({
-      max_length: 704, // none is cut
+      max_length: 1024, // none is cut
       per_device_train_batch_size: 2,
       gradient_accumulation_steps: 8,
     });

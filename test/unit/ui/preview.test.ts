@@ -78,6 +78,27 @@ describe('the preview', () => {
     expect([preview.outdated, preview.reading, preview.report?.kept]).toEqual([false, false, 20_000]);
   });
 
+  it('asks for a first change at once, and waits where more come', async () => {
+    vi.useFakeTimers();
+    const asked: number[] = [];
+    const run = (kind: string, { config }: TrainRequest) => {
+      if (kind === 'data.inspect') asked.push(config.lora_r);
+      return new Promise(() => undefined);
+    };
+    const preview = new PreviewState({ run } as unknown as Workers);
+    let stop = preview.follow(request('faq', 'lora_r: 1'));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toEqual([1]);
+    for (const rank of [2, 3, 4]) {
+      stop();
+      stop = preview.follow(request('faq', `lora_r: ${rank}`));
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(asked).toEqual([1]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(asked).toEqual([1, 4]);
+  });
+
   it('stands while settings change that read the data in the same way', async () => {
     vi.useFakeTimers();
     const workers = new WorkersByHand();
@@ -89,6 +110,13 @@ describe('the preview', () => {
     expect([preview.outdated, preview.plan?.totalSteps]).toEqual([false, 30]);
     expect(preview.hasRead(request('faq', 'learning_rate: 1e-3'))).toBe(true); // it may be started
     expect(preview.hasRead(request('other'))).toBe(false);
+    // The worker may take its time: unless rows are counted, nothing is read.
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(preview.reading).toBe(false);
+    workers.tell({ kind: 'progress', done: 10, total: 40, unit: 'rows' });
+    expect(preview.reading).toBe(true);
+    await workers.read(40);
+    expect(preview.reading).toBe(false);
     preview.follow(request('other'));
     expect(preview.outdated).toBe(true);
     preview.follow(request('faq')); // back before anything was read

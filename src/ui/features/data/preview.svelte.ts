@@ -18,8 +18,9 @@ export class PreviewState {
   report = $state.raw<DataReport>();
   /** Rows of the whole by its size, while the report is on the first ones. */
   estimatedRows = $state<number>();
-  /** Of the dataset that was read to its end last: its rows, and the tokens of the longest. */
+  /** Of the dataset that was read to its end last. */
   rows = $state<number>();
+  /** Tokens of the longest row that was read. The first ones tell it at once, so that the rest is read with a limit for it. */
   longest = $state<number>();
   plan = $state.raw<PlanReport>();
   /** What is wrong with the data, or with what the settings ask of the model. */
@@ -29,8 +30,8 @@ export class PreviewState {
   /** Which example is shown, counted from 0. */
   index = $state(0);
   busy = $state(false);
-  /** The dataset is being read, and that takes time to speak of. */
-  reading = $state(false);
+  /** The worker takes time to speak of. */
+  private isSlow = $state(false);
   /** The report is on what was chosen before: nothing of it is shown as these data's. */
   outdated = $state(false);
   /** The user stopped the reading. */
@@ -53,6 +54,11 @@ export class PreviewState {
     });
     this.planning = new Job(workers, 'plan.run');
     this.showing = new Job(workers, 'data.examples');
+  }
+
+  /** The dataset is being read, and that takes time to speak of: not where it was read before, and is merely looked at again. */
+  get reading(): boolean {
+    return this.isSlow && (this.progress !== undefined || !this.request || !this.hasRead(this.request));
   }
 
   /** Rows that are read, of how many, and how many a second; undefined before the first. */
@@ -115,16 +121,16 @@ export class PreviewState {
   readAgain(): void {
     if (!this.request) return;
     this.workers.text.forgetHung();
-    this.reading = true;
+    this.isSlow = true;
     this.follow(this.request);
   }
 
   private async refresh(request: TrainRequest): Promise<void> {
     const isStale = () => this.request !== request;
-    const slow = setTimeout(() => (this.reading = true), UNSEEN);
+    const slow = setTimeout(() => (this.isSlow = true), UNSEEN);
     const report = await this.inspecting.run(request).finally(() => clearTimeout(slow));
     if (isStale()) return;
-    this.reading = false;
+    this.isSlow = false;
     this.outdated = false;
     this.stopped = this.inspecting.stopped;
     this.dataError = this.inspecting.error;
@@ -158,10 +164,8 @@ export class PreviewState {
   private showReport(report: DataReport, estimatedRows: number | undefined): void {
     this.report = report;
     this.estimatedRows = estimatedRows;
-    if (estimatedRows === undefined) {
-      this.rows = report.kept;
-      this.longest = report.longest;
-    }
+    this.longest = report.longest;
+    if (estimatedRows === undefined) this.rows = report.kept;
     this.reported = this.request;
     this.outdated = false;
     this.dataError = report.refusal === undefined ? undefined : { code: 'bad-data', message: report.refusal };

@@ -71,9 +71,8 @@ const LARGE = 1e9;
 /** Steps of a run below which nothing is learned, whatever it is trained on. */
 export const FEWEST_STEPS = 5;
 
-/** Tokens of a row that a preset reads at most, and what its limit is a multiple of. */
+/** Tokens of a row that a preset reads at most. */
 const LONGEST_ROW = 2048;
-const LENGTH_STEP = 64;
 
 /** Tokens of a micro-batch: enough to keep a GPU busy, few enough for a small one. */
 const MICRO_BATCH_TOKENS = 2048;
@@ -158,8 +157,9 @@ function countEpochs({ epochs, fewestSteps, mostEpochs }: Measures, stepsPerEpoc
   return Math.max(usual, enough, Math.ceil(FEWEST_STEPS / stepsPerEpoch));
 }
 
+/** A power of 2: with another limit the data are read again, so it changes seldom. */
 function wholeRow(longest: number): number {
-  return Math.min(Math.ceil(longest / LENGTH_STEP) * LENGTH_STEP, LONGEST_ROW);
+  return Math.min(2 ** Math.ceil(Math.log2(Math.max(1, longest))), LONGEST_ROW);
 }
 
 function powerOf2Below(limit: number, most: number): number {
