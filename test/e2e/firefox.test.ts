@@ -26,7 +26,7 @@ test('one click trains, and the adapter answers, is there after a reload and is 
 
   await page.goto(site.url);
   await page.waitForSelector('[data-testid=quick-start]:enabled');
-  await expect.poll(() => firefox.text('device')).toBe("This browser doesn't name the GPU");
+  await expect.poll(() => firefox.text('device'), { timeout: 30_000 }).toBe("This browser doesn't name the GPU");
   await firefox.fill('first-rows', String(ROWS));
   await firefox.click('[data-testid=presets] input[value=quick]');
   await firefox.click('[data-testid=quick-start]');

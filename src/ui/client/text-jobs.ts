@@ -14,6 +14,7 @@ import {
   type ResultOf,
 } from '../../protocol/jobs';
 import type { TextEntry, TextJobs, TextWorker } from '../../protocol/workers';
+import { wait } from '../wait';
 import { HungRequests } from './hung-requests';
 import { describeHang, identifyRequest } from './text-requests';
 import { Watch, type Patience } from './watch';
@@ -190,10 +191,6 @@ export class TextJobRunner implements JobRunner<TextJobs> {
     if (only && jobs.length === 1) only.hung = true;
     this.client.stop(new Ended());
   }
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function cancelled(): GraftError {

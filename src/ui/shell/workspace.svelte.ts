@@ -18,6 +18,7 @@ import { RunState } from '../features/runs/run.svelte';
 import { TrainingState } from '../features/runs/training.svelte';
 import { UpdateState } from '../offline/updates.svelte';
 import { placeOf, runPlace } from '../routes';
+import { wait } from '../wait';
 import { Draft } from './draft.svelte';
 import { findRefused } from './obstacle';
 import { reveal } from './reveal';
@@ -29,6 +30,9 @@ const OTHER_TABS_INTERVAL = 2000;
 
 /** Milliseconds of a visit after which the GPU is measured. */
 const MEASURING_AFTER = 1500;
+
+/** Milliseconds of a visit after which the GPU and the library are asked for, even where no model is open yet. */
+const GPU_AFTER = 1000;
 
 export class Workspace {
   readonly router = new Router();
@@ -68,7 +72,7 @@ export class Workspace {
     const opened = [draft.model.restore(), draft.dataset.restore()].map((part) => part.catch(failed));
     const open = Promise.all(opened).then(() => (draft.ready = true));
     // Two large scripts at once take longer than one after the other, and here the GPU's is not what is waited for.
-    if (this.router.route.page === 'workbench') await open;
+    if (this.router.route.page === 'workbench') await Promise.race([open, wait(GPU_AFTER)]);
     const rest = [this.device.detect(), this.library.refresh(), this.hub.restore(), this.device.readPersistence()];
     await Promise.all([open, ...rest.map((part) => part.catch(failed))]);
     // The first moments are the visitor's: a run that is started at once shows by itself how long it takes.
