@@ -13,13 +13,26 @@ import { data } from './commands/data';
 import { plan } from './commands/plan';
 import { tokens } from './commands/tokens';
 import { train } from './commands/train';
+import { handoff } from './commands/handoff';
 import { verify } from './commands/verify';
 import { commandHelp, overview } from './help';
 import { describeFailure, type StreamFailure } from './standard-output';
 import { Terminal, type Output } from './terminal';
 import { UsageError } from './usage';
 
-const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, verify, forward, plan, data, tokens, cache];
+const COMMANDS: readonly Command[] = [
+  train,
+  generate,
+  chat,
+  exportModel,
+  verify,
+  handoff,
+  forward,
+  plan,
+  data,
+  tokens,
+  cache,
+];
 
 /** What the shell reports for a program that Ctrl-C ended, and for one whose reader has gone (SIGPIPE). */
 const INTERRUPTED = 130;

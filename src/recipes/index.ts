@@ -5,6 +5,7 @@ export { contextLengthFor, planAnswers, refuseUnshownSystem, showsSystem } from 
 export { describeQuestions, evaluate, obstacleOf, questionsOf, type EvaluatedAnswer, type Question } from './evaluate';
 export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';
+export { checkpointToHandOn, handOff, HANDOFF_TARGETS, type HandoffTarget } from './handoff';
 export { exportGguf, exportLora, type GgufInput } from './export-gguf';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { openGenerator, type GeneratorOptions } from './generate';
