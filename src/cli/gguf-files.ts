@@ -39,6 +39,8 @@ export interface ExportSources {
   readonly adapter?: FileSource | undefined;
   readonly engine: Engine;
   readonly prompts?: readonly Prompt[] | undefined;
+  /** Of a file for Ollama: its BOS is that of conversations. */
+  readonly bosOfConversations?: boolean | undefined;
 }
 
 /** Writes a model as one GGUF file, reads it back, and says how near it is. @throws `bad-file` where it isn't the model */

@@ -6,6 +6,7 @@ export { describeQuestions, evaluate, obstacleOf, questionsOf, type EvaluatedAns
 export { exportCheckpoint } from './export-checkpoint';
 export { finetune, type FinetuneInput } from './finetune';
 export { exportGguf, exportLora, type GgufInput } from './export-gguf';
+export { exportOllama, MODELFILE, modelfileOf, verifyModelfile, type OllamaInput } from './export-ollama';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { openGenerator, type GeneratorOptions } from './generate';
 export { findColumns } from '../data/columns';
