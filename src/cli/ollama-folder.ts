@@ -6,9 +6,9 @@ import { decodeUtf8 } from '../core/store';
 import type { FileType, LoraType } from '../formats/gguf';
 import { parseModelfile } from '../formats/ollama';
 import { withTemplateOf } from '../formats/saved-template';
-import { exportOllama, MODELFILE, verifyModelfile, type Verification } from '../recipes';
+import { CARD, exportOllama, MODELFILE, verifyModelfile, type Verification } from '../recipes';
 import { FolderStore, openFolder } from './folders';
-import { refuseDifferent, verifyGguf, type ExportSources } from './gguf-files';
+import { refuseDifferent, verifyGguf, writeCard, type ExportSources } from './gguf-files';
 import { loadingBar } from './loading';
 import type { Terminal } from './terminal';
 
@@ -36,7 +36,15 @@ export async function writeOllama(
   terminal.say(`${output} holds ${files.join(', ')}; reading it back …`);
   const found = await verifyOllama(sources, output, terminal, signal);
   const { files: list, notices } = written;
-  terminal.emit({ kind: 'summary', output_dir: output, files: list, type, notices, verification: found });
+  await writeCard(sources, { kind: 'ollama', folder: basename(output), type }, found, notices, output);
+  terminal.emit({
+    kind: 'summary',
+    output_dir: output,
+    files: [...list, { name: CARD }],
+    type,
+    notices,
+    verification: found,
+  });
   refuseDifferent(output, found, terminal);
   terminal.say(`${output} is the model. In that folder: ollama create NAME -f ${MODELFILE}`);
 }

@@ -4,6 +4,8 @@ export type { DeviceInfo, DeviceOptions, Engine, MemoryPlan } from '../engine';
 export { contextLengthFor, planAnswers, refuseUnshownSystem, showsSystem } from './answering';
 export { describeQuestions, evaluate, obstacleOf, questionsOf, type EvaluatedAnswer, type Question } from './evaluate';
 export { exportCheckpoint } from './export-checkpoint';
+export { CARD, describeExport, type CardInput } from './export-card';
+export { serverOptions } from './server-options';
 export { finetune, type FinetuneInput } from './finetune';
 export { exportGguf, exportLora, type GgufInput } from './export-gguf';
 export { exportOllama, MODELFILE, modelfileOf, verifyModelfile, type OllamaInput } from './export-ollama';

@@ -1,13 +1,25 @@
 import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { GraftError } from '../../core/errors';
 import { FILE_TYPES, LORA_TYPES } from '../../formats/gguf';
 import { openModel } from '../../formats/model';
-import { exportCheckpoint, mergeModel, verifyExport } from '../../recipes';
+import { CARD, exportCheckpoint, mergeModel, verifyExport } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder } from '../folders';
 import { openNodeEngine } from '../gpu';
-import { fileType, loraType, promptsArgument, refuseDifferent, refuseTaken, writeGguf, writeLora } from '../gguf-files';
+import {
+  cardOf,
+  fileType,
+  loraType,
+  promptsArgument,
+  promptsFrom,
+  refuseDifferent,
+  refuseTaken,
+  writeCard,
+  writeGguf,
+  writeLora,
+} from '../gguf-files';
 import { writeOllama } from '../ollama-folder';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelName } from '../loading';
 import { openSource } from '../model-cache';
@@ -56,7 +68,8 @@ export const exportModel: Command = {
     const say = (line: string) => terminal.say(line);
     const prompts = await promptsArgument(args, signal);
     const adapter = await adapterSource(args.required('adapter', 'name the adapter folder'), say, signal);
-    const modelFiles = await modelSource(modelName(args), undefined, say, signal);
+    const name = modelName(args);
+    const modelFiles = await modelSource(name, undefined, say, signal);
     await refuseFilled(output);
     const model = await openSource(modelFiles, say);
     model.notices.forEach(say);
@@ -67,7 +80,9 @@ export const exportModel: Command = {
       terminal.say(`The merged model is in ${output}: ${files.join(', ')}; reading it back …`);
       const exported = await openModel(await openFolder(output));
       const found = await verifyExport({ model, adapter, engine, exported, prompts }, loadingBar(terminal), signal);
-      terminal.emit({ kind: 'summary', output_dir: output, files, verification: found });
+      const sources = { model, modelName: name, modelFiles, adapter, promptsFrom: promptsFrom(args) };
+      await writeCard(sources, { kind: 'merged', folder: basename(output) }, found, [], output);
+      terminal.emit({ kind: 'summary', output_dir: output, files: [...files, CARD], verification: found });
       refuseDifferent(output, found, terminal);
     } finally {
       engine.destroy();
@@ -101,15 +116,18 @@ async function exportGgufFile(
   const isApart = args.has('keep-adapter');
   if (ofLora || isApart) args.required('adapter', 'name the adapter folder');
   await (isFolder ? refuseFilled(output) : refuseTaken(output));
+  if (!isFolder) await refuseTaken(cardOf(output));
   const say = (line: string) => terminal.say(line);
   const prompts = await promptsArgument(args, signal);
   const adapter = await adapterFolder(args, say, signal);
-  const modelFiles = await modelSource(modelName(args), undefined, say, signal);
+  const name = modelName(args);
+  const modelFiles = await modelSource(name, undefined, say, signal);
   const model = await openSource(modelFiles, say);
   model.notices.forEach(say);
   const engine = await openNodeEngine(say);
   try {
-    const sources = { model, modelFiles, adapter, engine, prompts };
+    const from = promptsFrom(args);
+    const sources = { model, modelName: name, modelFiles, adapter, engine, prompts, promptsFrom: from };
     const options = { system: args.text('system'), loraType: isApart ? ('F32' as const) : undefined };
     if (type && isFolder) await writeOllama(sources, { type, ...options }, output, terminal, signal);
     else if (type) await writeGguf(sources, type, output, terminal, signal);

@@ -38,7 +38,7 @@ export const verify: Command = {
       kind === 'model' ? await openSource(await modelSource(path, undefined, say, signal), say) : undefined;
     const engine = await openNodeEngine(say);
     try {
-      const sources = { model, adapter, engine, prompts };
+      const sources = { model, modelName: modelName(args), adapter, engine, prompts };
       const found = exported
         ? await verifyExport({ ...sources, exported }, loadingBar(terminal), signal)
         : await (kind === 'ollama' ? verifyOllama : verifyGguf)(sources, path, terminal, signal);

@@ -6,7 +6,7 @@ import { describeTemplate } from './describe-template';
 import { DATE_COMMENT, parameter, writeModelfile } from './modelfile';
 import { describeParameters, type AnsweringOptions } from './parameters';
 
-export { leadingBos } from './bos';
+export { beginsWithBos, leadingBos } from './bos';
 export { compareModelfile } from './compare';
 export { parseModelfile, type Instruction } from './modelfile';
 

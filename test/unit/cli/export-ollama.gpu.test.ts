@@ -53,7 +53,10 @@ describe('graft export --format ollama', () => {
     expect(code, err).toBe(0);
     const [summary] = jsonLines<{ verification: { findings: string[] } }>(out).slice(-1);
     expect(summary!.verification.findings).toEqual([]);
-    expect(readdirSync(path('merged')).sort()).toEqual(['Modelfile', 'model-Q8_0.gguf']);
+    expect(readdirSync(path('merged')).sort()).toEqual(['Modelfile', 'README.md', 'model-Q8_0.gguf']);
+    const card = readFileSync(path('merged', 'README.md'), 'utf8');
+    expect(card).toContain('ollama create merged -f merged/Modelfile');
+    expect(card).toMatch(/\| Result \| passed \|/);
     const instructions = parseModelfile(modelfile('merged'), 'it');
     expect(instructions).toContainEqual({ name: 'from', value: './model-Q8_0.gguf' });
     expect(instructions).toContainEqual({ name: 'system', value: 'Be brief.' });
