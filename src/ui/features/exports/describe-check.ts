@@ -1,12 +1,12 @@
 /** What a self-check has found of an export that passed it, as the end of a sentence. */
+import { formatShare } from '../../../core/format';
 import type { Checked } from '../../../protocol/exports';
-import { formatPercent } from '../../format';
 
 export function describeCheck({ answers }: Checked): string {
   if (!answers) return '; it was too large to ask both.';
   const { logitError, tolerance, sameAnswers, prompts } = answers;
   return (
-    `: its logits are ${formatPercent(logitError)} off, where ${formatPercent(tolerance)} are allowed, and ` +
+    `: its logits are ${formatShare(logitError)} off, where ${formatShare(tolerance)} are allowed, and ` +
     `${sameAnswers} of ${prompts} answers are the same.`
   );
 }
