@@ -11,6 +11,7 @@ import { forward } from './commands/forward';
 import { generate } from './commands/generate';
 import { data } from './commands/data';
 import { plan } from './commands/plan';
+import { serve } from './commands/serve';
 import { tokens } from './commands/tokens';
 import { train } from './commands/train';
 import { verify } from './commands/verify';
@@ -19,7 +20,19 @@ import { describeFailure, type StreamFailure } from './standard-output';
 import { Terminal, type Output } from './terminal';
 import { UsageError } from './usage';
 
-const COMMANDS: readonly Command[] = [train, generate, chat, exportModel, verify, forward, plan, data, tokens, cache];
+const COMMANDS: readonly Command[] = [
+  train,
+  generate,
+  chat,
+  exportModel,
+  verify,
+  serve,
+  forward,
+  plan,
+  data,
+  tokens,
+  cache,
+];
 
 /** What the shell reports for a program that Ctrl-C ended, and for one whose reader has gone (SIGPIPE). */
 const INTERRUPTED = 130;

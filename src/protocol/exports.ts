@@ -14,6 +14,8 @@ export interface Usage {
   readonly python: string;
   /** For Graft's own command line. */
   readonly command: string;
+  /** For programs that serve models, a few lines each. */
+  readonly servers: readonly { readonly title: string; readonly text: string }[];
   /** Where the base model is to be had, in a sentence, where other software can't find it by its name. */
   readonly whereabouts?: string;
 }

@@ -34,7 +34,7 @@ export { renderRows, type RenderedRow } from './render';
 export type { ModelCache } from './steps/cached-weights';
 export { CHECKPOINT_SLOTS, newestCheckpointStep } from './steps/checkpoint';
 export { openShape, weightStorage, type ShapedModel, type WeightStorage } from './steps/options';
-export { readFinished } from './steps/outputs';
+export { readFinished, RUN_FILE } from './steps/outputs';
 export { idleKeyNotices } from './steps/idle-keys';
 export { adapterNotices, resolveRun } from './steps/resolve';
 export { contextFor, promptIds, type Prompt } from './steps/prompt-ids';
