@@ -30,7 +30,8 @@ import { UsageError } from '../usage';
 export const exportModel: Command = {
   name: 'export',
   summary: 'a model with its adapter merged in, as a folder or a GGUF file, or the adapter alone as GGUF',
-  usage: '(--model MODEL [--adapter DIR] [--format FORMAT] | --checkpoint DIR) --output PATH',
+  usage:
+    '(--model MODEL [--adapter DIR] [--format FORMAT] [--type TYPE] [--input FILE] [--keep-adapter] [--system TEXT] | --checkpoint DIR) --output PATH',
   syntax: {
     positionals: 0,
     runKeys: false,

@@ -15,7 +15,7 @@ import { UsageError } from '../usage';
 export const verify: Command = {
   name: 'verify',
   summary: 'whether an exported file or folder is the model that it was made from',
-  usage: 'PATH --model MODEL [--adapter DIR]',
+  usage: 'PATH --model MODEL [--adapter DIR] [--input FILE]',
   syntax: {
     positionals: 1,
     runKeys: false,
