@@ -1,23 +1,5 @@
 // Products for adapters that run on a CPU: no workgroup memory and no barrier, which cost them dear. A thread computes
-// 8 × 8 of C from the blocks of matmul/blocks.wgsl.
-
-// Rows past the end are read from the last one; what is computed from them is not stored.
-fn block_a(row: u32, k: u32) -> mat4x4f {
-  if (TRANSPOSE_A) {
-    let stride = params.m / 4u;
-    let i = k * stride + min(row / 4u, stride - 1u);
-    return transpose(mat4x4f(a[i], a[i + stride], a[i + 2u * stride], a[i + 3u * stride]));
-  }
-  let stride = params.k / 4u;
-  let last = params.m - 1u;
-  let column = k / 4u;
-  return mat4x4f(
-    a[min(row, last) * stride + column],
-    a[min(row + 1u, last) * stride + column],
-    a[min(row + 2u, last) * stride + column],
-    a[min(row + 3u, last) * stride + column],
-  );
-}
+// 8 × 8 of C from the blocks of matmul/blocks.wgsl and cpu/own_rows.wgsl.
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {

@@ -13,10 +13,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<Elements>;
 // binding 4 is the epilogue's addend
 
-fn pcg(value: vec4u) -> vec4u {
+fn pcg(value: u32) -> u32 {
   let state = value * 747796405u + 2891336453u;
-  let word = ((state >> ((state >> vec4u(28u)) + 4u)) ^ state) * 277803737u;
-  return (word >> vec4u(22u)) ^ word;
+  let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
+  return (word >> 22u) ^ word;
 }
 
 @compute @workgroup_size(64)
@@ -25,9 +25,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= params.vectors) {
     return;
   }
-  let key = pcg(pcg(vec4u(seed[0])).x + vec4u(params.stream)).x;
-  let draw = pcg(key + params.offset + 4u * i + vec4u(0u, 1u, 2u, 3u));
-  let random = vec4f(draw >> vec4u(8u)) * exp2(-24.0);
-  let value = select(vec4f(), operand(i) / (1.0 - params.probability), random >= vec4f(params.probability));
+  // Draws have 24 bits, and so has a probability: the least draw that keeps an element is a whole number.
+  let least = u32(ceil(params.probability * exp2(24.0)));
+  let index = pcg(pcg(seed[0]) + params.stream) + params.offset + 4u * i;
+  let draw = vec4u(pcg(index), pcg(index + 1u), pcg(index + 2u), pcg(index + 3u)) >> vec4u(8u);
+  let value = select(vec4f(), operand(i) / (1.0 - params.probability), draw >= vec4u(least));
   y[i] = epilogue(i, value);
 }

@@ -9,6 +9,14 @@ export interface KernelCapabilities {
   readonly f16: boolean;
   /** The adapter runs on a CPU, where workgroup memory and barriers are slow. */
   readonly software: boolean;
+  /** How fast the device is, where that was measured: a slow one takes work in smaller dispatches. */
+  readonly rates?: Rates;
+}
+
+/** Flops a second, by kind of work. */
+export interface Rates {
+  readonly products: number;
+  readonly attention: number;
 }
 
 /** WGSL without a device's help: the plain path that every adapter runs. */

@@ -32,9 +32,9 @@ function params(sizes: AttentionSizes, firstTile: number, quadHeads: number): Pa
   return [...[heads, kvHeads, firstTile, headDim / 4, quadHeads].map(u32), ...scoreParams(sizes)];
 }
 
-export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
+export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }, capabilities) => {
   const { quadHeads, workgroups } = quadGrid(attrs, attrs.heads);
-  return inDispatches(attrs, 2, attrs.heads, workgroups, (firstTile) => ({
+  return inDispatches(attrs, capabilities, 2, attrs.heads, workgroups, (firstTile) => ({
     shader: forwardShader,
     ...withBlocks(attrs, first, [q!, k!, v!, start!, ...outputs]),
     params: [u32(attrs.length), u32(attrs.keys), ...params(attrs, firstTile, quadHeads)],
@@ -43,9 +43,9 @@ export const quadForward: AttentionKernel = ({ inputs: [q, k, v, start, first], 
 
 /** Both gradients bind the same; a quad's sums belong to one of the heads that `headsOf` counts. */
 function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
-  return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
+  return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }, capabilities) => {
     const { quadHeads, workgroups } = quadGrid(attrs, headsOf(attrs));
-    return inDispatches(attrs, products, headsOf(attrs), workgroups, (firstTile) => ({
+    return inDispatches(attrs, capabilities, products, headsOf(attrs), workgroups, (firstTile) => ({
       shader,
       ...withBlocks(attrs, first, [q!, k!, v!, dy!, stats!, ...outputs]),
       params: [u32(attrs.length), ...params(attrs, firstTile, quadHeads)],

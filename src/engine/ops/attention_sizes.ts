@@ -1,7 +1,7 @@
 /** What attention's kernels go by. */
 import type { Node, Tensor } from '../graph/graph';
 import { f32, u32, type Kernel, type KernelCapabilities, type Param } from '../graph/kernel';
-import { DISPATCH_FLOPS, dispatchesFor } from './cutting';
+import { dispatchesFor, dispatchFlops } from './cutting';
 import { documents } from './positions';
 import { capModules, capParam, expectCap } from './softcap';
 import { shader } from '../graph/shaders';
@@ -33,8 +33,8 @@ const EVERYTHING = 2 ** 32 - 1;
 /** Rows of a tile of workgroup memory, which workgroups are counted by, whichever kernel runs. */
 export const TILE_ROWS = 32;
 
-/** What a dispatch computes on average: in the last of a causal sequence rows see twice as many keys as the mean. */
-const MEAN_FLOPS = DISPATCH_FLOPS / 2;
+/** A dispatch of the most work to one of average: in the last of a causal sequence rows see twice as many keys. */
+const MOST_TO_MEAN = 2;
 
 /** Least rows of a part: whole tiles of every kernel. */
 const PART_ROWS = 64;
@@ -65,11 +65,11 @@ export function scoring(
 
 /**
  * A kernel whose cost grows with the square of the length, in as many dispatches as it takes; `heads` are those that its
- * sums belong to. How many there are follows from the sizes alone, and so does the memory that they are planned to need.
- * `workgroups` has the kernel's tiles first.
+ * sums belong to. `workgroups` has the kernel's tiles first.
  */
 export function inDispatches(
   sizes: AttentionSizes,
+  { rates }: KernelCapabilities,
   products: number,
   heads: number,
   [tiles, ...rest]: Kernel['workgroups'],
@@ -77,7 +77,8 @@ export function inDispatches(
 ): Kernel[] {
   const flops = attentionFlops(sizes, products);
   const workgroups = Math.ceil(sizes.length / TILE_ROWS) * heads * sizes.batch;
-  const parts = dispatchesFor({ flops, workgroups, pieces: Math.ceil(sizes.length / PART_ROWS) }, MEAN_FLOPS);
+  const most = dispatchFlops(rates?.attention) / MOST_TO_MEAN;
+  const parts = dispatchesFor({ flops, workgroups, pieces: Math.ceil(sizes.length / PART_ROWS) }, most);
   return Array.from({ length: parts }, (_, part) => {
     const firstTile = Math.floor((part * tiles) / parts);
     const count = Math.floor(((part + 1) * tiles) / parts) - firstTile;

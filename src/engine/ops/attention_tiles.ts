@@ -46,22 +46,30 @@ export const decodeForward: AttentionKernel = ({ inputs: [q, k, v, start, first]
   ];
 };
 
-export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }) => {
+export const tileForward: AttentionKernel = ({ inputs: [q, k, v, start, first], outputs, attrs }, capabilities) => {
   const { batch, length, keys, heads, kvHeads, headDim } = attrs;
-  return inDispatches(attrs, 2, attrs.heads, [Math.ceil(length / TILE_ROWS), heads, batch], (firstTile) => ({
-    shader: forwardShader,
-    ...withModule(tilesModule, attrs, first, [q!, k!, v!, start!, ...outputs]),
-    sizes: { HEAD_VECS: headDim / 4 },
-    params: [u32(length), u32(keys), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
-  }));
+  return inDispatches(
+    attrs,
+    capabilities,
+    2,
+    attrs.heads,
+    [Math.ceil(length / TILE_ROWS), heads, batch],
+    (firstTile) => ({
+      shader: forwardShader,
+      ...withModule(tilesModule, attrs, first, [q!, k!, v!, start!, ...outputs]),
+      sizes: { HEAD_VECS: headDim / 4 },
+      params: [u32(length), u32(keys), u32(heads), u32(kvHeads), u32(firstTile), ...lastParams(attrs)],
+    }),
+  );
 };
 
 /** Both gradients bind the same; a workgroup's sums belong to one of the heads that `headsOf` counts. */
 function gradient(shader: Shader, products: number, headsOf: (sizes: AttentionSizes) => number): AttentionKernel {
-  return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }) => {
+  return ({ inputs: [q, k, v, dy, stats, first], outputs, attrs }, capabilities) => {
     const { batch, length, heads, kvHeads, headDim } = attrs;
     return inDispatches(
       attrs,
+      capabilities,
       products,
       headsOf(attrs),
       [Math.ceil(length / TILE_ROWS), headsOf(attrs), batch],

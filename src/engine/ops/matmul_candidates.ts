@@ -11,6 +11,8 @@ import {
   QUAD_LEAST,
   quadKernel,
   smallTileKernel,
+  STRIP_LEAST,
+  stripKernel,
   STAGE_F16,
   STAGE_F32,
   subgroupKernel,
@@ -52,7 +54,8 @@ export function bandKernel(product: Product, band: RowBand, capabilities: Kernel
  * Kernels by name, the one to take unmeasured first. All of a list sum along K in the same order, four from the last to
  * the first and then the next four, in fused multiply-adds, so that they should give the same bits: tests hold those for
  * cards and for CPU adapters against one another on the adapters that they run on, and the tuner those of a list on every
- * other. `octets` are alone in theirs: a test compares them with `blocks`, where an adapter has subgroups of eight.
+ * other. `octets` and `strips` are alone in theirs: a test compares them with `blocks`, where an adapter has subgroups of
+ * eight.
  */
 function candidates(product: Product, band: RowBand, capabilities: KernelCapabilities): Map<string, Kernel> {
   const { m, n, k } = extents(product.inputs, product.attrs);
@@ -61,8 +64,10 @@ function candidates(product: Product, band: RowBand, capabilities: KernelCapabil
   const makers: [string, MakeKernel][] = [];
   if (capabilities.software && wholeVectors) {
     const large = m >= QUAD_LEAST.m && n >= QUAD_LEAST.n && k >= QUAD_LEAST.k;
+    const strip = m >= STRIP_LEAST.m && n >= STRIP_LEAST.n && k >= STRIP_LEAST.k;
     // Octets won at every size that was measured, so nothing else is compiled only to be timed beside them.
     if (capabilities.octets && large) makers.push(['octets', octetKernel]);
+    else if (capabilities.octets && strip) makers.push(['strips', stripKernel]);
     else if (capabilities.subgroups && large) makers.push(['quads', quadKernel], ['blocks', directKernel]);
     else makers.push(['blocks', directKernel]);
   } else if (m <= MATVEC_ROWS && transposeB && !transposeA) {

@@ -1,6 +1,6 @@
 /** A product as dispatches that each compute a band of rows of C: no sum changes, so that the bits are those of one. */
 import type { Kernel, KernelCapabilities } from '../graph/kernel';
-import { dispatchesFor } from './cutting';
+import { dispatchesFor, dispatchFlops } from './cutting';
 import { bandKernel } from './matmul_candidates';
 import { extents, type Product, type RowBand } from './matmul_product';
 
@@ -18,7 +18,8 @@ export function matmulKernels(product: Product, capabilities: KernelCapabilities
     workgroups: Math.ceil(m / COUNTED_TILE) * Math.ceil(n / COUNTED_TILE),
     pieces: Math.ceil(m / BAND_STEP),
   };
-  return bandsOf(m, dispatches ?? dispatchesFor(work)).map((band) => bandKernel(product, band, capabilities));
+  const count = dispatches ?? dispatchesFor(work, dispatchFlops(capabilities.rates?.products));
+  return bandsOf(m, count).map((band) => bandKernel(product, band, capabilities));
 }
 
 function bandsOf(m: number, dispatches: number): RowBand[] {

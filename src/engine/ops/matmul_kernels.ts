@@ -17,6 +17,8 @@ const matmulShader = shader('matmul/small');
 const blocksModule = shader('matmul/blocks');
 const columnsModule = shader('matmul/columns');
 const directShader = shader('cpu/matmul_direct');
+const ownRowsModule = shader('cpu/own_rows');
+const stripShader = shader('cpu/matmul_strip');
 const shareModule = shader('cpu/quad_share');
 const quadRowsModule = shader('cpu/quad_rows');
 const octetRowsModule = shader('cpu/octet_rows');
@@ -39,6 +41,11 @@ const DIRECT_THREADS = 16;
 const QUAD_ROWS = 32;
 const QUAD_COLUMNS = 64;
 export const QUAD_LEAST = { m: 16, n: 32, k: 16 };
+
+/** Rows and columns of C that a workgroup of cpu/matmul_strip.wgsl computes, and the least sizes that it pays for. */
+const STRIP_ROWS = 64;
+const STRIP_COLUMNS = 16;
+export const STRIP_LEAST = { m: 32, n: 12, k: 16 };
 
 /** Rows and columns of C that a workgroup of matmul/subgroup.wgsl computes. */
 const SUBGROUP_TILE = 64;
@@ -126,7 +133,7 @@ export const directKernel: MakeKernel = (product, band, capabilities) => {
   return {
     ...common(product, band, rowAxisOf(workgroups), DIRECT_TILE),
     shader: directShader,
-    modules: blockModules(product, capabilities),
+    modules: [...blockModules(product, capabilities), ownRowsModule],
     workgroups,
   };
 };
@@ -142,6 +149,12 @@ function sharedRowsKernel(rowModules: readonly Shader[]): MakeKernel {
 
 export const quadKernel = sharedRowsKernel([shareModule, quadRowsModule]);
 export const octetKernel = sharedRowsKernel([octetRowsModule]);
+
+export const stripKernel: MakeKernel = (product, band, capabilities) => ({
+  ...tiled(product, band, STRIP_ROWS, STRIP_COLUMNS),
+  shader: stripShader,
+  modules: [...blockModules(product, capabilities), ownRowsModule],
+});
 
 export const subgroupKernel: MakeKernel = (product, band, capabilities) => ({
   ...tiled(product, band, SUBGROUP_TILE, SUBGROUP_TILE),

@@ -1,50 +1,86 @@
-/** How fast a device computes, told in a moment: by products such as a model is made of. */
+/** How fast a device computes, told in a moment by kernels such as a model is made of. */
+import type { Rates } from '../graph/kernel';
 import { leafBuffers } from '../compile/layout';
 import { planPrograms } from '../compile/plan';
 import { Graph } from '../graph/graph';
+import type { Tensor } from '../graph/tensor';
+import { attention } from '../ops/attention';
 import { linear } from '../ops/matmul';
 import { Memory } from './memory';
 import { fillRandomly } from './random-operands';
 import type { Runtime } from './runtime';
 
-/** Rows, inputs and outputs of a product that a CPU does in some ten milliseconds, and of one that fills a card. */
-const SMALL = [256, 512, 512] as const;
-const LARGE = [2048, 2048, 2048] as const;
+/** Something to measure: the graph of its result, of operands that it asks for by their shapes. */
+type Work = (graph: Graph, operand: (...shape: number[]) => Tensor) => Tensor;
 
-/** Flops a second from which on the small product says more of submits than of arithmetic. */
+const product =
+  (rows: number, inputs: number, outputs: number): Work =>
+  (graph, operand) =>
+    linear(graph, operand(rows, inputs), operand(outputs, inputs));
+
+/** What a CPU does in some ten milliseconds, and what fills a card. */
+const SMALL_PRODUCT = product(256, 512, 512);
+const LARGE_PRODUCT = product(2048, 2048, 2048);
+
+/** A causal sequence of `length` tokens, with eight heads of 64. */
+const sequence =
+  (length: number): Work =>
+  (graph, operand) => {
+    const [q, k, v] = [operand(length, 512), operand(length, 512), operand(length, 512)];
+    const start = graph.leaf('start', { shape: [1], dtype: 'u32' }, 'workspace');
+    return attention(graph, q, k, v, { start }, { batch: 1, length, keys: length, heads: 8, kvHeads: 8, headDim: 64 });
+  };
+
+const SHORT_SEQUENCE = sequence(256);
+const LONG_SEQUENCE = sequence(4096);
+
+/** Flops a second from which on small work says more of submits than of arithmetic. */
 const FAST = 1e11;
 
-/** Runs of a product in a row last this long at least, in milliseconds: browsers round their clocks. */
+/** Runs in a row last this long at least, in milliseconds: browsers round their clocks. */
 const LEAST_MS = 20;
 const MOST_RUNS = 1024;
 
 /** @returns flops a second of products in f32, at best of three. @throws `out-of-memory` */
 export async function measureRate(runtime: Runtime): Promise<number> {
-  const rate = await measureProduct(runtime, SMALL);
-  return rate < FAST ? rate : Math.max(rate, await measureProduct(runtime, LARGE));
+  const rate = await measureWork(runtime, SMALL_PRODUCT);
+  return rate < FAST ? rate : Math.max(rate, await measureWork(runtime, LARGE_PRODUCT));
 }
 
-async function measureProduct(runtime: Runtime, [rows, inputs, outputs]: readonly [number, number, number]) {
+/** Flops a second of each kind of work that is cut into dispatches. Throws `out-of-memory`. */
+export async function measureRates(runtime: Runtime): Promise<Rates> {
+  const products = await measureRate(runtime);
+  const short = await measureWork(runtime, SHORT_SEQUENCE);
+  const attention = products < FAST ? short : Math.max(short, await measureWork(runtime, LONG_SEQUENCE));
+  return { products, attention };
+}
+
+async function measureWork(runtime: Runtime, work: Work): Promise<number> {
   const graph = new Graph();
-  const leaf = (name: string, shape: number[]) => graph.leaf(name, { shape, dtype: 'f32' }, 'workspace');
-  const operands = [leaf('x', [rows, inputs]), leaf('w', [outputs, inputs])] as const;
-  graph.keep(linear(graph, ...operands));
-  const plan = planPrograms(new Map([['product', graph]]), runtime.capabilities);
+  const operands: Tensor[] = [];
+  const operand = (...shape: number[]) => {
+    const leaf = graph.leaf(`operand ${operands.length}`, { shape, dtype: 'f32' }, 'workspace');
+    operands.push(leaf);
+    return leaf;
+  };
+  graph.keep(work(graph, operand));
+  const plan = planPrograms(new Map([['work', graph]]), runtime.capabilities);
+  const flops = plan.programs.flatMap(({ kernels }) => kernels).reduce((sum, kernel) => sum + kernel.flops, 0);
   const memory = await Memory.allocate(runtime, plan, leafBuffers(plan, []), 4);
   const { gpu } = runtime.device;
   const time = async (runs: number) => {
     const started = performance.now();
-    for (let run = 0; run < runs; run++) await memory.run('product');
+    for (let run = 0; run < runs; run++) await memory.run('work');
     await runtime.device.wait(gpu.queue.onSubmittedWorkDone());
     return performance.now() - started;
   };
   try {
-    for (const operand of operands) fillRandomly(memory, operand);
+    for (const leaf of operands) fillRandomly(memory, leaf);
     await time(1); // compiles it, and wakes the device
     let runs = 1;
     while (runs < MOST_RUNS && (await time(runs)) < LEAST_MS) runs *= 2;
     const best = Math.min(await time(runs), await time(runs), await time(runs));
-    return (2 * rows * inputs * outputs * runs * 1000) / best;
+    return (flops * runs * 1000) / best;
   } finally {
     memory.destroy();
   }

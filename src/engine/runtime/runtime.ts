@@ -1,5 +1,5 @@
 /** A device with what all programs on it share: its pipelines, the choice among kernels, the pace of submits. */
-import type { KernelCapabilities } from '../graph/kernel';
+import type { KernelCapabilities, Rates } from '../graph/kernel';
 import type { DeviceOptions } from '../types';
 import { KernelChoices } from './choices';
 import { Device } from './device';
@@ -11,6 +11,8 @@ export class Runtime {
   readonly pipelines: PipelineCache;
   /** Dispatches run through it while it is set. */
   timer: DispatchTimer | undefined;
+  /** Once they were measured: see `session/plan-for-device.ts`. */
+  rates: Rates | undefined;
 
   constructor(
     readonly device: Device,
@@ -27,7 +29,7 @@ export class Runtime {
   }
 
   get capabilities(): KernelCapabilities {
-    return this.device.capabilities;
+    return { ...this.device.capabilities, ...(this.rates && { rates: this.rates }) };
   }
 
   /**

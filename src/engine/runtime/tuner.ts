@@ -4,8 +4,8 @@
  * that don't write the bits of the others on this device are left out, so that a choice that falls one way today and
  * another tomorrow changes no run. They are compared on the sample of their class, without what a product may add to its
  * result, and where that is large, piece by piece (`BitSample`). A kernel that capabilities alone choose, as those of
- * attention and `octets`, has no others here, and is compared with none: on one device it is the same in every run, and only
- * tests say where its bits are those of another kernel.
+ * attention, `octets` and `strips`, has no others here, and is compared with none: on one device it is the same in every run,
+ * and only tests say where its bits are those of another kernel.
  */
 import { errorCode } from '../../core/errors';
 import type { KernelChoice } from '../../core/kernel-choices';

@@ -15,7 +15,8 @@ import { GpuDecodeView } from './decode-view';
 import { GpuEmbedView } from './embed-view';
 import { GpuForwardView } from './forward-view';
 import { refreshDerived } from './method-graphs';
-import { planSession, type SessionPlan } from './plan-session';
+import { planForDevice } from './plan-for-device';
+import type { SessionPlan } from './plan-session';
 import { GpuScoreView } from './score-view';
 import { GpuTrainView } from './train-view';
 import type { SessionCore } from './view';
@@ -34,7 +35,7 @@ export class GpuSession<V extends ViewOptions> implements Session<V> {
     weights: LoadStream,
     keep?: KeepParameter,
   ): Promise<GpuSession<V>> {
-    const planned = planSession(setup, options, runtime.capabilities, runtime.device.partBytes);
+    const planned = await planForDevice(runtime, setup, options);
     const { model, views: roomy, programs, buffers, readbackBytes } = planned;
     await tune(runtime, programs);
     const memory = await Memory.allocate(runtime, programs, buffers, readbackBytes);

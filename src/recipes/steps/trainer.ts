@@ -3,15 +3,16 @@ import type { RunConfig } from '../../core/config';
 import type { LogRow, RunSummary, TrainEvent, TrainerState } from '../../core/events';
 import { GraftError, type ErrorCode } from '../../core/errors';
 import type { WeightTensor } from '../../core/weights';
-import { chunks, epochRows, epochSteps, type Row } from '../../data/batches';
-import type { Batch, Session, StepResult, TrainViewOptions } from '../../engine';
+import { chunks } from '../../data/batches';
+import type { Session, StepResult, TrainViewOptions } from '../../engine';
 import type { Adapter } from '../../formats/peft';
 import { schedule, type Schedule } from '../schedules';
 import { wholeWeights, type Checkpoint, type Checkpoints, type StoredCheckpoint } from './checkpoint';
 import { toBatch } from './batch';
-import { batching, type PreparedData } from './data';
+import type { PreparedData } from './data';
 import { Pace } from './pace';
 import { checkSameRun } from './resolve';
+import { epochShape, StepOrder } from './step-order';
 import { epochsAt, evaluationIsDue, roundEpoch, startOfRun, trainerState, type EpochShape } from './trainer-state';
 
 /** Failures that come in the middle of a run, after which the user wants to know what is left of it. */
@@ -37,7 +38,7 @@ export class Trainer {
   private progress = startOfRun();
   /** The trained tensors at the lowest evaluation loss; kept where early stopping will want them back. */
   private best: readonly WeightTensor[] | undefined;
-  private epoch: { index: number; steps: Row[][][] } | undefined;
+  private readonly order: StepOrder;
   private readonly pace = new Pace();
   private readonly shape: EpochShape;
   private readonly learningRate: Schedule;
@@ -55,12 +56,8 @@ export class Trainer {
     /** Milliseconds, from any start. */
     private readonly clock: () => number = () => performance.now(),
   ) {
-    this.shape = {
-      stepsPerEpoch: data.stepsPerEpoch,
-      totalSteps: data.totalSteps,
-      microBatchesPerEpoch: Math.ceil(data.trainRows / run.per_device_train_batch_size),
-      gradientAccumulationSteps: run.gradient_accumulation_steps,
-    };
+    this.shape = epochShape(run, data);
+    this.order = new StepOrder(run, data);
     this.learningRate = schedule(run, data.totalSteps);
   }
 
@@ -117,7 +114,7 @@ export class Trainer {
   private async step(): Promise<void> {
     const began = performance.now();
     const { progress, run } = this;
-    const microBatches = this.microBatches(progress.step);
+    const microBatches = this.order.rowsOf(progress.step).map(toBatch);
     const learning_rate = this.learningRate(progress.step);
     const work = () => this.session.views.train.step(microBatches, progress.step, learning_rate);
     const { loss, gradNorm, metrics } = await this.stepper(work, progress.step);
@@ -148,16 +145,6 @@ export class Trainer {
     const { totalSteps } = this.data;
     const secondsLeft = this.pace.secondsFor(totalSteps - progress.step);
     this.report({ kind: 'step', row, tokensPerSecond: this.pace.tokensPerSecond, secondsLeft, totalSteps });
-  }
-
-  /** The micro-batches of an optimiser step, counted from 0. */
-  private microBatches(step: number): Batch[] {
-    const index = Math.floor(step / this.shape.stepsPerEpoch);
-    if (this.epoch?.index !== index) {
-      const options = batching(this.run, this.run.max_length);
-      this.epoch = { index, steps: epochSteps(epochRows(this.data.train, index, options), index, options) };
-    }
-    return this.epoch.steps[step % this.shape.stepsPerEpoch]!.map(toBatch);
   }
 
   /** Mean loss of all trained tokens, or all pairs, of the held-out rows. Stops without a result when the signal is aborted. */

@@ -2,7 +2,13 @@
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../../../src/engine/graph/graph';
 import { PLAIN, workgroupsFor, type KernelCapabilities } from '../../../src/engine/graph/kernel';
-import { dispatchesFor, DISPATCH_FLOPS, ENOUGH_WORKGROUPS } from '../../../src/engine/ops/cutting';
+import {
+  dispatchesFor,
+  dispatchFlops,
+  DISPATCH_FLOPS,
+  ENOUGH_WORKGROUPS,
+  QUICK_FLOPS,
+} from '../../../src/engine/ops/cutting';
 import { linear, matmul } from '../../../src/engine/ops/matmul';
 
 const SOFTWARE: KernelCapabilities = { subgroups: true, f16: true, software: true };
@@ -17,26 +23,35 @@ function kernelsOf(m: number, n: number, k: number, capabilities: KernelCapabili
 }
 
 describe('the count of dispatches', () => {
-  const work = (dispatches: number, workgroups: number, pieces = 1000) => {
-    return { flops: dispatches * DISPATCH_FLOPS, workgroups, pieces };
+  const count = (dispatches: number, workgroups: number, pieces = 1000) => {
+    return dispatchesFor({ flops: dispatches * DISPATCH_FLOPS, workgroups, pieces }, DISPATCH_FLOPS);
   };
 
   it('follows the work, as long as each fills a card', () => {
-    expect(dispatchesFor(work(1e-9, 1))).toBe(1);
-    expect(dispatchesFor(work(1, 10_000))).toBe(1);
-    expect(dispatchesFor(work(1.9, 10_000))).toBe(2);
-    expect(dispatchesFor(work(2.5, 10_000))).toBe(3);
-    expect(dispatchesFor(work(2.5, 2 * ENOUGH_WORKGROUPS))).toBe(2);
-    expect(dispatchesFor(work(1.9, 10))).toBe(1);
+    expect(count(1e-9, 1)).toBe(1);
+    expect(count(1, 10_000)).toBe(1);
+    expect(count(1.9, 10_000)).toBe(2);
+    expect(count(2.5, 10_000)).toBe(3);
+    expect(count(2.5, 2 * ENOUGH_WORKGROUPS)).toBe(2);
+    expect(count(1.9, 10)).toBe(1);
   });
 
   it('grows even with few workgroups where one would hold a card for long', () => {
-    expect(dispatchesFor(work(100, 10))).toBe(50);
+    expect(count(100, 10)).toBe(50);
   });
 
   it('leaves pieces whole', () => {
-    expect(dispatchesFor(work(9.6, 10_000, 64))).toBe(11); // 10 would be of 7 pieces and more than allowed
-    expect(dispatchesFor(work(100, 10_000, 7))).toBe(7);
+    expect(count(9.6, 10_000, 64)).toBe(11); // 10 would be of 7 pieces and more than allowed
+    expect(count(100, 10_000, 7)).toBe(7);
+  });
+});
+
+describe('what a dispatch computes at most', () => {
+  it('is what the device does in 100 ms at its rate, neither more than at 1 TFLOP/s nor too little to be worth it', () => {
+    expect(dispatchFlops()).toBe(1e11);
+    expect(dispatchFlops(3e13)).toBe(1e11);
+    expect(dispatchFlops(3e11)).toBeCloseTo(3e10);
+    expect(dispatchFlops(1e8)).toBe(QUICK_FLOPS);
   });
 });
 

@@ -1,4 +1,4 @@
-/** The kernel for subgroups of eight lanes, which lavapipe has for vectors as wide as programs other than tests take. */
+/** The kernels for subgroups of eight lanes, which lavapipe has for vectors as wide as programs other than tests take. */
 import { describe, expect, it } from 'vitest';
 import type { WeightDType } from '../../../src/core/dtypes';
 import { matmul } from '../../../src/engine/ops/matmul';
@@ -28,27 +28,38 @@ const SHAPES = [
   { m: 20, n: 320, k: 128 },
 ];
 
+/** Columns that are too few for a tile of octets: `strips`. */
+const NARROW_SHAPES = [
+  { m: 140, n: 16, k: 64 },
+  { m: 36, n: 20, k: 128 },
+];
+
+const CASES = [
+  ...SHAPES.map((shape) => ({ ...shape, variant: 'octets' })),
+  ...NARROW_SHAPES.map((shape) => ({ ...shape, variant: 'strips' })),
+];
+
 // Without subgroups there is nothing to share by; SwiftShader's have four lanes.
-describe.skipIf(!runner.capabilities.octets)('octets', () => {
-  it.each(PRODUCTS.flatMap((product) => SHAPES.map((shape) => ({ ...product, ...shape }))))(
-    'give the bits of blocks: $dtype, A transposed $transposeA, B transposed $transposeB, $m × $n × $k',
-    async ({ dtype, transposeA, transposeB, m, n, k }) => {
+describe.skipIf(!runner.capabilities.octets)('subgroups of eight', () => {
+  it.each(PRODUCTS.flatMap((product) => CASES.map((shape) => ({ ...product, ...shape }))))(
+    '$variant give the bits of blocks: $dtype, A transposed $transposeA, B transposed $transposeB, $m × $n × $k',
+    async ({ variant, dtype, transposeA, transposeB, m, n, k }) => {
       const inputs = {
         a: normal(transposeA ? [k, m] : [m, k]),
         b: normal(transposeB ? [n, k] : [k, n], 1, dtype),
       };
       const options = { transposeA, transposeB, alpha: Math.fround(0.7) };
-      const product = async (variant: string) => {
-        const capabilities = { ...runner.capabilities, octets: variant === 'octets' };
-        const { c } = await runGraph({ ...runner, capabilities, variant }, inputs, (graph, { a, b }) => ({
+      const product = async (name: string) => {
+        const capabilities = { ...runner.capabilities, octets: name === variant };
+        const { c } = await runGraph({ ...runner, capabilities, variant: name }, inputs, (graph, { a, b }) => ({
           c: matmul(graph, a, b, options),
         }));
         return c;
       };
-      const octets = await product('octets');
+      const shared = await product(variant);
       const expected = reference.matmul(inputs.a.values, inputs.b.values, { ...options, m, n, k });
-      expect(relativeError(octets, expected)).toBeLessThan(1e-5);
-      expect(octets).toEqual(await product('blocks'));
+      expect(relativeError(shared, expected)).toBeLessThan(1e-5);
+      expect(shared).toEqual(await product('blocks'));
     },
   );
 });
