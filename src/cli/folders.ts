@@ -217,3 +217,10 @@ async function syncFolder(path: string): Promise<void> {
 function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
+
+/** @throws `bad-config` where a folder that is to be written anew has something in it */
+export async function refuseFilled(path: string): Promise<void> {
+  const files = await readdir(path).catch(() => []);
+  if (files.length === 0) return;
+  throw new GraftError('bad-config', `${path} holds files already: name a new folder with --output.`);
+}

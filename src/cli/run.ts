@@ -14,6 +14,7 @@ import { plan } from './commands/plan';
 import { serve } from './commands/serve';
 import { tokens } from './commands/tokens';
 import { train } from './commands/train';
+import { handoff } from './commands/handoff';
 import { verify } from './commands/verify';
 import { commandHelp, overview } from './help';
 import { describeFailure, type StreamFailure } from './standard-output';
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   exportModel,
   verify,
   serve,
+  handoff,
   forward,
   plan,
   data,

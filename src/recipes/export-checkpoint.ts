@@ -34,13 +34,22 @@ export async function exportCheckpoint(
       `${run.name} holds no checkpoint: a finished run has none, its result is in the folder itself.`,
     );
   }
-  const { step } = newest.progress;
+  return { step: newest.progress.step, files: await checkpointFolder(newest, run, openModel, base) };
+}
+
+/** A checkpoint as a folder: what the run would leave if it ended there, or the last weights where their `best` is left out. */
+export async function checkpointFolder(
+  newest: StoredCheckpoint,
+  run: RunStore,
+  openModel: (nameOrPath: string, revision: string) => Promise<FileSource>,
+  base?: Pick<FileSource, 'name'>,
+): Promise<AdapterFile[]> {
   const runFile = { name: 'run.yaml', bytes: new Uint8Array(encodeUtf8(formatRunConfig(newest.run))) };
   const texts = await templateFiles(run);
   const trained = newest.run.use_peft
     ? [...(await adapterOf(newest, base)), ...texts]
     : await modelOf(newest, openModel, memorySource(run.name, filesByName(texts)));
-  return { step, files: [...trained, runFile] };
+  return [...trained, runFile];
 }
 
 async function adapterOf(checkpoint: StoredCheckpoint, base?: Pick<FileSource, 'name'>): Promise<AdapterFile[]> {
@@ -103,6 +112,6 @@ function trainedTensors({ best, state }: StoredCheckpoint): Promise<readonly Wei
 }
 
 /** Moments carry their parameter's name with an ending, the scales of 8-bit ones with one more. */
-function isMoment({ name }: Pick<WeightTensor, 'name'>): boolean {
+export function isMoment({ name }: Pick<WeightTensor, 'name'>): boolean {
   return /\.exp_avg(_sq)?(\.absmax)?$/.test(name);
 }

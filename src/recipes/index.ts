@@ -7,6 +7,7 @@ export { exportCheckpoint } from './export-checkpoint';
 export { CARD, describeExport, type CardInput } from './export-card';
 export { serverOptions } from './server-options';
 export { finetune, type FinetuneInput } from './finetune';
+export { checkpointToHandOn, handOff, HANDOFF_TARGETS, type HandoffTarget } from './handoff';
 export { exportGguf, exportLora, type GgufInput } from './export-gguf';
 export { exportOllama, MODELFILE, modelfileOf, verifyModelfile, type OllamaInput } from './export-ollama';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';

@@ -1,12 +1,10 @@
-import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { GraftError } from '../../core/errors';
 import { FILE_TYPES, LORA_TYPES } from '../../formats/gguf';
 import { openModel } from '../../formats/model';
 import { CARD, exportCheckpoint, mergeModel, verifyExport } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
-import { FolderStore, openFolder } from '../folders';
+import { FolderStore, openFolder, refuseFilled } from '../folders';
 import { openNodeEngine } from '../gpu';
 import {
   cardOf,
@@ -159,10 +157,4 @@ async function writeCheckpoint(
   const names = files.map(({ name }) => name);
   terminal.emit({ kind: 'summary', output_dir: output, files: names, step });
   terminal.say(`What the run had learned by step ${step} is in ${output}: ${names.join(', ')}`);
-}
-
-async function refuseFilled(path: string): Promise<void> {
-  const files = await readdir(path).catch(() => []);
-  if (files.length === 0) return;
-  throw new GraftError('bad-config', `${path} holds files already: name a new folder with --output.`);
 }

@@ -11,16 +11,12 @@ import { fillRandomly } from './random-operands';
 import type { Runtime } from './runtime';
 
 /** Something to measure: the graph of its result, of operands that it asks for by their shapes. */
-type Work = (graph: Graph, operand: (...shape: number[]) => Tensor) => Tensor;
+export type Work = (graph: Graph, operand: (...shape: number[]) => Tensor) => Tensor;
 
 const product =
   (rows: number, inputs: number, outputs: number): Work =>
   (graph, operand) =>
     linear(graph, operand(rows, inputs), operand(outputs, inputs));
-
-/** What a CPU does in some ten milliseconds, and what fills a card. */
-const SMALL_PRODUCT = product(256, 512, 512);
-const LARGE_PRODUCT = product(2048, 2048, 2048);
 
 /** A causal sequence of `length` tokens, with eight heads of 64. */
 const sequence =
@@ -31,9 +27,6 @@ const sequence =
     return attention(graph, q, k, v, { start }, { batch: 1, length, keys: length, heads: 8, kvHeads: 8, headDim: 64 });
   };
 
-const SHORT_SEQUENCE = sequence(256);
-const LONG_SEQUENCE = sequence(4096);
-
 /** Flops a second from which on small work says more of submits than of arithmetic. */
 const FAST = 1e11;
 
@@ -41,18 +34,30 @@ const FAST = 1e11;
 const LEAST_MS = 20;
 const MOST_RUNS = 1024;
 
+/** A kind of work: what a CPU does in some ten milliseconds, and what fills a card. */
+export interface WorkKind {
+  readonly small: Work;
+  readonly large: Work;
+}
+
+export const PRODUCTS: WorkKind = { small: product(256, 512, 512), large: product(2048, 2048, 2048) };
+export const ATTENTION: WorkKind = { small: sequence(256), large: sequence(4096) };
+
 /** @returns flops a second of products in f32, at best of three. @throws `out-of-memory` */
-export async function measureRate(runtime: Runtime): Promise<number> {
-  const rate = await measureWork(runtime, SMALL_PRODUCT);
-  return rate < FAST ? rate : Math.max(rate, await measureWork(runtime, LARGE_PRODUCT));
+export function measureRate(runtime: Runtime): Promise<number> {
+  return rateOf(PRODUCTS, (work) => measureWork(runtime, work));
 }
 
 /** Flops a second of each kind of work that is cut into dispatches. Throws `out-of-memory`. */
 export async function measureRates(runtime: Runtime): Promise<Rates> {
-  const products = await measureRate(runtime);
-  const short = await measureWork(runtime, SHORT_SEQUENCE);
-  const attention = products < FAST ? short : Math.max(short, await measureWork(runtime, LONG_SEQUENCE));
-  return { products, attention };
+  const measure = (work: Work) => measureWork(runtime, work);
+  return { products: await rateOf(PRODUCTS, measure), attention: await rateOf(ATTENTION, measure) };
+}
+
+/** Whatever the rate of another kind: the large work is one dispatch, which a device that is slow at its kind is held by. */
+export async function rateOf({ small, large }: WorkKind, measure: (work: Work) => Promise<number>): Promise<number> {
+  const rate = await measure(small);
+  return rate < FAST ? rate : Math.max(rate, await measure(large));
 }
 
 async function measureWork(runtime: Runtime, work: Work): Promise<number> {

@@ -13,6 +13,7 @@ export class Runtime {
   timer: DispatchTimer | undefined;
   /** Once they were measured: see `session/plan-for-device.ts`. */
   rates: Rates | undefined;
+  private measuring: Promise<void> | undefined;
 
   constructor(
     readonly device: Device,
@@ -30,6 +31,18 @@ export class Runtime {
 
   get capabilities(): KernelCapabilities {
     return { ...this.device.capabilities, ...(this.rates && { rates: this.rates }) };
+  }
+
+  /** Takes the rates that `measure` finds. Whoever asks meanwhile waits for those: two at once would halve each other's. */
+  learnRates(measure: () => Promise<Rates>): Promise<void> {
+    const learn = async () => {
+      try {
+        this.rates = await measure();
+      } finally {
+        this.measuring = undefined;
+      }
+    };
+    return (this.measuring ??= learn());
   }
 
   /**

@@ -4,7 +4,7 @@ import { GraftError } from '../../core/errors';
 import { batchLeaves, longestDocument } from '../model/batch';
 import { LEAF } from '../model/leaves';
 import type { Batch, BatchShape } from '../types';
-import type { SessionCore } from './view';
+import type { BatchViewPlan, SessionCore } from './view';
 import { plainLeaves } from './virtual-tokens';
 
 /** What of its program a batch needs. */
@@ -15,16 +15,24 @@ export interface WrittenBatch {
   readonly rows: number;
 }
 
-/** Writes a batch's leaves; where it is asked of the model with virtual tokens, they are there already. */
-export function writeBatch({ memory, rotary, model }: SessionCore, shape: BatchShape, batch: Batch): WrittenBatch {
+/**
+ * Writes a batch's leaves, those that the view's programs read; where it is asked of the model with virtual tokens, they are
+ * there already.
+ */
+export function writeBatch(
+  { memory, rotary, model }: SessionCore,
+  { reads }: BatchViewPlan,
+  shape: BatchShape,
+  batch: Batch,
+): WrittenBatch {
   if (batch.documents && !shape.packing) throw new Error('rows of several documents were not planned for');
   const length = lengthFor(shape, batch);
   const leaves = batchLeaves(batch, shape.batchSize, length, model.spec.vocabSize, virtualTokens(model));
   memory.write(LEAF.ids, leaves.ids);
   // Embeddings have no labels; an objective may have targets of its own in their place, or no use for labelled rows.
-  if (memory.holds(LEAF.labels)) memory.write(LEAF.labels, leaves.labels);
-  if (memory.holds(LEAF.labelled)) memory.write(LEAF.labelled, leaves.labelled);
-  if (memory.holds(LEAF.plainIds)) {
+  if (reads.has(LEAF.labels)) memory.write(LEAF.labels, leaves.labels);
+  if (reads.has(LEAF.labelled)) memory.write(LEAF.labelled, leaves.labelled);
+  if (reads.has(LEAF.plainIds)) {
     const { ids, rows } = plainLeaves(leaves.ids, length, virtualTokens(model));
     memory.write(LEAF.plainIds, ids);
     memory.write(LEAF.plainRows, rows);

@@ -15,10 +15,10 @@ import type { EmbedGradients, EmbedOptions, EmbedRows, EmbedView, EmbedViewOptio
 import { writeBatch } from './batch-leaves';
 import { readGradients } from './gradients';
 import { forwardPass } from './loss-graph';
-import { adapterChoices, modelFor, type SessionCore, type ViewPlan } from './view';
+import { adapterChoices, leavesRead, modelFor, type BatchViewPlan, type SessionCore } from './view';
 import { withVirtualTokens } from './virtual-tokens';
 
-export interface EmbedPlan extends ViewPlan {
+export interface EmbedPlan extends BatchViewPlan {
   /** Embeddings [B, C], by the program's name. */
   readonly embeddings: ReadonlyMap<string, Tensor>;
   /** The parameters that have a gradient, part by part. */
@@ -44,7 +44,7 @@ export function planEmbedding(model: ModelOptions, options: EmbedViewOptions): E
   const readbackBytes = Math.max(...[...embeddings.values()].map(byteSize));
   // The head, for one, has no part in an embedding.
   const differentiated = trainedLeaves(model).filter(({ name }) => reached.has(name));
-  return { graphs, embeddings, differentiated, buffers: [], readbackBytes };
+  return { graphs, reads: leavesRead(graphs), embeddings, differentiated, buffers: [], readbackBytes };
 }
 
 /** Adds gradients to their leaves, and the names of what has one to `reached`, where that is given. */
@@ -112,10 +112,10 @@ export class GpuEmbedView implements EmbedView {
 
   /** Writes the rows and how each of their tokens counts. Returns their padded length. */
   private write({ inputIds, mask }: EmbedRows, pooling: EmbedOptions['pooling'], useAdapter: boolean): number {
-    const { core, options } = this;
+    const { core, options, planned } = this;
     const labels = inputIds.map((row) => row.map(() => -100));
     const asked = modelFor(core.model, useAdapter);
-    const { length } = writeBatch(core, options, withVirtualTokens({ inputIds, labels }, asked));
+    const { length } = writeBatch(core, planned, options, withVirtualTokens({ inputIds, labels }, asked));
     const before = virtualTokens(asked);
     const weights = new Float32Array(options.batchSize * length);
     inputIds.forEach((ids, row) => {

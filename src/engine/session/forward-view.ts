@@ -10,10 +10,10 @@ import type { Batch, ForwardResult, ForwardView, ForwardViewOptions } from '../t
 import { refuseUnlabelled, writeBatch } from './batch-leaves';
 import { readGradients } from './gradients';
 import { lossGraph } from './loss-graph';
-import type { SessionCore, ViewPlan } from './view';
+import { leavesRead, type BatchViewPlan, type SessionCore } from './view';
 import { withVirtualTokens } from './virtual-tokens';
 
-export interface ForwardPlan extends ViewPlan {
+export interface ForwardPlan extends BatchViewPlan {
   /** By padded length. */
   readonly logits: ReadonlyMap<number, Tensor>;
   /** The parameters whose gradients are asked for, part by part. */
@@ -35,6 +35,7 @@ export function planForward(model: ModelOptions, options: ForwardViewOptions): F
   }
   return {
     graphs,
+    reads: leavesRead(graphs),
     logits,
     differentiated: trainedLeaves(model),
     buffers: [],
@@ -59,7 +60,7 @@ export class GpuForwardView implements ForwardView {
     const work = async () => {
       memory.clear([LEAF.loss, ...differentiated.map(({ name }) => gradientLeaf(name))]);
       if (differentiated.length > 0) memory.write(LEAF.dLoss, Float32Array.of(1 / tokens));
-      const { length, rows } = writeBatch(core, options, batch);
+      const { length, rows } = writeBatch(core, planned, options, batch);
       const [values] = await memory.runAndRead(programName(length), [planned.logits.get(length)!], rows);
       const [lossSum] = await memory.read(LEAF.loss, 1);
       return {

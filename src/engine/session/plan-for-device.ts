@@ -1,4 +1,5 @@
 /** A session's plan as a device runs it: in dispatches that are short on it. */
+import { errorCode } from '../../core/errors';
 import { DISPATCH_FLOPS, dispatchFlops, QUICK_FLOPS } from '../ops/cutting';
 import { measureRates } from '../runtime/rate';
 import type { Runtime } from '../runtime/runtime';
@@ -7,15 +8,21 @@ import { planSession, type SessionPlan } from './plan-session';
 
 /**
  * Measures how fast the device is, once, before the first session that has a dispatch of which that matters. What is
- * computed is the same as on any other device. Throws `out-of-memory`.
+ * computed is the same as on any other device. Where there is no room to measure there may be some for the session, which
+ * is then planned as for a fast one.
  */
 export async function planForDevice(runtime: Runtime, setup: ModelSetup, views: ViewOptions): Promise<SessionPlan> {
   const plan = () => planSession(setup, views, runtime.capabilities, runtime.device.partBytes);
   const planned = plan();
   if (runtime.rates || longestDispatch(planned) <= QUICK_FLOPS) return planned;
-  runtime.rates = await measureRates(runtime);
-  const slowest = Math.min(runtime.rates.products, runtime.rates.attention);
-  return dispatchFlops(slowest) < DISPATCH_FLOPS ? plan() : planned;
+  try {
+    await runtime.learnRates(() => measureRates(runtime));
+  } catch (error) {
+    if (errorCode(error) === 'out-of-memory') return planned;
+    throw error;
+  }
+  const { products, attention } = runtime.rates!;
+  return dispatchFlops(Math.min(products, attention)) < DISPATCH_FLOPS ? plan() : planned;
 }
 
 /** In flops. */

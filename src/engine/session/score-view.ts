@@ -9,10 +9,10 @@ import { logProbs } from '../ops/log_probs';
 import type { AdapterChoice, Batch, ScoreView, ScoreViewOptions } from '../types';
 import { writeBatch } from './batch-leaves';
 import { forwardPass } from './loss-graph';
-import { adapterChoices, modelFor, type SessionCore, type ViewPlan } from './view';
+import { adapterChoices, leavesRead, modelFor, type BatchViewPlan, type SessionCore } from './view';
 import { withVirtualTokens } from './virtual-tokens';
 
-export interface ScorePlan extends ViewPlan {
+export interface ScorePlan extends BatchViewPlan {
   /** Log-probabilities [B·T], by the program's name. */
   readonly logProbs: ReadonlyMap<string, Tensor>;
 }
@@ -42,7 +42,7 @@ export function planScoring(model: ModelOptions, options: ScoreViewOptions): Sco
     }
   }
   const readbackBytes = Math.max(...[...results.values()].map(byteSize));
-  return { graphs, logProbs: results, buffers: [], readbackBytes };
+  return { graphs, reads: leavesRead(graphs), logProbs: results, buffers: [], readbackBytes };
 }
 
 export class GpuScoreView implements ScoreView {
@@ -56,7 +56,7 @@ export class GpuScoreView implements ScoreView {
     const { core, options, planned } = this;
     return core.exclusively(async () => {
       const asked = modelFor(core.model, useAdapter);
-      const { length, rows } = writeBatch(core, options, withVirtualTokens(batch, asked));
+      const { length, rows } = writeBatch(core, planned, options, withVirtualTokens(batch, asked));
       const name = programName(hasAdapter(asked), length);
       const [values] = await core.memory.runAndRead(name, [planned.logProbs.get(name)!], rows);
       const before = virtualTokens(asked);

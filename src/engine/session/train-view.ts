@@ -27,13 +27,13 @@ import { INITIALIZE, initialGraph } from './method-graphs';
 import { COPY, copyGraph, derivedCopyGraph, DERIVE_COPY } from './reference';
 import { TrainedState } from './trained-state';
 import { updateGraph } from './update-graph';
-import type { SessionCore, ViewPlan } from './view';
+import { leavesRead, type BatchViewPlan, type SessionCore } from './view';
 import { withVirtualTokens } from './virtual-tokens';
 
 /** The most of the training state that is read back at once. */
 const READBACK_BYTES = 4 * 1024 * 1024;
 
-export interface TrainPlan extends ViewPlan {
+export interface TrainPlan extends BatchViewPlan {
   readonly trained: readonly ParameterSpec[];
   readonly groups: readonly FlatGroup[];
   readonly buffers: readonly GroupBuffer[];
@@ -79,7 +79,17 @@ export function planTraining(model: ModelOptions, options: TrainViewOptions): Tr
   const largest = Math.max(stepBytes, ...buffers.map(({ bytes }) => bytes));
   const readbackBytes = Math.min(READBACK_BYTES, largest);
   const trained = trainedParameters(model);
-  return { graphs, trained, groups, buffers, readbackBytes, norm: update.norm, objective, metrics };
+  return {
+    graphs,
+    reads: leavesRead(graphs),
+    trained,
+    groups,
+    buffers,
+    readbackBytes,
+    norm: update.norm,
+    objective,
+    metrics,
+  };
 }
 
 export class GpuTrainView implements TrainView {
@@ -190,7 +200,7 @@ export class GpuTrainView implements TrainView {
 
   /** Writes a batch's leaves, the objective's own among them. */
   private writeInputs(batch: Batch): WrittenBatch {
-    const written = writeBatch(this.core, this.options, batch);
+    const written = writeBatch(this.core, this.planned, this.options, batch);
     const shape = { batch: this.options.batchSize, length: written.length };
     for (const [name, values] of this.planned.objective.inputs(batch, shape)) this.core.memory.write(name, values);
     return written;

@@ -16,6 +16,17 @@ export interface ViewPlan {
   readonly readbackBytes: number;
 }
 
+/** That of a view of batches. */
+export interface BatchViewPlan extends ViewPlan {
+  /** Names of the leaves that its programs read. Others of the session may be too small for its batches. */
+  readonly reads: ReadonlySet<string>;
+}
+
+export function leavesRead(graphs: ReadonlyMap<string, Graph>): Set<string> {
+  const inputs = [...graphs.values()].flatMap((graph) => graph.liveNodes().flatMap((node) => node.inputs));
+  return new Set(inputs.flatMap(({ leaf }) => leaf?.name ?? []));
+}
+
 /** The model on the device, as views work on it. */
 export interface SessionCore {
   readonly model: ModelOptions;

@@ -7,8 +7,10 @@ import { Runtime } from '../../../src/engine/runtime/runtime';
 import { planForDevice } from '../../../src/engine/session/plan-for-device';
 import { GpuSession } from '../../../src/engine/session/session';
 import { tinySpec } from '../../support/decoder-spec';
+import { countingGpu } from '../../support/counting-gpu';
 import { testGpu } from '../../support/gpu';
 import { randomWeights } from '../../support/random-weights';
+import { wrapGpu } from '../../support/wrapped-gpu';
 
 const { gpu } = await testGpu();
 
@@ -25,8 +27,8 @@ const PARAMS_BYTES = 256;
 const opened: Runtime[] = [];
 afterEach(() => opened.splice(0).forEach((runtime) => runtime.device.destroy()));
 
-async function open(rates?: Rates): Promise<Runtime> {
-  const runtime = await Runtime.open(gpu);
+async function open(rates?: Rates, on = gpu): Promise<Runtime> {
+  const runtime = await Runtime.open(on);
   opened.push(runtime);
   runtime.rates = rates;
   return runtime;
@@ -61,4 +63,43 @@ it('is measured once, before the first session that has a dispatch of which it m
   expect(rates!.attention).toBeGreaterThan(1e7);
   await planForDevice(runtime, setup, views);
   expect(runtime.rates).toBe(rates);
+});
+
+it('is measured by one of the sessions that are opened side by side', async () => {
+  const measuring = async (sessions: number) => {
+    const { gpu: counted, counts } = countingGpu(gpu);
+    const runtime = await open(undefined, counted);
+    await Promise.all(Array.from({ length: sessions }, () => planForDevice(runtime, setup, views)));
+    expect(runtime.rates).toBeDefined();
+    expect(counts.destroyed).toBe(counts.created);
+    return counts.bound;
+  };
+  expect(await measuring(3)).toBe(await measuring(1));
+});
+
+it('that has no room to be measured plans as a fast one does, and leaves nothing behind', async () => {
+  const { gpu: counted, counts } = countingGpu(
+    wrapGpu(gpu, {
+      onDevice: (device) => {
+        const createBuffer = device.createBuffer.bind(device);
+        device.createBuffer = (descriptor) => {
+          return createBuffer(descriptor.label === 'operand 1' ? { ...descriptor, size: 2 ** 50 } : descriptor);
+        };
+      },
+    }),
+  );
+  const runtime = await open(undefined, counted);
+  const fast = await planForDevice(await open({ products: 1e13, attention: 1e13 }), setup, views);
+  expect((await planForDevice(runtime, setup, views)).memory).toEqual(fast.memory);
+  expect(runtime.rates).toBeUndefined();
+  expect(counts.created).toBeGreaterThan(0);
+  expect(counts.destroyed).toBe(counts.created);
+});
+
+it('that is lost while it is measured says so', async () => {
+  const runtime = await open();
+  const planning = planForDevice(runtime, setup, views);
+  runtime.device.destroy();
+  await expect(planning).rejects.toMatchObject({ code: 'device-lost' });
+  expect(runtime.rates).toBeUndefined();
 });

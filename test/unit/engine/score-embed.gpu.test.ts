@@ -82,6 +82,33 @@ it('share leaves and slots: planned bytes are live ones, and fewer than those of
   expect([memory.bytes.gradients, memory.bytes.optimizer]).toEqual([0, 0]);
 });
 
+it('are each of a shape of their own: what one reads is no concern of the others', async () => {
+  const targets = ids.map((row) => row.map((id) => ({ ids: [id, 3], weights: [0.5, 0.25] })));
+  const prompt = { numVirtualTokens: 2 };
+  const [first, second] = [ids[0]!.slice(0, 6), ids[1]!];
+  const pair: Batch = { inputIds: [first, second], labels: [first, second] };
+  const trainings = [
+    { ...views.train, batchSize: 4, lengths: [30], objective: { kind: 'weighted-targets', targets: 2 } },
+    { ...views.train, batchSize: 2, lengths: [6], objective: { kind: 'dpo', beta: 0.1, reference: 'base' } },
+  ] as const;
+  for (const [i, train] of trainings.entries()) {
+    const model: ModelSetup = i === 0 ? setup : { ...setup, lora: undefined, prompt };
+    const rows = i === 0 ? { ...batch, targets } : pair;
+    const embed = { ...views.embed, batchSize: 3, lengths: [40] };
+    const together = await engine.createSession(model, { train, score: shape, embed }, randomWeights(spec));
+    const step = await together.views.train.step([rows], 0, 0.01);
+    const scores = await together.views.score.run(batch);
+    const embeddings = await together.views.embed.run({ inputIds: ids }, { pooling: 'mean' });
+    const alone = await engine.createSession(model, { train }, randomWeights(spec));
+    expect(step).toEqual(await alone.views.train.step([rows], 0, 0.01));
+    const reading = await engine.createSession(model, { score: shape, embed }, randomWeights(spec));
+    await reading.importParameters(await together.views.train.exportParameters());
+    expect(scores).toEqual(await reading.views.score.run(batch));
+    expect(embeddings).toEqual(await reading.views.embed.run({ inputIds: ids }, { pooling: 'mean' }));
+    for (const session of [together, alone, reading]) session.dispose();
+  }
+});
+
 describe('scores', () => {
   it('are log-probabilities of the labels, by the adapter and by the base', async () => {
     const session = await trained();

@@ -1,0 +1,132 @@
+/** The run as LLaMA-Factory takes it: conversations in OpenAI's shape, and its template read from the tokenizer's. */
+import { GraftError } from '../../core/errors';
+import {
+  optimizerSettings,
+  PARTS,
+  peakFrom,
+  refuseOtherThanLora,
+  schedulerArguments,
+  targetsOf,
+  textFile,
+  warmupLeft,
+  wholeAlpha,
+  withoutKey,
+  yamlFile,
+  type Handoff,
+  type HandoffPlan,
+} from './plan';
+
+const NAME = 'LLaMA-Factory';
+const FILE = 'llamafactory.yaml';
+const ROLES = ['system', 'user', 'assistant'];
+
+/** A row with its turns in order; undefined for rows of text or tokens, which have none. */
+export interface Turns {
+  readonly where: string;
+  readonly messages: readonly { readonly role: string; readonly content: string }[] | undefined;
+  /** Whether every answer is trained. */
+  readonly isTrainedWhole: boolean;
+}
+
+/** @throws `unsupported` for what LLaMA-Factory can't train, naming the first row that it couldn't read */
+export function llamaFactoryHandoff(plan: HandoffPlan, train: readonly Turns[], test: readonly Turns[]): Handoff {
+  const { run } = plan;
+  refuseOtherThanLora(run, NAME);
+  const values = {
+    stage: 'sft',
+    do_train: true,
+    finetuning_type: run.use_peft ? 'lora' : 'full',
+    model_name_or_path: run.use_peft ? plan.model : PARTS.model,
+    model_revision: run.use_peft ? plan.revision : undefined,
+    ...(run.use_peft && loraSettings(plan)),
+    ...(run.load_in_4bit && {
+      quantization_bit: 4,
+      quantization_type: run.bnb_4bit_quant_type,
+      double_quantization: run.use_bnb_nested_quant,
+    }),
+    dataset_dir: PARTS.data,
+    dataset: 'graft_train',
+    eval_dataset: plan.hasTest ? 'graft_test' : undefined,
+    cutoff_len: run.max_length,
+    train_on_prompt: !run.assistant_only_loss,
+    packing: run.packing,
+    output_dir: 'llamafactory-output',
+    per_device_train_batch_size: run.per_device_train_batch_size,
+    gradient_accumulation_steps: run.gradient_accumulation_steps,
+    disable_gradient_checkpointing: !run.gradient_checkpointing,
+    max_steps: plan.totalSteps - plan.stepsDone,
+    learning_rate: peakFrom(plan),
+    lr_scheduler_type: run.lr_scheduler_type,
+    lr_scheduler_kwargs: schedulerArguments(run),
+    warmup_steps: warmupLeft(plan),
+    optim: run.optim === 'adamw' ? 'adamw_torch' : 'adamw_bnb_8bit',
+    ...optimizerSettings(run),
+    bf16: run.use_peft && run.dtype === 'bfloat16',
+    eval_strategy: plan.hasTest ? 'steps' : 'no',
+    eval_steps: plan.hasTest ? run.eval_steps : undefined,
+    logging_steps: run.logging_steps,
+    save_steps: run.save_steps,
+    seed: run.seed,
+  };
+  const sets = {
+    graft_train: ['train.json', train],
+    ...(plan.hasTest && { graft_test: ['test.json', test] }),
+  } as Record<string, [string, readonly Turns[]]>;
+  const info = Object.fromEntries(Object.entries(sets).map(([name, [file]]) => [name, { file_name: file, ...SHAPE }]));
+  return {
+    files: [
+      yamlFile(FILE, `llamafactory-cli train ${FILE}`, values),
+      textFile(`${PARTS.data}/dataset_info.json`, `${JSON.stringify(info, null, 2)}\n`),
+      ...Object.values(sets).map(([file, rows]) => {
+        return textFile(`${PARTS.data}/${file}`, `${JSON.stringify(rows.map(conversation), null, 1)}\n`);
+      }),
+    ],
+    commands: [`llamafactory-cli train ${FILE}`],
+    leftOut: [
+      'It goes on from what was learned so far, in the steps that are left, with a schedule and moments of its own.',
+      "It renders the conversations itself, by what it reads from the tokenizer's chat template: compare its first rows with graft data.",
+      ...withoutKey(run, NAME, ['layers_to_transform', 'trainable_token_indices', 'ensure_weight_tying']),
+      ...(run.shuffle ? [] : [`${NAME} shuffles the rows, which this run keeps in their order.`]),
+    ],
+  };
+}
+
+const SHAPE = {
+  formatting: 'sharegpt',
+  columns: { messages: 'messages' },
+  tags: {
+    role_tag: 'role',
+    content_tag: 'content',
+    user_tag: 'user',
+    assistant_tag: 'assistant',
+    system_tag: 'system',
+  },
+};
+
+function conversation({ where, messages, isTrainedWhole }: Turns): { messages: unknown } {
+  const why = !messages
+    ? 'is no conversation'
+    : !messages.every(({ role }) => ROLES.includes(role))
+      ? `has a turn of ${messages.find(({ role }) => !ROLES.includes(role))!.role}`
+      : !isTrainedWhole
+        ? 'has an answer that is not trained'
+        : undefined;
+  if (why === undefined) return { messages };
+  throw new GraftError(
+    'unsupported',
+    `${where} ${why}, which ${NAME} can't be told: hand the run to accelerate, which takes the tokens as they are.`,
+  );
+}
+
+function loraSettings({ run }: HandoffPlan) {
+  return {
+    adapter_name_or_path: PARTS.adapter,
+    lora_rank: run.lora_r,
+    lora_alpha: wholeAlpha(run, NAME),
+    lora_dropout: run.lora_dropout,
+    lora_target: targetsOf(run).join(','),
+    additional_target: run.lora_modules_to_save?.join(','),
+    use_rslora: run.use_rslora,
+    use_dora: run.use_dora,
+  };
+}

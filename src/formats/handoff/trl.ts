@@ -1,0 +1,83 @@
+/** The run as `trl sft` takes it: SFTConfig, ModelConfig and ScriptArguments of TRL in one YAML file. */
+import {
+  optimizerSettings,
+  PARTS,
+  peakFrom,
+  refuseOtherThanLora,
+  schedulerArguments,
+  targetsOf,
+  warmupLeft,
+  wholeAlpha,
+  withoutKey,
+  yamlFile,
+  type Handoff,
+  type HandoffPlan,
+} from './plan';
+
+const NAME = 'TRL';
+const FILE = 'trl.yaml';
+
+/** @throws `unsupported` for what TRL's command can't train */
+export function trlHandoff(plan: HandoffPlan): Handoff {
+  const { run } = plan;
+  refuseOtherThanLora(run, NAME);
+  // Its command makes a new adapter always.
+  const goesOn = !run.use_peft;
+  const steps = goesOn ? plan.totalSteps - plan.stepsDone : plan.totalSteps;
+  const values = {
+    model_name_or_path: run.use_peft ? plan.model : PARTS.model,
+    model_revision: run.use_peft ? plan.revision : undefined,
+    dtype: run.use_peft ? run.dtype : 'float32',
+    dataset_name: PARTS.data,
+    dataset_test_split: plan.hasTest ? 'test' : undefined,
+    output_dir: 'trl-output',
+    ...(run.use_peft && loraSettings(plan)),
+    ...(run.load_in_4bit && {
+      load_in_4bit: true,
+      bnb_4bit_quant_type: run.bnb_4bit_quant_type,
+      use_bnb_nested_quant: run.use_bnb_nested_quant,
+    }),
+    max_length: run.max_length,
+    packing: run.packing,
+    per_device_train_batch_size: run.per_device_train_batch_size,
+    gradient_accumulation_steps: run.gradient_accumulation_steps,
+    gradient_checkpointing: run.gradient_checkpointing,
+    max_steps: steps,
+    learning_rate: goesOn ? peakFrom(plan) : run.learning_rate,
+    lr_scheduler_type: run.lr_scheduler_type,
+    lr_scheduler_kwargs: schedulerArguments(run),
+    warmup_steps: goesOn ? warmupLeft(plan) : plan.warmupSteps,
+    optim: run.optim === 'adamw' ? 'adamw_torch' : 'adamw_bnb_8bit',
+    ...optimizerSettings(run),
+    eval_strategy: plan.hasTest ? 'steps' : 'no',
+    eval_steps: plan.hasTest ? run.eval_steps : undefined,
+    logging_steps: run.logging_steps,
+    save_steps: run.save_steps,
+    seed: run.seed,
+  };
+  const begins = goesOn
+    ? 'It goes on from the weights so far, in the steps that are left, with a schedule and moments of its own.'
+    : 'It trains a new adapter over all steps: the command of TRL can not go on from one.';
+  return {
+    files: [yamlFile(FILE, `trl sft --config ${FILE}`, values)],
+    commands: [`trl sft --config ${FILE}`],
+    leftOut: [
+      begins,
+      ...withoutKey(run, NAME, ['layers_to_transform', 'trainable_token_indices', 'ensure_weight_tying']),
+      ...(run.shuffle ? [] : [`${NAME} shuffles the rows, which this run keeps in their order.`]),
+    ],
+  };
+}
+
+function loraSettings({ run }: HandoffPlan) {
+  return {
+    use_peft: true,
+    lora_r: run.lora_r,
+    lora_alpha: wholeAlpha(run, NAME),
+    lora_dropout: run.lora_dropout,
+    lora_target_modules: targetsOf(run),
+    lora_modules_to_save: run.lora_modules_to_save,
+    use_rslora: run.use_rslora,
+    use_dora: run.use_dora,
+  };
+}
