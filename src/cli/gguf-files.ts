@@ -1,9 +1,10 @@
 /** GGUF files that the command line writes, and reading them back. */
 import { stat } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { formatBytes } from '../core/bytes';
 import { GraftError } from '../core/errors';
 import { formatShare } from '../core/format';
+import type { Exported } from '../formats/export-card';
 import type { FileSource } from '../core/store';
 import {
   FILE_TYPES,
@@ -17,6 +18,8 @@ import {
 } from '../formats/gguf';
 import { openModel, type HubModel } from '../formats/model';
 import {
+  CARD,
+  describeExport,
   exportGguf,
   exportLora,
   readPrompts,
@@ -35,10 +38,16 @@ import { UsageError } from './usage';
 
 export interface ExportSources {
   readonly model: HubModel;
+  /** As the command line names it. */
+  readonly modelName: string;
   readonly modelFiles: FileSource;
   readonly adapter?: FileSource | undefined;
   readonly engine: Engine;
   readonly prompts?: readonly Prompt[] | undefined;
+  /** Where they come from, as a card says it. */
+  readonly promptsFrom?: string | undefined;
+  /** Of a file for Ollama: its BOS is that of conversations. */
+  readonly bosOfConversations?: boolean | undefined;
 }
 
 /** Writes a model as one GGUF file, reads it back, and says how near it is. @throws `bad-file` where it isn't the model */
@@ -55,7 +64,8 @@ export async function writeGguf(
   notices.forEach((notice) => terminal.say(notice));
   terminal.say(`${output} is written (${formatBytes(size)}); reading it back …`);
   const found = await verifyGguf(sources, output, terminal, signal);
-  terminal.emit({ kind: 'summary', output, bytes: size, type, notices, verification: found });
+  const card = await writeCard(sources, { kind: 'gguf', file, type }, found, notices, output);
+  terminal.emit({ kind: 'summary', output, card, bytes: size, type, notices, verification: found });
   refuseDifferent(output, found, terminal);
   terminal.say(`${output} is the model, as ${type}.`);
 }
@@ -69,12 +79,34 @@ export async function writeLora(
   signal: AbortSignal,
 ): Promise<void> {
   const store = new FolderStore(dirname(output));
-  const size = await exportLora({ ...sources, store, file: basename(output), type });
+  const file = basename(output);
+  const size = await exportLora({ ...sources, store, file, type });
   terminal.say(`${output} is written (${formatBytes(size)}); reading it back …`);
   const found = await verifyGguf(sources, output, terminal, signal);
-  terminal.emit({ kind: 'summary', output, bytes: size, type, verification: found });
+  const card = await writeCard(sources, { kind: 'gguf-lora', file, type }, found, [], output);
+  terminal.emit({ kind: 'summary', output, card, bytes: size, type, verification: found });
   refuseDifferent(output, found, terminal);
   terminal.say(`${output} is the adapter: llama.cpp takes it with --lora, beside the base model as GGUF.`);
+}
+
+/** Writes the card of an export, of a single file beside it, and gives its path. */
+export async function writeCard(
+  sources: Omit<ExportSources, 'engine'>,
+  exported: Exported,
+  found: Verification,
+  notices: readonly string[],
+  output: string,
+): Promise<string> {
+  const isFile = 'file' in exported;
+  const path = isFile ? cardOf(output) : join(output, CARD);
+  const bytes = await describeExport({ ...sources, exported, found, notices });
+  await new FolderStore(dirname(path)).write(basename(path), bytes);
+  return path;
+}
+
+/** The card of a GGUF file: a folder may hold several. */
+export function cardOf(file: string): string {
+  return file.replace(/\.gguf$/i, '.md');
 }
 
 /** How a GGUF file differs from the model that it should hold. */
@@ -103,9 +135,10 @@ export function refuseDifferent(path: string, found: Verification, terminal: Ter
   const { weights, answers } = found;
   if (weights) terminal.say(`weights: ${formatShare(weights.error)} off at most (${weights.name || 'none'})`);
   if (answers) {
-    const { logitError, divergence, agreement, sameAnswers, prompts } = answers;
+    const { logitError, tolerance, divergence, agreement, sameAnswers, prompts } = answers;
+    const [largest, mean] = [answers.largestDifference, answers.meanDifference].map((value) => value.toPrecision(2));
     terminal.say(
-      `logits: ${formatShare(logitError)} off, KL ${divergence.toPrecision(2)} nats a token, ${formatShare(agreement)} of tokens the same; ` +
+      `logits: ${formatShare(logitError)} off where ${formatShare(tolerance)} are allowed (by ${largest} at most, ${mean} in the mean), KL ${divergence.toPrecision(2)} nats a token, ${formatShare(agreement)} of tokens the same; ` +
         `${sameAnswers} of ${prompts} greedy answers the same`,
     );
   }
@@ -123,6 +156,12 @@ export async function promptsArgument(args: Arguments, signal: AbortSignal): Pro
   if (input === undefined) return undefined;
   const rows = await readPrompts(basename(input), await readInput(input, 'file of prompts', signal), false);
   return rows.slice(0, MOST_PROMPTS).map(({ prompt }) => prompt);
+}
+
+/** Where they come from, as a card says it. */
+export function promptsFrom(args: Arguments): string | undefined {
+  const input = args.text('input');
+  return input === undefined ? undefined : `the first of ${basename(input)}`;
 }
 
 /** Rows of `--input` that are asked: their logits lie in memory at once. */

@@ -12,7 +12,7 @@ export function overview(commands: readonly Command[]): string {
   return (
     `usage: graft COMMAND [OPTIONS]\n\n${lines}\n` +
     'graft help COMMAND (or graft COMMAND --help) says more; every command has --json. graft --version is -v.\n' +
-    'It exits with 0 when done, 1 on failure, 2 where it was called wrongly, 130 after Ctrl-C.\n'
+    'It exits with 0 when done, 1 on failure (a file that it was given included), 2 where its own words are wrong, 130 after Ctrl-C.\n'
   );
 }
 

@@ -11,6 +11,7 @@ import { forward } from './commands/forward';
 import { generate } from './commands/generate';
 import { data } from './commands/data';
 import { plan } from './commands/plan';
+import { serve } from './commands/serve';
 import { tokens } from './commands/tokens';
 import { train } from './commands/train';
 import { handoff } from './commands/handoff';
@@ -26,6 +27,7 @@ const COMMANDS: readonly Command[] = [
   chat,
   exportModel,
   verify,
+  serve,
   handoff,
   forward,
   plan,

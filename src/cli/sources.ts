@@ -138,8 +138,14 @@ async function hubFolder(
   signal: AbortSignal | undefined,
 ): Promise<FileSource> {
   return openHubModel(repo, revision ?? defaultRevision, say, undefined, signal).catch((error: unknown) => {
-    if (!(error instanceof GraftError) || error.code !== 'not-found') throw error;
-    throw new GraftError(error.code, `${error.message} There is no folder ${name} here either.`, { cause: error });
+    // A path that was mistyped may look like such a name: both are said, whatever came of it.
+    const isUnknown = error instanceof GraftError && ['not-found', 'network'].includes(error.code);
+    if (!isUnknown) throw error;
+    const other =
+      error.code === 'not-found'
+        ? `There is no folder ${name} here either.`
+        : `There is no folder ${name} here, so that it was taken for a name on the Hub.`;
+    throw new GraftError(error.code, `${error.message} ${other}`, { cause: error });
   });
 }
 

@@ -1,4 +1,7 @@
-/** Wrong calls: what a person typed can't be meant, before anything was tried. */
+/**
+ * Wrong calls: what a person typed can't be meant, before anything was tried. What the words of a call name (a file, a run
+ * file and the keys in it, a folder that is taken) is no part of the call: where that can't be used, a command has failed.
+ */
 import { GraftError } from '../core/errors';
 
 /** A command line that can't be meant: unknown flags, missing arguments, impossible values. It ends with exit code 2. */

@@ -2,22 +2,8 @@
 import { stringify } from 'yaml';
 import { hasAdapter, type AdapterSpec, type PromptSpec } from '../core/adapter';
 import { loraScaling, type LoraSpec, type TrainableTokens } from '../core/spec';
-
-/** The model that was trained from, and where others find it. */
-export interface BaseModel {
-  /** As the run names it. */
-  readonly name: string;
-  /** Its place on the Hub, where it is there. */
-  readonly hub?: {
-    readonly id: string;
-    /** A commit. */
-    readonly revision?: string;
-  };
-  /** The file that it was opened from, where it is a GGUF file. */
-  readonly ggufFile?: string;
-  /** Where else it is to be had, as a sentence: where it isn't on the Hub, its name says nothing to other software. */
-  readonly whereabouts?: string;
-}
+import type { BaseModel } from './base-model';
+import { BASE_PATH, servingOfFolder } from './serving';
 
 export interface ModelCard {
   readonly title?: string;
@@ -36,7 +22,7 @@ const FOLDER = 'path/to/this/folder';
 
 /** `adapter` is what the card stands beside; of none of its kinds for a model of which every parameter was trained. */
 export function modelCard(base: BaseModel, adapter: AdapterSpec, card: ModelCard): string {
-  const { lora, prompt } = adapter;
+  const { prompt } = adapter;
   const isAdapter = hasAdapter(adapter);
   const frontMatter = stringify({
     // The Hub looks for it among its own models.
@@ -53,13 +39,9 @@ export function modelCard(base: BaseModel, adapter: AdapterSpec, card: ModelCard
     'Base model': base.hub?.id ?? base.name,
     ...(base.hub?.revision === undefined ? {} : { 'Base revision': base.hub.revision }),
     ...(card.dataset === undefined ? {} : { 'Trained on': card.dataset }),
-    ...(prompt && { Adapter: describePrompt(prompt) }),
-    ...(lora && { Adapter: describe(lora), 'Target modules': lora.targetModules.join(', ') }),
-    ...(lora?.modulesToSave && { 'Modules trained whole': lora.modulesToSave.join(', ') }),
-    ...(lora?.trainableTokens && { 'Tokens whose rows are trained': describeTokens(lora.trainableTokens) }),
+    ...adapterFacts(adapter),
     ...card.facts,
   };
-  const rows = Object.entries(facts).map(([name, value]) => `| ${cell(name)} | ${cell(String(value))} |`);
   const whereabouts = isAdapter && !base.hub ? `${base.whereabouts ?? `Its base model is ${base.name}.`}\n\n` : '';
   const sections = [
     `---\n${frontMatter}---`,
@@ -67,11 +49,35 @@ export function modelCard(base: BaseModel, adapter: AdapterSpec, card: ModelCard
     isAdapter
       ? `A ${prompt ? 'prompt-tuning' : 'LoRA'} adapter trained with Graft, in the format of PEFT.`
       : 'Every parameter was trained, with Graft.',
-    ['| | |', '|---|---|', ...rows].join('\n'),
+    factsTable(facts),
     `## Use\n\n${whereabouts}${fence('python', isAdapter ? adapterUsage(base, FOLDER) : modelUsage(FOLDER))}`,
+    ...serveSection(base, adapter),
     ...(card.runYaml === undefined ? [] : [`## Run file\n\n${fence('yaml', card.runYaml.trimEnd())}`]),
   ];
   return `${sections.join('\n\n')}\n`;
+}
+
+/** How other programs serve it; a prompt is served by none of them. */
+function serveSection(base: BaseModel, adapter: AdapterSpec): string[] {
+  const servers = servingOfFolder(base, adapter, FOLDER);
+  if (servers.length === 0) return [];
+  return [`## Serve\n\n${servers.map(({ title, text }) => `${title}:\n\n${fence('sh', text)}`).join('\n\n')}`];
+}
+
+/** What an adapter is made of, row by row. */
+export function adapterFacts({ lora, prompt }: AdapterSpec): Record<string, string> {
+  return {
+    ...(prompt && { Adapter: describePrompt(prompt) }),
+    ...(lora && { Adapter: describe(lora), 'Target modules': lora.targetModules.join(', ') }),
+    ...(lora?.modulesToSave && { 'Modules trained whole': lora.modulesToSave.join(', ') }),
+    ...(lora?.trainableTokens && { 'Tokens whose rows are trained': describeTokens(lora.trainableTokens) }),
+  };
+}
+
+/** Facts as a table of Markdown. */
+export function factsTable(facts: Readonly<Record<string, string | number>>): string {
+  const rows = Object.entries(facts).map(([name, value]) => `| ${cell(name)} | ${cell(String(value))} |`);
+  return ['| | |', '|---|---|', ...rows].join('\n');
 }
 
 function describeTokens(tokens: TrainableTokens): string {
@@ -103,7 +109,7 @@ export function modelUsage(folder: string): string {
 
 /** Python that loads a base model with an adapter, from the folder that the adapter was put in. */
 export function adapterUsage({ hub, ggufFile }: BaseModel, folder: string): string {
-  const { id = 'path/to/the/base/model', revision } = hub ?? {};
+  const { id = BASE_PATH, revision } = hub ?? {};
   const options = [
     ...(revision === undefined ? [] : [`revision=${JSON.stringify(revision)}`]),
     ...(ggufFile === undefined ? [] : [`gguf_file=${JSON.stringify(ggufFile)}`]),
@@ -122,7 +128,7 @@ function cell(text: string): string {
 }
 
 /** A code block whose fence is longer than any run of backticks inside. */
-function fence(language: string, code: string): string {
+export function fence(language: string, code: string): string {
   const longest = Math.max(2, ...[...code.matchAll(/`+/g)].map(([run]) => run.length));
   const ticks = '`'.repeat(longest + 1);
   return `${ticks}${language}\n${code}\n${ticks}`;

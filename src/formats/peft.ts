@@ -22,7 +22,8 @@ import { encodeUtf8, type FileSource } from '../core/store';
 import type { WeightTensor } from '../core/weights';
 import { FAMILIES } from './families';
 import { isPlainObject, readObject, type JsonObject } from './json';
-import { modelCard, type BaseModel, type ModelCard } from './model-card';
+import type { BaseModel } from './base-model';
+import { modelCard, type ModelCard } from './model-card';
 import {
   readPatternValues,
   readRestrictions,

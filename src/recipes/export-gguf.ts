@@ -13,6 +13,8 @@ export interface GgufInput extends MergeSources {
   /** Its name in the store. */
   readonly file: string;
   readonly type: FileType;
+  /** Whether programs put BOS before every prompt; by default as the tokenizer does before texts. */
+  readonly addsBos?: boolean | undefined;
 }
 
 /**
@@ -25,10 +27,11 @@ export async function exportGguf(
   report: LoadingReport,
   signal?: AbortSignal,
 ): Promise<{ size: number; notices: readonly string[] }> {
-  const { model, modelFiles, store, file, type } = input;
+  const { model, modelFiles, store, file, type, addsBos } = input;
   const merged = await openMerged(input);
   const { asked, spec, dtypes } = merged;
-  const plan = await planGguf({ name: model.name, spec, order: [...dtypes.keys()], type, source: modelFiles, asked });
+  const order = [...dtypes.keys()];
+  const plan = await planGguf({ name: model.name, spec, order, type, source: modelFiles, asked, addsBos });
   const weights = merged.weights(report, signal);
   try {
     await writePieces(store, file, plan.size, ggufPieces(plan, weights));

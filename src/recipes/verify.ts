@@ -25,6 +25,8 @@ export interface VerifyInput {
   readonly types?: ReadonlyMap<string, string> | undefined;
   /** What both are asked; by default a few of Graft's own. */
   readonly prompts?: readonly Prompt[] | undefined;
+  /** Of a file whose BOS is that of conversations: other texts may lack it. */
+  readonly bosOfConversations?: boolean | undefined;
 }
 
 export interface Verification {
@@ -33,7 +35,15 @@ export interface Verification {
   /** What is otherwise, but as the format has it. */
   readonly notices: readonly string[];
   readonly weights?: WeightsComparison['worst'];
-  readonly answers?: AnswerComparison;
+  readonly answers?: AnswerComparison & AnswerScale;
+}
+
+/** What the differences of answers are held against. */
+interface AnswerScale {
+  /** Most of the size of logits that a file may be off that stores weights so. */
+  readonly tolerance: number;
+  /** How far the model's logits with the adapter are from those without, as a part of their size. */
+  readonly adapterEffect?: number;
 }
 
 /**
@@ -63,7 +73,7 @@ export async function verifyExport(
   const { model, exported, types } = input;
   const merged = await openMerged(input);
   const { fields, windows } = compareSpecs(merged.spec, exported.spec);
-  const text = compareText(merged.asked, exported);
+  const text = compareText(merged.asked, exported, input.bosOfConversations);
   const notices = [
     ...(windows ? ['Layers see other windows in the file: answers differ once a text is longer.'] : []),
     ...text.notices,
@@ -81,12 +91,15 @@ export async function verifyExport(
   const adapter = input.adapter && (await readAdapter(input.adapter));
   const context = windows ? commonWindow(merged.spec, exported.spec) : merged.spec.maxPositions;
   const ask = asker(merged.asked, input, context, report, signal);
-  const answers = await unlessTooLarge(notices, async () =>
-    compareAnswers(await ask(merged.asked, adapter), await ask({ ...exported, tokenizer: merged.asked.tokenizer })),
-  );
-  const limit = logitLimit(merged.dtypes.keys(), typeOf, model);
+  const tolerance = logitLimit(merged.dtypes.keys(), typeOf, model);
+  const answers = await unlessTooLarge(notices, async () => {
+    const own = await ask(merged.asked, adapter);
+    const compared = compareAnswers(own, await ask({ ...exported, tokenizer: merged.asked.tokenizer }));
+    return { ...compared, tolerance, ...(adapter && (await effectOf(own, merged.asked, ask))) };
+  });
+  notices.push(...blindnessNotices(answers));
   return {
-    findings: [...findings, ...logitFindings(answers, limit)],
+    findings: [...findings, ...logitFindings(answers)],
     notices,
     weights: weights.worst,
     ...(answers && { answers }),
@@ -111,11 +124,32 @@ export async function verifyLora(
   const own = await readAdapter(folder);
   if (!own.lora) throw new GraftError('unsupported', `${folder.name} is a prompt, and the file holds LoRA.`);
   const notices: string[] = [];
-  const answers = await unlessTooLarge(notices, async () =>
-    compareAnswers(await ask(asked, own), await ask(asked, exported)),
-  );
-  const findings = logitFindings(answers, LOGIT_LIMITS[type] ?? LARGEST_LIMIT);
-  return { findings, notices, ...(answers && { answers }) };
+  const tolerance = LOGIT_LIMITS[type] ?? LARGEST_LIMIT;
+  const answers = await unlessTooLarge(notices, async () => {
+    const tuned = await ask(asked, own);
+    const compared = compareAnswers(tuned, await ask(asked, exported));
+    return { ...compared, tolerance, ...(await effectOf(tuned, asked, ask)) };
+  });
+  notices.push(...blindnessNotices(answers));
+  return { findings: logitFindings(answers), notices, ...(answers && { answers }) };
+}
+
+type Ask = (model: HubModel, adapter?: Adapter, logitsAlone?: boolean) => Promise<Answers>;
+
+/** How far an adapter moves the logits of its model. */
+async function effectOf(tuned: Answers, base: HubModel, ask: Ask): Promise<Pick<AnswerScale, 'adapterEffect'>> {
+  const { logits, vocabSize } = await ask(base, undefined, true);
+  return { adapterEffect: compareAnswers(tuned, { logits, vocabSize, answers: tuned.answers }).logitError };
+}
+
+/** Where the model without its adapter would have passed too, that is no proof, and said. */
+function blindnessNotices(answers: AnswerScale | undefined): string[] {
+  const { adapterEffect = Infinity, tolerance = 0 } = answers ?? {};
+  if (adapterEffect > tolerance) return [];
+  return [
+    `With and without the adapter, the model's logits are ${formatShare(adapterEffect)} apart, and a file of this type may be ` +
+      `${formatShare(tolerance)} off: by its answers, this check can't tell whether the adapter is in the file.`,
+  ];
 }
 
 /** Asks models the same prompts, as `asked` reads them. */
@@ -125,9 +159,9 @@ function asker(
   context: number,
   report: LoadingReport,
   signal: AbortSignal | undefined,
-): (model: HubModel, adapter?: Adapter) => Promise<Answers> {
+): Ask {
   const ids = (prompts.length > 0 ? prompts : ownPrompts(asked)).map((prompt) => [...promptIds(asked, prompt)]);
-  return (model, adapter) => answersOf(model, adapter, ids, context, engine, report, signal);
+  return (model, adapter, logitsAlone) => answersOf(model, adapter, ids, context, engine, report, signal, logitsAlone);
 }
 
 /** What a model has to be on the GPU for; where there is no room for it, a notice says so. */
@@ -141,10 +175,10 @@ async function unlessTooLarge<T>(notices: string[], work: () => Promise<T>): Pro
   }
 }
 
-function logitFindings(answers: AnswerComparison | undefined, limit: number): string[] {
-  if (!answers || answers.logitError <= limit) return [];
-  const { logitError } = answers;
-  return [`Logits are ${formatShare(logitError)} off; stored so, they may be ${formatShare(limit)}.`];
+function logitFindings(answers: Verification['answers']): string[] {
+  if (!answers || answers.logitError <= answers.tolerance) return [];
+  const { logitError, tolerance } = answers;
+  return [`Logits are ${formatShare(logitError)} off; stored so, they may be ${formatShare(tolerance)}.`];
 }
 
 /** Tokens that both see whole, where their windows differ. */

@@ -185,7 +185,12 @@ test('a run of its own template is trained, asked, compared and merged through i
   await graft.openPart('Files');
   const merged = page.waitForEvent('download');
   await graft.at('download-merged').click();
-  expect(readFileSync(await (await merged).path()).includes('The template of the run says no.')).toBe(true);
+  const zip = readFileSync(await (await merged).path());
+  expect(zip.includes('The template of the run says no.')).toBe(true);
+  expect(zip.includes('| Result | passed |')).toBe(true);
+  expect(await graft.at('merge-checked').innerText()).toMatch(
+    /% off, where .* are allowed, and 2 of 2 answers are the same\./,
+  );
 
   // The same as one file for llama.cpp, which is read back and asked before it is offered.
   await graft.at('gguf-type').selectOption('F16');
@@ -195,7 +200,20 @@ test('a run of its own template is trained, asked, compared and merged through i
   expect(gguf.subarray(0, 4).toString()).toBe('GGUF');
   expect(gguf.includes('The template of the run says no.')).toBe(true);
   expect(await graft.at('gguf-checked').innerText()).toMatch(
-    /was read back and is the model: its logits are 0\.\d+ % off, and 2 of 2 answers are the same\.$/,
+    /was read back and is the model: its logits are 0\.\d+ % off, where 10 % are allowed, and 2 of 2 answers are the same\.$/,
   );
+  const saved = async (button: string) => {
+    const download = page.waitForEvent('download');
+    await graft.at(button).click();
+    const file = await download;
+    return [file.suggestedFilename(), readFileSync(await file.path(), 'utf8')] as const;
+  };
+  const [cardName, card] = await saved('gguf-card');
+  expect(cardName).toMatch(/-F16\.md$/);
+  expect(card).toMatch(/\| Prompts \| 2, questions of the run's data \|[^]*\| Result \| passed \|/);
+  const [modelfileName, modelfile] = await saved('gguf-modelfile');
+  expect(modelfileName).toBe('Modelfile');
+  expect(modelfile).toContain(`FROM ./${cardName.replace('.md', '.gguf')}\n`);
+  expect(modelfile).toMatch(/^TEMPLATE """.*\{\{ \.Content \}\}/m);
   expect(await axeViolations(page)).toEqual([]);
 });

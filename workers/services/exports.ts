@@ -1,16 +1,29 @@
 /** Files to download. */
 import type { StoredModel } from '../../src/core/library';
-import type { FileSource } from '../../src/core/store';
+import { decodeUtf8, type FileSource } from '../../src/core/store';
 import { errorCode, GraftError } from '../../src/core/errors';
 import { openGguf, storedTypes } from '../../src/formats/gguf';
 import { openModel } from '../../src/formats/model';
 import { fileListSource } from '../../src/storage/files';
-import { describeUsage, exportCheckpoint, exportGguf, mergeModel, verifyExport } from '../../src/recipes';
+import {
+  CARD,
+  describeExport,
+  describeUsage,
+  exportCheckpoint,
+  exportGguf,
+  mergeModel,
+  modelfileOf,
+  verifyExport,
+  verifyModelfile,
+  type Prompt,
+} from '../../src/recipes';
 import type { ExportedFile, ExportJobs, ExportsService } from '../../src/protocol/exports';
+import type { CommonEvent } from '../../src/protocol/jobs';
+import type { ModelRef } from '../../src/protocol/models';
 import type { RunLibrary } from '../../src/storage/indexeddb';
 import { CollectedFiles } from '../runs/collected';
 import type { GpuModels } from '../models/gpu-models';
-import type { JobHandlers } from '../jobs/job-host';
+import type { JobContext, JobHandlers } from '../jobs/job-host';
 import type { TextLink } from '../jobs/text-link';
 import { INTERNAL_FILES, readRunConfig } from '../runs/run-files';
 import type { Sources } from '../models/sources';
@@ -51,11 +64,11 @@ export function exportsService(library: RunLibrary, sources: Sources): ExportsSe
 /** Questions of a run's data that a written file is asked. */
 const CHECKED_ON = 4;
 
-/** The name of the file while it is read back. */
-const FILE = 'model.gguf';
+/** How a card says where they come from. */
+const PROMPTS_FROM = "questions of the run's data";
 
-/** How often the weights are gone through: to be written, compared, and loaded to be asked, as they were and as written. */
-const PASSES = 4;
+/** How often the weights are gone through: to be written, compared, and loaded to be asked, as they were, as written, and as the base. */
+const PASSES = 5;
 
 /** Progress of several passes in a row as that of one piece of work: where it begins anew, the next pass has begun. */
 function overPasses(passes: number, report: (done: number, total: number) => void): typeof report {
@@ -68,50 +81,98 @@ function overPasses(passes: number, report: (done: number, total: number) => voi
 }
 
 export function exportJobs(models: GpuModels, sources: Sources, text: TextLink): JobHandlers<ExportJobs> {
+  /** What a written model is asked; undefined where the run's data ask nothing, which leaves Graft's own questions. */
+  async function questions(runId: string, model: ModelRef, signal: AbortSignal): Promise<Prompt[] | undefined> {
+    const asked = await text
+      .run('prompts.questions', { model, runId, limit: CHECKED_ON }, signal)
+      .catch((error: unknown) => {
+        if (['bad-data', 'not-found', 'unsupported'].includes(errorCode(error) ?? '')) return undefined;
+        throw error;
+      });
+    return asked?.slice(0, CHECKED_ON).map(({ ids }) => ({ kind: 'tokens', ids, opensTurn: true }));
+  }
+
+  /** What a job writes of, with its own way to say how far it is. */
+  async function open(runId: string, ref: ModelRef, { report }: JobContext<CommonEvent>) {
+    const { engine, model, run } = await models.speakers(ref, runId, (message) => report({ kind: 'notice', message }));
+    models.answering.release(); // both need not fit together
+    const onProgress = overPasses(PASSES, (done, total) => report({ kind: 'progress', done, total, unit: 'bytes' }));
+    const store = new CollectedFiles();
+    const parts = { model, modelName: model.name, adapter: run!, engine, modelFiles: await sources.model(ref), store };
+    const written = () =>
+      fileListSource(
+        'the download',
+        store.files().map(({ name, blob }) => new File([blob], name)),
+      );
+    return { parts, onProgress, written };
+  }
+
   return {
-    'exports.gguf': async ({ runId, model: ref, type }, { signal, report }) => {
-      // Data that ask nothing leave the file to the questions that every model is asked.
-      const asked = await text
-        .run('prompts.questions', { model: ref, runId, limit: CHECKED_ON }, signal)
-        .catch((error: unknown) => {
-          if (errorCode(error) === 'bad-data') return undefined;
-          throw error;
-        });
-      const prompts = asked?.slice(0, CHECKED_ON).map(({ ids }) => ({ kind: 'tokens', ids, opensTurn: true }) as const);
+    'exports.gguf': async ({ runId, model: ref, type, fileName: file }, context) => {
+      const { signal } = context;
+      const prompts = await questions(runId, ref, signal);
       return models.use({ model: ref, runId }, async () => {
-        const onNotice = (message: string) => report({ kind: 'notice', message });
-        const { engine, model, run } = await models.speakers(ref, runId, onNotice);
-        models.answering.release(); // both need not fit together
-        const parts = { model, adapter: run!, engine };
-        const store = new CollectedFiles();
-        const onProgress = overPasses(PASSES, (done, total) =>
-          report({ kind: 'progress', done, total, unit: 'bytes' }),
-        );
-        const written = { ...parts, modelFiles: await sources.model(ref), store, file: FILE, type };
-        const { notices } = await exportGguf(written, onProgress, signal);
-        const { blob } = store.files()[0]!;
-        const folder = fileListSource('the download', [new File([blob], FILE)]);
-        const [exported, types] = [await openModel(await openGguf(folder, FILE)), await storedTypes(folder, FILE)];
-        const found = await verifyExport({ ...parts, exported, types, prompts }, onProgress, signal);
-        if (found.findings.length > 0) {
-          throw new GraftError(
-            'bad-file',
-            `The file that was written is not the model, and is not offered: ${found.findings.join(' ')}`,
-          );
-        }
-        const { answers } = found;
-        return { name: FILE, blob, notices: [...notices, ...found.notices], ...(answers && { answers }) };
+        const { parts, onProgress, written } = await open(runId, ref, context);
+        const ollama = await modelfileOf({ ...parts, file }).catch(sayUnsupported);
+        const { notices } = await exportGguf({ ...parts, file, type, addsBos: ollama.addsBos }, onProgress, signal);
+        const { blob } = parts.store.files()[0]!;
+        const folder = written();
+        const [exported, types] = [await openModel(await openGguf(folder, file)), await storedTypes(folder, file)];
+        const compared = { ...parts, exported, types, prompts, bosOfConversations: ollama.text !== undefined };
+        const found = await verifyExport(compared, onProgress, signal);
+        const asked = ollama.text === undefined ? [] : await verifyModelfile(parts, ollama.text, folder, file);
+        refuseDifferent([...found.findings, ...asked]);
+        const all = [...notices, ...ollama.notices, ...found.notices];
+        const promptsFrom = prompts && PROMPTS_FROM;
+        const card = await describeExport({
+          ...parts,
+          exported: { kind: 'gguf', file, type },
+          found,
+          promptsFrom,
+          notices: all,
+        });
+        return {
+          ...{ name: file, blob, notices: all, card: decodeUtf8(card) },
+          ...(ollama.text !== undefined && { modelfile: ollama.text }),
+          ...(found.answers && { answers: found.answers }),
+        };
       });
     },
-    'exports.merge': ({ runId, model: ref }, { signal, report }) =>
-      models.use({ model: ref, runId }, async () => {
-        const onNotice = (message: string) => report({ kind: 'notice', message });
-        const { engine, model, run: adapter } = await models.speakers(ref, runId, onNotice);
-        const store = new CollectedFiles();
-        const modelFiles = await sources.model(ref);
-        const onProgress = (done: number, total: number) => report({ kind: 'progress', done, total, unit: 'bytes' });
-        await mergeModel({ model, modelFiles, adapter: adapter!, engine, store }, onProgress, signal);
-        return store.files();
-      }),
+    'exports.merge': async ({ runId, model: ref, folder }, context) => {
+      const { signal } = context;
+      const prompts = await questions(runId, ref, signal);
+      return models.use({ model: ref, runId }, async () => {
+        const { parts, onProgress, written } = await open(runId, ref, context);
+        await mergeModel(parts, onProgress, signal);
+        const exported = await openModel(written());
+        const found = await verifyExport({ ...parts, exported, prompts }, onProgress, signal);
+        refuseDifferent(found.findings);
+        const promptsFrom = prompts && PROMPTS_FROM;
+        const card = await describeExport({
+          ...parts,
+          exported: { kind: 'merged', folder },
+          found,
+          promptsFrom,
+          notices: [],
+        });
+        await parts.store.write(CARD, card);
+        return {
+          ...{ files: parts.store.files(), notices: [...found.notices] },
+          ...(found.answers && { answers: found.answers }),
+        };
+      });
+    },
   };
+}
+
+/** A file is none the worse for Ollama's TEMPLATE not being able to follow its chat template: that is said. */
+function sayUnsupported(error: unknown): { text?: undefined; addsBos?: undefined; notices: string[] } {
+  if (!(error instanceof GraftError) || !['unsupported', 'bad-config'].includes(error.code)) throw error;
+  return { notices: [`There is no Modelfile: ${error.message}`] };
+}
+
+/** @throws `bad-file` where something was found */
+function refuseDifferent(findings: readonly string[]): void {
+  if (findings.length === 0) return;
+  throw new GraftError('bad-file', `What was written is not the model, and is not offered: ${findings.join(' ')}`);
 }

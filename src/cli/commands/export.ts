@@ -1,11 +1,24 @@
+import { basename } from 'node:path';
 import { FILE_TYPES, LORA_TYPES } from '../../formats/gguf';
 import { openModel } from '../../formats/model';
-import { exportCheckpoint, mergeModel, verifyExport } from '../../recipes';
+import { CARD, exportCheckpoint, mergeModel, verifyExport } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
 import { FolderStore, openFolder, refuseFilled } from '../folders';
 import { openNodeEngine } from '../gpu';
-import { fileType, loraType, promptsArgument, refuseDifferent, refuseTaken, writeGguf, writeLora } from '../gguf-files';
+import {
+  cardOf,
+  fileType,
+  loraType,
+  promptsArgument,
+  promptsFrom,
+  refuseDifferent,
+  refuseTaken,
+  writeCard,
+  writeGguf,
+  writeLora,
+} from '../gguf-files';
+import { writeOllama } from '../ollama-folder';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelName } from '../loading';
 import { openSource } from '../model-cache';
 import { adapterFolder, adapterSource, modelSource } from '../sources';
@@ -15,7 +28,8 @@ import { UsageError } from '../usage';
 export const exportModel: Command = {
   name: 'export',
   summary: 'a model with its adapter merged in, as a folder or a GGUF file, or the adapter alone as GGUF',
-  usage: '(--model MODEL [--adapter DIR] [--format FORMAT] | --checkpoint DIR) --output PATH',
+  usage:
+    '(--model MODEL [--adapter DIR] [--format FORMAT] [--type TYPE] [--input FILE] [--keep-adapter] [--system TEXT] | --checkpoint DIR) --output PATH',
   syntax: {
     positionals: 0,
     runKeys: false,
@@ -24,7 +38,7 @@ export const exportModel: Command = {
       adapter: ADAPTER_FLAG,
       format: {
         value: 'FORMAT',
-        help: 'merged, a model folder that loads anywhere; gguf, one file for llama.cpp and Ollama, with or without an adapter; gguf-lora, the adapter alone for them',
+        help: 'merged, a model folder that loads anywhere; gguf, one file for llama.cpp and Ollama, with or without an adapter; gguf-lora, the adapter alone for them; ollama, a folder with such a file and a Modelfile',
         default: 'merged',
       },
       type: {
@@ -32,6 +46,8 @@ export const exportModel: Command = {
         help: `how GGUF stores weights: ${Object.keys(FILE_TYPES).join(', ')}; gguf-lora: ${LORA_TYPES.join(', ')}`,
         default: 'F16, gguf-lora: F32',
       },
+      'keep-adapter': { help: 'ollama: the adapter in a file of its own, which Ollama applies, instead of merged' },
+      system: { value: 'TEXT', help: 'ollama: the system message of conversations that bring none' },
       input: { value: 'FILE', help: 'rows whose prompts the export is checked with, as generate reads them' },
       checkpoint: { value: 'DIR', help: 'the folder of a run that was cut off: writes its adapter, without merging' },
       output: { value: 'PATH', help: 'a new folder for the merged model, or for the adapter; a new file for GGUF' },
@@ -43,12 +59,16 @@ export const exportModel: Command = {
     const checkpoint = args.text('checkpoint');
     if (checkpoint !== undefined) return writeCheckpoint(checkpoint, output, args, terminal, signal);
     const format = formatOf(args);
+    for (const flag of ['keep-adapter', 'system'] as const) {
+      if (args.has(flag) && format !== 'ollama') throw new UsageError(`--${flag} goes with --format ollama.`);
+    }
     if (format !== 'merged') return exportGgufFile(format, output, args, terminal, signal);
-    if (args.has('type')) throw new UsageError('--type goes with --format gguf or gguf-lora.');
+    if (args.has('type')) throw new UsageError('--type goes with --format gguf, gguf-lora or ollama.');
     const say = (line: string) => terminal.say(line);
     const prompts = await promptsArgument(args, signal);
     const adapter = await adapterSource(args.required('adapter', 'name the adapter folder'), say, signal);
-    const modelFiles = await modelSource(modelName(args), undefined, say, signal);
+    const name = modelName(args);
+    const modelFiles = await modelSource(name, undefined, say, signal);
     await refuseFilled(output);
     const model = await openSource(modelFiles, say);
     model.notices.forEach(say);
@@ -59,7 +79,9 @@ export const exportModel: Command = {
       terminal.say(`The merged model is in ${output}: ${files.join(', ')}; reading it back …`);
       const exported = await openModel(await openFolder(output));
       const found = await verifyExport({ model, adapter, engine, exported, prompts }, loadingBar(terminal), signal);
-      terminal.emit({ kind: 'summary', output_dir: output, files, verification: found });
+      const sources = { model, modelName: name, modelFiles, adapter, promptsFrom: promptsFrom(args) };
+      await writeCard(sources, { kind: 'merged', folder: basename(output) }, found, [], output);
+      terminal.emit({ kind: 'summary', output_dir: output, files: [...files, CARD], verification: found });
       refuseDifferent(output, found, terminal);
     } finally {
       engine.destroy();
@@ -67,7 +89,7 @@ export const exportModel: Command = {
   },
 };
 
-const FORMATS = ['merged', 'gguf', 'gguf-lora'] as const;
+const FORMATS = ['merged', 'gguf', 'gguf-lora', 'ollama'] as const;
 
 function formatOf(args: Arguments): (typeof FORMATS)[number] {
   const given = args.text('format') ?? 'merged';
@@ -76,29 +98,38 @@ function formatOf(args: Arguments): (typeof FORMATS)[number] {
   throw new UsageError(`--format must be one of ${FORMATS.join(', ')}, but is ${JSON.stringify(given)}.`);
 }
 
-/** One GGUF file, of the model or of the adapter, written and read back. */
+/** A GGUF file, of the model or of the adapter, or a folder with such files, written and read back. */
 async function exportGgufFile(
-  format: 'gguf' | 'gguf-lora',
+  format: 'gguf' | 'gguf-lora' | 'ollama',
   output: string,
   args: Arguments,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!/\.gguf$/i.test(output)) throw new UsageError(`--output must name a file that ends in .gguf, but is ${output}.`);
-  const type = format === 'gguf' ? fileType(args) : undefined;
+  const isFolder = format === 'ollama';
+  if (!isFolder && !/\.gguf$/i.test(output)) {
+    throw new UsageError(`--output must name a file that ends in .gguf, but is ${output}.`);
+  }
+  const type = format === 'gguf-lora' ? undefined : fileType(args);
   const ofLora = format === 'gguf-lora' ? loraType(args) : undefined;
-  if (ofLora) args.required('adapter', 'name the adapter folder');
-  await refuseTaken(output);
+  const isApart = args.has('keep-adapter');
+  if (ofLora || isApart) args.required('adapter', 'name the adapter folder');
+  await (isFolder ? refuseFilled(output) : refuseTaken(output));
+  if (!isFolder) await refuseTaken(cardOf(output));
   const say = (line: string) => terminal.say(line);
   const prompts = await promptsArgument(args, signal);
   const adapter = await adapterFolder(args, say, signal);
-  const modelFiles = await modelSource(modelName(args), undefined, say, signal);
+  const name = modelName(args);
+  const modelFiles = await modelSource(name, undefined, say, signal);
   const model = await openSource(modelFiles, say);
   model.notices.forEach(say);
   const engine = await openNodeEngine(say);
   try {
-    const sources = { model, modelFiles, adapter, engine, prompts };
-    if (type) await writeGguf(sources, type, output, terminal, signal);
+    const from = promptsFrom(args);
+    const sources = { model, modelName: name, modelFiles, adapter, engine, prompts, promptsFrom: from };
+    const options = { system: args.text('system'), loraType: isApart ? ('F32' as const) : undefined };
+    if (type && isFolder) await writeOllama(sources, { type, ...options }, output, terminal, signal);
+    else if (type) await writeGguf(sources, type, output, terminal, signal);
     else if (ofLora && adapter) await writeLora({ ...sources, adapter }, ofLora, output, terminal, signal);
   } finally {
     engine.destroy();
@@ -113,7 +144,7 @@ async function writeCheckpoint(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  if (['model', 'adapter', 'format', 'type', 'input'].some((flag) => args.has(flag))) {
+  if (['model', 'adapter', 'format', 'type', 'input', 'keep-adapter', 'system'].some((flag) => args.has(flag))) {
     throw new UsageError('--checkpoint takes --output alone, and writes an adapter: export that then.');
   }
   await openFolder(run);

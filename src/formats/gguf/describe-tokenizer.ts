@@ -23,12 +23,14 @@ export interface DescribedTokenizer {
 /**
  * Tokens, types, merges or scores, special ids and the chat template.
  * @param asked the model with the template that the file is to have
+ * @param addsBos whether programs put BOS before every prompt
  * @throws `unsupported` for a tokenizer that llama.cpp has no name for
  */
 export async function describeTokenizer(
   source: FileSource,
   asked: AskedModel,
   vocabSize: number,
+  addsBos = asked.tokenizer?.addsBos ?? false,
 ): Promise<DescribedTokenizer> {
   const { tokenizer, template } = asked;
   const file = await readObject(source, 'tokenizer.json');
@@ -53,7 +55,7 @@ export async function describeTokenizer(
   const stops = specialIds(tokenizer, vocabulary);
   for (const [name, id] of stops.ids) set(`${name}_token_id`, { kind: 'u32', value: id });
   const around = tokenizer.encode('a', { addSpecialTokens: true });
-  set('add_bos_token', { kind: 'bool', value: tokenizer.addsBos });
+  set('add_bos_token', { kind: 'bool', value: addsBos });
   set('add_eos_token', { kind: 'bool', value: around.length > 1 && around.at(-1) === tokenizer.eosTokenId });
   if (isSentencePiece) set('add_space_prefix', { kind: 'bool', value: prefixesSpace(file, asked) });
   // The fallback for models without a template is no part of them.

@@ -39,13 +39,15 @@ export interface GgufRequest {
   readonly source: FileSource;
   /** With the template that the file is to have. */
   readonly asked: AskedModel;
+  /** Whether programs put BOS before every prompt; by default as the tokenizer does before texts. */
+  readonly addsBos?: boolean | undefined;
 }
 
 /** @throws `unsupported` for what llama.cpp has no way to say */
-export async function planGguf({ name, spec, order, type, source, asked }: GgufRequest): Promise<GgufPlan> {
+export async function planGguf({ name, spec, order, type, source, asked, addsBos }: GgufRequest): Promise<GgufPlan> {
   const all = parameters(spec);
   const described = describeSpec(spec, name, all);
-  const text = await describeTokenizer(source, asked, spec.vocabSize);
+  const text = await describeTokenizer(source, asked, spec.vocabSize, addsBos);
   const metadata = merged(
     generalMetadata(nameInFile(name, text.stripsSpaces), type),
     described.metadata,

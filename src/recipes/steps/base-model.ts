@@ -1,7 +1,7 @@
 /** Where others find the model that a run trains from: its name may say something to Graft only. */
 import type { RunConfig } from '../../core/config';
 import type { FileSource } from '../../core/store';
-import type { BaseModel } from '../../formats/model-card';
+import type { BaseModel } from '../../formats/base-model';
 import { isCommit, isRepoId } from '../../hub/names';
 
 /** A folder of the cache that Hugging Face's tools keep: it says which model of the Hub it holds. */

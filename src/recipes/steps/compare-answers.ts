@@ -15,13 +15,14 @@ const GREEDY = { maxNewTokens: ANSWER, temperature: 0, topP: 1, topK: 0, seed: 0
 export interface Answers {
   readonly logits: readonly Float32Array[];
   readonly vocabSize: number;
-  /** Greedy: ids by prompt. */
+  /** Greedy: ids by prompt; none where logits alone were asked for. */
   readonly answers: readonly (readonly number[])[];
 }
 
 /**
  * What a model, with its adapter where there is one, makes of token ids.
  * @param context tokens of a prompt and its answer at most
+ * @param logitsAlone leaves the answers out
  */
 export async function answersOf(
   model: HubModel,
@@ -31,6 +32,7 @@ export async function answersOf(
   engine: Engine,
   report: LoadingReport,
   signal?: AbortSignal,
+  logitsAlone = false,
 ): Promise<Answers> {
   const rows = prompts.map((ids) => ids.slice(0, Math.min(MOST_PROMPT, Math.ceil(context / 2))));
   const length = Math.max(...rows.map((row) => row.length));
@@ -54,7 +56,7 @@ export async function answersOf(
     const generator = new TextGenerator(model, session.views.decode, views.decode);
     const options = { ...GREEDY, useAdapter: adapter !== undefined };
     const answers: (readonly number[])[] = [];
-    for (const ids of rows)
+    for (const ids of logitsAlone ? [] : rows)
       answers.push((await generator.generate({ kind: 'tokens', ids }, options, undefined, signal)).ids);
     const width = length * vocabSize;
     return {
@@ -70,6 +72,9 @@ export async function answersOf(
 export interface AnswerComparison {
   /** Of all logits, the size of the difference over their own. */
   readonly logitError: number;
+  /** Between two logits: the largest difference, and the mean of all. */
+  readonly largestDifference: number;
+  readonly meanDifference: number;
   /** Mean over tokens of KL(model ‖ file), in nats. */
   readonly divergence: number;
   /** Part of the tokens after which both hold the same one for the likeliest. */
@@ -84,12 +89,17 @@ export function compareAnswers(model: Answers, exported: Answers): AnswerCompari
     throw new GraftError('bad-file', 'The file knows other tokens than the model.');
   const { vocabSize } = model;
   let [difference, size, divergence, agreed, tokens] = [0, 0, 0, 0, 0];
+  let [largest, sum] = [0, 0];
   model.logits.forEach((own, row) => {
     const other = exported.logits[row]!;
     for (let from = 0; from < own.length; from += vocabSize) {
       const [p, q] = [own, other].map((logits) => logits.subarray(from, from + vocabSize));
       p!.forEach((value, i) => {
-        difference += (value - q![i]!) ** 2;
+        const apart = Math.abs(value - q![i]!);
+        // What is no number is larger than any: NaN would pass for no difference.
+        largest = apart <= largest ? largest : apart;
+        sum += apart;
+        difference += apart ** 2;
         size += value ** 2;
       });
       divergence += kl(p!, q!);
@@ -100,6 +110,8 @@ export function compareAnswers(model: Answers, exported: Answers): AnswerCompari
   const same = model.answers.filter((ids, i) => ids.join() === exported.answers[i]!.join());
   return {
     logitError: Math.sqrt(difference / size),
+    largestDifference: largest,
+    meanDifference: sum / (tokens * vocabSize),
     divergence: divergence / tokens,
     agreement: agreed / tokens,
     sameAnswers: same.length,

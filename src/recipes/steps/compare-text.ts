@@ -35,10 +35,15 @@ export interface TextComparison {
   readonly notices: readonly string[];
 }
 
-export function compareText({ tokenizer, template }: AskedModel, exported: AskedModel): TextComparison {
+/** @param bosOfConversations whether texts that are no conversations may lack the BOS that the model's tokenizer begins them with */
+export function compareText(
+  { tokenizer, template }: AskedModel,
+  exported: AskedModel,
+  bosOfConversations = false,
+): TextComparison {
   if (!tokenizer) return { findings: [], notices: [] };
   if (!exported.tokenizer) return { findings: ['The file has no tokenizer, and the model has one.'], notices: [] };
-  const tokens = compareTokens(tokenizer, exported.tokenizer);
+  const tokens = compareTokens(tokenizer, exported.tokenizer, bosOfConversations);
   // The fallback for models without a template is Graft's own, and in no file.
   const isAsked = template?.source !== 'alpaca' || exported.template?.source !== 'alpaca';
   return {
@@ -63,20 +68,22 @@ function compareSpecialTokens(model: HubTokenizer, exported: HubTokenizer): stri
     .map((what) => `${what} is ${other[what] || 'no token'} in the file, and ${own[what] || 'no token'} in the model.`);
 }
 
-function compareTokens(model: HubTokenizer, exported: HubTokenizer): TextComparison {
+function compareTokens(model: HubTokenizer, exported: HubTokenizer, bosOfConversations: boolean): TextComparison {
   const notices = new Set<string>();
   for (const addSpecialTokens of [true, false]) {
     for (const text of TEXTS) {
-      const [own, other] = [model, exported].map((tokenizer) => tokenizer.encode(text, { addSpecialTokens }));
-      if (own!.join() === other!.join()) continue;
-      if (own!.join() === exported.encode(` ${text}`, { addSpecialTokens }).join()) {
+      const [whole, other] = [model, exported].map((tokenizer) => tokenizer.encode(text, { addSpecialTokens }));
+      const lacksBos = bosOfConversations && addSpecialTokens && model.addsBos && !exported.addsBos;
+      const own = lacksBos ? whole!.slice(1) : whole!;
+      if (own.join() === other!.join()) continue;
+      if (own.join() === exported.encode(` ${text}`, { addSpecialTokens }).join()) {
         notices.add(
           "A text that is no conversation is read without the space that the model's tokenizer puts before it.",
         );
         continue;
       }
       const what = addSpecialTokens ? 'special tokens included' : 'special tokens aside';
-      const finding = `The file reads ${JSON.stringify(text)} as other tokens than the model, ${what}: [${shown(other!)}] instead of [${shown(own!)}].`;
+      const finding = `The file reads ${JSON.stringify(text)} as other tokens than the model, ${what}: [${shown(other!)}] instead of [${shown(own)}].`;
       return { findings: [finding], notices: [] };
     }
   }

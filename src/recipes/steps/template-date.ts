@@ -31,7 +31,7 @@ export function templateDay(run: RunConfig, template: ChatTemplate | undefined):
 }
 
 /** Local time, as Python's datetime.now(). */
-function today(): Day {
+export function today(): Day {
   const now = new Date();
   const two = (n: number) => String(n).padStart(2, '0');
   return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}` as Day;

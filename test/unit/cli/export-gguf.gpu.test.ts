@@ -49,8 +49,16 @@ describe('graft export --format gguf', () => {
     const { verification } = JSON.parse(out.trim().split('\n').at(-1)!) as Summary;
     expect(verification.findings).toEqual([]);
     if (type === 'F32') expect(verification.answers.logitError).toBeLessThan(2e-5);
+    const card = readFileSync(path(output.replace('.gguf', '.md')), 'utf8');
+    expect(card).toMatch(/\| Prompts \| 3, of Graft's own \|/);
+    expect(card).toMatch(/\| Logits \| largest difference [\d.e-]+, mean [\d.e-]+ \|/);
+    const { sameAnswers } = verification.answers;
+    expect(card).toContain(`| Greedy answers the same | ${sameAnswers} of 3 |`);
+    expect(card).toContain('| Result | passed |');
+    expect(card).toContain(`llama-server --model ${output} --port 8080`);
     const verified = await graft('verify', path(output), '--model', path('model'), '--adapter', path(adapter));
     expect(verified.code, verified.err).toBe(0);
+    expect(verified.err).toMatch(/logits: [\d.e-]+ % off where (0\.01|10) % are allowed/);
   });
 
   test('and graft verify exits with 1 where the file holds another model', async () => {
@@ -64,6 +72,7 @@ describe('graft export --format gguf', () => {
   test('a merged folder is verified too', async () => {
     const merged = await exported('merged', '--adapter', path('lora'));
     expect(merged.code, merged.err).toBe(0);
+    expect(readFileSync(join(path('merged'), 'README.md'), 'utf8')).toMatch(/\| Result \| passed \|/);
     const right = await graft('verify', path('merged'), '--model', path('model'), '--adapter', path('lora'));
     expect(right.code, right.err).toBe(0);
     const wrong = await graft('verify', path('merged'), '--model', path('model'), '--adapter', path('rslora'));
@@ -75,6 +84,8 @@ describe('graft export --format gguf', () => {
     const { code, err } = await exported('taken.gguf', '--format', 'gguf');
     expect([code, err]).toEqual([1, expect.stringMatching(/taken\.gguf is there already: name a new file/)]);
     expect(readFileSync(path('taken.gguf'), 'utf8')).toBe('mine');
+    writeFileSync(path('noted.md'), 'mine');
+    expect((await exported('noted.gguf', '--format', 'gguf')).err).toMatch(/noted\.md is there already/);
     expect((await exported('folder', '--format', 'gguf')).code).toBe(2);
     const type = await exported('odd.gguf', '--format', 'gguf', '--type', 'Q3_K');
     expect([type.code, type.err]).toEqual([2, expect.stringMatching(/--type must be one of F32, F16, BF16, Q8_0/)]);

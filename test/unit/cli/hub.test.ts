@@ -281,5 +281,13 @@ describe('graft --model org/name', () => {
     expect(missing.err).toMatch(/^graft: org\/tiny has no revision v7/);
     const mistyped = await graft('plan', '--model', 'models/foo');
     expect(mistyped.err).toMatch(/has no model models\/foo .* There is no folder models\/foo here either\.\n$/);
+    vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:9');
+    const unreached = await graft('export', '--model', 'starter', '--adapter', 'w/none', '--output', join(root, 'new'));
+    expect([unreached.code, unreached.err]).toEqual([
+      1,
+      expect.stringMatching(
+        /can't be reached.* There is no folder w\/none here, so that it was taken for a name on the Hub\.\n$/,
+      ),
+    ]);
   });
 });

@@ -42,6 +42,13 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
       () => ['train', path('misspelt.yaml')],
       /unknown key learning_rte.*learning_rate/,
     ],
+    // The words of a call are wrong, or what they name is: 2 and 1.
+    [
+      'the same key, misspelt as a flag',
+      () => ['train', path('good.yaml'), '--learning_rte', '1'],
+      /There is no --learning_rte here; did you mean --learning_rate\?/,
+      2,
+    ],
     ['an impossible value', () => ['train', path('good.yaml'), '--lora_r', '0'], /lora_r must be a whole number/, 2],
     ['no such model', () => ['plan', '--model', 'nothing-here'], /There is no model nothing-here/],
     [
@@ -174,6 +181,11 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
       () => ['plan', '--model', model, '--lora-r', '0'],
       /The command line: lora_r must be/,
       2,
+    ],
+    [
+      'nothing to verify',
+      () => ['verify', path('none.gguf'), '--model', model],
+      /There is no file or folder \S+\/none\.gguf: check its path/,
     ],
     [
       'no such adapter',
@@ -359,6 +371,8 @@ describe('without a GPU', () => {
 
   test('help says what each flag and key may be, and what stands for an absent one', async () => {
     const help = async (command: string) => (await graft('help', command)).out.replaceAll(/\s+/g, ' ');
+    expect(await help('export')).toMatch(/usage: .*\[--type TYPE\] \[--input FILE\]/);
+    expect(await help('verify')).toContain('usage: graft verify PATH --model MODEL [--adapter DIR] [--input FILE]');
     const ofTrain = await help('train');
     expect(ofTrain).toContain(
       '--lr_scheduler_type How the learning rate falls after the warm-up. Takes one of cosine, linear,',

@@ -25,6 +25,15 @@ it('says which folder is to be put there where no one finds it by its name', () 
   expect(opened.whereabouts).toContain('under the name mine');
 });
 
+it('serves what the run has left', () => {
+  const { servers } = usage(`model_name_or_path: org/tiny\nrevision: ${COMMIT}\nlora_r: 64\n`);
+  expect(servers.map(({ title }) => title)).toEqual(['vLLM', 'llama.cpp', 'Ollama']);
+  expect(servers[0]!.text).toContain(`vllm serve org/tiny --revision ${COMMIT} --enable-lora --max-lora-rank 64`);
+  expect(servers[2]!.text).toContain(`--model org/tiny@${COMMIT} --adapter my-run --format ollama`);
+  expect(usage('use_peft: false\n').servers[0]!.text).toBe('vllm serve my-run --served-model-name my-run --port 8000');
+  expect(usage('peft_type: PROMPT_TUNING\n').servers).toEqual([]);
+});
+
 it('needs no base where every parameter was trained', () => {
   const whole = usage('model_name_or_path: starter\nuse_peft: false\n');
   expect(whole.python).not.toContain('peft');

@@ -24,6 +24,7 @@ import { memorySource } from '../../../src/formats/sources';
 import { withChatTemplate } from '../../../src/formats/text-model';
 import { adapterFiles, readAdapter, type Adapter } from '../../../src/formats/peft';
 import { verifyExport, verifyLora } from '../../../src/recipes';
+import { verificationFacts } from '../../../src/recipes/verification-facts';
 import { crowdedDevice, refusesLargestBuffer } from '../../support/faulty-gpu';
 import { testGpu } from '../../support/gpu';
 import { wrapGpu } from '../../support/wrapped-gpu';
@@ -86,6 +87,7 @@ describe('a good file', () => {
     expect(answers!.prompts).toBe(3);
     if (type !== 'F32') return;
     expect([weights!.error, answers!.logitError, answers!.agreement, answers!.sameAnswers]).toEqual([0, 0, 1, 3]);
+    expect([answers!.largestDifference, answers!.meanDifference]).toEqual([0, 0]);
   });
 });
 
@@ -136,6 +138,42 @@ describe('an adapter as GGUF', () => {
 
   it('passes where it is the adapter', async () => {
     expect((await verify(adapter)).findings).toEqual([]);
+  });
+
+  it('says how far the adapter moves the logits, and what was compared', async () => {
+    const found = await verify(adapter);
+    expect(found.answers!.adapterEffect).toBeGreaterThan(0.01);
+    expect(found.notices).toEqual([]);
+    expect(verificationFacts(found)).toMatchObject({
+      Compared: 'logits, greedy answers',
+      Prompts: "3, of Graft's own",
+      'Size of the difference': expect.stringMatching(
+        /^0(\.0+\d+)? % of the logits; stored so, 0\.01 % are allowed$/,
+      ) as string,
+      'Greedy answers the same': '3 of 3',
+      Result: 'passed',
+    });
+  });
+
+  it('is no proof where the model without it would have passed, too', async () => {
+    const weak = tensors(model.spec).map((tensor) => ({
+      ...tensor,
+      bytes: fromFloat32(
+        toFloat32(tensor.bytes, 'f32').map((value) => value / 100),
+        'f32',
+      ),
+    }));
+    const files = adapterFiles({ lora, baseModel: 'tiny', tensors: weak });
+    const weakFolder = memorySource('weak', Object.fromEntries(files.map(({ name, bytes }) => [name, bytes])));
+    // The base itself, without the adapter, in the place of the merged file.
+    const base = await exported('Q8_0');
+    const found = await verifyExport({ model, adapter: weakFolder, engine, ...base }, () => undefined);
+    expect(found.answers!.adapterEffect).toBeLessThan(0.1);
+    expect(found.notices).toEqual([
+      expect.stringMatching(
+        /^With and without the adapter, the model's logits are [\d.]+ % apart, and a file of this type may be 10 % off: by its answers, this check can't tell/,
+      ),
+    ]);
   });
 
   it('is found out where its alpha is another', async () => {
