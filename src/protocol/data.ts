@@ -12,10 +12,9 @@ export interface DatasetRef {
   content: 'builtin' | Blob;
 }
 
-/** What stands in the field for pasted text, and whether the field is shown. */
+/** What stands in the field for pasted text. */
 export interface PastedText {
   readonly text: string;
-  readonly isOpen: boolean;
 }
 
 /** The dataset that a run of the library keeps. */

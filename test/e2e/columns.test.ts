@@ -1,7 +1,7 @@
 /** A way in for what people have: tables, text, columns with names of their own, and rows that are broken. */
 import { expect } from 'vitest';
 import { test } from '../support/browser';
-import { axeViolations, GraftPage } from '../support/page';
+import { axeViolations, GraftPage, layoutShift } from '../support/page';
 
 const FAQ = Array.from(
   { length: 12 },
@@ -39,6 +39,13 @@ test('a table whose columns are named otherwise is read with one press, and as e
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('columns');
   await graft.at('column-answer').selectOption('2');
   await examples(graft, 12);
+  // A column that is taken back is none that a run reads by.
+  await graft.at('column-question').selectOption({ label: 'none' });
+  const open = '“Antwort” is chosen: choose the column of the question as well.';
+  await graft.at('start-obstacle').filter({ hasText: open }).waitFor();
+  expect(await graft.at('start').isEnabled()).toBe(false);
+  await graft.at('column-question').selectOption('1');
+  await graft.at('start').and(page.locator(':enabled')).waitFor();
   expect(await graft.at('tokens').textContent()).toContain('It·costs·3·dollars,·"all·in".');
   expect(await graft.at('data-notices').innerText()).toContain('column Nr');
 
@@ -92,6 +99,8 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   for (const when of ['at once', 'after a reload']) {
     if (when === 'after a reload') await page.reload();
     await page.getByRole('button', { name: 'Paste text' }).click();
+    // Opened before it is back, the field takes nothing that would be lost with it.
+    await page.locator('#dataset-text:not([readonly])').waitFor();
     expect(await graft.at('dataset-text').inputValue(), when).toContain('Q: How much is item 11?');
     await graft.at('start').and(page.locator(':enabled')).waitFor();
     expect(await graft.at('start-obstacle').count()).toBe(0);
@@ -106,6 +115,18 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   expect(await graft.at('dataset-text').inputValue()).toMatch(/item 0\?[^]*Q: And 12\?\nA: More\.$/);
   await page.getByRole('button', { name: 'Use this text' }).click();
   await examples(graft, 13);
+
+  // The field that was left open is there from the first moment, and what was deleted in it stays deleted.
+  await page.getByRole('button', { name: 'Paste text' }).click();
+  for (const text of [/And 12\?/, /^$/]) {
+    if (text.source === '^$') await graft.at('dataset-text').fill('');
+    await page.waitForTimeout(300); // until it is kept
+    await page.reload();
+    await examples(graft, 13);
+    await graft.at('start').and(page.locator(':enabled')).waitFor();
+    expect(await graft.at('dataset-text').inputValue()).toMatch(text);
+    expect(await page.evaluate(layoutShift)).toBeLessThan(0.02);
+  }
 });
 
 test('broken rows are listed, each with its reason, and skipped when told; nothing begins before', async ({

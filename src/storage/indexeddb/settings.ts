@@ -15,7 +15,7 @@ const Dataset = v.object({
   content: v.union([v.literal('builtin'), v.instance(Blob)]),
 });
 
-const PastedText = v.object({ text: v.string(), isOpen: v.boolean() });
+const PastedText = v.object({ text: v.string() });
 
 /** The dataset that the page had open: a built-in one, or a file of the user's own. */
 export type RememberedDataset = v.InferOutput<typeof Dataset>;

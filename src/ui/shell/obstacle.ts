@@ -39,15 +39,16 @@ export function findObstacle({ model, dataset, preview, recipe, request, ready }
     if (model.opening || !model.error) return { message: 'The model is being opened.', ...inModel };
     return { message: 'No model is open.', label: 'Open a model', ...inModel };
   }
+  // Where the data are read by what was chosen before, or by the names, the choice isn't what a run would take.
+  if (dataset.halfMapped !== undefined) {
+    return { message: dataset.halfMapped, label: 'Go to the columns', target: 'columns' };
+  }
   if (preview.hasRead(request)) return undefined;
   const inData = { target: 'data' } as const;
   const name = dataset.isBuiltin ? 'The built-in data' : request.dataset.name;
   if (preview.busy) return { message: `${name}: still being read.`, ...inData };
   if (preview.stopped) return { message: `${name}: not read to the end.`, label: 'Go to the data', ...inData };
   if (!preview.dataError) return { message: `${name}: still being read.`, ...inData };
-  if (dataset.halfMapped !== undefined) {
-    return { message: dataset.halfMapped, label: 'Go to the columns', target: 'columns' };
-  }
   return { message: `${name} can't be used yet: Data says why.`, label: 'Go to the data', ...inData };
 }
 

@@ -1,16 +1,26 @@
 /** The dataset that is chosen: a built-in one, a file, or pasted text. */
 import type { DatasetRef, PastedText } from '../../../protocol/data';
 import type { Workers } from '../../client/workers';
+import { isFlag, loadSetting, saveSetting } from '../../persisted';
 
 export const TITLE_FEES: DatasetRef = { id: 'builtin/title-fees', name: 'title-fees', content: 'builtin' };
 
 const PASTED = 'pasted/';
 
+// What is drawn of the last visit before the worker has told the rest of it, so that nothing moves when that comes.
+const FIELD_OPEN = 'text-field-open';
+const OWN_DATA = 'own-data';
+
 export class DatasetState {
   ref = $state.raw<DatasetRef>(TITLE_FEES);
 
-  /** The field for text, and what is in it: another one with each change. It stays, over a reload too. */
-  private typed = $state.raw<PastedText>({ text: '', isOpen: false });
+  /** The field for text is open. */
+  private isOpen = $state(loadSetting(FIELD_OPEN, false, isFlag));
+  /** What is in it: another one with each change. It stays, over a reload too. */
+  private typed = $state.raw<PastedText>({ text: '' });
+  /** What was chosen and typed at the last visit is back. */
+  isRestored = $state(false);
+  private readonly wasOwn = loadSetting(OWN_DATA, false, isFlag);
   /** The text that is the dataset; undefined while the dataset is another. */
   private used = $state.raw<string>();
 
@@ -18,23 +28,32 @@ export class DatasetState {
   halfMapped = $state<string>();
 
   /** Set once the visitor has chosen: a restore comes too late, then. */
-  private isChosen = false;
-  /** Set once the visitor has opened the field, or closed it. */
+  private isChosen = $state(false);
+  /** Set once the visitor has written in the field. */
   private isTyped = false;
   private isKeeping = false;
 
   constructor(private readonly workers: Workers) {}
 
   async restore(): Promise<void> {
-    await Promise.all([this.restoreTyped(), this.restoreChosen()]);
+    const typed = this.restoreTyped();
+    try {
+      await this.restoreChosen(typed);
+    } finally {
+      await typed;
+      this.isRestored = true;
+      saveSetting(OWN_DATA, !this.isBuiltin);
+    }
   }
 
-  private async restoreTyped(): Promise<void> {
+  /** Returns whether a text was kept, an empty one too. */
+  private async restoreTyped(): Promise<boolean> {
     const typed = await this.workers.text.call((worker) => worker.data.recallText()).catch(() => null);
     if (typed && !this.isTyped) this.typed = typed;
+    return typed !== null;
   }
 
-  private async restoreChosen(): Promise<void> {
+  private async restoreChosen(typed: Promise<boolean>): Promise<void> {
     const ref = await this.workers.text.call((worker) => worker.data.recall());
     if (!ref) return;
     const pasted = ref.id.startsWith(PASTED) && ref.content !== 'builtin' ? ref.content : undefined;
@@ -43,15 +62,16 @@ export class DatasetState {
     this.ref = ref;
     this.used = used;
     // Of an earlier version, which kept no text beside the dataset.
-    if (used !== undefined && !this.isTyped && this.pasted === '') this.typed = { text: used, isOpen: false };
+    if (used !== undefined && !(await typed) && !this.isTyped) this.typed = { text: used };
   }
 
   get pasting(): boolean {
-    return this.typed.isOpen;
+    return this.isOpen;
   }
 
   set pasting(isOpen: boolean) {
-    this.type({ ...this.typed, isOpen });
+    this.isOpen = isOpen;
+    saveSetting(FIELD_OPEN, isOpen);
   }
 
   get pasted(): string {
@@ -59,13 +79,15 @@ export class DatasetState {
   }
 
   set pasted(text: string) {
-    this.type({ ...this.typed, text });
+    this.isTyped = true;
+    this.typed = { text };
+    if (!this.isKeeping) void this.keepTyped();
   }
 
   useBuiltin(): void {
-    if (this.isBuiltin) this.isChosen = true;
-    else this.set(TITLE_FEES);
-    if (this.pasting) this.pasting = false;
+    if (this.isOwn) this.set(TITLE_FEES);
+    else this.isChosen = true;
+    this.pasting = false;
   }
 
   useFile(file: File): void {
@@ -87,19 +109,19 @@ export class DatasetState {
     return this.ref.content === 'builtin';
   }
 
+  /** The visitor's own data are chosen, or were and are on their way back. */
+  get isOwn(): boolean {
+    return !this.isBuiltin || (this.wasOwn && !this.isRestored && !this.isChosen);
+  }
+
   private set(ref: DatasetRef): void {
     this.isChosen = true;
     this.ref = ref;
     this.used = undefined;
-    if (this.pasting) this.pasting = false;
+    saveSetting(OWN_DATA, !this.isBuiltin);
+    this.pasting = false;
     // A full disk only means that a reload begins with the built-in set.
     this.workers.text.call((worker) => worker.data.remember(ref)).catch(() => undefined);
-  }
-
-  private type(typed: PastedText): void {
-    this.isTyped = true;
-    this.typed = typed;
-    if (!this.isKeeping) void this.keepTyped();
   }
 
   /** Keeps what is typed, one write after another: what comes meanwhile is in the next. */
