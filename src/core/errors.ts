@@ -61,6 +61,17 @@ export class VerificationError extends GraftError {
   }
 }
 
+/** Nothing is left to train on, as every row is cut before it (`bad-data`): with a higher limit there may be. */
+export class CutError extends GraftError {
+  constructor(
+    message: string,
+    /** Tokens of the longest row, before the cut. */
+    readonly longest: number,
+  ) {
+    super('bad-data', message);
+  }
+}
+
 /** Somebody else's program was stopped (`bad-config`): it used up what it may take, and will do so again. */
 export class ExhaustedError extends GraftError {
   constructor(message: string, options?: ErrorOptions) {

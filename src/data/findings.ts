@@ -20,6 +20,12 @@ export interface TrainedRow {
   readonly isCut: boolean;
 }
 
+/** To what rows are cut, and what to do where that is too short, in a sentence. */
+export interface Limit {
+  readonly maxLength: number;
+  readonly remedy: string;
+}
+
 /** Gathers findings row by row. */
 export class Findings {
   private readonly unshown = new Map<string, number[]>();
@@ -50,7 +56,7 @@ export class Findings {
   }
 
   /** One sentence or two a kind. `advice` says what to set, for each kind. */
-  notices(template: ChatTemplate, maxLength: number, advice: Readonly<Record<Advisable, string>>): string[] {
+  notices(template: ChatTemplate, limit: Limit, advice: Readonly<Record<Advisable, string>>): string[] {
     const name = `The chat template (${template.source})`;
     const { cut, context, open } = this.found;
     const notices = [...this.unshown].map(
@@ -67,7 +73,7 @@ export class Findings {
       );
     }
     const nothingEnds = this.conversations > 0 && this.ending === 0;
-    if (nothingEnds) notices.push(this.describeNoEnd(name, maxLength, advice.open));
+    if (nothingEnds) notices.push(this.describeNoEnd(name, limit, advice.open));
     else if (open.length > 0) {
       notices.push(
         `${name} puts no token that ends the turn after an answer in ${listRows(open)}, so the model doesn't learn to stop ` +
@@ -77,14 +83,14 @@ export class Findings {
     return notices;
   }
 
-  private describeNoEnd(name: string, maxLength: number, advice: string): string {
+  private describeNoEnd(name: string, { maxLength, remedy }: Limit, advice: string): string {
     const none =
       (this.conversations === 1
         ? 'The only row trains no token'
         : `None of ${plural(this.conversations, 'row')} trains a token`) +
       ' that ends the turn, so the model would not stop after its answer: ';
     if (this.cutOff === this.conversations) {
-      return `${none}max_length ${maxLength} cuts every answer before it. Raise max_length.`;
+      return `${none}max_length ${maxLength} cuts every answer before it. ${remedy}`;
     }
     return `${none}${name.replace('The', 'the')} has none there. ${advice}`;
   }

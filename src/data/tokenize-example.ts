@@ -27,6 +27,8 @@ export interface TokenizeOptions {
   /** The model's, which may be larger than the tokenizer's. */
   readonly vocabSize: number;
   readonly maxLength: number;
+  /** What the model reads of a row at most, where that is known: no setting goes beyond it. */
+  readonly mostLength?: number;
   /** False trains on prompts too. */
   readonly assistantOnlyLoss: boolean;
   /** Share of the dataset's rows that may be left out as unusable; any but all where absent. */

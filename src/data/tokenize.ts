@@ -1,5 +1,5 @@
 /** A dataset to token ids and labels, in slices of time: what can't be used is left out and named. */
-import { ExhaustedError, GraftError } from '../core/errors';
+import { CutError, ExhaustedError, GraftError } from '../core/errors';
 import type { SkippedRow } from '../core/events';
 import { Pauses } from '../core/pauses';
 import type { TeacherTokens } from '../core/teacher';
@@ -33,6 +33,8 @@ export interface TokenizedDataset {
   readonly longest: number;
 }
 
+const READS_NO_MORE = 'The model reads no more: shorten the rows, or choose a model that reads longer ones.';
+
 /** Tells how many rows of how many are tokenised. */
 export type TokenizeReport = (rows: number, totalRows: number) => void;
 
@@ -46,7 +48,7 @@ export async function tokenizeDataset(
   report: TokenizeReport = () => undefined,
   signal?: AbortSignal,
 ): Promise<TokenizedDataset> {
-  const { maxLength, template } = options;
+  const { maxLength, mostLength, template } = options;
   const stops = new Set(options.tokenizer?.stopTokenIds);
   const pauses = new Pauses(signal);
   const findings = new Findings();
@@ -54,6 +56,7 @@ export async function tokenizeDataset(
   const lost: SkippedRow[] = [];
   const examples: TokenizedExample[] = [];
   let stopped = 0;
+  const remedy = maxLength === mostLength ? READS_NO_MORE : 'Raise max_length.';
   const totals = { truncated: 0, trainedTokens: 0, totalTokens: 0, longest: 0 };
   for (const [i, example] of dataset.examples.entries()) {
     if (pauses.isDue) {
@@ -100,9 +103,9 @@ export async function tokenizeDataset(
   if (refused.length > 0)
     checkSkipped(dataset.name, inOrder(dataset.skipped, refused), rowCount, options.maxBadRows ?? 1);
   if (examples.length === 0) {
-    throw new GraftError(
-      'bad-data',
-      `Nothing in ${dataset.name} would be trained on: every response lies beyond max_length ${maxLength}. Raise max_length.`,
+    throw new CutError(
+      `Nothing in ${dataset.name} would be trained on: every response lies beyond max_length ${maxLength}. ${remedy}`,
+      totals.longest,
     );
   }
   const skipped = inOrder(refused, lost);
@@ -114,7 +117,7 @@ export async function tokenizeDataset(
     refused,
     notices: [
       ...(leftOut === undefined ? [] : [leftOut]),
-      ...(template ? findings.notices(template, maxLength, adviseOn(findings, dataset, options)) : []),
+      ...(template ? findings.notices(template, { maxLength, remedy }, adviseOn(findings, dataset, options)) : []),
     ],
   };
 }

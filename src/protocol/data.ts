@@ -82,9 +82,16 @@ export interface FirstRowsEvent {
   readonly estimatedRows: number;
 }
 
+/** Every row is cut before anything that would be trained: how long they are tells which limit would do. */
+export interface CutRowsEvent {
+  readonly kind: 'cut';
+  /** Tokens of the longest row. */
+  readonly longest: number;
+}
+
 export type DataJobs = {
   /** Reads the dataset as the run would: first its first rows, then the rest. */
-  'data.inspect': JobKind<RunRequest, DataReport, FirstRowsEvent>;
+  'data.inspect': JobKind<RunRequest, DataReport, FirstRowsEvent | CutRowsEvent>;
   /** The columns of a file by its beginning; null where it has none. */
   'data.columns': JobKind<{ dataset: DatasetRef }, ColumnsReport | null>;
   /** Examples `from` … `from + count - 1` of the rows that are kept, counted from 0. */

@@ -1,9 +1,13 @@
 /** Data of the visitor's own: what the page says of them before training, while they are read, and afterwards. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'vitest';
 import { test } from '../support/browser';
 import { axeViolations, GraftPage } from '../support/page';
+import { writeTinyModel } from '../support/tiny-model';
 
 const lines = (...rows: unknown[]) => rows.map((row) => JSON.stringify(row)).join('\n');
 
@@ -129,6 +133,33 @@ test('reading a large file shows how far it is, stops when asked, and goes on fr
   await page.locator('[data-testid=start-cost][aria-busy=false]').waitFor();
   expect(await page.evaluate(() => (window as unknown as { seen: string[] }).seen)).toEqual([]);
   expect(await graft.at('start').isEnabled()).toBe(true);
+});
+
+test('rows whose answers all lie beyond the limit of a preset are read with one that holds them, up to what the model reads', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  const folder = join(await mkdtemp(join(tmpdir(), 'graft-')), 'tiny');
+  await writeTinyModel(folder);
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, max_position_embeddings: 1024 }));
+  await graft.useFolder(folder);
+  await graft.at('model-name').getByText('tiny', { exact: true }).waitFor();
+  const rowOf = (tokens: number) => {
+    const input_ids = Array.from({ length: tokens }, (_, i) => i % 40);
+    return { input_ids, labels: input_ids.map((id, i) => (i < tokens - 5 ? -100 : id)) };
+  };
+  await graft.useData('long.jsonl', lines(...Array.from({ length: 6 }, () => rowOf(700))));
+  await graft.at('data-facts').getByText('700 tokens', { exact: true }).waitFor();
+  expect(await page.locator('#setting-max_length').inputValue()).toBe('1024');
+  await graft.at('start').and(page.locator(':enabled')).waitFor();
+
+  await graft.useData('longer.jsonl', lines(rowOf(1100)));
+  await graft
+    .at('data-error')
+    .filter({ hasText: /beyond max_length 1024\. The model reads no more: shorten the rows/ })
+    .waitFor();
 });
 
 test('a run of its own template is trained, asked, compared and merged through it, on every row that it reads', async ({

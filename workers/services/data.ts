@@ -1,7 +1,7 @@
 /** Datasets as a model reads them: the first rows at once, then all of them, kept while other settings change. */
 import { transfer } from 'comlink';
 import type { RunConfig } from '../../src/core/config';
-import { GraftError, plainError } from '../../src/core/errors';
+import { CutError, GraftError, plainError } from '../../src/core/errors';
 import type { HubModel } from '../../src/formats/model';
 import {
   arrangeData,
@@ -132,7 +132,10 @@ export function dataJobs(reader: DatasetReader): JobHandlers<DataJobs> {
           job.report({ kind: 'first', report, estimatedRows: first.estimatedRows });
         }
       }
-      const { model, data } = await reader.read(request, job);
+      const { model, data } = await reader.read(request, job).catch((error: unknown) => {
+        if (error instanceof CutError) job.report({ kind: 'cut', longest: error.longest });
+        throw error;
+      });
       const report = inspectPrepared(data, model, 1);
       const refusal = refusalOf(request.config, data);
       if (refusal !== undefined) return { ...report, refusal };

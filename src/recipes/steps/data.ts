@@ -104,6 +104,7 @@ export async function readData(
     template: datedTemplate(run, model.template),
     vocabSize: model.spec.vocabSize,
     maxLength: effectiveMaxLength(run, model.spec),
+    mostLength: effectiveMaxLength({ ...run, max_length: Infinity }, model.spec),
     assistantOnlyLoss: run.assistant_only_loss,
   };
   const tokenized = await tokenizeDataset(dataset, options, report, signal);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { errorCode, ExhaustedError } from '../../../src/core/errors';
+import { CutError, errorCode, ExhaustedError } from '../../../src/core/errors';
 import { contentOf, type ChatTemplate, type Message, type Tokenizer } from '../../../src/core/text';
 import { IGNORED, parseDataset } from '../../../src/data/dataset';
 import { dataReport, tokenTexts } from '../../../src/data/report';
@@ -205,8 +205,16 @@ describe('tokenizeDataset', () => {
   it('refuses a dataset in which nothing is left to train on', async () => {
     const dataset = await rows({ question: 'q'.repeat(50), answer: 'a' });
     await expect(tokenizeDataset(dataset, options({ maxLength: 10 }))).rejects.toThrow(
-      /Nothing in d\.json would be trained on.*max_length 10/,
+      /Nothing in d\.json would be trained on.*max_length 10\. Raise max_length\.$/,
     );
+    // No setting helps where the model itself reads no more; who sets a limit by itself hears how long rows are.
+    const refusal: unknown = await tokenizeDataset(dataset, options({ maxLength: 10, mostLength: 10 })).catch(
+      (error: unknown) => error,
+    );
+    expect(refusal).toBeInstanceOf(CutError);
+    expect((refusal as CutError).message).toMatch(/max_length 10\. The model reads no more: shorten the rows/);
+    const { examples } = await tokenizeDataset(dataset, options({ maxLength: (refusal as CutError).longest }));
+    expect(examples[0]!.inputIds).toHaveLength((refusal as CutError).longest);
   });
 
   it('leaves out a conversation that is too much for the template, and goes through no second one', async () => {

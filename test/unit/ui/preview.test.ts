@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseRunConfig } from '../../../src/core/config';
 import { GraftError } from '../../../src/core/errors';
 import type { DataReport } from '../../../src/core/events';
+import type { CutRowsEvent } from '../../../src/protocol/data';
 import type { CommonEvent } from '../../../src/protocol/jobs';
 import type { PlanReport } from '../../../src/protocol/plan';
 import type { TrainRequest } from '../../../src/protocol/runs';
@@ -99,6 +100,17 @@ describe('the preview', () => {
     expect(asked).toEqual([1, 4]);
   });
 
+  it('tells how long rows are that are cut before anything to train on, for a limit that fits', async () => {
+    vi.useFakeTimers();
+    const workers = new WorkersByHand();
+    const preview = new PreviewState(workers.asWorkers);
+    preview.follow(request('long'));
+    await vi.advanceTimersByTimeAsync(200);
+    workers.tell({ kind: 'cut', longest: 900 });
+    expect(preview.longest).toBe(900);
+    expect(preview.report).toBeUndefined();
+  });
+
   it('stands while settings change that read the data in the same way', async () => {
     vi.useFakeTimers();
     const workers = new WorkersByHand();
@@ -126,21 +138,21 @@ describe('the preview', () => {
 
 /** Readings that go on until the test ends them. */
 class WorkersByHand {
-  private onEvent: (event: CommonEvent) => void = () => undefined;
+  private onEvent: (event: CommonEvent | CutRowsEvent) => void = () => undefined;
   private end: (report: DataReport) => void = () => undefined;
 
   get asWorkers(): Workers {
     return { run: this.run.bind(this) } as unknown as Workers;
   }
 
-  private run(kind: string, _: unknown, { onEvent }: { onEvent: (event: CommonEvent) => void }): Promise<unknown> {
+  private run(kind: string, _: unknown, { onEvent }: { onEvent: WorkersByHand['onEvent'] }): Promise<unknown> {
     if (kind === 'plan.run') return Promise.resolve({ totalSteps: 30 } as PlanReport);
     if (kind !== 'data.inspect') return Promise.resolve([]);
     this.onEvent = onEvent;
     return new Promise((resolve) => (this.end = resolve));
   }
 
-  tell(event: CommonEvent): void {
+  tell(event: CommonEvent | CutRowsEvent): void {
     this.onEvent(event);
   }
 

@@ -48,6 +48,7 @@ export class PreviewState {
 
   constructor(private readonly workers: Workers) {
     this.inspecting = new Job(workers, 'data.inspect', (event) => {
+      if (event.kind === 'cut') this.longest = event.longest; // a preset fits its limit to it, and they are read again
       if (event.kind !== 'first') return;
       this.showReport(event.report, event.estimatedRows);
       this.showFirst();
