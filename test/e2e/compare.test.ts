@@ -69,4 +69,11 @@ test('the newest two runs are compared unasked, and again after a reload, by wha
   await page.reload();
   await graft.at('compare-facts').waitFor();
   expect(await graft.at('compare-facts').innerText()).toBe(facts);
+
+  // A run beside itself is no pair.
+  for (const [at, offered] of ['stopped early', first].entries()) {
+    const options = graft.at(`compare-run-${at}`).locator('option:not(:disabled)');
+    expect(await options.count()).toBe(1);
+    expect(await options.innerText()).not.toContain(`${offered},`);
+  }
 });
