@@ -20,6 +20,7 @@ import { openModel, type HubModel } from '../formats/model';
 import {
   CARD,
   describeExport,
+  describeWeights,
   exportGguf,
   exportLora,
   readPrompts,
@@ -133,7 +134,7 @@ export async function verifyGguf(
 export function refuseDifferent(path: string, found: Verification, terminal: Terminal): void {
   found.notices.forEach((notice) => terminal.say(notice));
   const { weights, answers } = found;
-  if (weights) terminal.say(`weights: ${formatShare(weights.error)} off at most (${weights.name || 'none'})`);
+  if (weights) terminal.say(`weights: ${describeWeights(weights)}`);
   if (answers) {
     const { logitError, tolerance, divergence, agreement, sameAnswers, prompts } = answers;
     const [largest, mean] = [answers.largestDifference, answers.meanDifference].map((value) => value.toPrecision(2));

@@ -84,7 +84,7 @@ export async function handOff(input: HandoffInput, signal?: AbortSignal): Promis
   const template = await writtenTemplate(store);
   const asked = withRunTemplate(run, template ? await withTemplateOf(input.model, template) : input.model);
   const data = await prepareData(run, asked, dataset, undefined, signal);
-  const plan = planHandoff(input, run, progress.step, data);
+  const plan = planHandoff(input, run, progress.step, data, template !== undefined);
   const learned = await checkpointFolder(
     { ...checkpoint, best: undefined },
     store,
@@ -115,6 +115,7 @@ function planHandoff(
   run: RunConfig,
   stepsDone: number,
   data: PreparedData,
+  hasOwnTemplate: boolean,
 ): HandoffPlan {
   const { hub, ggufFile } = baseModelOf(run, modelFiles);
   if (ggufFile !== undefined) {
@@ -132,6 +133,7 @@ function planHandoff(
     warmupSteps: run.lr_scheduler_type === 'constant' ? 0 : warmupSteps(run, data.totalSteps),
     learningRate: schedule(run, data.totalSteps)(stepsDone),
     hasTest: data.eval.length > 0,
+    hasOwnTemplate,
   };
 }
 

@@ -47,3 +47,4 @@ export type { Generation, GenerationOptions } from './steps/sequence';
 export { talkSize } from './steps/talk';
 export { describeUsage } from './usage';
 export { TextGenerator } from './steps/text-generator';
+export { describeWeights } from './verification-facts';

@@ -11,7 +11,7 @@ export function verificationFacts(found: Verification, promptsFrom = "of Graft's
   ];
   return {
     Compared: compared.join(', ') || 'the shape of the model',
-    ...(weights && { Weights: `${formatShare(weights.error)} off at most (${weights.name || 'none'})` }),
+    ...(weights && { Weights: describeWeights(weights) }),
     ...(answers && {
       Prompts: `${answers.prompts}, ${promptsFrom}`,
       Logits: `largest difference ${short(answers.largestDifference)}, mean ${short(answers.meanDifference)}`,
@@ -24,6 +24,11 @@ export function verificationFacts(found: Verification, promptsFrom = "of Graft's
     }),
     Result: findings.length === 0 ? 'passed' : `failed: ${findings.join(' ')}`,
   };
+}
+
+/** How far the weights are off: `0.56 % off at most (model.norm.weight)`. */
+export function describeWeights({ error, name }: NonNullable<Verification['weights']>): string {
+  return name === '' ? 'all the same' : `${formatShare(error)} off at most (${name})`;
 }
 
 function short(value: number): string {

@@ -2,7 +2,7 @@
 import type { WeightTensor } from '../../core/weights';
 import { writeSafetensors } from '../safetensors';
 import script from './continue.py?raw';
-import { textFile, type Handoff, type HandoffPlan } from './plan';
+import { textFile, withoutCounterpart, type Handoff, type HandoffPlan } from './plan';
 
 const SCRIPT = 'continue.py';
 
@@ -60,7 +60,7 @@ export function accelerateHandoff(plan: HandoffPlan, continuation: Continuation)
     copies,
     output_dir: 'accelerate-output',
   };
-  const dropout = run.use_peft && run.lora_dropout > 0;
+  const dropout = run.use_peft && run.peft_type === 'LORA' && run.lora_dropout > 0;
   return {
     files: [
       textFile(SCRIPT, script),
@@ -81,9 +81,7 @@ export function accelerateHandoff(plan: HandoffPlan, continuation: Continuation)
         : [
             "The optimiser's moments in 8 bits have no counterpart there: AdamW goes on in 32 bits, and its moments begin anew.",
           ]),
-      ...(run.early_stopping_patience > 0
-        ? ['It stops early for no loss: all steps are trained, and the last weights kept.']
-        : []),
+      ...withoutCounterpart(run),
     ],
   };
 }

@@ -6,8 +6,10 @@ import {
   refuseOtherThanLora,
   schedulerArguments,
   targetsOf,
+  templateToCopy,
   warmupLeft,
   wholeAlpha,
+  withoutCounterpart,
   yamlFile,
   type Handoff,
   type HandoffPlan,
@@ -33,6 +35,8 @@ export function axolotlHandoff(plan: HandoffPlan): Handoff {
     output_dir: './axolotl-output',
     sequence_len: run.max_length,
     sample_packing: run.packing,
+    // It refuses few held-out rows where they are packed.
+    eval_sample_packing: run.packing ? false : undefined,
     micro_batch_size: run.per_device_train_batch_size,
     gradient_accumulation_steps: run.gradient_accumulation_steps,
     gradient_checkpointing: run.gradient_checkpointing,
@@ -54,6 +58,11 @@ export function axolotlHandoff(plan: HandoffPlan): Handoff {
     commands: [`axolotl train ${FILE}`],
     leftOut: [
       'It goes on from what was learned so far, in the steps that are left, with a schedule and moments of its own.',
+      ...(run.packing
+        ? [`Packed rows see each other in ${NAME} unless flash_attention: true is added, which needs that package.`]
+        : []),
+      ...withoutCounterpart(run),
+      ...templateToCopy(plan),
       ...(run.shuffle ? [] : [`${NAME} shuffles the rows, which this run keeps in their order.`]),
     ],
   };

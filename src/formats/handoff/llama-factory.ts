@@ -10,6 +10,7 @@ import {
   textFile,
   warmupLeft,
   wholeAlpha,
+  withoutCounterpart,
   withoutKey,
   yamlFile,
   type Handoff,
@@ -32,6 +33,7 @@ export interface Turns {
 export function llamaFactoryHandoff(plan: HandoffPlan, train: readonly Turns[], test: readonly Turns[]): Handoff {
   const { run } = plan;
   refuseOtherThanLora(run, NAME);
+  refuseOwnTemplate(plan);
   const values = {
     stage: 'sft',
     do_train: true,
@@ -50,6 +52,8 @@ export function llamaFactoryHandoff(plan: HandoffPlan, train: readonly Turns[], 
     cutoff_len: run.max_length,
     train_on_prompt: !run.assistant_only_loss,
     packing: run.packing,
+    // Else packed rows see each other.
+    neat_packing: run.packing || undefined,
     output_dir: 'llamafactory-output',
     per_device_train_batch_size: run.per_device_train_batch_size,
     gradient_accumulation_steps: run.gradient_accumulation_steps,
@@ -66,6 +70,7 @@ export function llamaFactoryHandoff(plan: HandoffPlan, train: readonly Turns[], 
     eval_steps: plan.hasTest ? run.eval_steps : undefined,
     logging_steps: run.logging_steps,
     save_steps: run.save_steps,
+    disable_shuffling: run.shuffle ? undefined : true,
     seed: run.seed,
   };
   const sets = {
@@ -86,9 +91,20 @@ export function llamaFactoryHandoff(plan: HandoffPlan, train: readonly Turns[], 
       'It goes on from what was learned so far, in the steps that are left, with a schedule and moments of its own.',
       "It renders the conversations itself, by what it reads from the tokenizer's chat template: compare its first rows with graft data.",
       ...withoutKey(run, NAME, ['layers_to_transform', 'trainable_token_indices', 'ensure_weight_tying']),
-      ...(run.shuffle ? [] : [`${NAME} shuffles the rows, which this run keeps in their order.`]),
+      ...withoutCounterpart(run),
     ],
   };
+}
+
+/** It renders through what it reads of the base model, or of the folder where every parameter is trained, alone. */
+function refuseOwnTemplate({ run, hasOwnTemplate }: HandoffPlan): void {
+  const hasVariables = Object.keys(run.chat_template_kwargs ?? {}).length > 0;
+  if (!hasVariables && !(run.use_peft && hasOwnTemplate)) return;
+  throw new GraftError(
+    'unsupported',
+    `The run has ${hasVariables ? 'chat_template_kwargs' : 'a chat template of its own'}, which ${NAME} can't be told: hand ` +
+      'the run to accelerate or axolotl, which take the tokens as they are.',
+  );
 }
 
 const SHAPE = {
@@ -110,12 +126,20 @@ function conversation({ where, messages, isTrainedWhole }: Turns): { messages: u
       ? `has a turn of ${messages.find(({ role }) => !ROLES.includes(role))!.role}`
       : !isTrainedWhole
         ? 'has an answer that is not trained'
-        : undefined;
+        : !alternates(messages.map(({ role }) => role))
+          ? 'has turns other than question and answer in alternation, up to an answer'
+          : undefined;
   if (why === undefined) return { messages };
   throw new GraftError(
     'unsupported',
     `${where} ${why}, which ${NAME} can't be told: hand the run to accelerate, which takes the tokens as they are.`,
   );
+}
+
+/** Whether it takes the turns: others it skips, with a warning among many. */
+function alternates(roles: readonly string[]): boolean {
+  const turns = roles[0] === 'system' ? roles.slice(1) : roles;
+  return turns.length % 2 === 0 && turns.every((role, i) => role === (i % 2 === 0 ? 'user' : 'assistant'));
 }
 
 function loraSettings({ run }: HandoffPlan) {

@@ -3,6 +3,7 @@ import { stringify } from 'yaml';
 import type { RunConfig } from '../../core/config';
 import { GraftError } from '../../core/errors';
 import { encodeUtf8 } from '../../core/store';
+import { TEMPLATE_FILE } from '../saved-template';
 
 /** The folder's own parts, by their paths in it. */
 export const PARTS = {
@@ -27,6 +28,8 @@ export interface HandoffPlan {
   readonly learningRate: number;
   /** Whether rows are held out. */
   readonly hasTest: boolean;
+  /** Whether the rows went through another chat template than that of the base model. */
+  readonly hasOwnTemplate: boolean;
 }
 
 export interface HandoffFile {
@@ -48,11 +51,11 @@ export function textFile(path: string, text: string): HandoffFile {
   return { path, bytes: new Uint8Array(encodeUtf8(text)) };
 }
 
-/** A YAML file. Keys without a value are left out, and numbers are such to YAML 1.1 readers, too. */
+/** A YAML file. Keys without a value are left out, and numbers and texts are such to YAML 1.1 readers, too. */
 export function yamlFile(path: string, comment: string, values: Readonly<Record<string, unknown>>): HandoffFile {
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-  // PyYAML takes 2e-5 for text.
-  const text = stringify(given, { lineWidth: 0 }).replace(/(: )(-?\d+)(e[-+]?\d+)$/gm, '$1$2.0$3');
+  // PyYAML reads YAML 1.1, in which 2e-5 is text, and `on` and 2024_01 are none.
+  const text = stringify(given, { lineWidth: 0, version: '1.1' }).replace(/(: )(-?\d+)(e[-+]?\d+)$/gm, '$1$2.0$3');
   return textFile(path, `# ${comment}\n${text}`);
 }
 
@@ -101,6 +104,31 @@ export function wholeAlpha({ lora_alpha }: RunConfig, trainer: string): number {
     'unsupported',
     `${trainer} takes whole numbers for lora_alpha, which is ${lora_alpha}: hand the run to accelerate, which takes any.`,
   );
+}
+
+/** What no trainer has that goes on with this run: a sentence each. */
+export function withoutCounterpart(run: RunConfig): string[] {
+  const rounded = [
+    ...(run.use_peft && run.embedding_dtype === 'q8' ? ['embedding_dtype: q8'] : []),
+    ...(run.gradient_checkpointing && run.checkpoint_dtype === 'bfloat16' ? ['checkpoint_dtype: bfloat16'] : []),
+  ];
+  return [
+    ...rounded.map(
+      (key) => `${key} has no counterpart there, so that losses are near those of Graft and not the same.`,
+    ),
+    ...(run.early_stopping_patience > 0
+      ? ['It stops early for no loss: all steps are trained, and the last weights kept.']
+      : []),
+  ];
+}
+
+/** Of a trainer that writes its adapter without the template: what has to lie beside it. */
+export function templateToCopy({ run, hasOwnTemplate }: HandoffPlan): string[] {
+  return run.use_peft && hasOwnTemplate
+    ? [
+        `Copy ${PARTS.adapter}/${TEMPLATE_FILE} beside the adapter that comes out: it was trained through that template.`,
+      ]
+    : [];
 }
 
 /** A sentence for each key that is set and that the trainer has none for. */

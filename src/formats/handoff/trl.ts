@@ -6,8 +6,10 @@ import {
   refuseOtherThanLora,
   schedulerArguments,
   targetsOf,
+  templateToCopy,
   warmupLeft,
   wholeAlpha,
+  withoutCounterpart,
   withoutKey,
   yamlFile,
   type Handoff,
@@ -47,6 +49,8 @@ export function trlHandoff(plan: HandoffPlan): Handoff {
     lr_scheduler_type: run.lr_scheduler_type,
     lr_scheduler_kwargs: schedulerArguments(run),
     warmup_steps: goesOn ? warmupLeft(plan) : plan.warmupSteps,
+    // Left out, it is true.
+    bf16: run.use_peft && run.dtype === 'bfloat16',
     optim: run.optim === 'adamw' ? 'adamw_torch' : 'adamw_bnb_8bit',
     ...optimizerSettings(run),
     eval_strategy: plan.hasTest ? 'steps' : 'no',
@@ -64,6 +68,14 @@ export function trlHandoff(plan: HandoffPlan): Handoff {
     leftOut: [
       begins,
       ...withoutKey(run, NAME, ['layers_to_transform', 'trainable_token_indices', 'ensure_weight_tying']),
+      ...(run.packing
+        ? [
+            `${NAME} packs rows of tokens without what is masked in some versions, and keeps them apart with FlashAttention ` +
+              '(attn_implementation) alone: hand the run to accelerate where that matters.',
+          ]
+        : []),
+      ...withoutCounterpart(run),
+      ...templateToCopy(plan),
       ...(run.shuffle ? [] : [`${NAME} shuffles the rows, which this run keeps in their order.`]),
     ],
   };

@@ -26,6 +26,10 @@ const card = (change: Partial<ExportCard> = {}) =>
   });
 
 describe('the card of an export', () => {
+  it('names no tensor where no weight differs', () => {
+    expect(verificationFacts({ ...found, weights: { error: 0, name: '' } })['Weights']).toBe('all the same');
+  });
+
   it('says what was compared, on what, how far it is off, and that it passed', () => {
     const text = card();
     expect(parse(/^---\n([\s\S]*?)---/.exec(text)![1]!)).toEqual({
