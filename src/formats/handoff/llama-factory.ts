@@ -1,14 +1,10 @@
 /** The run as LLaMA-Factory takes it: conversations in OpenAI's shape, and its template read from the tokenizer's. */
 import { GraftError } from '../../core/errors';
 import {
-  optimizerSettings,
   PARTS,
-  peakFrom,
   refuseOtherThanLora,
-  schedulerArguments,
   targetsOf,
   textFile,
-  warmupLeft,
   wholeAlpha,
   withoutCounterpart,
   withoutKey,
@@ -16,6 +12,7 @@ import {
   type Handoff,
   type HandoffPlan,
 } from './plan';
+import { trainingArguments } from './training-arguments';
 
 const NAME = 'LLaMA-Factory';
 const FILE = 'llamafactory.yaml';
@@ -55,23 +52,9 @@ export function llamaFactoryHandoff(plan: HandoffPlan, train: readonly Turns[], 
     // Else packed rows see each other.
     neat_packing: run.packing || undefined,
     output_dir: 'llamafactory-output',
-    per_device_train_batch_size: run.per_device_train_batch_size,
-    gradient_accumulation_steps: run.gradient_accumulation_steps,
     disable_gradient_checkpointing: !run.gradient_checkpointing,
-    max_steps: plan.totalSteps - plan.stepsDone,
-    learning_rate: peakFrom(plan),
-    lr_scheduler_type: run.lr_scheduler_type,
-    lr_scheduler_kwargs: schedulerArguments(run),
-    warmup_steps: warmupLeft(plan),
-    optim: run.optim === 'adamw' ? 'adamw_torch' : 'adamw_bnb_8bit',
-    ...optimizerSettings(run),
-    bf16: run.use_peft && run.dtype === 'bfloat16',
-    eval_strategy: plan.hasTest ? 'steps' : 'no',
-    eval_steps: plan.hasTest ? run.eval_steps : undefined,
-    logging_steps: run.logging_steps,
-    save_steps: run.save_steps,
     disable_shuffling: run.shuffle ? undefined : true,
-    seed: run.seed,
+    ...trainingArguments(plan, true),
   };
   const sets = {
     graft_train: ['train.json', train],

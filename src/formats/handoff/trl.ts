@@ -1,13 +1,9 @@
 /** The run as `trl sft` takes it: SFTConfig, ModelConfig and ScriptArguments of TRL in one YAML file. */
 import {
-  optimizerSettings,
   PARTS,
-  peakFrom,
   refuseOtherThanLora,
-  schedulerArguments,
   targetsOf,
   templateToCopy,
-  warmupLeft,
   wholeAlpha,
   withoutCounterpart,
   withoutKey,
@@ -15,6 +11,7 @@ import {
   type Handoff,
   type HandoffPlan,
 } from './plan';
+import { trainingArguments } from './training-arguments';
 
 const NAME = 'TRL';
 const FILE = 'trl.yaml';
@@ -25,7 +22,6 @@ export function trlHandoff(plan: HandoffPlan): Handoff {
   refuseOtherThanLora(run, NAME);
   // Its command makes a new adapter always.
   const goesOn = !run.use_peft;
-  const steps = goesOn ? plan.totalSteps - plan.stepsDone : plan.totalSteps;
   const values = {
     model_name_or_path: run.use_peft ? plan.model : PARTS.model,
     model_revision: run.use_peft ? plan.revision : undefined,
@@ -41,23 +37,8 @@ export function trlHandoff(plan: HandoffPlan): Handoff {
     }),
     max_length: run.max_length,
     packing: run.packing,
-    per_device_train_batch_size: run.per_device_train_batch_size,
-    gradient_accumulation_steps: run.gradient_accumulation_steps,
     gradient_checkpointing: run.gradient_checkpointing,
-    max_steps: steps,
-    learning_rate: goesOn ? peakFrom(plan) : run.learning_rate,
-    lr_scheduler_type: run.lr_scheduler_type,
-    lr_scheduler_kwargs: schedulerArguments(run),
-    warmup_steps: goesOn ? warmupLeft(plan) : plan.warmupSteps,
-    // Left out, it is true.
-    bf16: run.use_peft && run.dtype === 'bfloat16',
-    optim: run.optim === 'adamw' ? 'adamw_torch' : 'adamw_bnb_8bit',
-    ...optimizerSettings(run),
-    eval_strategy: plan.hasTest ? 'steps' : 'no',
-    eval_steps: plan.hasTest ? run.eval_steps : undefined,
-    logging_steps: run.logging_steps,
-    save_steps: run.save_steps,
-    seed: run.seed,
+    ...trainingArguments(plan, goesOn),
   };
   const begins = goesOn
     ? 'It goes on from the weights so far, in the steps that are left, with a schedule and moments of its own.'
