@@ -59,8 +59,13 @@ function weightGradient(
   total: Tensor | undefined,
 ): Tensor | undefined {
   if (!total) return matmul(graph, dy, x, { transposeA: true, alpha, addend: partial });
-  graph.apply(matmulSumOp, [dy, x, total], { transposeA: true, transposeB: false, alpha });
+  addProduct(graph, dy, x, total, alpha);
   return undefined;
+}
+
+/** total[M, N] += alpha · a[K, M]ᵀ · b[K, N], where the total is a leaf. */
+export function addProduct(graph: Graph, a: Tensor, b: Tensor, total: Tensor, alpha = 1): void {
+  graph.apply(matmulSumOp, [a, b, total], { transposeA: true, transposeB: false, alpha });
 }
 
 interface MatmulOptions {

@@ -17,12 +17,10 @@ import {
 } from '../../core/spec';
 import { wholeTensors, type WeightStream, type WeightTensor } from '../../core/weights';
 import { Graph, type Tensor } from '../graph/graph';
-import { leafBuffers } from '../compile/layout';
-import { Memory } from '../runtime/memory';
+import type { Memory } from '../runtime/memory';
 import { matmul } from '../ops/matmul';
-import { planPrograms } from '../compile/plan';
+import { placePrograms } from '../runtime/place-programs';
 import type { Runtime } from '../runtime/runtime';
-import { tune } from '../runtime/tuner';
 import { checkTensors, converted } from '../runtime/upload';
 
 const LEAF = { weight: 'weight', a: 'lora_A', b: 'lora_B' } as const;
@@ -90,10 +88,7 @@ class Merger {
     const a = graph.leaf(LEAF.a, { shape: [lora.r, inFeatures], dtype: 'f32' }, 'adapter');
     const b = graph.leaf(LEAF.b, { shape: [outFeatures, lora.r], dtype: 'f32' }, 'adapter');
     const sum = graph.keep(matmul(graph, b, a, { alpha: loraScaling(lora), addend: weight }));
-    const plan = planPrograms(new Map([['merge', graph]]), runtime.capabilities);
-    await tune(runtime, plan);
-    const bytes = 4 * elementCount(sum.shape);
-    const memory = await Memory.allocate(runtime, plan, leafBuffers(plan, []), bytes);
+    const memory = await placePrograms(runtime, new Map([['merge', graph]]), 4 * elementCount(sum.shape));
     return new Merger(memory, sum);
   }
 
