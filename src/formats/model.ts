@@ -1,4 +1,4 @@
-/** A model folder in Hub layout, or a GGUF file seen as one: config, weights, tokenizer, chat template. */
+/** A model folder in Hub layout, a GGUF file seen as one, or GPTQ's and AWQ's weights seen as plain: config, weights, tokenizer, chat template. */
 import type { FloatDType } from '../core/dtypes';
 import { GraftError } from '../core/errors';
 import { quote } from '../core/format';
@@ -10,6 +10,8 @@ import { refuseAdapter } from './adapter-folder';
 import { specFromConfig } from './families';
 import { readGenerationHints, type GenerationConfig } from './generation-config';
 import { hubLayout } from './gguf';
+import { plainConfig, readInt4Config } from './int4/config';
+import { expandInt4 } from './int4/expand';
 import { readObject, type JsonObject } from './json';
 import {
   readHeader,
@@ -39,7 +41,9 @@ export interface HubModel {
   readonly weightDType: FloatDType;
   /** The dtype that each parameter is stored in, in the order in which `weights` gives them. */
   readonly dtypes: ReadonlyMap<string, FloatDType>;
-  /** Bytes of the parameters as stored. */
+  /** How parameters are stored, by name, that are something else there than their dtype: `GPTQ`, `AWQ`. */
+  readonly types?: ReadonlyMap<string, string>;
+  /** Bytes of the parameters as they are read. */
   readonly weightBytes: number;
   /** Every parameter of `parameters(spec)` once, in file order, or what is asked for of them; each call reads anew. */
   weights(request?: WeightsRequest): WeightStream;
@@ -57,10 +61,15 @@ export interface HubModel {
  * @throws `not-found` (no config or weights), `unsupported` (architecture, dtype), `bad-config`, `bad-file`.
  */
 export async function openModel(folder: FileSource): Promise<HubModel> {
-  const source = await hubLayout(folder);
-  const config = await readConfig(source);
-  const described = specFromConfig(config, source.name);
-  const headers = await readHeaders(source);
+  const folderSource = await hubLayout(folder);
+  const stored = await readConfig(folderSource);
+  const packing = readInt4Config(stored, folderSource.name);
+  const config = packing ? plainConfig(stored) : stored;
+  const described = specFromConfig(config, folderSource.name);
+  const plain = { source: folderSource, headers: await readHeaders(folderSource), types: undefined };
+  const { source, headers, types } = packing
+    ? await expandInt4(folderSource, plain.headers, described, packing)
+    : plain;
   const { spec, notices } = await withStoredHead(source, described, headers);
   const entries = checkParameters(source.name, spec, headers);
   const names = new Set(entries.keys());
@@ -72,6 +81,7 @@ export async function openModel(folder: FileSource): Promise<HubModel> {
     spec,
     ...storage(entries),
     dtypes: storedTypes(headers, names),
+    ...(types && { types }),
     weights: (request) => streamEntries(source, headers, names, request),
     tokenizer: text?.tokenizer,
     template: text?.template,
@@ -82,7 +92,8 @@ export async function openModel(folder: FileSource): Promise<HubModel> {
 
 /** The decoder spec from config.json alone: enough to plan memory where the weights are elsewhere. */
 export async function readSpec(source: FileSource): Promise<DecoderSpec> {
-  return specFromConfig(await readConfig(await hubLayout(source)), source.name);
+  const config = await readConfig(await hubLayout(source));
+  return specFromConfig(readInt4Config(config, source.name) ? plainConfig(config) : config, source.name);
 }
 
 async function readConfig(source: FileSource): Promise<JsonObject> {

@@ -5,13 +5,14 @@
 import { elementCount, toFloat32 } from '../../core/dtypes';
 import { errorCode, GraftError } from '../../core/errors';
 import { encodeUtf8, type FileSource } from '../../core/store';
+import { MadeFile } from '../safetensors';
 import type { RopeTable, RopeTables } from './architectures';
 import { configOf } from './config';
 import type { GgufHeader } from './header';
 import { firstOfEach, partsOf, readGguf } from './split';
-import { elementBytes, hubTensors, readHubBytes, type HubTensor } from './tensors';
+import { hubTensors, readHubBytes, type HubTensor } from './tensors';
 import { tokenizerOf } from './tokenizer';
-import { expand } from './types';
+import { EXPANDED_DTYPES, expand } from './types';
 
 export { readGgufHeader } from './header';
 export { FILE_TYPES, type FileType } from './mix';
@@ -100,22 +101,13 @@ function json(value: object): Uint8Array {
   return encodeUtf8(JSON.stringify(value));
 }
 
-interface Placed {
-  readonly tensor: HubTensor;
-  /** Bytes of the safetensors file that is shown. */
-  readonly start: number;
-  readonly end: number;
-}
-
 class GgufFolder implements FileSource {
   readonly name: string;
   readonly commit?: string;
-  private readonly head: Uint8Array;
-  private readonly placed: readonly Placed[];
-  private readonly weightBytes: number;
+  private readonly weights: MadeFile;
 
   constructor(
-    private readonly source: FileSource,
+    source: FileSource,
     private readonly files: readonly string[],
     tensors: readonly HubTensor[],
     private readonly own: ReadonlyMap<string, Uint8Array>,
@@ -123,19 +115,14 @@ class GgufFolder implements FileSource {
   ) {
     this.name = `${source.name}/${files[0]}`;
     if (source.commit !== undefined) this.commit = source.commit;
-    let at = 0;
-    const offsets = tensors.map((tensor) => ({
-      tensor,
-      start: at,
-      end: (at += elementCount(tensor.shape) * elementBytes(tensor)),
-    }));
-    this.head = safetensorsHead(offsets);
-    this.placed = offsets.map(({ tensor, start, end }) => ({
-      tensor,
-      start: this.head.byteLength + start,
-      end: this.head.byteLength + end,
-    }));
-    this.weightBytes = this.head.byteLength + at;
+    this.weights = new MadeFile(
+      tensors.map((tensor) => ({
+        name: tensor.name,
+        dtype: EXPANDED_DTYPES[tensor.dtype],
+        shape: tensor.shape,
+        read: (start, end) => readHubBytes(source, tensor, start, end),
+      })),
+    );
   }
 
   async list(): Promise<string[]> {
@@ -144,40 +131,15 @@ class GgufFolder implements FileSource {
   }
 
   async size(file: string): Promise<number | undefined> {
-    if (file === WEIGHTS) return this.weightBytes;
+    if (file === WEIGHTS) return this.weights.size;
     return (await this.beside?.size(file)) ?? this.own.get(file)?.byteLength;
   }
 
   async read(file: string, start = 0, end?: number): Promise<Uint8Array> {
-    if (file === WEIGHTS) return this.readWeights(start, Math.min(end ?? this.weightBytes, this.weightBytes));
+    if (file === WEIGHTS) return this.weights.read(start, end);
     if (this.beside && (await this.beside.size(file)) !== undefined) return this.beside.read(file, start, end);
     const bytes = this.own.get(file);
     if (!bytes) throw new GraftError('not-found', `${this.name} has no file ${file}.`);
     return bytes.subarray(start, end);
   }
-
-  private async readWeights(start: number, end: number): Promise<Uint8Array> {
-    const result = new Uint8Array(Math.max(0, end - start));
-    result.set(this.head.subarray(start, end));
-    for (const { tensor, start: from, end: to } of this.placed) {
-      const [first, last] = [Math.max(start, from), Math.min(end, to)];
-      if (first >= last) continue;
-      const bytes = await readHubBytes(this.source, tensor, first - from, last - from);
-      if (first === start && last === end) return bytes;
-      result.set(bytes, first - start);
-    }
-    return result;
-  }
-}
-
-function safetensorsHead(offsets: readonly Placed[]): Uint8Array {
-  const fields = offsets.map(({ tensor: { name, dtype, shape }, start, end }) => [
-    name,
-    { dtype, shape, data_offsets: [start, end] },
-  ]);
-  const text = encodeUtf8(JSON.stringify(Object.fromEntries(fields)));
-  const head = new Uint8Array(8 + text.byteLength);
-  new DataView(head.buffer).setBigUint64(0, BigInt(text.byteLength), true);
-  head.set(text, 8);
-  return head;
 }

@@ -7,7 +7,7 @@
  * | GPTQ v2   | the same                          | in order, as they are                   |               |       |
  * | AWQ       | [in, out / 8], columns in `AWQ_ORDER` | [groups, out / 8], likewise, as they are | [groups, out] |   |
  */
-import { fromFloat32, toFloat32 } from '../../core/dtypes';
+import { fromFloat32, toFloat32, type FloatDType } from '../../core/dtypes';
 import type { Int4Matrix } from '../../core/int4';
 import { IN_ORDER, packColumns, packRows, PER_WORD, unpackColumns, unpackRows, type NibbleOrder } from './nibbles';
 
@@ -60,6 +60,7 @@ export function unpackInt4(
   inFeatures: number,
   parts: Readonly<Record<Exclude<Int4Part, 'g_idx'>, Uint8Array>>,
   groupOf: Uint32Array,
+  scaleType: FloatDType = 'f16',
 ): Int4Matrix {
   const isAwq = layout === 'awq';
   const weight = wordsOf(parts.qweight);
@@ -68,7 +69,7 @@ export function unpackInt4(
     inFeatures,
     codes: isAwq ? unpackColumns(weight, AWQ_ORDER) : unpackRows(weight, outFeatures),
     zeros: unpackColumns(wordsOf(parts.qzeros), isAwq ? AWQ_ORDER : IN_ORDER, storedLess(layout)),
-    scales: toFloat32(parts.scales, 'f16'),
+    scales: toFloat32(parts.scales, scaleType),
     groupOf,
   };
 }

@@ -45,13 +45,17 @@ export function weightDType(dtype: SafetensorsDType): FloatDType | undefined {
   return WEIGHT_DTYPES.get(dtype);
 }
 
-const STORED_DTYPES: Readonly<Record<StateTensor['dtype'], SafetensorsDType>> = {
+/** What Graft writes: weights, states, and the words of packed codes. */
+export type StoredDType = StateTensor['dtype'] | 'i32';
+
+const STORED_DTYPES: Readonly<Record<StoredDType, SafetensorsDType>> = {
   f32: 'F32',
   f16: 'F16',
   bf16: 'BF16',
   u8: 'U8',
+  i32: 'I32',
 };
 
-export function storedDType(dtype: StateTensor['dtype']): SafetensorsDType {
+export function storedDType(dtype: StoredDType): SafetensorsDType {
   return STORED_DTYPES[dtype];
 }

@@ -1,7 +1,7 @@
 import { elementCount } from '../../core/dtypes';
 import { encodeUtf8 } from '../../core/store';
 import type { StateTensor } from '../../core/weights';
-import { BITS_PER_ELEMENT, SAFETENSORS_DTYPES, storedDType } from './dtypes';
+import { BITS_PER_ELEMENT, SAFETENSORS_DTYPES, storedDType, type StoredDType } from './dtypes';
 
 const LENGTH_BYTES = 8;
 
@@ -38,7 +38,9 @@ export function inFileOrder<T extends TensorShape>(tensors: readonly T[]): T[] {
 }
 
 /** What a header tells of a tensor. */
-export type TensorShape = Pick<StateTensor, 'name' | 'dtype' | 'shape'>;
+export interface TensorShape extends Pick<StateTensor, 'name' | 'shape'> {
+  readonly dtype: StoredDType;
+}
 
 /** Bytes of a tensor's elements. */
 export function tensorBytes({ dtype, shape }: Omit<TensorShape, 'name'>): number {
