@@ -1,6 +1,9 @@
 /** The engine's door: devices, plans and sessions. Everything else in this folder is inside. */
 import type { Profile } from '../core/profile';
 import { PLAIN, type Kernel } from './graph/kernel';
+import { quantizeGptq } from './int4/gptq';
+import { GpuLayerView } from './int4/layer';
+import { outputError } from './int4/output-error';
 import { mergeAdapter } from './session/merge';
 import { Profiler } from './runtime/profile';
 import { measureRate } from './runtime/rate';
@@ -10,6 +13,8 @@ import { planSession as planPrograms } from './session/plan-session';
 import { GpuSession } from './session/session';
 import type { DeviceOptions, Engine, MemoryPlan, ModelSetup, ViewOptions } from './types';
 
+export { clipGroups, scaledColumns, searchScales } from './int4/awq';
+export { sharedInputs } from './int4/layer';
 export type * from './types';
 
 /** Opens a device of the given WebGPU implementation. Throws `no-webgpu` where it offers none. */
@@ -21,6 +26,9 @@ export async function openEngine(gpu: GPU | undefined, options?: DeviceOptions):
     lost: device.lost,
     createSession: (model, views, ...loading) => GpuSession.create(runtime, model, views, ...loading),
     mergeAdapter: (spec, lora, adapter, weights) => mergeAdapter(runtime, spec, lora, adapter, weights),
+    openLayer: (spec, layer, length) => GpuLayerView.create(runtime, spec, layer, length),
+    quantizeGptq: (matrix, options) => quantizeGptq(runtime, matrix, options),
+    outputError: (differences, gram) => outputError(runtime, differences, gram),
     profile: (work, clock) => profiled(runtime, work, clock),
     measureRate: () => measureRate(runtime),
     destroy: () => device.destroy(),

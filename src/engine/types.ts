@@ -4,11 +4,14 @@
  */
 import type { KeepParameter, LoadStream, StateEntry, StateTensor, WeightStream, WeightTensor } from '../core/weights';
 import type { DecoderSpec, LoraSpec } from '../core/spec';
+import type { Int4Matrix } from '../core/int4';
 import type { KernelChoiceStore } from '../core/kernel-choices';
 import type { Profile } from '../core/profile';
 import type { TeacherTokens } from '../core/teacher';
+import type { GptqOptions, LayerView, Matrix } from './int4/types';
 import type { ModelSetup, ViewOptions } from './options';
 
+export type * from './int4/types';
 export type * from './objectives/options';
 export type * from './options';
 
@@ -265,6 +268,12 @@ export interface Engine {
     adapter: readonly WeightTensor[],
     weights: WeightStream,
   ): AsyncIterable<WeightTensor>;
+  /** One layer of a model by itself, over rows of `length` tokens. Throws `out-of-memory`. */
+  openLayer(spec: DecoderSpec, layer: number, length: number): Promise<LayerView>;
+  /** A linear's weights in 4 bits, by GPTQ. Throws `bad-data` where its inputs are no base for it, `out-of-memory`. */
+  quantizeGptq(matrix: Matrix, options: GptqOptions): Promise<Int4Matrix>;
+  /** What outputs are off, Σ ‖d · x‖², by weights [out, in] that are so much off, over inputs with these products. */
+  outputError(differences: Matrix, gram: Float32Array): Promise<number>;
   /**
    * Runs `work` with every kernel timed, which makes it slower; what it computes stays the same. One at a time.
    * `clock` (milliseconds) times kernels from outside, where the device's own clock will not do.

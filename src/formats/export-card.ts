@@ -2,12 +2,21 @@
 import { stringify } from 'yaml';
 import type { AdapterSpec } from '../core/adapter';
 import type { BaseModel } from './base-model';
+import type { Int4Method } from './int4/layouts';
 import { adapterFacts, factsTable, fence, modelUsage } from './model-card';
 import { ollamaLines, questionLine, servedName, vllmLines, word, type ServingLines } from './serving';
 
 /** What an export is, with the name of its file or its folder. */
 export type Exported =
   | { readonly kind: 'merged'; readonly folder: string }
+  | {
+      readonly kind: 'int4';
+      readonly folder: string;
+      readonly method: Int4Method;
+      readonly type: string;
+      /** What it was calibrated on, as a card says it. */
+      readonly calibratedOn: string;
+    }
   | { readonly kind: 'gguf' | 'gguf-lora'; readonly file: string; readonly type: string }
   | { readonly kind: 'ollama'; readonly folder: string; readonly type: string };
 
@@ -28,18 +37,24 @@ export interface ExportCard {
 
 export function exportCard(card: ExportCard): string {
   const { base, adapter, exported, checked, notices, runYaml } = card;
-  const isGguf = exported.kind !== 'merged';
+  const isGguf = exported.kind !== 'merged' && exported.kind !== 'int4';
   const frontMatter = stringify({
     ...(base.hub && { base_model: base.hub.id }),
     library_name: isGguf ? 'gguf' : 'transformers',
     pipeline_tag: 'text-generation',
-    tags: [...(isGguf ? ['gguf'] : []), ...(exported.kind === 'ollama' ? ['ollama'] : []), 'graft'],
+    tags: [
+      ...(isGguf ? ['gguf'] : []),
+      ...(exported.kind === 'ollama' ? ['ollama'] : []),
+      ...(exported.kind === 'int4' ? [exported.method, '4-bit'] : []),
+      'graft',
+    ],
   });
   const facts = {
     'Base model': base.hub?.id ?? base.name,
     ...(base.hub?.revision !== undefined && { 'Base revision': base.hub.revision }),
     ...adapterFacts(adapter ?? {}),
     ...('type' in exported && { 'Weights stored as': exported.type }),
+    ...(exported.kind === 'int4' && { 'Calibrated on': exported.calibratedOn }),
   };
   const sections = [
     `---\n${frontMatter}---`,
@@ -56,9 +71,16 @@ export function exportCard(card: ExportCard): string {
   return `${sections.join('\n\n')}\n`;
 }
 
-function titleOf(base: BaseModel, isTuned: boolean, { kind }: Exported): string {
+function titleOf(base: BaseModel, isTuned: boolean, exported: Exported): string {
+  const { kind } = exported;
   if (kind === 'gguf-lora') return `An adapter for ${base.name}, as GGUF`;
-  return `${base.name}${isTuned ? ', fine-tuned' : ''}${kind === 'gguf' ? ', as GGUF' : kind === 'ollama' ? ', for Ollama' : ''}`;
+  const form = {
+    merged: '',
+    int4: exported.kind === 'int4' ? `, in 4 bits by ${exported.method.toUpperCase()}` : '',
+    gguf: ', as GGUF',
+    ollama: ', for Ollama',
+  };
+  return `${base.name}${isTuned ? ', fine-tuned' : ''}${form[kind]}`;
 }
 
 function describe(isTuned: boolean, { kind }: Exported): string {
@@ -66,6 +88,7 @@ function describe(isTuned: boolean, { kind }: Exported): string {
     return "A LoRA adapter written by Graft in the format of llama.cpp, for the base model's GGUF file.";
   const what = isTuned ? 'The base model with an adapter' : 'The model';
   return {
+    int4: `${what}${isTuned ? ' merged into its weights' : ''}, quantised and written by Graft as a model folder.`,
     merged: `${what} merged into its weights, written by Graft as a model folder.`,
     gguf: `${what}${isTuned ? ' merged into its weights' : ''}, written by Graft as one GGUF file.`,
     ollama: `${what}, written by Graft as GGUF with a Modelfile for Ollama.`,
@@ -76,7 +99,7 @@ function describe(isTuned: boolean, { kind }: Exported): string {
 const QUESTION = 'Hello!';
 
 function usesOf({ exported, serverOptions = [] }: ExportCard): ServingLines[] {
-  if (exported.kind === 'merged') {
+  if (exported.kind === 'merged' || exported.kind === 'int4') {
     const name = servedName(exported.folder);
     return [
       { title: 'Transformers', text: modelUsage(exported.folder) },

@@ -9,6 +9,8 @@ export { serverOptions } from './server-options';
 export { finetune, type FinetuneInput } from './finetune';
 export { checkpointToHandOn, handOff, HANDOFF_TARGETS, type HandoffTarget } from './handoff';
 export { exportGguf, exportLora, type GgufInput } from './export-gguf';
+export { exportInt4, type Int4Options } from './export-int4';
+export { readCalibration } from './steps/calibration';
 export { exportOllama, MODELFILE, modelfileOf, verifyModelfile, type OllamaInput } from './export-ollama';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { openGenerator, type GeneratorOptions } from './generate';

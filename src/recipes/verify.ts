@@ -1,13 +1,16 @@
 /** Reading an exported model back, and holding it against the one that it was made from. */
+import { toFloat32 } from '../core/dtypes';
 import { errorCode, GraftError } from '../core/errors';
 import { formatShare } from '../core/format';
 import type { DecoderSpec } from '../core/spec';
 import type { FileSource } from '../core/store';
+import { wholeTensors, type WeightTensor } from '../core/weights';
 import type { Engine } from '../engine';
 import { compareSpecs } from '../formats/compare-specs';
 import type { HubModel } from '../formats/model';
 import { readAdapter, type Adapter } from '../formats/peft';
 import { withTemplateOf } from '../formats/saved-template';
+import { awqExpected, type ReadValues } from './steps/awq-expected';
 import { answersOf, compareAnswers, type AnswerComparison, type Answers } from './steps/compare-answers';
 import { compareText } from './steps/compare-text';
 import { compareWeights, type WeightsComparison } from './steps/compare-weights';
@@ -61,6 +64,8 @@ const LOGIT_LIMITS: Readonly<Record<string, number>> = {
   Q5_0: 0.3,
   Q4_K: 0.4,
   Q4_0: 0.5,
+  AWQ: 0.5,
+  GPTQ: 0.5,
 };
 const LARGEST_LIMIT = 0.5;
 
@@ -70,7 +75,7 @@ export async function verifyExport(
   report: LoadingReport,
   signal?: AbortSignal,
 ): Promise<Verification> {
-  const { model, exported, types } = input;
+  const { model, exported, types = exported.types } = input;
   const merged = await openMerged(input);
   const { fields, windows } = compareSpecs(merged.spec, exported.spec);
   const text = compareText(merged.asked, exported, input.bosOfConversations);
@@ -81,11 +86,19 @@ export async function verifyExport(
   const findings = [...fields.map((field) => `${field} is another in the file than in the model.`), ...text.findings];
   if (fields.some((field) => SIZES.has(field))) return { findings, notices };
   const typeOf = (name: string) => types?.get(name) ?? exported.dtypes.get(name)?.toUpperCase();
+  const factorOf = queryFactor(merged.spec, exported.spec);
+  const isAwq = [...(types?.values() ?? [])].includes('AWQ');
   const weights = await compareWeights(
     merged.weights(report, signal),
     exported,
     typeOf,
-    queryFactor(merged.spec, exported.spec),
+    isAwq
+      ? awqExpected(
+          merged.spec,
+          valuesOf(merged.weightsOf),
+          valuesOf((names) => wholeTensors(exported.weights({ names }))),
+        )
+      : ({ name, dtype, bytes }) => toFloat32(bytes, dtype).map((value) => value * factorOf(name)),
   );
   findings.push(...weights.findings);
   const adapter = input.adapter && (await readAdapter(input.adapter));
@@ -192,6 +205,15 @@ const SIZES = new Set([
   ...['vocabSize', 'hiddenSize', 'intermediateSize', 'numLayers', 'numHeads', 'numKeyValueHeads', 'headDim'],
   ...['attentionBias', 'mlpBias', 'fusedProjections', 'queryKeyNorms', 'sandwichNorms', 'normOffset'],
 ]);
+
+/** One parameter in f32, of a source that gives those of some names. */
+function valuesOf(read: (names: ReadonlySet<string>) => AsyncIterable<WeightTensor>): ReadValues {
+  return async (name) => {
+    for await (const tensor of read(new Set([name])))
+      if (tensor.name === name) return toFloat32(tensor.bytes, tensor.dtype);
+    throw new Error(`${name} is not there`);
+  };
+}
 
 /** What queries are multiplied with in a file whose format scales scores otherwise. */
 function queryFactor(spec: DecoderSpec, exported: DecoderSpec): (name: string) => number {

@@ -18,6 +18,7 @@ import {
   writeGguf,
   writeLora,
 } from '../gguf-files';
+import { exportInt4Folder, INT4_FLAGS, refuseInt4Flags } from '../int4-folder';
 import { writeOllama } from '../ollama-folder';
 import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelName } from '../loading';
 import { openSource } from '../model-cache';
@@ -27,9 +28,9 @@ import { UsageError } from '../usage';
 
 export const exportModel: Command = {
   name: 'export',
-  summary: 'a model with its adapter merged in, as a folder or a GGUF file, or the adapter alone as GGUF',
+  summary: 'a model with its adapter merged in, as a folder, a GGUF file or in 4 bits, or the adapter alone as GGUF',
   usage:
-    '(--model MODEL [--adapter DIR] [--format FORMAT] [--type TYPE] [--input FILE] [--keep-adapter] [--system TEXT] | --checkpoint DIR) --output PATH',
+    '(--model MODEL [--adapter DIR] [--format FORMAT] [--type TYPE] [--data FILE] [--group-size N] [--sym true|false] [--desc-act] [--input FILE] [--keep-adapter] [--system TEXT] | --checkpoint DIR) --output PATH',
   syntax: {
     positionals: 0,
     runKeys: false,
@@ -38,7 +39,7 @@ export const exportModel: Command = {
       adapter: ADAPTER_FLAG,
       format: {
         value: 'FORMAT',
-        help: 'merged, a model folder that loads anywhere; gguf, one file for llama.cpp and Ollama, with or without an adapter; gguf-lora, the adapter alone for them; ollama, a folder with such a file and a Modelfile',
+        help: 'merged, a model folder that loads anywhere; gguf, one file for llama.cpp and Ollama, with or without an adapter; gguf-lora, the adapter alone for them; ollama, a folder with such a file and a Modelfile; gptq or awq, a folder in 4 bits for vLLM and Transformers',
         default: 'merged',
       },
       type: {
@@ -49,8 +50,12 @@ export const exportModel: Command = {
       'keep-adapter': { help: 'ollama: the adapter in a file of its own, which Ollama applies, instead of merged' },
       system: { value: 'TEXT', help: 'ollama: the system message of conversations that bring none' },
       input: { value: 'FILE', help: 'rows whose prompts the export is checked with, as generate reads them' },
+      ...INT4_FLAGS,
       checkpoint: { value: 'DIR', help: 'the folder of a run that was cut off: writes its adapter, without merging' },
-      output: { value: 'PATH', help: 'a new folder for the merged model, or for the adapter; a new file for GGUF' },
+      output: {
+        value: 'PATH',
+        help: 'a new folder for the merged or quantised model, or for the adapter; a new file for GGUF',
+      },
     },
   },
   keepsResult: () => true,
@@ -62,6 +67,8 @@ export const exportModel: Command = {
     for (const flag of ['keep-adapter', 'system'] as const) {
       if (args.has(flag) && format !== 'ollama') throw new UsageError(`--${flag} goes with --format ollama.`);
     }
+    refuseInt4Flags(args, format);
+    if (format === 'gptq' || format === 'awq') return exportInt4Folder(format, output, args, terminal, signal);
     if (format !== 'merged') return exportGgufFile(format, output, args, terminal, signal);
     if (args.has('type')) throw new UsageError('--type goes with --format gguf, gguf-lora or ollama.');
     const say = (line: string) => terminal.say(line);
@@ -89,7 +96,7 @@ export const exportModel: Command = {
   },
 };
 
-const FORMATS = ['merged', 'gguf', 'gguf-lora', 'ollama'] as const;
+const FORMATS = ['merged', 'gguf', 'gguf-lora', 'ollama', 'gptq', 'awq'] as const;
 
 function formatOf(args: Arguments): (typeof FORMATS)[number] {
   const given = args.text('format') ?? 'merged';
@@ -144,7 +151,11 @@ async function writeCheckpoint(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  if (['model', 'adapter', 'format', 'type', 'input', 'keep-adapter', 'system'].some((flag) => args.has(flag))) {
+  if (
+    ['model', 'adapter', 'format', 'type', 'input', 'keep-adapter', 'system', ...Object.keys(INT4_FLAGS)].some((flag) =>
+      args.has(flag),
+    )
+  ) {
     throw new UsageError('--checkpoint takes --output alone, and writes an adapter: export that then.');
   }
   await openFolder(run);

@@ -24,3 +24,31 @@ export interface ScaleSearch {
   readonly ratio: number;
   readonly losses: readonly number[];
 }
+
+/** Documents end to end: hidden states [T, C], and the tokens of each. */
+export interface HiddenRows {
+  readonly hidden: Float32Array;
+  readonly documents: readonly number[];
+}
+
+/** A layer is computed in two: hidden states to those after attention, and to those after the MLP. */
+export type LayerHalf = 'attention' | 'mlp';
+
+/** One layer of a model by itself, in f32, over rows of one length. */
+export interface LayerView {
+  /** Replaces a parameter, by its name within the layer (`self_attn.q_proj.weight`). */
+  write(name: string, values: Float32Array): void;
+  /** Hidden states [T, C] after a half, of those before it. */
+  run(half: LayerHalf, rows: HiddenRows): Promise<Float32Array>;
+  /**
+   * Of all rows that a linear (`q_proj`) is given, from the hidden states before its half: Σ xᵀx [in, in], the mean of |x|
+   * [in], and how many they are.
+   */
+  sumInputs(
+    module: string,
+    rows: readonly HiddenRows[],
+  ): Promise<{ readonly gram: Float32Array; readonly meanSize: Float32Array; readonly tokens: number }>;
+  /** Where a linear is. */
+  halfOf(module: string): LayerHalf;
+  dispose(): void;
+}

@@ -111,16 +111,28 @@ export function head(context: Pick<DecoderContext, 'graph' | 'spec' | 'table' | 
  * One block: x + attention(norm(x)), then x + mlp(norm(x)); with sandwich norms x + norm(attention(norm(x))), and so on.
  */
 function block(context: DecoderContext, layer: number, input: Tensor): Tensor {
+  return mlpHalf(context, layer, attentionHalf(context, layer, input));
+}
+
+/** The half of a block that is attention, [B·T, C]. */
+export function attentionHalf(context: DecoderContext, layer: number, input: Tensor): Tensor {
+  const { graph, spec } = context;
+  const name = (part: string) => `model.layers.${layer}.${part}`;
+  const normed = norm(context, input, name('input_layernorm'));
+  if (!spec.sandwichNorms) return selfAttention(context, layer, normed, input);
+  const attended = selfAttention(context, layer, normed);
+  return add(graph, input, norm(context, attended, name('post_attention_layernorm')));
+}
+
+/** The half that is the MLP. */
+export function mlpHalf(context: DecoderContext, layer: number, x: Tensor): Tensor {
   const { graph, spec } = context;
   const name = (part: string) => `model.layers.${layer}.${part}`;
   if (!spec.sandwichNorms) {
-    const x = selfAttention(context, layer, norm(context, input, name('input_layernorm')), input);
     return inChunks(context, x, (rows, firstRow) =>
       mlp(context, layer, norm(context, rows, name('post_attention_layernorm')), { firstRow, residual: rows }),
     );
   }
-  const attended = selfAttention(context, layer, norm(context, input, name('input_layernorm')));
-  const x = add(graph, input, norm(context, attended, name('post_attention_layernorm')));
   return inChunks(context, x, (rows, firstRow) => {
     const y = mlp(context, layer, norm(context, rows, name('pre_feedforward_layernorm')), { firstRow });
     return add(graph, rows, norm(context, y, name('post_feedforward_layernorm')));

@@ -19,7 +19,17 @@ const LIMITS: Readonly<Record<string, number>> = {
   Q5_0: 0.2,
   Q4_K: 0.25,
   Q4_0: 0.3,
+  // What these leave of the values is for the outputs' sake: others may be further off, and outputs nearer.
+  AWQ: 0.5,
+  GPTQ: 0.6,
 };
+
+/**
+ * The largest error that all values of a tensor have in common, as a part of their size: rounding goes either way, and a
+ * zero point that is one off moves all by a quarter or more.
+ */
+const LARGEST_SHIFT = 0.1;
+const CENTRED: ReadonlySet<string> = new Set(['AWQ', 'GPTQ']);
 
 export interface WeightsComparison {
   /** A sentence for each difference. */
@@ -31,13 +41,14 @@ export interface WeightsComparison {
 /**
  * @param expected the weights that the file should hold, whole, in any order
  * @param typeOf how the file stores a tensor, by its Hub name
- * @param factorOf what the file's tensor is multiplied with, by its Hub name
+ * @param expectedOf what the file's tensor should hold, where that isn't the model's own
  */
 export async function compareWeights(
   expected: AsyncIterable<WeightTensor>,
   exported: Pick<HubModel, 'weights' | 'dtypes'>,
   typeOf: (name: string) => string | undefined,
-  factorOf: (name: string) => number = () => 1,
+  expectedOf: (tensor: WeightTensor) => Promise<Float32Array> | Float32Array = ({ bytes, dtype }) =>
+    toFloat32(bytes, dtype),
 ): Promise<WeightsComparison> {
   const findings: string[] = [];
   let worst = { name: '', error: 0 };
@@ -49,13 +60,16 @@ export async function compareWeights(
       continue;
     }
     const stored = await readOne(exported, name);
-    const error = relativeError(tensor, stored, factorOf(name));
+    const { error, shift } = differenceOf(await expectedOf(tensor), stored);
     if (error > worst.error || Number.isNaN(error)) worst = { name, error };
-    const limit = LIMITS[typeOf(name) ?? 'F32'] ?? LIMITS['Q4_0']!;
-    if (error <= limit) continue;
-    findings.push(
-      `${name} is ${formatShare(error)} off in the file; as ${typeOf(name) ?? 'F32'} it may be ${formatShare(limit)}.`,
-    );
+    const type = typeOf(name) ?? 'F32';
+    const limit = LIMITS[type] ?? LIMITS['Q4_0']!;
+    if (!(error <= limit))
+      findings.push(`${name} is ${formatShare(error)} off in the file; as ${type} it may be ${formatShare(limit)}.`);
+    else if (CENTRED.has(type) && shift > LARGEST_SHIFT)
+      findings.push(
+        `All values of ${name} are ${formatShare(shift)} off in one direction in the file: its zero points are others.`,
+      );
   }
   if (missing.length > 0) findings.push(`The file lacks ${missing.slice(0, 3).map(quote).join(', ')}.`);
   return { findings: findings.slice(0, MOST_FINDINGS), worst };
@@ -69,14 +83,16 @@ async function readOne(exported: Pick<HubModel, 'weights'>, name: string): Promi
   throw new Error(`${name} is not in the file`);
 }
 
-function relativeError(expected: WeightTensor, stored: WeightTensor, factor: number): number {
-  const own = toFloat32(expected.bytes, expected.dtype);
+/** Root mean square, and mean, of the differences, as parts of the root mean square of what is expected. */
+function differenceOf(expected: Float32Array, stored: WeightTensor): { error: number; shift: number } {
   const other = toFloat32(stored.bytes, stored.dtype);
-  let [difference, size] = [0, 0];
-  for (let i = 0; i < own.length; i++) {
-    const value = own[i]! * factor;
-    difference += (value - other[i]!) ** 2;
-    size += value ** 2;
+  let [difference, sum, size] = [0, 0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    const apart = expected[i]! - other[i]!;
+    difference += apart ** 2;
+    sum += apart;
+    size += expected[i]! ** 2;
   }
-  return size === 0 ? Math.sqrt(difference) : Math.sqrt(difference / size);
+  const scale = size === 0 ? 1 : size;
+  return { error: Math.sqrt(difference / scale), shift: Math.abs(sum) / Math.sqrt(scale * expected.length) };
 }

@@ -25,13 +25,21 @@ export interface MergedModel {
   readonly dtypes: ReadonlyMap<string, FloatDType>;
   /** Every parameter, whole; each call reads anew. End what isn't read to its end by `return`. */
   weights(report: LoadingReport, signal?: AbortSignal): AsyncGenerator<WeightTensor>;
+  /** Those of these names alone, and a head that was tied with its embedding. */
+  weightsOf(names: ReadonlySet<string>, signal?: AbortSignal): AsyncGenerator<WeightTensor>;
 }
 
 /** @throws `bad-file` where the adapter doesn't fit the model, `bad-config` where it targets nothing of it, `unsupported` for a prompt */
 export async function openMerged({ model, adapter: folder, engine }: MergeSources): Promise<MergedModel> {
   if (!folder) {
     const { spec, dtypes } = model;
-    return { asked: model, spec, dtypes, weights: (...args) => wholeTensors(watchWeights(model, ...args)) };
+    return {
+      asked: model,
+      spec,
+      dtypes,
+      weights: (...args) => wholeTensors(watchWeights(model, ...args)),
+      weightsOf: (names, signal) => wholeTensors(model.weights({ names, signal })),
+    };
   }
   if (!engine) throw new Error('merging takes an engine');
   const asked = await withTemplateOf(model, folder);
@@ -55,6 +63,9 @@ export async function openMerged({ model, adapter: folder, engine }: MergeSource
     dtypes,
     async *weights(report, signal) {
       yield* engine.mergeAdapter(model.spec, lora, adapter.tensors, watchWeights(model, report, signal));
+    },
+    async *weightsOf(names, signal) {
+      yield* engine.mergeAdapter(model.spec, lora, adapter.tensors, model.weights({ names, signal }));
     },
   };
 }

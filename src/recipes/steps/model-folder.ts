@@ -23,6 +23,8 @@ export interface FolderOptions {
   readonly tied: boolean;
   /** What the weights are stored in, in the words of config.json, where it is another type than the base's. */
   readonly dtype?: string;
+  /** `quantization_config`, where the weights are packed. */
+  readonly quantization?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /**
@@ -56,13 +58,16 @@ export function isTied(tensors: readonly { readonly name: string }[]): boolean {
   return !tensors.some(({ name }) => name === HEAD);
 }
 
-async function configFile(base: FileSource, { tied, dtype }: FolderOptions): Promise<AdapterFile> {
-  const config = JSON.parse(decodeUtf8(await base.read('config.json'))) as Record<string, unknown>;
+/** What is said of packed weights in the base's config goes with them: what is written here is plain, or says so itself. */
+async function configFile(base: FileSource, { tied, dtype, quantization }: FolderOptions): Promise<AdapterFile> {
+  const own = JSON.parse(decodeUtf8(await base.read('config.json'))) as Record<string, unknown>;
+  const config = Object.fromEntries(Object.entries(own).filter(([key]) => key !== 'quantization_config'));
   const key = 'torch_dtype' in config ? 'torch_dtype' : 'dtype';
   return jsonFile('config.json', {
     ...config,
     ...(dtype !== undefined && { [key]: dtype }),
     ...(!tied && config['tie_word_embeddings'] !== false && { tie_word_embeddings: false }),
+    ...(quantization && { quantization_config: quantization }),
   });
 }
 

@@ -1,6 +1,5 @@
 /** The weight files of a model folder, planned before the first tensor arrives and written as the tensors pass by. */
 import { parameters } from '../../core/spec';
-import type { WeightTensor } from '../../core/weights';
 import type { HubModel } from '../../formats/model';
 import { safetensorsHeader, tensorBytes, type TensorShape } from '../../formats/safetensors';
 
@@ -27,10 +26,15 @@ export function planWeightFiles(
   shardBytes = SHARD_BYTES,
 ): WeightFile[] {
   const shapes = new Map(parameters(spec).map(({ name, shape }) => [name, shape]));
+  const tensors = [...dtypes].map(([name, dtype]) => ({ name, dtype, shape: shapes.get(name)! }));
+  return planTensorFiles(tensors, shardBytes);
+}
+
+/** The files that hold these tensors, in the order in which they come. */
+export function planTensorFiles(planned: Iterable<TensorShape>, shardBytes = SHARD_BYTES): WeightFile[] {
   const groups: TensorShape[][] = [[]];
   let bytes = 0;
-  for (const [name, dtype] of dtypes) {
-    const tensor = { name, dtype, shape: shapes.get(name)! };
+  for (const tensor of planned) {
     const size = tensorBytes(tensor);
     if (bytes > 0 && bytes + size > shardBytes) {
       groups.push([]);
@@ -59,8 +63,14 @@ function aligned(tensors: readonly TensorShape[]): readonly TensorShape[] {
   return tensors;
 }
 
+/** A tensor on its way into a file. */
+export interface WrittenTensor {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
 /** The bytes of a file, taken from the tensors of all files as they come. Each is held until those before it are written. */
-export async function* piecesOf(file: WeightFile, tensors: AsyncIterator<WeightTensor>): AsyncGenerator<Uint8Array> {
+export async function* piecesOf(file: WeightFile, tensors: AsyncIterator<WrittenTensor>): AsyncGenerator<Uint8Array> {
   yield file.header;
   const waiting = new Map<string, Uint8Array>();
   for (const expected of file.tensors) {
