@@ -98,7 +98,7 @@ export async function verifyExport(
           valuesOf(merged.weightsOf),
           valuesOf((names) => wholeTensors(exported.weights({ names }))),
         )
-      : ({ name, dtype, bytes }) => toFloat32(bytes, dtype).map((value) => value * factorOf(name)),
+      : ({ name, dtype, bytes }) => ({ values: toFloat32(bytes, dtype).map((value) => value * factorOf(name)) }),
   );
   findings.push(...weights.findings);
   const adapter = input.adapter && (await readAdapter(input.adapter));

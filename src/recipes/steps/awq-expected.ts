@@ -5,6 +5,7 @@
 import { toFloat32 } from '../../core/dtypes';
 import type { DecoderSpec } from '../../core/spec';
 import type { WeightTensor } from '../../core/weights';
+import type { Expected } from './compare-weights';
 import { awqSource, linearsOf, type LayerLinear } from './int4-layer';
 
 /** Reads a parameter by its Hub name, in f32. */
@@ -15,7 +16,7 @@ export function awqExpected(
   spec: DecoderSpec,
   ofModel: ReadValues,
   ofFile: ReadValues,
-): (tensor: WeightTensor) => Promise<Float32Array> {
+): (tensor: WeightTensor) => Promise<Expected> {
   const linears = linearsOf(spec);
   const found = new Map<string, Promise<Float32Array | undefined>>();
   /** The scales of what goes into a linear. */
@@ -43,28 +44,33 @@ export function awqExpected(
   return async ({ name, dtype, bytes }) => {
     const values = toFloat32(bytes, dtype).slice();
     const [prefix, module = '', part] = /^(?:(model\.layers\.\d+\.)(.+)\.(\w+))?/.exec(name)!.slice(1);
-    if (prefix === undefined) return values;
+    if (prefix === undefined) return { values };
     const short = module.slice(module.lastIndexOf('.') + 1);
     const linear = linears.get(short);
     // A norm may be anything that the linears behind it make up for: their own comparison shows whether they do.
-    if (!linear) return isScaledNorm(spec, module) ? ofFile(name) : values;
+    if (!linear) return { values: isScaledNorm(spec, module) ? await ofFile(name) : values };
     const into = part === 'weight' ? await scalesOf(prefix, short) : undefined;
     if (into) values.forEach((value, i) => (values[i] = value * into[i % linear.inFeatures]!));
-    for (const [behind, { outFeatures, inFeatures }] of linears) {
+    let isFitted = false;
+    for (const [behind, { inFeatures }] of linears) {
       const source = awqSource(spec, behind);
       if (!source || 'norm' in source || source.linear.module !== module) continue;
       const scales = await scalesOf(prefix, behind);
       const width = part === 'weight' ? linear.inFeatures : 1;
       const skipped = linear.outFeatures - inFeatures;
-      if (!scales || outFeatures === 0) continue;
+      if (!scales) continue;
+      isFitted = true;
       values.forEach((value, i) => {
         const row = Math.floor(i / width) - skipped;
         if (row >= 0) values[i] = value / scales[row]!;
       });
     }
-    return values;
+    return { values, ...(isFitted && { leeway: FITTED_LEEWAY }) };
   };
 }
+
+/** Scales that are found by fitting what was rounded are off by some of that. */
+const FITTED_LEEWAY = 0.1;
 
 /** Scales that are kept of layers: tensors of one layer mostly come together. */
 const MOST_KEPT = 64;

@@ -31,6 +31,13 @@ const LIMITS: Readonly<Record<string, number>> = {
 const LARGEST_SHIFT = 0.1;
 const CENTRED: ReadonlySet<string> = new Set(['AWQ', 'GPTQ']);
 
+/** What a tensor of a file should hold. */
+export interface Expected {
+  readonly values: Float32Array;
+  /** How far off it may be where that is known no better, however it is stored. */
+  readonly leeway?: number;
+}
+
 export interface WeightsComparison {
   /** A sentence for each difference. */
   readonly findings: readonly string[];
@@ -47,8 +54,9 @@ export async function compareWeights(
   expected: AsyncIterable<WeightTensor>,
   exported: Pick<HubModel, 'weights' | 'dtypes'>,
   typeOf: (name: string) => string | undefined,
-  expectedOf: (tensor: WeightTensor) => Promise<Float32Array> | Float32Array = ({ bytes, dtype }) =>
-    toFloat32(bytes, dtype),
+  expectedOf: (tensor: WeightTensor) => Promise<Expected> | Expected = ({ bytes, dtype }) => ({
+    values: toFloat32(bytes, dtype),
+  }),
 ): Promise<WeightsComparison> {
   const findings: string[] = [];
   let worst = { name: '', error: 0 };
@@ -60,10 +68,11 @@ export async function compareWeights(
       continue;
     }
     const stored = await readOne(exported, name);
-    const { error, shift } = differenceOf(await expectedOf(tensor), stored);
+    const { values, leeway = 0 } = await expectedOf(tensor);
+    const { error, shift } = differenceOf(values, stored);
     if (error > worst.error || Number.isNaN(error)) worst = { name, error };
     const type = typeOf(name) ?? 'F32';
-    const limit = LIMITS[type] ?? LIMITS['Q4_0']!;
+    const limit = Math.max(leeway, LIMITS[type] ?? LIMITS['Q4_0']!);
     if (!(error <= limit))
       findings.push(`${name} is ${formatShare(error)} off in the file; as ${type} it may be ${formatShare(limit)}.`);
     else if (CENTRED.has(type) && shift > LARGEST_SHIFT)

@@ -274,6 +274,29 @@ describe('an export', () => {
   });
 });
 
+/** Fused projections, norms with an offset and after the halves, biases, windows: scales have to be taken back in each. */
+describe.each([
+  ['phi3', 'Phi3ForCausalLM', { pad_token_id: 0 }],
+  ['gemma2', 'Gemma2ForCausalLM', { head_dim: 8, query_pre_attn_scalar: 8, sliding_window: 16 }],
+  ['gemma3_text', 'Gemma3ForCausalLM', { head_dim: 8, query_pre_attn_scalar: 8, sliding_window: 16 }],
+  ['qwen2', 'Qwen2ForCausalLM', {}],
+  ['qwen3', 'Qwen3ForCausalLM', { head_dim: 8 }],
+])('a model of %s', (model_type, architecture, more) => {
+  it('by AWQ passes its check', async () => {
+    const sizes = { intermediate_size: 64, num_key_value_heads: 4, ...more };
+    const source = await tinyModel({ model_type, architectures: [architecture], ...sizes });
+    const model = await openModel(source);
+    const random = new Random(4);
+    const rows = Array.from({ length: 8 }, () => Array.from({ length: 24 }, () => random.uint32() % 40));
+    const calibration = calibrationOf(rows, model.spec);
+    const { files } = await exported(model, source, { method: 'awq', groupSize: 32, calibration });
+    const { findings, answers } = await verifyExport({ model, engine, exported: await opened(files) }, silent);
+    expect(findings).toEqual([]);
+    // Random weights in 4 bits; one scale that isn't taken back gives more than the logits themselves.
+    expect(answers!.logitError).toBeLessThan(0.4);
+  });
+});
+
 /** Every weight, by name. */
 async function bytesOf(model: HubModel): Promise<Map<string, Buffer>> {
   const found = new Map<string, Buffer>();
