@@ -37,8 +37,8 @@ export const TILE = 32;
 const DIRECT_TILE = 8;
 const DIRECT_THREADS = 16;
 
-/** Rows and columns of C that a workgroup of cpu/matmul_quad.wgsl computes, and the least sizes that it pays for. */
-const QUAD_ROWS = 32;
+/** Rows and columns of C that eight lanes of cpu/matmul_quad.wgsl compute, and the least sizes that it pays for. */
+const QUAD_ROWS = 16;
 const QUAD_COLUMNS = 64;
 export const QUAD_LEAST = { m: 16, n: 32, k: 16 };
 
@@ -140,11 +140,15 @@ export const directKernel: MakeKernel = (product, band, capabilities) => {
 
 /** `rowModules`: how lanes share the rows of A that they load. */
 function sharedRowsKernel(rowModules: readonly Shader[]): MakeKernel {
-  return (product, band, capabilities) => ({
-    ...tiled(product, band, QUAD_ROWS, QUAD_COLUMNS),
-    shader: quadShader,
-    modules: [...blockModules(product, capabilities), ...rowModules, quadProductsModule(product.inputs[1]!)],
-  });
+  return (product, band, capabilities) => {
+    const octets = band.count > QUAD_ROWS ? 2 : 1;
+    return {
+      ...tiled(product, band, octets * QUAD_ROWS, QUAD_COLUMNS),
+      shader: quadShader,
+      modules: [...blockModules(product, capabilities), ...rowModules, quadProductsModule(product.inputs[1]!)],
+      sizes: { OCTETS: octets },
+    };
+  };
 }
 
 export const quadKernel = sharedRowsKernel([shareModule, quadRowsModule]);
