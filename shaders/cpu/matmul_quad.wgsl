@@ -33,6 +33,7 @@ fn add_products(sums: Sums, b0: mat4x4f, b1: mat4x4f, row: u32, k: u32, lane: u3
 // Eight lanes compute 16 rows and 64 columns; a workgroup has OCTETS times eight (1 or 2).
 @compute @workgroup_size(8u * OCTETS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_operands();
   let row = params.first_row + (group.y * OCTETS + lane / 8u) * 16u;
   let column = group.x * 64u + lane % 8u * 8u;
   let sums = quad_products(row, column, lane % 8u);

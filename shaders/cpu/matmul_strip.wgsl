@@ -39,6 +39,7 @@ fn column_blocks(k: u32, column: u32, lane: u32) -> ColumnBlocks {
 // A workgroup of eight lanes computes 64 rows and 16 columns.
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_operands();
   let row = params.first_row + group.y * 64u + lane * 8u;
   let column = group.x * 16u;
   var sum00 = mat4x4f(); // the first digit is of four rows, the second of four columns

@@ -14,7 +14,7 @@ fn row_blocks(row: u32, k: u32, lane: u32) -> RowBlocks {
   } else {
     index = (min(row + lane, params.m - 1u) * params.k + k) / 4u;
   }
-  let own = a[index];
+  let own = operand_a(index);
   let upper = mat4x4f(
     subgroupBroadcast(own, 0u),
     subgroupBroadcast(own, 1u),

@@ -13,7 +13,7 @@ fn quad_block(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
   } else {
     index = (min(row + quad_lane, params.m - 1u) * params.k + k) / 4u;
   }
-  let block = shared_rows(a[index]);
+  let block = shared_rows(operand_a(index));
   if (TRANSPOSE_A) {
     return transpose(block);
   }
