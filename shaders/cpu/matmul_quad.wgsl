@@ -16,17 +16,17 @@ struct Sums {
 
 // Adds the products of four of K, from k on, with the blocks of B that are the lane's.
 fn add_products(sums: Sums, b0: mat4x4f, b1: mat4x4f, row: u32, k: u32, lane: u32) -> Sums {
-  let first = row_blocks(row, k, lane);
-  let second = row_blocks(row + 8u, k, lane);
+  let upper = row_blocks(row, k, lane);
+  let lower = row_blocks(row + 8u, k, lane);
   return Sums(
-    multiply_add(sums.s00, b0, first.upper),
-    multiply_add(sums.s01, b1, first.upper),
-    multiply_add(sums.s10, b0, first.lower),
-    multiply_add(sums.s11, b1, first.lower),
-    multiply_add(sums.s20, b0, second.upper),
-    multiply_add(sums.s21, b1, second.upper),
-    multiply_add(sums.s30, b0, second.lower),
-    multiply_add(sums.s31, b1, second.lower),
+    multiply_add(sums.s00, b0, upper.first),
+    multiply_add(sums.s01, b1, upper.first),
+    multiply_add(sums.s10, b0, upper.second),
+    multiply_add(sums.s11, b1, upper.second),
+    multiply_add(sums.s20, b0, lower.first),
+    multiply_add(sums.s21, b1, lower.first),
+    multiply_add(sums.s30, b0, lower.second),
+    multiply_add(sums.s31, b1, lower.second),
   );
 }
 

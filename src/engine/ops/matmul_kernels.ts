@@ -22,6 +22,7 @@ const ownRowsModule = shader('cpu/own_rows');
 const stripShader = shader('cpu/matmul_strip');
 const shareModule = shader('cpu/quad_share');
 const quadRowsModule = shader('cpu/quad_rows');
+const octetShareModule = shader('cpu/octet_share');
 const octetRowsModule = shader('cpu/octet_rows');
 const quadShader = shader('cpu/matmul_quad');
 const narrowShader = shader('matmul/narrow');
@@ -166,12 +167,12 @@ function sharedRowsKernel(rowModules: readonly Shader[]): MakeKernel {
 }
 
 export const quadKernel = sharedRowsKernel([shareModule, quadRowsModule]);
-export const octetKernel = sharedRowsKernel([octetRowsModule]);
+export const octetKernel = sharedRowsKernel([octetShareModule, octetRowsModule]);
 
 export const stripKernel: MakeKernel = (product, band, capabilities) => ({
   ...tiled(product, band, STRIP_ROWS, STRIP_COLUMNS),
   shader: stripShader,
-  modules: [...blockModules(product, capabilities), ownRowsModule],
+  modules: [...blockModules(product, capabilities), ownRowsModule, octetShareModule],
 });
 
 export const subgroupKernel: MakeKernel = (product, band, capabilities) => ({
