@@ -3,6 +3,7 @@
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  prepare_operands();
   let tile = id.x + id.y * groups.x * 16u;
   let tile_columns = (params.n + 7u) / 8u;
   let row = params.first_row + tile / tile_columns * 8u;

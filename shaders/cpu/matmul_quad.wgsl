@@ -16,24 +16,25 @@ struct Sums {
 
 // Adds the products of four of K, from k on, with the blocks of B that are the lane's.
 fn add_products(sums: Sums, b0: mat4x4f, b1: mat4x4f, row: u32, k: u32, lane: u32) -> Sums {
-  let first = row_blocks(row, k, lane);
-  let second = row_blocks(row + 8u, k, lane);
+  let upper = row_blocks(row, k, lane);
+  let lower = row_blocks(row + 8u, k, lane);
   return Sums(
-    multiply_add(sums.s00, b0, first.upper),
-    multiply_add(sums.s01, b1, first.upper),
-    multiply_add(sums.s10, b0, first.lower),
-    multiply_add(sums.s11, b1, first.lower),
-    multiply_add(sums.s20, b0, second.upper),
-    multiply_add(sums.s21, b1, second.upper),
-    multiply_add(sums.s30, b0, second.lower),
-    multiply_add(sums.s31, b1, second.lower),
+    multiply_add(sums.s00, b0, upper.first),
+    multiply_add(sums.s01, b1, upper.first),
+    multiply_add(sums.s10, b0, upper.second),
+    multiply_add(sums.s11, b1, upper.second),
+    multiply_add(sums.s20, b0, lower.first),
+    multiply_add(sums.s21, b1, lower.first),
+    multiply_add(sums.s30, b0, lower.second),
+    multiply_add(sums.s31, b1, lower.second),
   );
 }
 
-// A workgroup of two times eight lanes computes 32 rows and 64 columns.
-@compute @workgroup_size(16)
+// Eight lanes compute 16 rows and 64 columns; a workgroup has OCTETS times eight (1 or 2).
+@compute @workgroup_size(8u * OCTETS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = params.first_row + (group.y * 2u + lane / 8u) * 16u;
+  prepare_operands();
+  let row = params.first_row + (group.y * OCTETS + lane / 8u) * 16u;
   let column = group.x * 64u + lane % 8u * 8u;
   let sums = quad_products(row, column, lane % 8u);
   store_rows(row, column, sums.s00, sums.s01);

@@ -1,44 +1,21 @@
 // Products with few columns, such as a LoRA adapter's, where subgroups have exactly eight lanes: the roles of
 // cpu/matmul_quad.wgsl change. Lanes share 16 columns of B, of which each loads one part in eight and broadcasts it, and each
 // computes 8 rows of them from blocks of A that it loads for itself.
-enable subgroups;
 
-// Four of K from k on, by the eight columns from `column` on: two blocks of B.
-struct ColumnBlocks {
-  left: mat4x4f,
-  right: mat4x4f,
-}
-
-// Columns past the end are read from the last ones; what is computed from them is not stored.
-fn column_blocks(k: u32, column: u32, lane: u32) -> ColumnBlocks {
-  var index: u32;
+// Four of K from k on, by the eight columns from `column` on: two blocks of B. Columns past the end are read from the last
+// ones; what is computed from them is not stored.
+fn column_blocks(k: u32, column: u32, lane: u32) -> BlockPair {
   if (TRANSPOSE_B) {
-    index = (min(column + lane, params.n - 1u) * params.k + k) / 4u;
-  } else {
-    index = (k + lane % 4u) * (params.n / 4u) + min(column + lane / 4u * 4u, params.n - 4u) / 4u;
+    return transposed_octet(shared_octet(weight_vec4((min(column + lane, params.n - 1u) * params.k + k) / 4u)));
   }
-  let own = weight_vec4(index);
-  let left = mat4x4f(
-    subgroupBroadcast(own, 0u),
-    subgroupBroadcast(own, 1u),
-    subgroupBroadcast(own, 2u),
-    subgroupBroadcast(own, 3u),
-  );
-  let right = mat4x4f(
-    subgroupBroadcast(own, 4u),
-    subgroupBroadcast(own, 5u),
-    subgroupBroadcast(own, 6u),
-    subgroupBroadcast(own, 7u),
-  );
-  if (TRANSPOSE_B) {
-    return ColumnBlocks(transpose(left), transpose(right));
-  }
-  return ColumnBlocks(left, right);
+  let index = (k + lane % 4u) * (params.n / 4u) + min(column + lane / 4u * 4u, params.n - 4u) / 4u;
+  return shared_octet(weight_vec4(index));
 }
 
 // A workgroup of eight lanes computes 64 rows and 16 columns.
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_operands();
   let row = params.first_row + group.y * 64u + lane * 8u;
   let column = group.x * 16u;
   var sum00 = mat4x4f(); // the first digit is of four rows, the second of four columns
@@ -50,18 +27,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var sum12 = mat4x4f();
   var sum13 = mat4x4f();
   for (var k = 0u; k < params.k; k += 4u) {
-    let first = column_blocks(k, column, lane);
-    let second = column_blocks(k, column + 8u, lane);
+    let near = column_blocks(k, column, lane);
+    let far = column_blocks(k, column + 8u, lane);
     let upper = block_a(row, k);
-    sum00 = multiply_add(sum00, first.left, upper);
-    sum01 = multiply_add(sum01, first.right, upper);
-    sum02 = multiply_add(sum02, second.left, upper);
-    sum03 = multiply_add(sum03, second.right, upper);
+    sum00 = multiply_add(sum00, near.first, upper);
+    sum01 = multiply_add(sum01, near.second, upper);
+    sum02 = multiply_add(sum02, far.first, upper);
+    sum03 = multiply_add(sum03, far.second, upper);
     let lower = block_a(row + 4u, k);
-    sum10 = multiply_add(sum10, first.left, lower);
-    sum11 = multiply_add(sum11, first.right, lower);
-    sum12 = multiply_add(sum12, second.left, lower);
-    sum13 = multiply_add(sum13, second.right, lower);
+    sum10 = multiply_add(sum10, near.first, lower);
+    sum11 = multiply_add(sum11, near.second, lower);
+    sum12 = multiply_add(sum12, far.first, lower);
+    sum13 = multiply_add(sum13, far.second, lower);
   }
   for (var i = 0u; i < 4u; i++) {
     store(row + i, column, sum00[i]);

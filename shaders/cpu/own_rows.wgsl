@@ -5,15 +5,15 @@ fn block_a(row: u32, k: u32) -> mat4x4f {
   if (TRANSPOSE_A) {
     let stride = params.m / 4u;
     let i = k * stride + min(row / 4u, stride - 1u);
-    return transpose(mat4x4f(a[i], a[i + stride], a[i + 2u * stride], a[i + 3u * stride]));
+    return transpose(mat4x4f(operand_a(i), operand_a(i + stride), operand_a(i + 2u * stride), operand_a(i + 3u * stride)));
   }
   let stride = params.k / 4u;
   let last = params.m - 1u;
   let column = k / 4u;
   return mat4x4f(
-    a[min(row, last) * stride + column],
-    a[min(row + 1u, last) * stride + column],
-    a[min(row + 2u, last) * stride + column],
-    a[min(row + 3u, last) * stride + column],
+    operand_a(min(row, last) * stride + column),
+    operand_a(min(row + 1u, last) * stride + column),
+    operand_a(min(row + 2u, last) * stride + column),
+    operand_a(min(row + 3u, last) * stride + column),
   );
 }

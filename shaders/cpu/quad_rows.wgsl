@@ -1,8 +1,8 @@
 // How rows of A come to matmul_quad.wgsl where subgroups have any number of lanes: each lane of a quad loads a quarter of
 // them and broadcasts it.
-struct RowBlocks {
-  upper: mat4x4f, // rows 0 … 3
-  lower: mat4x4f, // rows 4 … 7
+struct BlockPair {
+  first: mat4x4f, // rows 0 … 3
+  second: mat4x4f, // rows 4 … 7
 }
 
 // Rows past the end are read from the last one; what is computed from them is not stored.
@@ -13,13 +13,13 @@ fn quad_block(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
   } else {
     index = (min(row + quad_lane, params.m - 1u) * params.k + k) / 4u;
   }
-  let block = shared_rows(a[index]);
+  let block = shared_rows(operand_a(index));
   if (TRANSPOSE_A) {
     return transpose(block);
   }
   return block;
 }
 
-fn row_blocks(row: u32, k: u32, lane: u32) -> RowBlocks {
-  return RowBlocks(quad_block(row, k, lane % 4u), quad_block(row + 4u, k, lane % 4u));
+fn row_blocks(row: u32, k: u32, lane: u32) -> BlockPair {
+  return BlockPair(quad_block(row, k, lane % 4u), quad_block(row + 4u, k, lane % 4u));
 }

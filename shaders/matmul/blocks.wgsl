@@ -9,6 +9,9 @@ struct Params {
   weight_blocks: u32,
   first_row: u32, // of C, in this dispatch
   rows: u32, // of C, in this dispatch
+  drop_offset: u32, // of the operand that is dropped, where one is; see operands/dropped.wgsl
+  drop_stream: u32,
+  drop_probability: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

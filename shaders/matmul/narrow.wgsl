@@ -32,6 +32,7 @@ fn fetch_b(k: u32, column: u32) -> mat4x4f {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_operands();
   let a_place = place_of(lane, !TRANSPOSE_A);
   let b_place = place_of(lane, TRANSPOSE_B);
   let row = params.first_row + group.y * SIDE;

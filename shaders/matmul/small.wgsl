@@ -8,6 +8,9 @@ struct Params {
   weight_blocks: u32,
   first_row: u32, // of C, in this dispatch
   rows: u32, // of C, in this dispatch
+  drop_offset: u32, // of the operand that is dropped, where one is; see operands/dropped.wgsl
+  drop_stream: u32,
+  drop_probability: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -30,7 +33,7 @@ fn load_a(row: u32, k: u32) -> f32 {
   if (row >= params.m || k >= params.k) {
     return 0.0;
   }
-  return a[select(row * params.k + k, k * params.m + row, TRANSPOSE_A)];
+  return operand_a(select(row * params.k + k, k * params.m + row, TRANSPOSE_A));
 }
 
 fn load_b(k: u32, column: u32) -> f32 {
@@ -43,6 +46,7 @@ fn load_b(k: u32, column: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_operands();
   let row_base = params.first_row + group.y * TILE;
   let column_base = group.x * TILE;
   let thread_row = lane / 8u;

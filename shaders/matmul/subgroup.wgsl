@@ -7,7 +7,7 @@ enable subgroups;
 fn quad_rows(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
   let by_row = (min(row + quad_lane, params.m - 1u) * params.k + k) / 4u;
   let by_k = (k + quad_lane) * (params.m / 4u) + min(row / 4u, params.m / 4u - 1u);
-  let own = a[select(by_row, by_k, TRANSPOSE_A)];
+  let own = operand_a(select(by_row, by_k, TRANSPOSE_A));
   let rows = mat4x4f(quadBroadcast(own, 0u), quadBroadcast(own, 1u), quadBroadcast(own, 2u), quadBroadcast(own, 3u));
   if (TRANSPOSE_A) {
     return transpose(rows);
@@ -18,6 +18,7 @@ fn quad_rows(row: u32, k: u32, quad_lane: u32) -> mat4x4f {
 // A workgroup of 8 × 2 quads computes 64 rows and 64 columns.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_operands();
   let row = params.first_row + group.y * 64u + lane / 8u * 8u;
   let column = group.x * 64u + lane % 8u * 8u;
   let quad_lane = lane % 4u;

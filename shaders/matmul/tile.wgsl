@@ -70,6 +70,7 @@ fn outer_add(sum: mat4x4f, b: vec4f, a: vec4f) -> mat4x4f {
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_operands();
   let tile_row = params.first_row + group.y * ROWS * 4u;
   let tile_column = group.x * COLUMNS * 4u;
   let thread_row = lane / SIDE;

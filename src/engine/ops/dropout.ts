@@ -1,10 +1,10 @@
 import { elementCount } from '../../core/dtypes';
 import type { Graph, Op, Tensor } from '../graph/graph';
 import { f32, gridFor, u32, vectors } from '../graph/kernel';
-import { epilogueModule, lanesModule, placeModule } from './modules';
+import { dropoutDraws, epilogueModule, lanesModule, placeModule } from './modules';
 import { shader } from '../graph/shaders';
 
-const dropoutShader = shader('pointwise/dropout');
+const dropoutShader = shader('dropout/dropout');
 
 export interface DropoutAttrs {
   readonly probability: number;
@@ -15,7 +15,7 @@ export interface DropoutAttrs {
 }
 
 /** Inputs x, seed and an optional addend of x's shape. */
-const dropoutOp: Op<DropoutAttrs> = {
+export const dropoutOp: Op<DropoutAttrs> = {
   name: 'dropout',
   cheap: true,
   inPlace: [0],
@@ -25,7 +25,7 @@ const dropoutOp: Op<DropoutAttrs> = {
     return [
       {
         shader: dropoutShader,
-        modules: [lanesModule(4), placeModule(inPlace), epilogueModule(addend)],
+        modules: [lanesModule(4), placeModule(inPlace), epilogueModule(addend), dropoutDraws],
         params: [u32(vectors(count)), u32(attrs.offset ?? 0), u32(attrs.stream), f32(attrs.probability)],
         bindings: [inPlace ? undefined : x, seed, y, addend],
         workgroups: gridFor(vectors(count)),

@@ -37,7 +37,7 @@ export const biasedMatmulOp: Op<MatmulAttrs> = {
 };
 
 /** total += alpha · op(A) · op(B). Inputs: A and B as in `matmulOp`, and the total, a persistent leaf. */
-const matmulSumOp: Op<MatmulAttrs> = {
+export const matmulSumOp: Op<MatmulAttrs> = {
   name: 'matmulSum',
   writes: [2],
   outputs(inputs, attrs) {

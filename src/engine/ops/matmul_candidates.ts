@@ -22,7 +22,7 @@ import {
   tileKernel,
   type MakeKernel,
 } from './matmul_kernels';
-import { extents, type Extents, type Product, type RowBand } from './matmul_product';
+import { extents, type Extents, type MatmulAttrs, type Product, type RowBand } from './matmul_product';
 
 const SMALL = `${TILE} × ${TILE}`;
 
@@ -59,7 +59,7 @@ export function bandKernel(product: Product, band: RowBand, capabilities: Kernel
  */
 function candidates(product: Product, band: RowBand, capabilities: KernelCapabilities): Map<string, Kernel> {
   const { m, n, k } = extents(product.inputs, product.attrs);
-  const { transposeA, transposeB } = product.attrs;
+  const { transposeA } = product.attrs;
   const wholeVectors = n % 4 === 0 && k % 4 === 0 && (m % 4 === 0 || !transposeA);
   const makers: [string, MakeKernel][] = [];
   if (capabilities.software && wholeVectors) {
@@ -70,7 +70,7 @@ function candidates(product: Product, band: RowBand, capabilities: KernelCapabil
     else if (capabilities.octets && strip) makers.push(['strips', stripKernel]);
     else if (capabilities.subgroups && large) makers.push(['quads', quadKernel], ['blocks', directKernel]);
     else makers.push(['blocks', directKernel]);
-  } else if (m <= MATVEC_ROWS && transposeB && !transposeA) {
+  } else if (isMatvec(m, product.attrs)) {
     makers.push(['rows', matvecKernel]);
   } else if (wholeVectors) {
     makers.push(...tileMakers(product, { m: band.count, n, k }, capabilities));
@@ -78,6 +78,11 @@ function candidates(product: Product, band: RowBand, capabilities: KernelCapabil
     makers.push([SMALL, smallTileKernel]);
   }
   return new Map(makers.map(([name, make]) => [name, make(product, band, capabilities)]));
+}
+
+/** Whether a product of m rows is for matvec/matvec.wgsl, where rows are no whole vectors or the adapter is a card. */
+export function isMatvec(m: number, { transposeA, transposeB }: MatmulAttrs): boolean {
+  return m <= MATVEC_ROWS && transposeB && !transposeA;
 }
 
 /** Tiles of every size. The widest that keep a card busy come first, then the others from small to wide. */

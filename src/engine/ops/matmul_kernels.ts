@@ -7,6 +7,7 @@ import {
   epilogueModule,
   laneSumsModule,
   lanesModule,
+  operandModules,
   quadProductsModule,
   reduceModule,
   weightBlocks,
@@ -21,6 +22,7 @@ const ownRowsModule = shader('cpu/own_rows');
 const stripShader = shader('cpu/matmul_strip');
 const shareModule = shader('cpu/quad_share');
 const quadRowsModule = shader('cpu/quad_rows');
+const octetShareModule = shader('cpu/octet_share');
 const octetRowsModule = shader('cpu/octet_rows');
 const quadShader = shader('cpu/matmul_quad');
 const narrowShader = shader('matmul/narrow');
@@ -37,8 +39,8 @@ export const TILE = 32;
 const DIRECT_TILE = 8;
 const DIRECT_THREADS = 16;
 
-/** Rows and columns of C that a workgroup of cpu/matmul_quad.wgsl computes, and the least sizes that it pays for. */
-const QUAD_ROWS = 32;
+/** Rows and columns of C that eight lanes of cpu/matmul_quad.wgsl compute, and the least sizes that it pays for. */
+const QUAD_ROWS = 16;
 const QUAD_COLUMNS = 64;
 export const QUAD_LEAST = { m: 16, n: 32, k: 16 };
 
@@ -69,12 +71,20 @@ export const TILE_SIZES = [
 export type MakeKernel = (product: Product, band: RowBand, capabilities: KernelCapabilities) => Kernel;
 
 /** What all kernels of a product have in common. `rowAxis`: the axis of its workgroups that rows of C lie along. */
-function common({ inputs, outputs, attrs, bias, rows }: Product, band: RowBand, rowAxis?: 0 | 1, tileRows?: number) {
+function common(
+  { inputs, outputs, attrs, bias, dropped, rows }: Product,
+  band: RowBand,
+  rowAxis?: 0 | 1,
+  tileRows?: number,
+) {
   const [a, b, addend] = inputs;
   const { m, n, k } = extents(inputs, attrs);
   return {
-    params: [u32(m), u32(n), u32(k), f32(attrs.alpha), weightBlocks(b!), u32(band.first), u32(band.count)],
-    bindings: [a!, b!, outputs[0]!, ...(bias ? [addend, bias] : [addend])],
+    params: [
+      ...[u32(m), u32(n), u32(k), f32(attrs.alpha), weightBlocks(b!), u32(band.first), u32(band.count)],
+      ...[u32(dropped?.offset ?? 0), u32(dropped?.stream ?? 0), f32(dropped?.probability ?? 0)],
+    ],
+    bindings: [a!, b!, outputs[0]!, ...(dropped ? [addend, bias, dropped.seed] : bias ? [addend, bias] : [addend])],
     constants: { TRANSPOSE_A: Number(attrs.transposeA), TRANSPOSE_B: Number(attrs.transposeB) },
     flops: 2 * band.count * n * k,
     // Rows of A are summed over where it is transposed: then they are all there, or none.
@@ -92,7 +102,8 @@ function productEpilogue({ inputs, attrs, bias }: Product): Shader {
 
 /** Modules of the kernels that stand on matmul/blocks.wgsl. */
 function blockModules(product: Product, capabilities: KernelCapabilities): Shader[] {
-  return [...weightModules(product.inputs[1]!, capabilities), lanesModule(4), productEpilogue(product), blocksModule];
+  const operands = operandModules(product.inputs[1]!, product.dropped?.operand, 4, capabilities);
+  return [...operands, lanesModule(4), productEpilogue(product), blocksModule];
 }
 
 /** A workgroup for each tile of that many rows and columns: columns along x, rows along y. */
@@ -123,7 +134,11 @@ export const narrowKernel: MakeKernel = (product, band, capabilities) => ({
 export const smallTileKernel: MakeKernel = (product, band, capabilities) => ({
   ...tiled(product, band, TILE, TILE),
   shader: matmulShader,
-  modules: [...weightModules(product.inputs[1]!, capabilities), lanesModule(1), productEpilogue(product)],
+  modules: [
+    ...operandModules(product.inputs[1]!, product.dropped?.operand, 1, capabilities),
+    lanesModule(1),
+    productEpilogue(product),
+  ],
 });
 
 export const directKernel: MakeKernel = (product, band, capabilities) => {
@@ -140,20 +155,24 @@ export const directKernel: MakeKernel = (product, band, capabilities) => {
 
 /** `rowModules`: how lanes share the rows of A that they load. */
 function sharedRowsKernel(rowModules: readonly Shader[]): MakeKernel {
-  return (product, band, capabilities) => ({
-    ...tiled(product, band, QUAD_ROWS, QUAD_COLUMNS),
-    shader: quadShader,
-    modules: [...blockModules(product, capabilities), ...rowModules, quadProductsModule(product.inputs[1]!)],
-  });
+  return (product, band, capabilities) => {
+    const octets = band.count > QUAD_ROWS ? 2 : 1;
+    return {
+      ...tiled(product, band, octets * QUAD_ROWS, QUAD_COLUMNS),
+      shader: quadShader,
+      modules: [...blockModules(product, capabilities), ...rowModules, quadProductsModule(product.inputs[1]!)],
+      sizes: { OCTETS: octets },
+    };
+  };
 }
 
 export const quadKernel = sharedRowsKernel([shareModule, quadRowsModule]);
-export const octetKernel = sharedRowsKernel([octetRowsModule]);
+export const octetKernel = sharedRowsKernel([octetShareModule, octetRowsModule]);
 
 export const stripKernel: MakeKernel = (product, band, capabilities) => ({
   ...tiled(product, band, STRIP_ROWS, STRIP_COLUMNS),
   shader: stripShader,
-  modules: [...blockModules(product, capabilities), ownRowsModule],
+  modules: [...blockModules(product, capabilities), ownRowsModule, octetShareModule],
 });
 
 export const subgroupKernel: MakeKernel = (product, band, capabilities) => ({

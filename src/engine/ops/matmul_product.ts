@@ -1,11 +1,17 @@
 /** A product of matrices as its kernels see it. */
 import type { Operand, TensorType } from '../graph/tensor';
+import type { DropoutAttrs } from './dropout';
 import { matrix } from './shape';
 
 export interface MatmulAttrs {
   readonly transposeA: boolean;
   readonly transposeB: boolean;
   readonly alpha: number;
+}
+
+/** The operand of a product, 0 for A and 1 for B, that is dropout of what is bound. */
+export interface DroppedOperand extends DropoutAttrs {
+  readonly operand: 0 | 1;
 }
 
 /** A product as kernels see it: C = addend + alpha · op(A) · op(B), of tensors or rows of them. */
@@ -19,6 +25,8 @@ export interface Product {
   };
   /** Added to every row of C, [N]. */
   readonly bias?: Operand;
+  /** Dropout of an operand that is f32, drawn as it is loaded, with the leaf of seeds; not for products of few rows (`isMatvec`). */
+  readonly dropped?: DroppedOperand & { readonly seed: Operand };
   /** Where rows of A are rows of the batch that may not all be there: the first of them; see `Kernel.rows`. */
   readonly rows?: number;
 }

@@ -31,8 +31,16 @@ const ADDEND = shader('epilogue/addend');
 const ADD_TO = shader('epilogue/add_to');
 const BIAS = shader('epilogue/bias');
 const ADDEND_BIAS = shader('epilogue/addend_bias');
+const PLAIN_OPERANDS = shader('operands/plain');
+const DROPPED = shader('operands/dropped');
+const DROPPED_A_ONE = shader('operands/dropped_a_one');
+const DROPPED_A_FOUR = shader('operands/dropped_a_four');
+const DROPPED_B = shader('operands/dropped_b');
 const ONE = shader('lanes/one');
 const FOUR = shader('lanes/four');
+
+/** `draws_of`, `dropped` and `dropped_vec4`: what dropout keeps. */
+export const dropoutDraws = shader('dropout/draws');
 
 /**
  * `weight_vec4(i)`: four elements of the tensor bound as `weights`, as f32. The shader's Params have `weight_blocks`,
@@ -107,4 +115,19 @@ export function epilogueModule(addend: Operand | undefined, accumulate = false):
 /** `epilogue` of a product that adds a bias by column, bound at binding 5, and an addend, where there is one. */
 export function biasModule(addend: Operand | undefined): Shader {
   return addend ? ADDEND_BIAS : BIAS;
+}
+
+/**
+ * `operand_a(i)`, `Elements` of A, and `weight_vec4(i)`, four of B, of a product that reads `width` elements of A at once:
+ * as they are stored, or one of them dropped.
+ */
+export function operandModules(
+  weight: TensorType,
+  dropped: 0 | 1 | undefined,
+  width: 1 | 4,
+  capabilities: KernelCapabilities,
+): Shader[] {
+  if (dropped === undefined) return [...weightModules(weight, capabilities), PLAIN_OPERANDS];
+  if (dropped === 1) return [dropoutDraws, DROPPED, DROPPED_B];
+  return [...weightModules(weight, capabilities), dropoutDraws, DROPPED, width === 4 ? DROPPED_A_FOUR : DROPPED_A_ONE];
 }

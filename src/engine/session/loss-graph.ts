@@ -4,6 +4,7 @@ import { addGradients } from '../graph/autodiff';
 import { Graph, type Tensor } from '../graph/graph';
 import { gradientLeaf } from '../compile/groups';
 import { fuseBiases } from '../compile/bias';
+import { fuseDropouts } from '../compile/dropout';
 import { keepRepeats } from '../compile/reuse';
 import { decoder, head, headTable, headTokens, type DecoderContext } from '../model/decoder';
 import { attentionSizes, GraphLeaves, LEAF, type ModelOptions } from '../model/leaves';
@@ -81,6 +82,7 @@ export function lossGraph(options: LossGraphOptions): { graph: Graph; logits: Te
   if (gradients) addGradients(graph, built.seeds, gradientOf);
   accumulate(graph, built.loss, total);
   if (built.metrics) accumulate(graph, built.metrics, leaves.input(LEAF.metrics, [objective.metrics.length], 'f32'));
+  fuseDropouts(graph);
   keepRepeats(graph);
   fuseBiases(graph);
   return { graph, logits };

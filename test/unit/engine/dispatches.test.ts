@@ -54,23 +54,22 @@ describe('a micro-batch of Llama-3.2-1B', () => {
     const layers = counts(layerKernels(plan));
     // Forward, and recomputed for the gradients; one more where the most is held, as nothing more may be there.
     expect(layers.get('glu/forward')).toBeLessThanOrEqual(16 + 16 + 1);
-    // Forward 7 a layer, recomputed 7, and for the gradients of A 7 but for the one of down_proj; backward 7, less 3 in the
-    // first layer.
-    expect(layers.get('pointwise/dropout')).toBeLessThanOrEqual(430);
+    // Backward 7 a layer, less 3 in the first: products draw the others as they load.
+    expect(layers.get('dropout/dropout')).toBe(7 * 16 - 3);
   });
 
-  it('is of 2543 dispatches at most beside the head', () => {
-    expect(layerKernels(plan).length).toBeLessThanOrEqual(2543);
+  it('is of 2,013 dispatches at most beside the head', () => {
+    expect(layerKernels(plan).length).toBeLessThanOrEqual(2013);
   });
 
-  it('is of 2,700 dispatches at most, of which none takes 100 ms at 1 TFLOP/s', () => {
+  it('is of 2,300 dispatches at most, of which none takes 100 ms at 1 TFLOP/s', () => {
     const { kernels } = plan.programs.programs.find(({ name }) => name === 'train:2048')!;
-    expect(kernels.length).toBeLessThanOrEqual(2700); // 7,022 with a head in chunks of 64 rows and accumulated gradients
+    expect(kernels.length).toBeLessThanOrEqual(2300); // 7,022 with a head in chunks of 64 rows and accumulated gradients
     expect(Math.max(...kernels.map(({ flops }) => flops))).toBeLessThanOrEqual(1e11);
   });
 
   it('takes no more bytes than when gradients were values first', () => {
-    expect(plan.memory.totalBytes).toBeLessThanOrEqual(3_761_897_328);
+    expect(plan.memory.totalBytes).toBeLessThanOrEqual(3_759_669_872);
   });
 });
 

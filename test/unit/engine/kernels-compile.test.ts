@@ -68,7 +68,8 @@ function sessionKernels(capabilities: KernelCapabilities): Kernel[] {
     maxGradNorm: 1,
   };
   const ofTokens = { ...lora, modulesToSave: [], trainableTokens: { embed_tokens: [3, 5], lm_head: [5] } };
-  const adapters = [lora, { ...lora, useDora: false }, ofTokens];
+  const withoutDora = { ...lora, useDora: false };
+  const adapters = [lora, withoutDora, { ...withoutDora, r: 4 }, ofTokens];
   const decode = { spec, batchSize: 2, maxLength: 33 };
   return [
     ...programKernels(planTrainSession({ ...train, weightDType: 'f32' }, capabilities)),

@@ -1,7 +1,9 @@
 /** The kernels for subgroups of eight lanes, which lavapipe has for vectors as wide as programs other than tests take. */
 import { describe, expect, it } from 'vitest';
 import type { WeightDType } from '../../../src/core/dtypes';
-import { matmul } from '../../../src/engine/ops/matmul';
+import { fuseDropouts } from '../../../src/engine/compile/dropout';
+import { dropout } from '../../../src/engine/ops/dropout';
+import { linear, matmul } from '../../../src/engine/ops/matmul';
 import * as reference from '../../reference/matmul';
 import { relativeError } from '../../support/compare';
 import { testGpu } from '../../support/gpu';
@@ -62,4 +64,22 @@ describe.skipIf(!runner.capabilities.octets)('subgroups of eight', () => {
       expect(shared).toEqual(await product('blocks'));
     },
   );
+
+  it('draws what is dropped as it loads either operand', async () => {
+    const inputs = {
+      x: normal([140, 64]),
+      a: normal([16, 64]),
+      du: normal([140, 16]),
+      seed: { shape: [1], dtype: 'u32', values: Uint32Array.of(77) } as const,
+    };
+    const run = (fuse: boolean) =>
+      runGraph(runner, inputs, (graph, { x, a, du, seed }) => {
+        const drop = () => dropout(graph, x, seed, { probability: 0.25, stream: 2 });
+        const strips = graph.keep(linear(graph, drop(), a));
+        const octets = graph.keep(matmul(graph, du, drop(), { transposeA: true }));
+        if (fuse) fuseDropouts(graph);
+        return { strips, octets };
+      });
+    expect(await run(true)).toEqual(await run(false));
+  });
 });
