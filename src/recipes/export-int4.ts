@@ -172,7 +172,15 @@ async function* quantizedWeights(
       if (calibration) {
         const view = await views.of(layer);
         weights.forEach((values, name) => view.write(name, values));
-        done = await (method === 'gptq' ? gptqLayer : awqLayer)({ engine, view, spec, weights, hidden, settings });
+        done = await (method === 'gptq' ? gptqLayer : awqLayer)({
+          engine,
+          view,
+          spec,
+          weights,
+          hidden,
+          settings,
+          signal,
+        });
       } else {
         done = { packed: roundLayer(spec, weights, settings), hidden };
       }

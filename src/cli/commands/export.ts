@@ -30,7 +30,7 @@ export const exportModel: Command = {
   name: 'export',
   summary: 'a model with its adapter merged in, as a folder, a GGUF file or in 4 bits, or the adapter alone as GGUF',
   usage:
-    '(--model MODEL [--adapter DIR] [--format FORMAT] [--type TYPE] [--data FILE] [--group-size N] [--sym true|false] [--desc-act] [--input FILE] [--keep-adapter] [--system TEXT] | --checkpoint DIR) --output PATH',
+    '(--model MODEL [--adapter DIR] [--format FORMAT] [--type TYPE] [--input FILE] [--keep-adapter] [--system TEXT] [--data FILE] [--group-size N] [--sym true|false] [--desc-act] | --checkpoint DIR) --output PATH',
   syntax: {
     positionals: 0,
     runKeys: false,

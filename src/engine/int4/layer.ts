@@ -2,7 +2,6 @@
  * One layer of a model by itself on the device, in f32: what its linears are given is summed up there, and its weights are
  * replaced one after another. A layer is two halves, attention and MLP; hidden states between them are the caller's to keep.
  */
-import { elementCount } from '../../core/dtypes';
 import { layerLinears, layerSpec, moduleName, type DecoderSpec } from '../../core/spec';
 import { fuseBiases } from '../compile/bias';
 import { Graph, type Tensor } from '../graph/graph';
@@ -77,20 +76,28 @@ export class GpuLayerView implements LayerView {
     return values!;
   }
 
-  async sumInputs(module: string, rows: readonly HiddenRows[]): ReturnType<LayerView['sumInputs']> {
+  async sumInputs(module: string, rows: readonly HiddenRows[]): Promise<Float32Array> {
     const { memory } = this;
-    const { width, rows: given } = this.inputs.get(module)!;
-    const sizes = new Float64Array(width);
-    let tokens = 0;
+    const { width } = this.inputs.get(module)!;
     memory.clear([gramLeaf(width)]);
     for (const row of rows) {
       this.writeRows(row);
-      const [values] = await memory.runAndRead(inputsProgram(module), [given]);
-      values!.forEach((value, i) => (sizes[i % width]! += Math.abs(value)));
+      await memory.run(inputsProgram(module));
+    }
+    return memory.read(gramLeaf(width), width * width);
+  }
+
+  async meanInputs(module: string, rows: readonly HiddenRows[]): Promise<Float32Array> {
+    const { width, rows: given } = this.inputs.get(module)!;
+    const sums = new Float64Array(width);
+    let tokens = 0;
+    for (const row of rows) {
+      this.writeRows(row);
+      const [values] = await this.memory.runAndRead(inputsProgram(module), [given]);
+      values!.forEach((value, i) => (sums[i % width]! += Math.abs(value)));
       tokens += values!.length / width;
     }
-    const gram = await memory.read(gramLeaf(width), elementCount([width, width]));
-    return { gram, meanSize: Float32Array.from(sizes, (sum) => sum / tokens), tokens };
+    return Float32Array.from(sums, (sum) => sum / tokens);
   }
 
   halfOf(module: string): LayerHalf {

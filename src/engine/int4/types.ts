@@ -40,14 +40,10 @@ export interface LayerView {
   write(name: string, values: Float32Array): void;
   /** Hidden states [T, C] after a half, of those before it. */
   run(half: LayerHalf, rows: HiddenRows): Promise<Float32Array>;
-  /**
-   * Of all rows that a linear (`q_proj`) is given, from the hidden states before its half: Σ xᵀx [in, in], the mean of |x|
-   * [in], and how many they are.
-   */
-  sumInputs(
-    module: string,
-    rows: readonly HiddenRows[],
-  ): Promise<{ readonly gram: Float32Array; readonly meanSize: Float32Array; readonly tokens: number }>;
+  /** Σ xᵀx [in, in] of all rows that a linear (`q_proj`) is given, from the hidden states before its half. */
+  sumInputs(module: string, rows: readonly HiddenRows[]): Promise<Float32Array>;
+  /** The mean of |x| [in] of the same rows. */
+  meanInputs(module: string, rows: readonly HiddenRows[]): Promise<Float32Array>;
   /** Where a linear is. */
   halfOf(module: string): LayerHalf;
   dispose(): void;

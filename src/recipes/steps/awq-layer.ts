@@ -2,6 +2,7 @@
  * A layer by AWQ: scales for the channels that go into its linears, taken back in the norm or the linear before them, then
  * a clip for each group. As in AutoAWQ, all is measured on the layer as it is, and the next layer is given what that makes.
  */
+import { throwIfCancelled } from '../../core/errors';
 import { awqGrid, roundToNearest, type Int4Matrix } from '../../core/int4';
 import type { DecoderSpec } from '../../core/spec';
 import { clipGroups, scaledColumns, searchScales, sharedInputs, type HiddenRows, type Matrix } from '../../engine';
@@ -52,16 +53,17 @@ export async function awqLayer(input: LayerInput): Promise<QuantizedLayer> {
 
 /** Linears behind a norm are measured by what their half makes of them; one behind a linear, by its own outputs. */
 async function findScales(
-  { engine, view, spec, weights, settings }: LayerInput,
+  { engine, view, spec, weights, settings, signal }: LayerInput,
   linears: readonly LayerLinear[],
   module: string,
   rows: { readonly before: readonly HiddenRows[]; readonly after: readonly HiddenRows[] },
   half: 'attention' | 'mlp',
 ): Promise<ScaledInputs> {
-  const { gram, meanSize, tokens } = await view.sumInputs(module, rows.before);
+  const gram = await view.sumInputs(module, rows.before);
   const source = awqSource(spec, module);
   if (!source) return { linears, gram, scaled: undefined };
   const matrices = linears.map((linear) => matrixOf(weights, linear));
+  const tokens = rows.before.reduce((sum, { hidden }) => sum + hidden.length / spec.hiddenSize, 0);
   const [first] = matrices as [Matrix];
   const write = (values: readonly Float32Array[]) =>
     linears.forEach((linear, i) => view.write(`${linear.module}.weight`, values[i]!));
@@ -80,8 +82,13 @@ async function findScales(
     const differences = first.values.map((value, i) => candidate![i]! - value);
     return (await engine.outputError({ ...first, values: differences }, gram)) / (tokens * first.outFeatures);
   };
-  const loss = 'norm' in source ? ofHalf : ofOutputs;
-  const { scales } = await searchScales(matrices, meanSize, settings.groupSize, loss);
+  const measure = 'norm' in source ? ofHalf : ofOutputs;
+  const loss = (candidates: readonly Float32Array[]) => {
+    throwIfCancelled(signal);
+    return measure(candidates);
+  };
+  const means = await view.meanInputs(module, rows.before);
+  const { scales } = await searchScales(matrices, means, settings.groupSize, loss);
   write(matrices.map(({ values }) => values));
   return { linears, gram, scaled: { scales, source } };
 }

@@ -1,4 +1,5 @@
 /** A layer by GPTQ: linear after linear in forward order, each by what it is given once those before it are quantised. */
+import { throwIfCancelled } from '../../core/errors';
 import type { Int4Matrix } from '../../core/int4';
 import type { DecoderSpec } from '../../core/spec';
 import { sharedInputs, type Engine, type HiddenRows, type LayerView } from '../../engine';
@@ -20,6 +21,7 @@ export interface LayerInput {
   readonly weights: LayerWeights;
   readonly hidden: readonly HiddenRows[];
   readonly settings: Int4Settings;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export async function gptqLayer({
@@ -29,6 +31,7 @@ export async function gptqLayer({
   weights,
   hidden,
   settings,
+  signal,
 }: LayerInput): Promise<QuantizedLayer> {
   const linears = linearsOf(spec);
   const packed = new Map<string, Int4Matrix>();
@@ -41,8 +44,9 @@ export async function gptqLayer({
     }
     const own = modules.map((module) => linears.get(module)!).filter(({ module }) => !settings.left.includes(module));
     if (own.length === 0) continue;
-    const { gram } = await view.sumInputs(modules[0]!, rows);
+    const gram = await view.sumInputs(modules[0]!, rows);
     for (const linear of own) {
+      throwIfCancelled(signal);
       const { symmetric, actOrder, dampPercent } = settings;
       const groupSize = settings.groupSize === -1 ? linear.inFeatures : settings.groupSize;
       const options = { gram, groupSize, symmetric, actOrder, dampPercent };

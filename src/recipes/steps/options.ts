@@ -23,6 +23,7 @@ import { quote } from '../../core/format';
 import type { FileSource } from '../../core/store';
 import type { Tokenizer } from '../../core/text';
 import type { ModelSetup, ObjectiveOptions, Quantization, TrainViewOptions } from '../../engine';
+import { readInt4Config } from '../../formats/int4/config';
 import { readObject } from '../../formats/json';
 import { readSpec } from '../../formats/model';
 import { resolveTargetModules } from '../../formats/peft';
@@ -44,6 +45,8 @@ export interface ShapedModel {
 export async function openShape(source: FileSource): Promise<ShapedModel> {
   const spec = await readSpec(source);
   const config = await readObject(source, 'config.json');
+  // What is packed is read as f32, whatever its config.json says of the rest.
+  if (config && readInt4Config(config, source.name)) return { spec, weightDType: 'f32' };
   const stored = Object.entries(DTYPES).find(([name]) => name === (config?.get('dtype') ?? config?.get('torch_dtype')));
   return { spec, weightDType: stored?.[1] ?? 'f32' };
 }

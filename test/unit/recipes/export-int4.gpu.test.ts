@@ -12,7 +12,7 @@ import { adapterFiles } from '../../../src/formats/peft';
 import { readHeader } from '../../../src/formats/safetensors';
 import { memorySource } from '../../../src/formats/sources';
 import { exportInt4, type Int4Input, type Int4Options } from '../../../src/recipes/export-int4';
-import { mergeModel } from '../../../src/recipes';
+import { mergeModel, openShape } from '../../../src/recipes';
 import { calibrationOf } from '../../../src/recipes/steps/calibration';
 import { verifyExport } from '../../../src/recipes/verify';
 import { folder } from '../../support/folder';
@@ -25,6 +25,9 @@ beforeAll(async () => (engine = await openEngine((await testGpu()).gpu)));
 afterAll(() => engine.destroy());
 
 const silent = () => undefined;
+
+/** One is enough where weights tell. */
+const prompts = [{ kind: 'tokens', ids: [1, 7, 31, 20] }] as const;
 
 interface Exported {
   readonly files: Record<string, Uint8Array>;
@@ -119,7 +122,7 @@ describe.skipIf(!hasReference)('stories260K', () => {
       const rounded = await opened((await exported(model, source, options)).files);
       const [own, nearest] = [await perplexity(made, held), await perplexity(rounded, held)];
       expect(own / nearest).toBeLessThan(share);
-      const { findings } = await verifyExport({ model, engine, exported: made }, silent);
+      const { findings } = await verifyExport({ model, engine, exported: made, prompts }, silent);
       expect(findings).toEqual([]);
     },
   );
@@ -199,7 +202,7 @@ describe('an export', () => {
     const own = await make({ method: 'awq' }, { adapter });
     const ofMerged = await exported(await openModel(merged), merged, { method: 'awq', groupSize: 32, calibration });
     expect(Buffer.from(own.files['model.safetensors']!).equals(ofMerged.files['model.safetensors']!)).toBe(true);
-    const found = await verifyExport({ model, adapter, engine, exported: await opened(own.files) }, silent);
+    const found = await verifyExport({ model, adapter, engine, exported: await opened(own.files), prompts }, silent);
     expect(found.findings).toEqual([]);
   });
 
@@ -207,12 +210,14 @@ describe('an export', () => {
     let files: Record<string, Uint8Array>;
     beforeAll(async () => void ({ files } = await make(options)));
     const check = async (faulty: Record<string, Uint8Array>) =>
-      (await verifyExport({ model, engine, exported: await opened(faulty) }, silent)).findings;
+      (await verifyExport({ model, engine, exported: await opened(faulty), prompts }, silent)).findings;
 
     it('passes its check', async () => {
       const made = await opened(files);
       expect([...new Set(made.types!.values())]).toEqual([options.method.toUpperCase()]);
       expect(await check(files)).toEqual([]);
+      const planned = await openShape(memorySource('exported', files));
+      expect(planned.weightDType).toBe(made.weightDType);
     });
 
     const linear = 'model.layers.1.self_attn.o_proj';
@@ -290,7 +295,7 @@ describe.each([
     const rows = Array.from({ length: 8 }, () => Array.from({ length: 24 }, () => random.uint32() % 40));
     const calibration = calibrationOf(rows, model.spec);
     const { files } = await exported(model, source, { method: 'awq', groupSize: 32, calibration });
-    const { findings, answers } = await verifyExport({ model, engine, exported: await opened(files) }, silent);
+    const { findings, answers } = await verifyExport({ model, engine, exported: await opened(files), prompts }, silent);
     expect(findings).toEqual([]);
     // Random weights in 4 bits; one scale that isn't taken back gives more than the logits themselves.
     expect(answers!.logitError).toBeLessThan(0.4);
