@@ -110,29 +110,28 @@ struct Pair {
   second: mat4x4f,
 }
 
+// By selects, as each branch makes a CPU adapter's compiler go over all that is held once more: two seconds instead of one.
+fn chosen(yes: mat4x4f, no: mat4x4f, condition: bool) -> mat4x4f {
+  let all = vec4<bool>(condition);
+  return mat4x4f(
+    select(no[0], yes[0], all),
+    select(no[1], yes[1], all),
+    select(no[2], yes[2], all),
+    select(no[3], yes[3], all),
+  );
+}
+
 // Neighbours trade: the lane that is `odd` gives its first matrix for the other's second.
 fn trade_x(first: mat4x4f, second: mat4x4f, odd: bool) -> Pair {
-  var given = second;
-  if (odd) {
-    given = first;
-  }
+  let given = chosen(first, second, odd);
   let got = mat4x4f(quadSwapX(given[0]), quadSwapX(given[1]), quadSwapX(given[2]), quadSwapX(given[3]));
-  if (odd) {
-    return Pair(got, second);
-  }
-  return Pair(first, got);
+  return Pair(chosen(got, first, odd), chosen(second, got, odd));
 }
 
 fn trade_y(first: mat4x4f, second: mat4x4f, odd: bool) -> Pair {
-  var given = second;
-  if (odd) {
-    given = first;
-  }
+  let given = chosen(first, second, odd);
   let got = mat4x4f(quadSwapY(given[0]), quadSwapY(given[1]), quadSwapY(given[2]), quadSwapY(given[3]));
-  if (odd) {
-    return Pair(got, second);
-  }
-  return Pair(first, got);
+  return Pair(chosen(got, first, odd), chosen(second, got, odd));
 }
 
 // From eight columns a lane to four rows a lane: a 4 × 4 transposition within the quad, once for either half.
