@@ -9,7 +9,7 @@ import { wordsOf } from '../../../src/formats/int4/layouts';
 import { IN_ORDER, packColumns, packRows, unpackColumns, unpackRows } from '../../../src/formats/int4/nibbles';
 import { openModel, type HubModel } from '../../../src/formats/model';
 import { adapterFiles } from '../../../src/formats/peft';
-import { readHeader } from '../../../src/formats/safetensors';
+import { readHeader, writeSafetensors } from '../../../src/formats/safetensors';
 import { memorySource } from '../../../src/formats/sources';
 import { exportInt4, type Int4Input, type Int4Options } from '../../../src/recipes/export-int4';
 import { mergeModel, openShape } from '../../../src/recipes';
@@ -142,9 +142,12 @@ describe('an export', () => {
   });
   const make = (options: Int4Options, more: Partial<Int4Input> = {}) =>
     exported(model, source, { groupSize: 32, calibration, ...options, ...more });
+  /** Rounded to nearest: where only the files count, nothing has to be calibrated. */
+  const round = (options: Int4Options, more: Partial<Int4Input> = {}) =>
+    make(options, { calibration: undefined, ...more });
 
   it('says what it is, as AutoGPTQ and AutoAWQ say it', async () => {
-    const gptq = (await make({ method: 'gptq', actOrder: true })).files;
+    const gptq = (await round({ method: 'gptq', actOrder: true })).files;
     const config = JSON.parse(decodeUtf8(gptq['config.json']!)) as Record<string, unknown>;
     expect(config).toMatchObject({
       dtype: 'float16',
@@ -154,7 +157,7 @@ describe('an export', () => {
       },
     });
     expect(JSON.parse(decodeUtf8(gptq['quantize_config.json']!))).toEqual(config['quantization_config']);
-    const awq = JSON.parse(decodeUtf8((await make({ method: 'awq' })).files['config.json']!)) as Record<
+    const awq = JSON.parse(decodeUtf8((await round({ method: 'awq' })).files['config.json']!)) as Record<
       string,
       unknown
     >;
@@ -178,8 +181,8 @@ describe('an export', () => {
   });
 
   it('in several files is the same', async () => {
-    const whole = await opened((await make({ method: 'gptq' })).files);
-    const { files } = await make({ method: 'gptq' }, { shardBytes: 6000 });
+    const whole = await opened((await round({ method: 'gptq' })).files);
+    const { files } = await round({ method: 'gptq' }, { shardBytes: 6000 });
     expect(files['model.safetensors.index.json']).toBeDefined();
     expect(await bytesOf(await opened(files))).toEqual(await bytesOf(whole));
   });
@@ -199,8 +202,8 @@ describe('an export', () => {
     const store = new MemoryStore();
     await mergeModel({ model, modelFiles: source, adapter, engine, store }, silent);
     const merged = memorySource('merged', Object.fromEntries(store.files));
-    const own = await make({ method: 'awq' }, { adapter });
-    const ofMerged = await exported(await openModel(merged), merged, { method: 'awq', groupSize: 32, calibration });
+    const own = await make({ method: 'gptq' }, { adapter });
+    const ofMerged = await exported(await openModel(merged), merged, { method: 'gptq', groupSize: 32, calibration });
     expect(Buffer.from(own.files['model.safetensors']!).equals(ofMerged.files['model.safetensors']!)).toBe(true);
     const found = await verifyExport({ model, adapter, engine, exported: await opened(own.files), prompts }, silent);
     expect(found.findings).toEqual([]);
@@ -265,7 +268,7 @@ describe('an export', () => {
   });
 
   it('by the second version of GPTQ is read too', async () => {
-    const { files } = await make({ method: 'gptq', symmetric: false });
+    const { files } = await round({ method: 'gptq', symmetric: false });
     const text = decodeUtf8(files['config.json']!).replace(
       '"checkpoint_format": "gptq"',
       '"checkpoint_format": "gptq_v2"',
@@ -276,6 +279,26 @@ describe('an export', () => {
       second = await withWords(second, name, (words) => words.map((word) => word + 0x11111111));
     }
     expect(await bytesOf(await opened(second))).toEqual(await bytesOf(await opened(files)));
+  });
+
+  it('with a bias that the model has not is read where that is 0, as AutoGPTQ once wrote it', async () => {
+    const { 'model.safetensors': weights, ...files } = (await round({ method: 'gptq' })).files;
+    const [first, second] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+    const name = 'model.layers.0.self_attn.o_proj.bias';
+    const { tensors } = await readHeader(memorySource('', { [first]: weights! }), first);
+    const withBias = (value: number) => {
+      const bytes = fromFloat32(new Float32Array(32).fill(value), 'f16');
+      const map = [...tensors.map((tensor) => [tensor.name, first]), [name, second]];
+      const index = { metadata: {}, weight_map: Object.fromEntries(map) as object };
+      return opened({
+        ...files,
+        [first]: weights!,
+        [second]: writeSafetensors([{ name, dtype: 'f16', shape: [32], bytes }]),
+        'model.safetensors.index.json': encodeUtf8(JSON.stringify(index)),
+      });
+    };
+    expect([...(await withBias(0)).dtypes.keys()]).not.toContain(name);
+    await expect(withBias(0.5)).rejects.toThrow(/holds the tensor model\.layers\.0\.self_attn\.o_proj\.bias/);
   });
 });
 
