@@ -81,7 +81,8 @@ export async function openModel(folder: FileSource): Promise<HubModel> {
     spec,
     ...storage(entries),
     dtypes: storedTypes(headers, names),
-    ...(types && { types }),
+    // What is packed is read as f32, however much there is of the rest.
+    ...(types && { types, weightDType: 'f32' as const }),
     weights: (request) => streamEntries(source, headers, names, request),
     tokenizer: text?.tokenizer,
     template: text?.template,

@@ -7,6 +7,7 @@ REFERENCES holds AutoGPTQ's auto_gptq/nn_modules/qlinear/qlinear_cuda_old.py and
 Transformers reads config.json and its quantization_config, and is the model around the linears that they unpack (a Llama).
 Needs torch, transformers and safetensors; no test of the project calls it. Exits non-zero past 1e-4.
 """
+import importlib.metadata
 import json
 import sys
 
@@ -26,8 +27,11 @@ config = json.load(open(f"{folder}/config.json"))
 stored = config.pop("quantization_config")
 config.pop("torch_dtype", None)
 is_gptq = stored["quant_method"] == "gptq"
-parsed = (GPTQConfig if is_gptq else AwqConfig).from_dict(dict(stored))
-print("Transformers reads", {key: value for key, value in parsed.to_dict().items() if key in stored})
+try:
+    parsed = (GPTQConfig if is_gptq else AwqConfig).from_dict(dict(stored))
+    print("Transformers reads", {key: value for key, value in parsed.to_dict().items() if key in stored})
+except importlib.metadata.PackageNotFoundError as missing:
+    print(f"Transformers asks for {missing.name} before it reads modules_in_block_to_quantize")
 
 
 def unpacked(linear, weights):
