@@ -236,6 +236,14 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.at('ask-it').click();
   await graft.at('chat-input').waitFor();
   await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('chat-question');
+  // What is typed beside the end of a run is asked at once.
+  const asked = await page.locator('[data-testid=tuned-answer]').count();
+  await graft.openPart('Overview');
+  await graft.at('ask-question').fill('Who pays the fee?');
+  await graft.at('ask-question').press('Enter');
+  await page.locator('[data-testid=tuned-answer][data-state=done]').nth(asked).waitFor({ timeout: 60_000 });
+  await page.getByText('Who pays the fee?').waitFor();
+  expect(await graft.at('chat-input').inputValue()).toBe('');
 
   // Nothing moves by itself where a part of the run comes back, however far down it was.
   await page.setViewportSize({ width: 360, height: 800 });

@@ -73,7 +73,7 @@ test('a file that is no data to train on is refused by what it is; JSON is taken
   await use('rows.txt', Buffer.from('[{"text": "Once upon a time."}]'));
   await taken('text');
 
-  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('paste-text').click();
   await graft.at('dataset-text').fill('{\n  "question": "Why?",\n  "answer": "So."\n}\n');
   await page.getByRole('button', { name: 'Use this text' }).click();
   await taken('question-answer');
