@@ -278,7 +278,7 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await again.at('evaluate-now').click(); // again, for the tab died
   await again.at('evaluate-stop').waitFor();
   await again.at('evaluate-stop').waitFor({ state: 'detached', timeout: 120_000 });
-  expect(await reopened.evaluate(() => document.activeElement?.localName)).toBe('a'); // and not the body
+  await expect.poll(() => reopened.evaluate(() => document.activeElement?.localName)).toBe('a'); // and not the body
 
   // Another run beside it, of other settings.
   await again.useRunFile('max_steps: 1\nmax_train_samples: 12\nval_set_size: 0.2\nper_device_train_batch_size: 2\n');

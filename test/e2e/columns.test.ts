@@ -185,6 +185,27 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   await page.getByRole('button', { name: 'Use this text' }).click();
   await examples(graft, 13);
 
+  // Another tab begins with what this one has, and each keeps its own from then on.
+  const page2 = await page.context().newPage();
+  const beside = await GraftPage.open(page2, site);
+  await examples(beside, 13);
+  await beside.at('paste-text').click();
+  await page2.locator('#dataset-text:not([readonly])').fill('Q: Of the other tab?\nA: Yes.');
+  await page2.keyboard.press('Tab');
+  await examples(beside, 1);
+  await page2.waitForTimeout(300); // until it is kept
+  for (const [tab, count] of [
+    [graft, 13],
+    [beside, 1],
+  ] as const) {
+    await tab.page.reload();
+    await examples(tab, count);
+    const text = await tab.page.locator('#dataset-text').inputValue();
+    expect(text.includes('Of the other tab?')).toBe(count === 1);
+  }
+  await page2.close();
+  await graft.at('paste-text').click();
+
   // The field that was left open is there from the first moment, and what was deleted in it stays deleted.
   await graft.at('paste-text').click();
   for (const text of [/And 12\?/, /^$/]) {

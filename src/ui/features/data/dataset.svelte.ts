@@ -1,5 +1,6 @@
 /** The dataset that is chosen: a built-in one, a file, or pasted text. */
 import type { DatasetRef, PastedText } from '../../../protocol/data';
+import { openTabs, tabName } from '../../client/tab';
 import type { Workers } from '../../client/workers';
 import { isFlag, loadSetting, saveSetting } from '../../persisted';
 
@@ -53,13 +54,14 @@ export class DatasetState {
 
   /** Returns whether a text was kept, an empty one too. */
   private async restoreTyped(): Promise<boolean> {
-    const typed = await this.workers.text.call((worker) => worker.data.recallText()).catch(() => null);
+    const typed = await this.workers.text.call((worker) => worker.data.recallText(tabName())).catch(() => null);
     if (typed && !this.isTyped) this.showText(typed);
     return typed !== null;
   }
 
   private async restoreChosen(typed: Promise<boolean>): Promise<void> {
-    const ref = await this.workers.text.call((worker) => worker.data.recall());
+    const open = await openTabs();
+    const ref = await this.workers.text.call((worker) => worker.data.recall(tabName(), open));
     if (!ref) return;
     const pasted = ref.id.startsWith(PASTED) && ref.content !== 'builtin' ? ref.content : undefined;
     const used = await pasted?.text().catch(() => undefined); // whoever reads it as data says why
@@ -146,7 +148,7 @@ export class DatasetState {
     this.used = undefined;
     saveSetting(OWN_DATA, !this.isBuiltin);
     // A full disk only means that a reload begins with the built-in set.
-    this.workers.text.call((worker) => worker.data.remember(ref)).catch(() => undefined);
+    this.workers.text.call((worker) => worker.data.remember(tabName(), ref)).catch(() => undefined);
   }
 
   /** Keeps what is typed, one write after another: what comes meanwhile is in the next. */
@@ -154,7 +156,7 @@ export class DatasetState {
     this.isKeeping = true;
     for (let kept: PastedText | undefined; kept !== this.typed;) {
       const now = this.typed;
-      await this.workers.text.call((worker) => worker.data.rememberText(now)).catch(() => undefined);
+      await this.workers.text.call((worker) => worker.data.rememberText(tabName(), now)).catch(() => undefined);
       kept = now;
     }
     this.isKeeping = false;
