@@ -1,6 +1,6 @@
 /** The worker that reads what others wrote: files, tokenizers, templates. The page may end it at any time. */
 import { expose, proxy } from 'comlink';
-import { KeptModels, openDatabase, RunLibrary, SettingsStore } from '../src/storage/indexeddb';
+import { KeptModels, openDatabase, RunLibrary, TabStore } from '../src/storage/indexeddb';
 import type { EarlyStart, TextEntry, TextJobs, TextWorker } from '../src/protocol/workers';
 import { HubDesk } from './hub/hub';
 import { HubModels } from './hub/hub-models';
@@ -37,7 +37,7 @@ async function createTextWorker(baseUrl: string, builtin: string | null = null):
     },
     { onStart: (job) => desk.reportPauses(job) },
   );
-  return { hub: hubService(desk), data: dataService(new SettingsStore(database)), jobs };
+  return { hub: hubService(desk), data: dataService(new TabStore(database)), jobs };
 }
 
 /** The page is still being drawn, and its calls wait for that: what they will need is made meanwhile. */

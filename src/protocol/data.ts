@@ -60,12 +60,13 @@ export interface PackedData {
 }
 
 export interface DataService {
-  /** The dataset of the user's own that the page shows; kept so that a reload finds it again. */
-  remember(ref: DatasetRef | null): Promise<void>;
-  recall(): Promise<DatasetRef | null>;
-  /** The field for pasted text, kept as it stands, used or not. */
-  rememberText(typed: PastedText): Promise<void>;
-  recallText(): Promise<PastedText | null>;
+  /** The dataset that a tab shows; kept so that a reload finds it again. */
+  remember(tab: string, ref: DatasetRef): Promise<void>;
+  /** Of a new tab, what the last one had; `open` are the tabs that there are. */
+  recall(tab: string, open: readonly string[]): Promise<DatasetRef | null>;
+  /** A tab's field for pasted text, kept as it stands, used or not. */
+  rememberText(tab: string, typed: PastedText): Promise<void>;
+  recallText(tab: string): Promise<PastedText | null>;
 }
 
 /** The columns of a file, to say by hand which of them is which field. */

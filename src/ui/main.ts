@@ -10,8 +10,6 @@ import './styles/theme.css';
 import './styles/base.css';
 import './styles/controls.css';
 
-const NOT_LOADED = 'The page could not be loaded: check the connection, and reload it.';
-
 // A model is opened and data are read by this worker, and nothing can be started before.
 const model = loadModelRef();
 const start: EarlyStart = { baseUrl: document.baseURI, builtin: model.kind === 'builtin' ? model.name : null };
@@ -20,5 +18,8 @@ prepareWorker(textScript, JSON.stringify(start));
 const target = document.getElementById('app')!;
 import('./mount-app').then(
   ({ mountApp }) => mountApp(target),
-  () => (target.textContent = NOT_LOADED),
+  () => {
+    target.classList.add('failed'); // the words for it have come with the page
+    target.querySelector('h1')?.focus();
+  },
 );

@@ -236,6 +236,14 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await graft.at('ask-it').click();
   await graft.at('chat-input').waitFor();
   await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('chat-question');
+  // What is typed beside the end of a run is asked at once.
+  const asked = await page.locator('[data-testid=tuned-answer]').count();
+  await graft.openPart('Overview');
+  await graft.at('ask-question').fill('Who pays the fee?');
+  await graft.at('ask-question').press('Enter');
+  await page.locator('[data-testid=tuned-answer][data-state=done]').nth(asked).waitFor({ timeout: 60_000 });
+  await page.getByText('Who pays the fee?').waitFor();
+  expect(await graft.at('chat-input').inputValue()).toBe('');
 
   // Nothing moves by itself where a part of the run comes back, however far down it was.
   await page.setViewportSize({ width: 360, height: 800 });
@@ -270,7 +278,7 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await again.at('evaluate-now').click(); // again, for the tab died
   await again.at('evaluate-stop').waitFor();
   await again.at('evaluate-stop').waitFor({ state: 'detached', timeout: 120_000 });
-  expect(await reopened.evaluate(() => document.activeElement?.localName)).toBe('a'); // and not the body
+  await expect.poll(() => reopened.evaluate(() => document.activeElement?.localName)).toBe('a'); // and not the body
 
   // Another run beside it, of other settings.
   await again.useRunFile('max_steps: 1\nmax_train_samples: 12\nval_set_size: 0.2\nper_device_train_batch_size: 2\n');

@@ -1,5 +1,5 @@
 /** A way in for what people have: tables, text, columns with names of their own, and rows that are broken. */
-import { expect } from 'vitest';
+import { describe, expect } from 'vitest';
 import { test } from '../support/browser';
 import { axeViolations, GraftPage, layoutShift } from '../support/page';
 
@@ -8,7 +8,7 @@ const FAQ = Array.from(
   (_, i) => [`How much is item ${i}?`, `It costs ${i + 3} dollars, "all in".`] as const,
 );
 /** Waits until as many examples as these are read. */
-const examples = (graft: GraftPage, count: number) =>
+const examples = (graft: GraftPage, count: number | string) =>
   graft
     .at('data-facts')
     .filter({ hasText: new RegExp(`Examples\\s*${count}\\D`) })
@@ -79,14 +79,83 @@ test("a first visit leads to data of one's own at once: a file is chosen where i
   await expect.poll(top).toBeLessThan(200);
 });
 
+describe('on a narrow screen', () => {
+  test.override({
+    contextOptions: { viewport: { width: 360, height: 740 }, permissions: ['clipboard-read', 'clipboard-write'] },
+  });
+
+  test('what is pasted is used at once, beside every field too: Start is the next thing to press', async ({
+    page,
+    site,
+  }) => {
+    const graft = new GraftPage(page);
+    await page.goto(site.url);
+    await graft.at('step-data').getByText('111 rows').waitFor();
+    const paste = async (text: string) => {
+      await page.evaluate((copied) => navigator.clipboard.writeText(copied), text);
+      await page.keyboard.press('ControlOrMeta+v');
+    };
+    const faq = FAQ.map(([q, a]) => `Q: ${q}\nA: ${a}\n`).join('\n');
+    const isReady = async (rows: number | string) => {
+      await examples(graft, rows);
+      await graft.at('next-run').filter({ hasText: 'starter on pasted.txt' }).waitFor();
+      await graft.at('start').and(page.locator(':enabled')).waitFor();
+      const isFree = graft.at('start').evaluate((button) => {
+        const { top, bottom, left, right } = button.getBoundingClientRect();
+        return document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === button;
+      });
+      expect(await isFree).toBe(true);
+    };
+    await graft.at('welcome-paste').click();
+    await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('dataset-text');
+    await paste(faq);
+    await isReady(12);
+    // What is typed on is used when the field is left.
+    await page.keyboard.type('Q: One more?\nA: Yes.');
+    await graft.at('start-obstacle').getByText('The pasted text is not used yet.').waitFor();
+    await page.keyboard.press('Tab');
+    await isReady(13);
+
+    // A text that no browser edits without stopping at each key is shown by its beginning.
+    await graft.at('dataset-text').focus();
+    await page.keyboard.press('ControlOrMeta+a');
+    await paste(faq.repeat(100));
+    await isReady('1,200');
+    expect(await graft.at('long-text').innerText()).toMatch(
+      /^[\d.]+ KiB of text, 3,500 lines, which begins:\s+Q: How much/,
+    );
+    expect(await graft.at('dataset-text').count()).toBe(0);
+    expect(await axeViolations(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+    await page.reload();
+    await isReady('1,200');
+    expect(await graft.at('long-text').isVisible()).toBe(true);
+    await graft.at('remove-text').click();
+    expect(await graft.at('dataset-name').innerText()).toBe('Title fee policy, built in');
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('dataset-text');
+
+    // Beside every field it is taken, too, and broken rows are skipped without a way to them.
+    await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+    await paste('never mind');
+    expect(await graft.at('dataset-name').innerText()).toBe('Title fee policy, built in');
+    const rows = FAQ.slice(0, 4).map(([question, answer]) => JSON.stringify({ question, answer }));
+    await paste([...rows, '{"question": "cut off'].join('\n'));
+    await graft.at('start-skip-rows').click();
+    await isReady(4);
+    expect(await page.evaluate(() => document.activeElement?.tagName)).not.toBe('BODY');
+  });
+});
+
 test('questions and answers may be pasted as text', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
-  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('paste-text').click();
   await graft.at('dataset-text').fill(FAQ.map(([q, a]) => `Q: ${q}\nA: ${a}\n`).join('\n'));
-  // Nobody who pastes means what was there before.
+  // Nobody who types means what was there before, and whoever leaves the field means what is in it.
   expect(await graft.at('start').isDisabled()).toBe(true);
   await graft.at('next-action').click();
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('dataset-text');
+  await examples(graft, 12);
+  await graft.at('start').and(page.locator(':enabled')).waitFor();
   await graft.openModels();
   await graft.openWorkbench();
   expect(await graft.at('dataset-text').inputValue()).toContain('Q: ');
@@ -98,15 +167,15 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   // What is in use can be looked at and written on, and what was not used yet outlives a reload.
   for (const when of ['at once', 'after a reload']) {
     if (when === 'after a reload') await page.reload();
-    await page.getByRole('button', { name: 'Paste text' }).click();
+    await graft.at('paste-text').click();
     // Opened before it is back, the field takes nothing that would be lost with it.
     await page.locator('#dataset-text:not([readonly])').waitFor();
     expect(await graft.at('dataset-text').inputValue(), when).toContain('Q: How much is item 11?');
     await graft.at('start').and(page.locator(':enabled')).waitFor();
     expect(await graft.at('start-obstacle').count()).toBe(0);
-    await page.getByRole('button', { name: 'Paste text' }).click();
+    await graft.at('paste-text').click();
   }
-  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('paste-text').click();
   await graft.at('dataset-text').press('ControlOrMeta+End');
   await graft.at('dataset-text').pressSequentially('\nQ: And 12?\nA: More.');
   await graft.at('start-obstacle').getByText('The pasted text is not used yet.').waitFor();
@@ -116,8 +185,29 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   await page.getByRole('button', { name: 'Use this text' }).click();
   await examples(graft, 13);
 
+  // Another tab begins with what this one has, and each keeps its own from then on.
+  const page2 = await page.context().newPage();
+  const beside = await GraftPage.open(page2, site);
+  await examples(beside, 13);
+  await beside.at('paste-text').click();
+  await page2.locator('#dataset-text:not([readonly])').fill('Q: Of the other tab?\nA: Yes.');
+  await page2.keyboard.press('Tab');
+  await examples(beside, 1);
+  await page2.waitForTimeout(300); // until it is kept
+  for (const [tab, count] of [
+    [graft, 13],
+    [beside, 1],
+  ] as const) {
+    await tab.page.reload();
+    await examples(tab, count);
+    const text = await tab.page.locator('#dataset-text').inputValue();
+    expect(text.includes('Of the other tab?')).toBe(count === 1);
+  }
+  await page2.close();
+  await graft.at('paste-text').click();
+
   // The field that was left open is there from the first moment, and what was deleted in it stays deleted.
-  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('paste-text').click();
   for (const text of [/And 12\?/, /^$/]) {
     if (text.source === '^$') await graft.at('dataset-text').fill('');
     await page.waitForTimeout(300); // until it is kept
@@ -149,7 +239,8 @@ test('broken rows are listed, each with its reason, and skipped when told; nothi
     /^Row 3 is not valid JSON.*\nRow 6 has an empty answer\.\nRow 8 is .*, but a row must be/,
   );
 
-  await page.getByRole('button', { name: 'Skip 3 and use 9' }).click();
+  expect(await graft.at('skip-rows').innerText()).toBe('Skip 3 and use 9');
+  await graft.at('skip-rows').click();
   expect(await page.evaluate(() => document.activeElement?.ariaLabel)).toBe('The data as they are read');
   await error.waitFor({ state: 'detached' });
   await examples(graft, 9);

@@ -116,6 +116,7 @@ test('what the browser kept badly is said, once, the starter trains, and damaged
 }) => {
   const graft = await GraftPage.open(page, site);
   await put(page, 'workspace', { id: 7, rows: 'none' }, 'dataset');
+  await put(page, 'workspace', [], 'tabs'); // as an earlier version left it
   await put(page, 'runs', { id: 'bad-run', state: 5, model: null });
   await put(page, 'models', { id: 'bad-model', bytes: 'many' });
   await put(page, 'weights', { id: 'bad-weights', shards: 3 });

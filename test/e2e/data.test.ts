@@ -73,7 +73,7 @@ test('a file that is no data to train on is refused by what it is; JSON is taken
   await use('rows.txt', Buffer.from('[{"text": "Once upon a time."}]'));
   await taken('text');
 
-  await page.getByRole('button', { name: 'Paste text' }).click();
+  await graft.at('paste-text').click();
   await graft.at('dataset-text').fill('{\n  "question": "Why?",\n  "answer": "So."\n}\n');
   await page.getByRole('button', { name: 'Use this text' }).click();
   await taken('question-answer');
@@ -247,4 +247,22 @@ test('a run of its own template is trained, asked, compared and merged through i
   expect(modelfile).toContain(`FROM ./${cardName.replace('.md', '.gguf')}\n`);
   expect(modelfile).toMatch(/^TEMPLATE """.*\{\{ \.Content \}\}/m);
   expect(await axeViolations(page)).toEqual([]);
+});
+
+test('a run that trained the whole model is downloaded as a GGUF file, and has nothing to merge', async ({
+  page,
+  site,
+}) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useRunFile('use_peft: false\nmax_steps: 1\nmax_train_samples: 4\nlearning_rate: 1.0e-4\n');
+  await graft.start();
+  await graft.state('finished');
+  await graft.openPart('Files');
+  await graft.at('gguf-type').selectOption('F16');
+  const single = page.waitForEvent('download');
+  await graft.at('download-gguf').click();
+  const gguf = readFileSync(await (await single).path());
+  expect(gguf.subarray(0, 4).toString()).toBe('GGUF');
+  expect(await graft.at('gguf-checked').innerText()).toContain('was read back and is the model');
+  expect(await graft.at('download-merged').count()).toBe(0);
 });

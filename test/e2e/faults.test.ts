@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { test } from '../support/browser';
 import { findChromium } from '../support/drivers.mjs';
-import { axeViolations, GraftPage } from '../support/page';
+import { axeViolations, GraftPage, layoutShift } from '../support/page';
 import { tinyRows, writeTinyModel } from '../support/tiny-model';
 
 describe('data', () => {
@@ -132,6 +132,26 @@ test('without WebGPU the page says what to do, and still shows model and data', 
     expect(await page.getByTestId('start').isDisabled()).toBe(true);
     expect(await page.getByTestId('start-obstacle').innerText()).toContain("can't train yet");
     await page.getByTestId('plan-total').filter({ hasText: 'MiB' }).waitFor();
+    // It comes late, and moves nothing: it lies over the page until it was read, and has a place from then on.
+    await page.setViewportSize({ width: 360, height: 800 });
+    for (const place of ['#/models', '#/settings', '#/']) {
+      await page.goto(`${site.url}${place}`);
+      await page.reload();
+      await note.waitFor();
+      await page.waitForTimeout(700); // what comes by and by
+      expect(await page.evaluate(layoutShift), place).toBeLessThan(0.02);
+    }
+    await page.getByTestId('device-error-read').click();
+    expect(await page.evaluate(() => document.activeElement?.textContent?.trim())).toBe('Look again');
+    expect(await page.evaluate(layoutShift)).toBeLessThan(0.02); // what was pressed for may move
+    await page.reload();
+    await page.getByTestId('quick-start').waitFor();
+    expect(await note.isVisible()).toBe(true);
+    await page.getByTestId('plan-total').waitFor({ state: 'attached' });
+    await page.waitForTimeout(1500);
+    expect(await page.evaluate(layoutShift)).toBeLessThan(0.02);
+    expect(await page.getByTestId('device-error-read').count()).toBe(0);
+    expect(await axeViolations(page)).toEqual([]);
   } finally {
     await browser.close();
   }

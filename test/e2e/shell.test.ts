@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { test } from '../support/browser';
+import { axeViolations } from '../support/page';
 
 test('the page loads without a console error', async ({ page, site }) => {
   await page.goto(site.url);
@@ -18,6 +19,24 @@ test('a worker is started before the page asks for it, once, and what it can not
   await page.route(/text\.worker-.*\.js$/, (route) => route.abort());
   await page.reload();
   await page.getByText('The reader stopped working').first().waitFor();
+  problems.splice(0);
+});
+
+test('where the script of the page does not come, that is said with a heading and a way to load it again', async ({
+  page,
+  site,
+  problems,
+}) => {
+  await page.route(/\/assets\/mount-app-.*\.js$/, (route) => route.abort());
+  await page.goto(site.url);
+  const heading = page.getByRole('main').getByRole('heading', { level: 1, name: 'The page could not be loaded' });
+  await heading.waitFor();
+  expect(await page.evaluate(() => document.activeElement?.localName)).toBe('h1');
+  expect(await axeViolations(page)).toEqual([]);
+  await page.unrouteAll();
+  await page.getByRole('link', { name: 'Reload' }).click();
+  await page.getByTestId('quick-start').waitFor();
+  expect(await heading.count()).toBe(0);
   problems.splice(0);
 });
 

@@ -63,6 +63,14 @@ describe('a setting that was refused', () => {
     await graft.at('start-preset').selectOption('quick');
     await expect.poll(() => graft.at('start-cost').innerText()).not.toBe(cost);
     expect(await page.getByRole('radio', { name: 'Quick' }).isChecked()).toBe(true);
+    // Hours are said in words, with what to do about them.
+    await graft.setting('num_train_epochs', '9000');
+    const long = graft.at('start-long').filter({ hasText: /train for \d+ (min|h).* use fewer rows\.\s*$/s });
+    await long.waitFor();
+    await long.getByRole('button', { name: 'use fewer rows' }).click();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-max_train_samples');
+    await graft.at('start-preset-alone').click();
+    await graft.at('start-long').waitFor({ state: 'detached' });
     await graft.setting('lora_r', '0');
     expect(await graft.at('start-cost').innerText()).toBe('');
     await graft.setting('lora_r', '4');
@@ -76,6 +84,15 @@ describe('a setting that was refused', () => {
       await page.setViewportSize({ width, height: 800 });
       expect(await axeViolations(page)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+      // The longest of what can be chosen is shown whole: a list is as wide as that, where nothing holds it in.
+      const room = graft.at('start-preset').evaluate((list: HTMLSelectElement) => {
+        const { width } = list.getBoundingClientRect();
+        list.style.width = 'max-content';
+        const whole = list.getBoundingClientRect().width;
+        list.style.width = '';
+        return width - whole;
+      });
+      expect(await room).toBeGreaterThanOrEqual(0);
     }
     await graft.at('start-preset-alone').click();
     expect(await page.evaluate(() => (document.activeElement as HTMLElement).dataset['testid'])).toBe('start-preset');

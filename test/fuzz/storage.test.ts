@@ -15,6 +15,7 @@ import {
   KeptModels,
   RunLibrary,
   SettingsStore,
+  TabStore,
   type Database,
 } from '../../src/storage/indexeddb';
 import { ShardedWeightCache } from '../../src/storage/weights';
@@ -195,6 +196,7 @@ fuzz<{ table: Table; value: unknown }>('row of the page’s database', async () 
   const models = new KeptModels(database);
   const openings = new BrowserOpenings(database);
   const settings = new SettingsStore(database);
+  const tabs = new TabStore(database);
   const cache = browserWeightCache(database, 100);
   const summary = { steps: 1, epochs: 1, trainLoss: 1, bestEvalLoss: null, stopped: 'finished' as const, seconds: 1 };
   await library.put(runRecord('r', { summary }));
@@ -202,7 +204,7 @@ fuzz<{ table: Table; value: unknown }>('row of the page’s database', async () 
   const { id } = await models.keep(countingSource(300), ['w'], 'print', () => undefined);
   await openings.keepOpening('m@1', OPENING);
   await openings.keepRevision('h/m', 'main', { commit: 'c'.repeat(40), seenAt: 3 });
-  await settings.setDataset({ id: '1', name: 'd.jsonl', content: new Blob(['{}']) });
+  await tabs.setDataset('a', { id: '1', name: 'd.jsonl', content: new Blob(['{}']) });
   await settings.kernelChoices().write('card', { 'f32 8': { name: 'tile' } });
   await fillCache(cache);
   const rows = new Map<Table, { key: IDBValidKey; value: unknown; isInline: boolean }[]>();
@@ -261,7 +263,7 @@ fuzz<{ table: Table; value: unknown }>('row of the page’s database', async () 
       await readCache(cache);
       await models.delete('nothing');
       const source = await models.source(id);
-      for (const read of [() => settings.dataset(), () => source.list(), () => source.read('w')]) await read();
+      for (const read of [() => tabs.dataset('a', ['a']), () => source.list(), () => source.read('w')]) await read();
       await models.delete(id);
       await library.delete('r');
     },

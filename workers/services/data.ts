@@ -28,14 +28,14 @@ import type { Pulse } from '../jobs/pulse';
 import type { Readings } from '../runs/readings';
 import { readRunDataset } from '../runs/run-files';
 import { datasetId, modelKey, type Sources } from '../models/sources';
-import type { RunLibrary, SettingsStore } from '../../src/storage/indexeddb';
+import type { RunLibrary, TabStore } from '../../src/storage/indexeddb';
 
-export function dataService(settings: SettingsStore): DataService {
+export function dataService(tabs: TabStore): DataService {
   return {
-    remember: (ref) => settings.setDataset(ref ?? undefined),
-    recall: async () => (await settings.dataset()) ?? null,
-    rememberText: (typed) => settings.setPastedText(typed),
-    recallText: async () => (await settings.pastedText()) ?? null,
+    remember: (tab, ref) => tabs.setDataset(tab, ref),
+    recall: async (tab, open) => (await tabs.dataset(tab, open)) ?? null,
+    rememberText: (tab, typed) => tabs.setPastedText(tab, typed),
+    recallText: async (tab) => (await tabs.pastedText(tab)) ?? null,
   };
 }
 

@@ -94,11 +94,18 @@ export function exportJobs(models: GpuModels, sources: Sources, text: TextLink):
 
   /** What a job writes of, with its own way to say how far it is. */
   async function open(runId: string, ref: ModelRef, { report }: JobContext<CommonEvent>) {
-    const { engine, model, run } = await models.speakers(ref, runId, (message) => report({ kind: 'notice', message }));
+    const speakers = await models.speakers(ref, runId, (message) => report({ kind: 'notice', message }));
+    const { engine } = speakers;
+    const run = speakers.run!;
+    // A run that trained the whole model has left a model folder.
+    const isAdapter = (await run.list()).includes('adapter_config.json');
+    const model = isAdapter ? speakers.model : await openModel(run);
+    const modelFiles = isAdapter ? await sources.model(ref) : run;
     models.answering.release(); // both need not fit together
     const onProgress = overPasses(PASSES, (done, total) => report({ kind: 'progress', done, total, unit: 'bytes' }));
     const store = new CollectedFiles();
-    const parts = { model, modelName: model.name, adapter: run!, engine, modelFiles: await sources.model(ref), store };
+    const adapter = isAdapter ? run : undefined;
+    const parts = { model, modelName: model.name, adapter, engine, modelFiles, store };
     const written = () =>
       fileListSource(
         'the download',
@@ -143,7 +150,9 @@ export function exportJobs(models: GpuModels, sources: Sources, text: TextLink):
       const prompts = await questions(runId, ref, signal);
       return models.use({ model: ref, runId }, async () => {
         const { parts, onProgress, written } = await open(runId, ref, context);
-        await mergeModel(parts, onProgress, signal);
+        const { adapter } = parts;
+        if (!adapter) throw new GraftError('unsupported', 'The run trained the whole model: its files are that model.');
+        await mergeModel({ ...parts, adapter }, onProgress, signal);
         const exported = await openModel(written());
         const found = await verifyExport({ ...parts, exported, prompts }, onProgress, signal);
         refuseDifferent(found.findings);

@@ -8,4 +8,5 @@ export { BrowserOpenings } from './openings';
 export { isDamagedRun, logRowsOf } from './rows';
 export { RunLibrary } from './runs';
 export { browserWeightCache } from './weights';
-export { SettingsStore, type RememberedDataset } from './settings';
+export { SettingsStore } from './settings';
+export { TabStore, type RememberedDataset } from './tabs';

@@ -174,8 +174,11 @@ export class Draft {
     this.keepSkippedShare(null);
   }
 
-  /** Lets the run leave out this share of the rows that are chosen now, as they can't be used. */
-  skipBadRows(share: number): void {
+  /** Lets the run leave out the rows that can't be used: the share of them, rounded up to whole percents. */
+  skipBadRows(): void {
+    const { report } = this.preview;
+    if (!report) return;
+    const share = Math.min(1, Math.ceil((100 * report.skipped.length) / report.rows) / 100);
     this.recipe.set('max_bad_rows', share);
     this.keepSkippedShare(share);
   }

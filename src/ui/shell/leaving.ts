@@ -1,4 +1,7 @@
-/** What must not end a run by accident: leaving the page, a screen that goes dark, a file that is dropped beside its place. */
+/**
+ * What must not end a run by accident: leaving the page, a screen that goes dark, a file that is dropped beside its place;
+ * and what is pasted beside its place.
+ */
 
 /** While a run trains: the browser asks before it leaves the page, and the screen stays awake where it may. */
 export function guardRun(): () => void {
@@ -40,4 +43,15 @@ export function catchDrops(take: (transfer: DataTransfer) => void): () => void {
     removeEventListener('dragover', onOver);
     removeEventListener('drop', onDrop);
   };
+}
+
+/** What is pasted beside every field is taken, where the browser would drop it. */
+export function catchPastes(take: (transfer: DataTransfer) => void): () => void {
+  const onPaste = (event: ClipboardEvent) => {
+    const { target, clipboardData, defaultPrevented } = event;
+    const isField = target instanceof Element && target.closest('input, textarea, select, [contenteditable]') !== null;
+    if (!isField && !defaultPrevented && clipboardData) take(clipboardData);
+  };
+  document.addEventListener('paste', onPaste);
+  return () => document.removeEventListener('paste', onPaste);
 }

@@ -1,4 +1,5 @@
 /** Everything that the page holds, one class for each concern, and what happens between them. */
+import { tick } from 'svelte';
 import { plainError, type PlainError } from '../../core/errors';
 import type { RunRecord } from '../../core/library';
 import type { TrainRequest } from '../../protocol/runs';
@@ -27,6 +28,9 @@ import { Steps } from './steps.svelte';
 
 /** Milliseconds between two looks at a run that another tab trains. */
 const OTHER_TABS_INTERVAL = 2000;
+
+/** Rows of any kind: two lines at least, or JSON. */
+const SEVERAL_LINES = /\S\s*\n\s*\S|^\s*[[{]/;
 
 /** Milliseconds of a visit after which the GPU is measured. */
 const MEASURING_AFTER = 1500;
@@ -191,8 +195,28 @@ export class Workspace {
       if (folder) await draft.openFolder(folder);
     } else if (file) {
       draft.useData(() => draft.dataset.useFile(file));
-      router.goTo(placeOf('workbench'));
+      this.showData();
     }
+  }
+
+  /** Takes what was pasted on the workbench beside every field, where it can be rows: a file, or several lines. */
+  takePaste(transfer: DataTransfer): void {
+    const { draft, router } = this;
+    const { dataset } = draft;
+    if (router.route.page !== 'workbench' || !draft.ready) return;
+    const [file] = transfer.files;
+    const text = transfer.getData('text/plain');
+    // What stands in the field and was not used yet is not lost to a paste beside it.
+    if (!file && (!SEVERAL_LINES.test(text) || dataset.hasUnusedText)) return;
+    draft.useData(() => (file ? dataset.useFile(file) : dataset.useText(text)));
+    this.showData();
+  }
+
+  /** Leads to the data that were just chosen, which a narrow screen folds away. */
+  private showData(): void {
+    const { router } = this;
+    if (router.route.page === 'workbench') void tick().then(() => reveal('data'));
+    else router.goTo(placeOf('workbench'), 'data');
   }
 
   /** Searches the Hub; a model's whole name opens it. */

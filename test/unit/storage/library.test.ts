@@ -11,6 +11,7 @@ import {
   KeptModels,
   RunLibrary,
   SettingsStore,
+  TabStore,
   type Database,
 } from '../../../src/storage/indexeddb';
 import { countingSource, runRecord } from './support';
@@ -181,20 +182,53 @@ describe('a file for a download', () => {
 
 describe('what is remembered of the page', () => {
   it('comes back, or is forgotten with a sentence where it is damaged', async () => {
-    const settings = new SettingsStore(database);
-    expect(await settings.dataset()).toBeUndefined();
+    const tabs = new TabStore(database);
+    expect(await tabs.dataset('a', ['a'])).toBeUndefined();
     const rows = { id: '1', name: 'rows.jsonl', content: new Blob(['{}']) };
-    await settings.setDataset(rows);
-    expect(await settings.dataset()).toMatchObject({ id: '1', name: 'rows.jsonl' });
+    await tabs.setDataset('a', rows);
+    expect(await tabs.dataset('a', ['a'])).toMatchObject({ id: '1', name: 'rows.jsonl' });
     for (const damaged of [{}, 7, { id: 1 }, { ...rows, content: {} }, { ...rows, content: 'other' }, [rows]]) {
-      await settings.set('dataset', damaged);
+      await tabs.setDataset('a', rows);
+      await database.put('workspace', damaged, 'dataset 1');
       await expectError(
-        () => settings.dataset(),
+        () => tabs.dataset('a', ['a']),
         'storage',
         /dataset that was open here before is damaged.*open it again/,
       );
-      expect(await settings.dataset()).toBeUndefined();
+      expect(await tabs.dataset('a', ['a'])).toBeUndefined();
     }
+    await database.put('workspace', 'none', 'tabs');
+    expect(await tabs.dataset('a', ['a'])).toBeUndefined();
+  });
+
+  it('is each tab’s own; a new one has what the last one had, and of closed ones it is forgotten', async () => {
+    const tabs = new TabStore(database);
+    const rows = (id: string) => ({ id, name: `${id}.jsonl`, content: new Blob([id]) });
+    // Of an earlier version.
+    await database.put('workspace', rows('old'), 'dataset');
+    await database.put('workspace', { text: 'Q: old' }, 'pasted');
+    expect(await tabs.dataset('a', ['a'])).toMatchObject({ id: 'old' });
+    expect(await tabs.pastedText('a')).toEqual({ text: 'Q: old' });
+
+    await tabs.setDataset('a', rows('one'));
+    await tabs.setPastedText('a', { text: 'Q: one' });
+    expect(await tabs.dataset('b', ['a', 'b'])).toMatchObject({ id: 'one' });
+    expect(await tabs.pastedText('b')).toEqual({ text: 'Q: one' });
+    await tabs.setPastedText('b', { text: 'Q: two' });
+    await tabs.setDataset('b', rows('two'));
+    await tabs.setPastedText('a', { text: 'Q: three' });
+    expect(await tabs.dataset('a', ['a', 'b'])).toMatchObject({ id: 'one' });
+    expect(await tabs.dataset('b', ['a', 'b'])).toMatchObject({ id: 'two' });
+    expect(await tabs.pastedText('b')).toEqual({ text: 'Q: two' });
+
+    for (const name of ['c', 'd', 'e', 'f']) expect(await tabs.dataset(name, ['a', name])).toMatchObject({ id: 'two' });
+    await tabs.setDataset('f', rows('three'));
+    await tabs.setDataset('e', rows('three'));
+    await tabs.dataset('f', ['a', 'f']);
+    expect(await database.getAllKeys('workspace')).toEqual(
+      ['dataset one', 'dataset three', 'dataset two', ...[...'adef'].map((name) => `pasted ${name}`), 'tabs'], // prettier-ignore
+    );
+    expect(await tabs.pastedText('a')).toEqual({ text: 'Q: three' });
   });
 
   it('of kernels counts as nothing where it is damaged, and is replaced', async () => {

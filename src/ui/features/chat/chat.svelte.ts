@@ -28,6 +28,8 @@ export class ChatState {
   turns = $state.raw<readonly Turn[]>([]);
   /** What is typed and not sent: it stays where the visitor looks at something else in between. */
   question = $state('');
+  /** The question was asked elsewhere on the page, and is sent as soon as it can be. */
+  isHandedOver = $state(false);
   busy = $state(false);
   error = $state.raw<PlainError>();
   /** Why what is said can't be kept, or what was said can't be read. */
@@ -138,12 +140,21 @@ export class ChatState {
     this.chat = chat;
     this.turns = [];
     this.question = '';
+    this.isHandedOver = false;
+    this.facts = undefined;
     this.system = '';
     this.alone = undefined;
     this.error = undefined;
     this.storeError = undefined;
     this.isLoaded = false;
     this.loaded = this.load(chat);
+  }
+
+  /** Takes a question for a conversation that is shown next, where it is sent. */
+  handOver(chat: string, question: string): void {
+    this.meet(chat);
+    this.question = question;
+    this.isHandedOver = true;
   }
 
   async send(question: string, partner: Partner): Promise<void> {

@@ -1,11 +1,15 @@
 /** The dataset that is chosen: a built-in one, a file, or pasted text. */
 import type { DatasetRef, PastedText } from '../../../protocol/data';
+import { openTabs, tabName } from '../../client/tab';
 import type { Workers } from '../../client/workers';
 import { isFlag, loadSetting, saveSetting } from '../../persisted';
 
 export const TITLE_FEES: DatasetRef = { id: 'builtin/title-fees', name: 'title-fees', content: 'builtin' };
 
 const PASTED = 'pasted/';
+
+/** Characters of a text that can be edited on the page: a field lays all of it out anew with each key. */
+export const LONGEST_EDITED = 50_000;
 
 // What is drawn of the last visit before the worker has told the rest of it, so that nothing moves when that comes.
 const FIELD_OPEN = 'text-field-open';
@@ -18,6 +22,8 @@ export class DatasetState {
   private isOpen = $state(loadSetting(FIELD_OPEN, false, isFlag));
   /** What is in it: another one with each change. It stays, over a reload too. */
   private typed = $state.raw<PastedText>({ text: '' });
+  /** It is shown by its beginning; never while somebody types it. */
+  isLong = $state(false);
   /** What was chosen and typed at the last visit is back. */
   isRestored = $state(false);
   private readonly wasOwn = loadSetting(OWN_DATA, false, isFlag);
@@ -48,13 +54,14 @@ export class DatasetState {
 
   /** Returns whether a text was kept, an empty one too. */
   private async restoreTyped(): Promise<boolean> {
-    const typed = await this.workers.text.call((worker) => worker.data.recallText()).catch(() => null);
-    if (typed && !this.isTyped) this.typed = typed;
+    const typed = await this.workers.text.call((worker) => worker.data.recallText(tabName())).catch(() => null);
+    if (typed && !this.isTyped) this.showText(typed);
     return typed !== null;
   }
 
   private async restoreChosen(typed: Promise<boolean>): Promise<void> {
-    const ref = await this.workers.text.call((worker) => worker.data.recall());
+    const open = await openTabs();
+    const ref = await this.workers.text.call((worker) => worker.data.recall(tabName(), open));
     if (!ref) return;
     const pasted = ref.id.startsWith(PASTED) && ref.content !== 'builtin' ? ref.content : undefined;
     const used = await pasted?.text().catch(() => undefined); // whoever reads it as data says why
@@ -62,7 +69,12 @@ export class DatasetState {
     this.ref = ref;
     this.used = used;
     // Of an earlier version, which kept no text beside the dataset.
-    if (used !== undefined && !(await typed) && !this.isTyped) this.typed = { text: used };
+    if (used !== undefined && !(await typed) && !this.isTyped) this.showText({ text: used });
+  }
+
+  private showText(typed: PastedText): void {
+    this.typed = typed;
+    this.isLong = typed.text.length > LONGEST_EDITED;
   }
 
   get pasting(): boolean {
@@ -81,6 +93,7 @@ export class DatasetState {
   set pasted(text: string) {
     this.isTyped = true;
     this.typed = { text };
+    if (text === '') this.isLong = false;
     if (!this.isKeeping) void this.keepTyped();
   }
 
@@ -92,12 +105,27 @@ export class DatasetState {
 
   useFile(file: File): void {
     this.set({ id: crypto.randomUUID(), name: file.name, content: file });
+    this.pasting = false;
   }
 
+  /** The field stays open: whoever pastes may paste more. */
   usePasted(): void {
     const content = new Blob([this.pasted], { type: 'text/plain' });
     this.set({ id: `${PASTED}${crypto.randomUUID()}`, name: 'pasted.txt', content });
     this.used = this.pasted;
+    this.isLong = this.pasted.length > LONGEST_EDITED;
+  }
+
+  /** Puts a text in place of what stands in the field, and uses it. */
+  useText(text: string): void {
+    this.pasting = true;
+    this.pasted = text;
+    this.usePasted();
+  }
+
+  /** A pasted text is the dataset. */
+  get isPasted(): boolean {
+    return this.used !== undefined;
   }
 
   /** Text stands in the field, and was not used: nobody means the data from before, then. */
@@ -119,9 +147,8 @@ export class DatasetState {
     this.ref = ref;
     this.used = undefined;
     saveSetting(OWN_DATA, !this.isBuiltin);
-    this.pasting = false;
     // A full disk only means that a reload begins with the built-in set.
-    this.workers.text.call((worker) => worker.data.remember(ref)).catch(() => undefined);
+    this.workers.text.call((worker) => worker.data.remember(tabName(), ref)).catch(() => undefined);
   }
 
   /** Keeps what is typed, one write after another: what comes meanwhile is in the next. */
@@ -129,7 +156,7 @@ export class DatasetState {
     this.isKeeping = true;
     for (let kept: PastedText | undefined; kept !== this.typed;) {
       const now = this.typed;
-      await this.workers.text.call((worker) => worker.data.rememberText(now)).catch(() => undefined);
+      await this.workers.text.call((worker) => worker.data.rememberText(tabName(), now)).catch(() => undefined);
       kept = now;
     }
     this.isKeeping = false;

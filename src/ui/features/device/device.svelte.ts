@@ -3,9 +3,10 @@ import { plainError, type PlainError } from '../../../core/errors';
 import type { DeviceReport } from '../../../protocol/device';
 import { Job } from '../../client/job.svelte';
 import type { Workers } from '../../client/workers';
-import { loadSetting, saveSetting } from '../../persisted';
+import { loadSetting, removeSetting, saveSetting } from '../../persisted';
 
 const RATE = 'device-rate';
+const TOLD = 'device-error';
 
 /** How fast a GPU was when it was measured. */
 interface KeptRate {
@@ -16,6 +17,10 @@ interface KeptRate {
 export class DeviceState {
   report = $state.raw<DeviceReport>();
   error = $state.raw<PlainError>();
+  /** What is said of it: the last error until another look has ended; from the first moment, where it was read at an earlier visit. */
+  told = $state.raw<PlainError | null>(loadSetting(TOLD, null, isPlainError));
+  /** What is said has a place on the page, as it was there from the first moment or was read; otherwise it lies over the page. */
+  hasPlace = $state(this.told !== null);
   /** Undefined until the browser was asked. */
   persisted = $state<boolean>();
   /** Bytes that this page has stored and may store, as the browser estimates them. */
@@ -38,11 +43,22 @@ export class DeviceState {
     this.error = undefined;
     try {
       this.report = await this.workers.gpu.call((worker) => worker.device.report());
+      this.told = null;
+      this.hasPlace = false;
+      removeSetting(TOLD);
       this.watch();
     } catch (error) {
       this.report = undefined;
       this.error = plainError(error);
+      this.told = this.error;
+      if (this.hasPlace) saveSetting(TOLD, this.told);
     }
+  }
+
+  /** What is said was read: it makes room for what it lies over. */
+  placeNote(): void {
+    this.hasPlace = true;
+    saveSetting(TOLD, this.told);
   }
 
   /** Learns how fast the GPU is: from an earlier visit, or by measuring. Where that fails, nothing is said of it. */
@@ -78,6 +94,13 @@ export class DeviceState {
         () => undefined, // the worker ended; whoever ended it says so
       );
   }
+}
+
+function isPlainError(value: unknown): value is PlainError | null {
+  if (value === null) return true;
+  if (typeof value !== 'object') return false;
+  const { code, message } = value as Partial<PlainError>;
+  return typeof code === 'string' && typeof message === 'string';
 }
 
 function isKeptRate(value: unknown): value is KeptRate | null {
