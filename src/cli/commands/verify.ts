@@ -44,7 +44,9 @@ export const verify: Command = {
         : await (kind === 'ollama' ? verifyOllama : verifyGguf)(sources, path, terminal, signal);
       terminal.emit({ kind: 'verification', path, ...found });
       refuseDifferent(path, found, terminal);
-      terminal.say(`${path} is the model.`);
+      terminal.say(
+        `${path} holds what it was made from: it says what ${adapter ? `${modelName(args)} with its adapter` : modelName(args)} says.`,
+      );
     } finally {
       engine.destroy();
     }
