@@ -45,7 +45,8 @@ export function formatLoss(value: number | undefined): string {
 
 /** A learning rate: `4.00e-3`. */
 export function formatRate(value: number | undefined): string {
-  return value === undefined ? '–' : value.toExponential(2);
+  if (value === undefined) return '–';
+  return value === 0 ? '0' : value.toExponential(2);
 }
 
 /** 0.913 as `91.3 %`. */

@@ -111,6 +111,8 @@ describe('a run file', () => {
     await graft.state('failed');
     expect(await graft.at('train-error').getAttribute('data-code')).toBe('diverged');
     expect(await graft.at('train-error').innerText()).toContain('learning_rate');
+    await graft.openPart('Files');
+    expect(await graft.at('nothing-yet').innerText()).toContain('It ended before its first checkpoint');
     await graft.openRuns();
     expect(await graft.at('library-row').getAttribute('data-state')).toBe('failed');
   });
@@ -132,6 +134,7 @@ test('without WebGPU the page says what to do, and still shows model and data', 
     expect(await page.getByTestId('start').isDisabled()).toBe(true);
     expect(await page.getByTestId('start-obstacle').innerText()).toContain("can't train yet");
     await page.getByTestId('plan-total').filter({ hasText: 'MiB' }).waitFor();
+    expect(await page.getByTestId('start-cost').innerText()).toMatch(/ steps$/); // and no time that it would take
     // It comes late, and moves nothing: it lies over the page until it was read, and has a place from then on.
     await page.setViewportSize({ width: 360, height: 800 });
     for (const place of ['#/models', '#/settings', '#/']) {
@@ -168,7 +171,7 @@ test('from an insecure address the page says so in one sentence', async ({ site 
     await page.goto(site.url.replace('localhost', '192.0.2.1'));
     const note = page.getByTestId('no-webgpu');
     await note.getByText('this one came from an http address').waitFor();
-    expect(await note.innerText()).not.toContain('recent Chrome');
+    expect(await note.innerText()).not.toContain('Graphics acceleration');
     await page.getByTestId('model-error').getByText('The top of the page says why.').waitFor();
     expect(await page.locator('body').innerText()).not.toContain('undefined');
     expect(await page.getByText('this one came from').count()).toBe(1);

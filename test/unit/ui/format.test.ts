@@ -63,7 +63,7 @@ describe('numbers on the page', () => {
 
   test('shares and rates', () => {
     expect([0, 0.9134, 1].map(formatPercent)).toEqual(['0 %', '91.3 %', '100 %']);
-    expect([formatRate(4e-3), formatRate(undefined)]).toEqual(['4.00e-3', '–']);
+    expect([4e-3, 0, undefined].map(formatRate)).toEqual(['4.00e-3', '0', '–']);
   });
 });
 

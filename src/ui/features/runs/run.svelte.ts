@@ -91,6 +91,11 @@ export class RunState {
     return this.rows.findLast((row) => row.eval_loss !== undefined);
   }
 
+  /** Whether it trains nowhere any more, and what it left has been read. */
+  get isOver(): boolean {
+    return this.detail !== undefined && !this.running && this.record?.state !== 'running';
+  }
+
   get canResume(): boolean {
     return !this.training.running && this.record !== undefined && canGoOn(this.record);
   }

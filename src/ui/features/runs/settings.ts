@@ -44,9 +44,17 @@ export const BASIC: readonly Setting[] = [
 
 /** How the run is checked. */
 export const CHECK: readonly Setting[] = [
-  number('val_set_size', 'Held-out rows', 'Kept back to check it'),
-  number('eval_steps', 'Evaluation interval', 'Steps between checks on held-out rows'),
-  number('early_stopping_patience', 'Early stopping patience', 'Checks without progress before it stops'),
+  number('val_set_size', 'Held-out rows', 'Kept back to check it: a fraction, or a number of rows; 0 holds out none'),
+  number(
+    'eval_steps',
+    'Evaluation interval',
+    'Steps between checks on held-out rows; left empty, 25, or a fifth of the run if that is less',
+  ),
+  number(
+    'early_stopping_patience',
+    'Early stopping patience',
+    'Checks without progress before it stops; 0 never stops it',
+  ),
 ];
 
 export const ADVANCED: readonly { title: string; settings: readonly Setting[] }[] = [
@@ -138,7 +146,7 @@ const LABELS: ReadonlyMap<string, string> = new Map(
   [...BASIC, ...CHECK, ...ADVANCED.flatMap(({ settings }) => settings)].map(({ key, label }) => [key, label]),
 );
 
-const PLAIN: ReadonlySet<string> = new Set(BASIC.map(({ key }) => key));
+const PLAIN: ReadonlySet<string> = new Set([...BASIC, ...CHECK].map(({ key }) => key));
 
 /** What a setting is, in plain words; of one that fewer people know, as the run file says it besides. */
 export function describeSetting({ key, words }: Setting): string {
