@@ -156,6 +156,7 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('dataset-text');
   await examples(graft, 12);
   await graft.at('start').and(page.locator(':enabled')).waitFor();
+  await graft.at('text-state').getByText('It is in use as it stands: 12 rows.').waitFor();
   await graft.openModels();
   await graft.openWorkbench();
   expect(await graft.at('dataset-text').inputValue()).toContain('Q: ');

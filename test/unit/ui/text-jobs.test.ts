@@ -72,7 +72,9 @@ const run = (jobs: TextJobRunner, name: string) =>
 beforeEach(() => {
   started = 0;
   const kept = new Map<string, string>();
-  vi.stubGlobal('document', { baseURI: 'http://localhost/' });
+  vi.stubGlobal('document', { baseURI: 'http://localhost/', addEventListener: () => undefined });
+  vi.stubGlobal('addEventListener', () => undefined);
+  vi.stubGlobal('navigator', {});
   vi.stubGlobal('localStorage', {
     getItem: (key: string) => kept.get(key) ?? null,
     setItem: (key: string, value: string) => kept.set(key, value),

@@ -8,7 +8,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/^glu/, 'Activations'],
   [/^optimizer/, 'The update'],
   [/^(pointwise\/(add|accumulate)|sums)/, 'Sums'],
-  [/^pointwise\/dropout/, 'Dropout'],
+  [/^dropout/, 'Dropout'],
   [/^(head|objectives|pointwise\/zero)/, 'The loss'],
   [/^rows\/embedding/, 'Looking up tokens'],
   [/^rows\/(gather|scatter)/, 'Picking rows'],
