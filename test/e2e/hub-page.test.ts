@@ -48,7 +48,7 @@ describe('a model on the Hub', () => {
     await graft.state('finished');
     expect(await graft.at('loss').innerText()).toBe(loss);
 
-    await graft.useRunFile(HUB_RUN.replace('max_steps: 2', 'max_steps: 60'));
+    await graft.useRunFile(HUB_RUN.replace('max_steps: 2', 'max_steps: 24'));
     await graft.start();
     await graft.firstStep();
     await graft.at('cancel').click();
@@ -57,7 +57,7 @@ describe('a model on the Hub', () => {
     await graft.state('cancelled');
     await graft.at('resume').click();
     await graft.state('finished');
-    expect(await graft.at('step').innerText()).toBe('60');
+    expect(await graft.at('step').innerText()).toBe('24');
     expect(hub.requests).toEqual([]);
   });
 
