@@ -5,11 +5,15 @@ import { droppedMatmulOp, droppedMatmulSumOp, type DroppedMatmulAttrs } from '..
 import { matmulOp, matmulSumOp } from '../ops/matmul';
 import { isMatvec } from '../ops/matmul_candidates';
 import { extents, type MatmulAttrs } from '../ops/matmul_product';
+import { slotBytes } from './plan';
 
 /** A product reads an operand once for so many rows or columns of the other, and each time it is drawn anew. */
 const MOST_ACROSS = 128;
 
-/** Puts each such dropout into its readers. Run it on a finished graph; no bit changes. */
+/**
+ * Puts each such dropout into its readers, where slots get no more bytes by it: what is dropped may have to wait for longer.
+ * Run it on a finished graph; no bit changes.
+ */
 export function fuseDropouts(graph: Graph): void {
   const nodes = graph.liveNodes();
   const makers = new Map<Tensor, Node<DropoutAttrs>>();
@@ -20,10 +24,13 @@ export function fuseDropouts(graph: Graph): void {
       if (dropped.length > 1 || droppedOperand(node, input) === undefined) makers.delete(input);
   }
   for (const tensor of makers.keys()) if (graph.results.has(tensor)) makers.delete(tensor);
+  // What is written in place may be another value by the time that it is read.
+  const written = new Set(nodes.flatMap(({ op, inputs }) => (op.writes ?? []).map((place) => inputs[place]!)));
+  for (const [tensor, { inputs }] of makers) if (written.has(inputs[0]!)) makers.delete(tensor);
   if (makers.size === 0) return;
   const gone = new Set<Node>(makers.values());
   const remaining = nodes.filter((node) => !gone.has(node)).map((node) => withDropout(node, makers));
-  graph.nodes.splice(0, graph.nodes.length, ...remaining);
+  if (slotBytes(graph, remaining) <= slotBytes(graph, nodes)) graph.nodes.splice(0, graph.nodes.length, ...remaining);
 }
 
 function isPlainDropout(node: Node): node is Node<DropoutAttrs> {

@@ -73,6 +73,13 @@ describe('a micro-batch of Llama-3.2-1B', () => {
   });
 });
 
+it('dropouts are no part of products where a plan would get more bytes by it', () => {
+  const lora = { ...options.lora!, r: 8, targetModules: ['down_proj'] };
+  const rows = { lengths: [512], gradientCheckpointing: false, quantization: undefined };
+  const plan = planTrainSession({ ...options, ...rows, lora, spec: { ...options.spec, numLayers: 3 } }, PLAIN);
+  expect(plan.memory.totalBytes).toBeLessThanOrEqual(1_634_494_816);
+});
+
 it('no program of a model with biases has a kernel for them', () => {
   const spec = { ...options.spec, numLayers: 2, attentionBias: true };
   const rows = { batchSize: 2, lengths: [64] };
