@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { chartData, findLastStep, labelRoom } from '../../../src/ui/features/runs/loss-chart';
+import { chartData, findLastStep, isAlone, labelRoom } from '../../../src/ui/features/runs/loss-chart';
 
 const row = (step: number, values: { loss?: number; eval_loss?: number }) => ({ epoch: 0, step, ...values });
 
@@ -54,4 +54,11 @@ describe('the axis of steps', () => {
       expect(labelRoom(step)).toBeGreaterThanOrEqual((step.toLocaleString().length * 8) / 2);
     }
   });
+});
+
+test('draws a dot where there is one value alone', () => {
+  expect(isAlone([8.16])).toBe(true);
+  expect(isAlone([null, 8.16, undefined])).toBe(true);
+  expect(isAlone([8.16, 7])).toBe(false);
+  expect(isAlone([null])).toBe(false);
 });

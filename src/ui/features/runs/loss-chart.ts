@@ -99,7 +99,7 @@ export function createComparison(
 ): uPlot {
   const { colours } = options;
   const ofRun = (stroke: string): uPlot.Series[] => [
-    { stroke, width: 2, points: { show: false }, spanGaps: true },
+    { stroke, width: 2, points: aloneIn(stroke), spanGaps: true },
     { stroke, width: 1.5, dash: [5, 4], spanGaps: true, points: { size: 6, fill: stroke } },
   ];
   const config: uPlot.Options = {
@@ -107,6 +107,16 @@ export function createComparison(
     series: [{}, ...ofRun(colours.ink), ...ofRun(colours.accent)],
   };
   return new uPlot(config, data, target);
+}
+
+/** A dot where there is one value alone, of which no line can be drawn. */
+function aloneIn(fill: string): uPlot.Series.Points {
+  const show: uPlot.Series.Points.Show = (chart, series) => isAlone(chart.data[series] ?? []);
+  return { show, size: 6, fill };
+}
+
+export function isAlone(values: ArrayLike<number | null | undefined>): boolean {
+  return Array.from(values).filter((value) => typeof value === 'number').length === 1;
 }
 
 type Frame = Omit<uPlot.Options, 'series'>;
@@ -160,7 +170,7 @@ export function createChart(target: HTMLElement, data: ChartData, options: Chart
     series: [
       { label: 'Step' },
       { label: 'Loss', stroke: withAlpha(colours.accent, 0.35), width: 1, points: { show: false } },
-      { label: 'Loss, smoothed', stroke: colours.accent, width: 2.25, points: { show: false }, spanGaps: true },
+      { label: 'Loss, smoothed', stroke: colours.accent, width: 2.25, points: aloneIn(colours.accent), spanGaps: true },
       {
         label: 'Held-out loss',
         stroke: colours.ink,
