@@ -30,6 +30,9 @@ export class DatasetState {
   /** The text that is the dataset; undefined while the dataset is another. */
   private used = $state.raw<string>();
 
+  /** Which files that were given with the dataset are not used, in a sentence. */
+  leftOut = $state.raw<string>();
+
   /** Which columns have still to be chosen, in a sentence, where some are and the others aren't. */
   halfMapped = $state<string>();
 
@@ -92,7 +95,8 @@ export class DatasetState {
 
   set pasted(text: string) {
     this.isTyped = true;
-    this.typed = { text };
+    // As fields for text have line breaks: the same rows, wherever and however long a text was pasted.
+    this.typed = { text: text.replace(/\r\n?/g, '\n') };
     if (text === '') this.isLong = false;
     if (!this.isKeeping) void this.keepTyped();
   }
@@ -103,8 +107,14 @@ export class DatasetState {
     this.pasting = false;
   }
 
-  useFile(file: File): void {
+  /** One of them: a dataset is one file, and of the others it is said. */
+  useFiles([file, ...others]: readonly File[]): void {
+    if (!file) return;
     this.set({ id: crypto.randomUUID(), name: file.name, content: file });
+    if (others.length > 0) {
+      const rest = others.length === 1 ? `${others[0]!.name} is` : `the other ${others.length} are`;
+      this.leftOut = `Data are one file: ${file.name} is in use, and ${rest} not.`;
+    }
     this.pasting = false;
   }
 
@@ -146,6 +156,7 @@ export class DatasetState {
     this.isChosen = true;
     this.ref = ref;
     this.used = undefined;
+    this.leftOut = undefined;
     saveSetting(OWN_DATA, !this.isBuiltin);
     // A full disk only means that a reload begins with the built-in set.
     this.workers.text.call((worker) => worker.data.remember(tabName(), ref)).catch(() => undefined);
