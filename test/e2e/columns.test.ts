@@ -228,6 +228,30 @@ describe('what is pasted', () => {
   });
 });
 
+test('what was chosen for the data of one tab is not taken for those of another', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useData('names.csv', 'Frage,Antwort\nWer?,Ich\nWas?,Das\nWo?,Da\n');
+  await graft.at('column-question').selectOption({ index: 1 });
+  await graft.at('column-answer').selectOption({ index: 2 });
+  await examples(graft, 3);
+  const beside = await GraftPage.open(await page.context().newPage(), site);
+  await examples(beside, 3);
+  await beside.useData('own.csv', 'question,answer\nWho?,Me\nWhy?,So\n');
+  await examples(beside, 2);
+  await beside.setting('max_train_samples', '1');
+  await beside.at('paste-text').click();
+  for (const [tab, count] of [
+    [graft, 3],
+    [beside, 1],
+  ] as const) {
+    await tab.page.reload();
+    await examples(tab, count);
+    expect(await tab.at('first-rows').inputValue()).toBe(tab === beside ? '1' : '');
+    expect(await tab.at('dataset-text').count()).toBe(tab === beside ? 1 : 0);
+    expect(await tab.at('data-error').count()).toBe(0);
+  }
+});
+
 test('questions and answers may be pasted as text', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
   await graft.at('paste-text').click();
@@ -276,6 +300,7 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   await page2.locator('#dataset-text:not([readonly])').fill('Q: Of the other tab?\nA: Yes.');
   await page2.keyboard.press('Tab');
   await examples(beside, 1);
+  await graft.at('paste-text').click();
   await page2.waitForTimeout(300); // until it is kept
   for (const [tab, count] of [
     [graft, 13],
