@@ -9,6 +9,7 @@ import { chat } from './commands/chat';
 import { exportModel } from './commands/export';
 import { forward } from './commands/forward';
 import { generate } from './commands/generate';
+import { combine } from './commands/combine';
 import { data } from './commands/data';
 import { plan } from './commands/plan';
 import { serve } from './commands/serve';
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   chat,
   exportModel,
   verify,
+  combine,
   serve,
   handoff,
   forward,

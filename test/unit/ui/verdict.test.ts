@@ -54,6 +54,10 @@ describe('a run that is over', () => {
         true,
       ).kind,
     ).toBe('falling');
+    const stopped = (left: number) => judgeRun(curve(24, (step) => 4 - step / 8), true, left).sentence; // prettier-ignore
+    expect(stopped(16)).toContain('the 16 steps that are left would lower it further');
+    expect(stopped(1)).toContain('the 1 step that is left would');
+    expect(stopped(0)).toContain('more epochs would lower it further');
   });
 
   test('did not move where the loss ends where it began, however it got there', () => {

@@ -1,5 +1,6 @@
 /** What a run's losses say of it, and no more than they bear out. */
 import type { LogRow } from '../../../core/events';
+import { plural } from '../../../core/format';
 import { formatLoss } from '../../format';
 
 export type VerdictKind = 'none' | 'going' | 'learned' | 'memorised' | 'falling' | 'still' | 'diverged';
@@ -50,8 +51,11 @@ const TITLES: Readonly<Record<VerdictKind, string>> = {
   diverged: 'diverged',
 };
 
-/** @param isOver whether the run is done: one that trains is described, not judged */
-export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
+/**
+ * @param isOver whether the run is done: one that trains is described, not judged
+ * @param stepsLeft how many steps it was to train and has not: going on comes before any other advice
+ */
+export function judgeRun(rows: readonly LogRow[], isOver: boolean, stepsLeft = 0): Verdict {
   const trained = points(rows, 'loss');
   const heldOut = points(rows, 'eval_loss');
   const [first] = trained;
@@ -104,8 +108,12 @@ export function judgeRun(rows: readonly LogRow[], isOver: boolean): Verdict {
   const late = mean(quarter.slice(0, half)) - mean(quarter.slice(-half));
   const more = late > LAST_QUARTER * (start - end) ? 'falling' : 'learned';
   const outside = describeHeldOut(heldOut);
+  const further =
+    stepsLeft > 0
+      ? `the ${plural(stepsLeft, 'step')} that ${stepsLeft === 1 ? 'is' : 'are'} left would lower it further`
+      : 'more epochs would lower it further';
   return more === 'falling'
-    ? say('falling', `${fell}${outside}, and was still falling: more epochs would lower it further.`)
+    ? say('falling', `${fell}${outside}, and was still falling: ${further}.`)
     : outside
       ? say('learned', `${fell}${outside}.`)
       : {
