@@ -45,6 +45,7 @@ function hold(name: string): Promise<boolean> {
       resolve(true);
       return new Promise(() => undefined);
     });
+    signal.addEventListener('abort', () => resolve(false)); // whether the browser answers or not
     held.catch(() => resolve(!signal.aborted)); // a browser that refuses all locks tells no duplicate
   });
 }
