@@ -23,9 +23,9 @@ import {
   whole,
 } from './config-values';
 import { GraftError } from './errors';
-import { quote } from './format';
+import { quote, shorten } from './format';
 import { nearest } from './nearest';
-import { readScalar, readYaml, shorten } from './run-yaml';
+import { readScalar, readYaml } from './run-yaml';
 
 /** Characters of a key that a message shows. */
 const MAX_SHOWN = 60;

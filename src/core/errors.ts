@@ -2,6 +2,8 @@
  * One error class and one table of stable codes. A message is a whole sentence for the person who reads it:
  * what is wrong, where (file, row, key), what to do. The code survives a worker boundary in `name`.
  */
+import { cut } from './format';
+
 export const ERROR_CODES = [
   'bad-config', // a run file, model config or command line that can't be used
   'bad-data', // a dataset row or file that can't be used
@@ -32,7 +34,10 @@ const MAX_MESSAGE = 1200;
  */
 function asOneLine(message: string): string {
   const half = MAX_MESSAGE / 2;
-  const short = message.length > MAX_MESSAGE ? `${message.slice(0, half)}…${message.slice(-half)}` : message;
+  const short =
+    message.length > MAX_MESSAGE
+      ? `${cut(message, half)}…${message.slice(-half).replace(/^[\udc00-\udfff]/, '')}`
+      : message;
   return short.replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ').replace(UNSHOWN, (character) => {
     const code = character.charCodeAt(0);
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;

@@ -11,6 +11,16 @@ export function plural(n: number, noun: string): string {
   return `${formatCount(n)} ${noun}${n === 1 ? '' : 's'}`;
 }
 
+/** The first characters of a text, at most so many units of UTF-16; one of two units is there whole or not at all. */
+export function cut(text: string, most: number): string {
+  return text.slice(0, most).replace(/[\ud800-\udbff]$/, '');
+}
+
+/** At most so many characters of a text, and … for the rest. */
+export function shorten(text: string, most: number): string {
+  return text.length > most ? `${cut(text, most)}…` : text;
+}
+
 /** Most characters of a value in a message. */
 const QUOTED_LENGTH = 60;
 
@@ -20,7 +30,7 @@ const QUOTED_LENGTH = 60;
  */
 export function quote(value: unknown): string {
   const text = writeStart(value, QUOTED_LENGTH);
-  return text.length > QUOTED_LENGTH ? `${text.slice(0, QUOTED_LENGTH - 3)}…` : text;
+  return text.length > QUOTED_LENGTH ? `${cut(text, QUOTED_LENGTH - 3)}…` : text;
 }
 
 /** The value as JSON; once that has more than `room` characters, what follows is left out. */

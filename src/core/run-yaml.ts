@@ -1,7 +1,7 @@
 /** YAML as a run file has it: one flat mapping, neither deep nor long, whoever wrote it. */
 import { Lexer, LineCounter, parseDocument, Parser, type CST, type YAMLParseError } from 'yaml';
 import { GraftError } from './errors';
-import { quote } from './format';
+import { quote, shorten } from './format';
 
 /** A run file has a few dozen lines. */
 const MAX_LENGTH = 100_000;
@@ -102,9 +102,4 @@ export function readScalar(text: string): unknown {
   } catch {
     return undefined; // an alias
   }
-}
-
-/** At most so many characters of a text, and … for the rest. */
-export function shorten(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most)}…` : text;
 }

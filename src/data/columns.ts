@@ -1,4 +1,5 @@
 /** The columns of a file, told from its beginning: for whoever says which of them is which field. */
+import { shorten } from '../core/format';
 import { parseDeepJson } from '../core/json';
 import { linesOf } from '../core/lines';
 import { encodeUtf8 } from '../core/store';
@@ -74,6 +75,6 @@ function describeColumn(name: string, cells: readonly unknown[]): FileColumn {
   return {
     name,
     field: isRowField(plain) ? plain : undefined,
-    sample: text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text,
+    sample: shorten(text, SHOWN),
   };
 }

@@ -1,7 +1,7 @@
 /** What a file really is, by its first bytes, where it isn't what its name says: one sentence with what to do. */
 import { GraftError } from '../core/errors';
 import { fileKind, isLfsPointer, isWebPage, KIND_BYTES, type FileUse } from '../core/file-kinds';
-import { quote } from '../core/format';
+import { cut, quote } from '../core/format';
 import type { FileSource } from '../core/store';
 
 interface Kind {
@@ -66,7 +66,7 @@ function textKind(head: Uint8Array): Kind | undefined {
   const text = new TextDecoder().decode(head);
   // eslint-disable-next-line no-control-regex -- control characters are what tells bytes from text
   if (/[\0-\x08\x0e-\x1f\ufffd](?!$)/.test(text)) return undefined;
-  return { what: `is text, which begins ${quote(text.trim().slice(0, 40))}`, advice: AGAIN };
+  return { what: `is text, which begins ${quote(cut(text.trim(), 40))}`, advice: AGAIN };
 }
 
 /**

@@ -59,14 +59,20 @@ export interface PackedData {
   facts: unknown;
 }
 
+/** What a tab of the browser is called, and, of a duplicate, the tab that it was made of. */
+export interface TabRef {
+  readonly name: string;
+  readonly origin?: string;
+}
+
 export interface DataService {
   /** The dataset that a tab shows; kept so that a reload finds it again. */
-  remember(tab: string, ref: DatasetRef): Promise<void>;
-  /** Of a new tab, what the last one had; `open` are the tabs that there are. */
-  recall(tab: string, open: readonly string[]): Promise<DatasetRef | null>;
+  remember(tab: TabRef, ref: DatasetRef): Promise<void>;
+  /** Of a new tab, what its origin or the last one had; `open` are the tabs that there are. */
+  recall(tab: TabRef, open: readonly string[]): Promise<DatasetRef | null>;
   /** A tab's field for pasted text, kept as it stands, used or not. */
-  rememberText(tab: string, typed: PastedText): Promise<void>;
-  recallText(tab: string): Promise<PastedText | null>;
+  rememberText(tab: TabRef, typed: PastedText): Promise<void>;
+  recallText(tab: TabRef): Promise<PastedText | null>;
 }
 
 /** The columns of a file, to say by hand which of them is which field. */

@@ -16,10 +16,15 @@ const start: EarlyStart = { baseUrl: document.baseURI, builtin: model.kind === '
 prepareWorker(textScript, JSON.stringify(start));
 
 const target = document.getElementById('app')!;
-import('./mount-app').then(
-  ({ mountApp }) => mountApp(target),
-  () => {
+import('./mount-app')
+  .then(({ mountApp }) => mountApp(target))
+  .catch((error: unknown) => {
     target.classList.add('failed'); // the words for it have come with the page
     target.querySelector('h1')?.focus();
-  },
-);
+    // With its place in the address, which the link has not.
+    target.querySelector('a')?.addEventListener('click', (event) => {
+      event.preventDefault();
+      location.reload();
+    });
+    reportError(error);
+  });

@@ -244,6 +244,26 @@ test('base and tuned answer side by side, and are compared on what was taught an
   await page.locator('[data-testid=tuned-answer][data-state=done]').nth(asked).waitFor({ timeout: 60_000 });
   await page.getByText('Who pays the fee?').waitFor();
   expect(await graft.at('chat-input').inputValue()).toBe('');
+  // It is what the chat has in its field, and it waits for the answer that is being written.
+  await graft.at('chat-input').fill('And who gets it back?');
+  await graft.openPart('Overview');
+  expect(await graft.at('ask-question').inputValue()).toBe('And who gets it back?');
+  await graft.openPart('Chat');
+  await graft.at('chat-input').press('Enter');
+  await graft.openPart('Overview');
+  await graft.at('ask-question').fill('By when?');
+  await graft.openPart('Settings');
+  await graft.openPart('Overview');
+  expect(await graft.at('ask-question').inputValue()).toBe('By when?');
+  await graft.at('ask-question').press('Enter');
+  await page
+    .locator('[data-testid=tuned-answer][data-state=done]')
+    .nth(asked + 2)
+    .waitFor({ timeout: 60_000 });
+  expect(await graft.at('question').allInnerTexts()).toEqual(
+    expect.arrayContaining([expect.stringContaining('And who gets it back?'), expect.stringContaining('By when?')]),
+  );
+  expect(await graft.at('chat-input').inputValue()).toBe('');
 
   // Nothing moves by itself where a part of the run comes back, however far down it was.
   await page.setViewportSize({ width: 360, height: 800 });

@@ -1,4 +1,5 @@
 /** A way in for what people have: tables, text, columns with names of their own, and rows that are broken. */
+import { readFile } from 'node:fs/promises';
 import { describe, expect } from 'vitest';
 import { test } from '../support/browser';
 import { axeViolations, GraftPage, layoutShift } from '../support/page';
@@ -146,6 +147,111 @@ describe('on a narrow screen', () => {
   });
 });
 
+describe('what is pasted', () => {
+  test.override({ contextOptions: { permissions: ['clipboard-read', 'clipboard-write'] } });
+
+  test('goes to one place, as it is, and nothing of it is lost', async ({ page, site }) => {
+    const graft = await GraftPage.open(page, site);
+    const name = () => graft.at('dataset-name').innerText();
+    const focus = () => page.evaluate(() => document.activeElement?.id);
+    const paste = async (text: string) => {
+      await page.evaluate((copied) => navigator.clipboard.writeText(copied), text);
+      await page.keyboard.press('ControlOrMeta+v');
+    };
+    /** What the clipboard holds where files were copied, or cells of a spreadsheet, with a picture of them. */
+    const pasteFiles = (names: string[], text = '') =>
+      page.evaluate(
+        ([names, text]) => {
+          const clipboardData = new DataTransfer();
+          if (text !== '') clipboardData.setData('text/plain', text);
+          for (const name of names) {
+            const type = name.endsWith('.png') ? 'image/png' : 'text/csv';
+            clipboardData.items.add(new File(['question,answer\nWho?,Me\n'], name, { type }));
+          }
+          const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
+          document.activeElement!.dispatchEvent(event);
+        },
+        [names, text] as const,
+      );
+
+    // Beside what takes text, whatever has the keyboard; a column of a spreadsheet ends in a million empty lines.
+    await graft.at('start-preset').focus();
+    await paste(`question${'\n'.repeat(500_000)}`);
+    await paste('Q: Beside?\r\nA: Yes.\r\n\r\nQ: And?\r\nA: So.');
+    await examples(graft, 2);
+    await page.locator('#setting-learning_rate').focus();
+    await paste('1e-3\n2e-3');
+    expect(await name()).toBe('pasted.txt');
+    await page.keyboard.press('ControlOrMeta+z');
+    await page.locator('#data').focus();
+    await pasteFiles(['image.png'], 'question\tanswer\nWho?\tMe\nWhy?\tSo\nWhen?\tNow');
+    await examples(graft, 3);
+    expect(await graft.at('dataset-text').inputValue()).toMatch(/^question\tanswer\n/);
+
+    // A text field takes no file.
+    await graft.at('dataset-text').focus();
+    await pasteFiles(['own.csv', 'other.csv']);
+    expect(await name()).toBe('own.csv');
+    expect(await graft.at('left-out-files').innerText()).toBe(
+      'Data are one file: own.csv is in use, and other.csv is not.',
+    );
+
+    // What was typed is used when the field is left, in whichever way, and is not lost to what is pasted beside it.
+    await graft.at('paste-text').click();
+    await graft.at('dataset-text').fill('Q: Typed?\nA: Yes.');
+    await graft.at('paste-text').click();
+    expect(await name()).toBe('pasted.txt');
+    expect(await graft.at('left-out-files').count()).toBe(0);
+    await graft.at('paste-text').click();
+    await graft.at('dataset-text').fill('Q: Typed?\nA: Yes.\n\nQ: More?\nA: No.\n');
+    await page.reload();
+    await graft.at('start-obstacle').getByText('The pasted text is not used yet.').waitFor();
+    await page.locator('#data').focus();
+    await paste('Q: Beside?\nA: Yes.');
+    await expect.poll(focus).toBe('dataset-text');
+    expect(await graft.at('dataset-text').inputValue()).toBe('Q: Typed?\nA: Yes.\n\nQ: More?\nA: No.\n');
+    await page.keyboard.press('Tab');
+    await examples(graft, 2);
+
+    // A long text has the line breaks of a short one, and no character is halved where it is cut.
+    const faces = '😀'.repeat(200);
+    await graft.at('dataset-text').focus();
+    await page.keyboard.press('ControlOrMeta+a');
+    await paste(`Q: Who?\r\nA: ${faces}\r\n\r\n`.repeat(150));
+    await examples(graft, 150);
+    expect(await page.locator('#dataset-text').innerText()).toMatch(/^Q: Who\?\nA: (😀)+…\n\nQ: Who/u);
+    const [saved] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Save it as a file' }).click(),
+    ]);
+    expect(await readFile(await saved.path(), 'utf8')).toBe(`Q: Who?\nA: ${faces}\n\n`.repeat(150));
+  });
+});
+
+test('what was chosen for the data of one tab is not taken for those of another', async ({ page, site }) => {
+  const graft = await GraftPage.open(page, site);
+  await graft.useData('names.csv', 'Frage,Antwort\nWer?,Ich\nWas?,Das\nWo?,Da\n');
+  await graft.at('column-question').selectOption({ index: 1 });
+  await graft.at('column-answer').selectOption({ index: 2 });
+  await examples(graft, 3);
+  const beside = await GraftPage.open(await page.context().newPage(), site);
+  await examples(beside, 3);
+  await beside.useData('own.csv', 'question,answer\nWho?,Me\nWhy?,So\n');
+  await examples(beside, 2);
+  await beside.setting('max_train_samples', '1');
+  await beside.at('paste-text').click();
+  for (const [tab, count] of [
+    [graft, 3],
+    [beside, 1],
+  ] as const) {
+    await tab.page.reload();
+    await examples(tab, count);
+    expect(await tab.at('first-rows').inputValue()).toBe(tab === beside ? '1' : '');
+    expect(await tab.at('dataset-text').count()).toBe(tab === beside ? 1 : 0);
+    expect(await tab.at('data-error').count()).toBe(0);
+  }
+});
+
 test('questions and answers may be pasted as text', async ({ page, site }) => {
   const graft = await GraftPage.open(page, site);
   await graft.at('paste-text').click();
@@ -194,6 +300,7 @@ test('questions and answers may be pasted as text', async ({ page, site }) => {
   await page2.locator('#dataset-text:not([readonly])').fill('Q: Of the other tab?\nA: Yes.');
   await page2.keyboard.press('Tab');
   await examples(beside, 1);
+  await graft.at('paste-text').click();
   await page2.waitForTimeout(300); // until it is kept
   for (const [tab, count] of [
     [graft, 13],

@@ -121,7 +121,7 @@ test('what the browser kept badly is said, once, the starter trains, and damaged
   await put(page, 'models', { id: 'bad-model', bytes: 'many' });
   await put(page, 'weights', { id: 'bad-weights', shards: 3 });
   await page.evaluate(() =>
-    localStorage.setItem('graft.model', JSON.stringify({ kind: 'kept', id: 'gone', name: 'gone' })),
+    sessionStorage.setItem('graft.model', JSON.stringify({ kind: 'kept', id: 'gone', name: 'gone' })),
   );
   await page.reload();
   await graft.at('error').waitFor(PATIENCE);

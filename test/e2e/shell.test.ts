@@ -28,16 +28,30 @@ test('where the script of the page does not come, that is said with a heading an
   problems,
 }) => {
   await page.route(/\/assets\/mount-app-.*\.js$/, (route) => route.abort());
-  await page.goto(site.url);
+  await page.goto(`${site.url}#/runs`);
   const heading = page.getByRole('main').getByRole('heading', { level: 1, name: 'The page could not be loaded' });
   await heading.waitFor();
   expect(await page.evaluate(() => document.activeElement?.localName)).toBe('h1');
   expect(await axeViolations(page)).toEqual([]);
   await page.unrouteAll();
   await page.getByRole('link', { name: 'Reload' }).click();
-  await page.getByTestId('quick-start').waitFor();
+  await page.getByRole('heading', { level: 1, name: 'Runs', exact: true }).waitFor(); // where it was
   expect(await heading.count()).toBe(0);
   problems.splice(0);
+});
+
+test('where the page can not be started, that is said in its place', async ({ page, site, problems }) => {
+  await page.addInitScript(() => {
+    const { matchMedia } = globalThis;
+    globalThis.matchMedia = (query) => {
+      if (query.includes('40rem')) throw new Error('no media here'); // of the steps, which the workspace makes
+      return matchMedia(query);
+    };
+  });
+  await page.goto(site.url);
+  await page.getByText('It could not be started (no media here): reload it, or open it in another browser.').waitFor();
+  expect(await page.evaluate(() => document.activeElement?.localName)).toBe('h1');
+  expect(problems.splice(0).join()).toContain('no media here');
 });
 
 test('every response carries the content security policy', async ({ page, site }) => {

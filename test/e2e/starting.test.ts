@@ -65,10 +65,25 @@ describe('a setting that was refused', () => {
     expect(await page.getByRole('radio', { name: 'Quick' }).isChecked()).toBe(true);
     // Hours are said in words, with what to do about them.
     await graft.setting('num_train_epochs', '9000');
-    const long = graft.at('start-long').filter({ hasText: /train for \d+ (min|h).* use fewer rows\.\s*$/s });
+    const long = graft
+      .at('start-long')
+      .filter({ hasText: /train for \d+ (min|h).* take fewer epochs\sor use fewer rows\.\s*$/s });
     await long.waitFor();
     await long.getByRole('button', { name: 'use fewer rows' }).click();
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-max_train_samples');
+    // No preset changes what was set by hand, nor do fewer rows change a number of steps.
+    await graft.at('start-preset').selectOption('balanced');
+    await long.getByRole('button', { name: 'take fewer epochs' }).click();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-num_train_epochs');
+    await page.locator('details', { has: page.locator('#setting-max_steps') }).evaluate((details) => {
+      (details as HTMLDetailsElement).open = true;
+    });
+    await graft.setting('max_steps', '900000');
+    await graft
+      .at('start-long')
+      .filter({ hasText: /stay open: take fewer steps\.\s*$/ })
+      .waitFor();
+    await graft.at('start-preset').selectOption('quick');
     await graft.at('start-preset-alone').click();
     await graft.at('start-long').waitFor({ state: 'detached' });
     await graft.setting('lora_r', '0');

@@ -204,7 +204,7 @@ fuzz<{ table: Table; value: unknown }>('row of the page’s database', async () 
   const { id } = await models.keep(countingSource(300), ['w'], 'print', () => undefined);
   await openings.keepOpening('m@1', OPENING);
   await openings.keepRevision('h/m', 'main', { commit: 'c'.repeat(40), seenAt: 3 });
-  await tabs.setDataset('a', { id: '1', name: 'd.jsonl', content: new Blob(['{}']) });
+  await tabs.setDataset({ name: 'a' }, { id: '1', name: 'd.jsonl', content: new Blob(['{}']) });
   await settings.kernelChoices().write('card', { 'f32 8': { name: 'tile' } });
   await fillCache(cache);
   const rows = new Map<Table, { key: IDBValidKey; value: unknown; isInline: boolean }[]>();
@@ -263,7 +263,8 @@ fuzz<{ table: Table; value: unknown }>('row of the page’s database', async () 
       await readCache(cache);
       await models.delete('nothing');
       const source = await models.source(id);
-      for (const read of [() => tabs.dataset('a', ['a']), () => source.list(), () => source.read('w')]) await read();
+      for (const read of [() => tabs.dataset({ name: 'a' }, ['a']), () => source.list(), () => source.read('w')])
+        await read();
       await models.delete(id);
       await library.delete('r');
     },

@@ -1,4 +1,4 @@
-/** Web Locks in one process, for what Node 20 lacks: https://w3c.github.io/web-locks/, but for `steal` and `signal`. */
+/** Web Locks in one process, for what Node 20 lacks: https://w3c.github.io/web-locks/, but for `steal`. */
 
 interface Held {
   readonly name: string;
@@ -16,13 +16,19 @@ export class LocalLocks {
   private waiting: Waiting[] = [];
 
   request(name: string, options: LockOptions | Action, then?: Action): Promise<unknown> {
-    const { mode = 'exclusive', ifAvailable = false } = typeof options === 'function' ? {} : options;
+    const { mode = 'exclusive', ifAvailable = false, signal } = typeof options === 'function' ? {} : options;
     const action = typeof options === 'function' ? options : then!;
     const lock: Held = { name, mode };
     if (this.isFree(lock)) return this.run(lock, action);
     if (ifAvailable) return Promise.resolve().then(() => action(null));
     return new Promise((resolve, reject) => {
-      this.waiting.push({ ...lock, grant: () => void this.run(lock, action).then(resolve, reject) });
+      const waiting = { ...lock, grant: () => void this.run(lock, action).then(resolve, reject) };
+      this.waiting.push(waiting);
+      signal?.addEventListener('abort', () => {
+        if (!this.waiting.includes(waiting)) return;
+        this.waiting = this.waiting.filter((other) => other !== waiting);
+        reject(signal.reason as Error);
+      });
     });
   }
 

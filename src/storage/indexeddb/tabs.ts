@@ -9,8 +9,11 @@ const TABS = 'tabs';
 const EARLIER_DATASET = 'dataset';
 const EARLIER_TEXT = 'pasted';
 
-/** Closed tabs of which it is kept: one that is being reloaded is closed for a moment. */
-const CLOSED_KEPT = 2;
+/**
+ * Closed tabs of which it is kept. One that is being reloaded is closed for a moment, and a browser that is opened again
+ * loads its tabs one by one, as they are looked at.
+ */
+const CLOSED_KEPT = 8;
 
 const Dataset = v.object({
   id: v.string(),
@@ -24,7 +27,13 @@ const Tabs = v.array(v.object({ name: v.string(), dataset: v.optional(v.string()
 export type RememberedDataset = v.InferOutput<typeof Dataset>;
 type Text = v.InferOutput<typeof PastedText>;
 
-/** A tab, and the key of its dataset. */
+/** A tab of the browser and, where it is a duplicate, the one that it was made of. */
+interface TabRef {
+  readonly name: string;
+  readonly origin?: string;
+}
+
+/** What is kept of a tab: the key of its dataset, too. */
 interface Tab {
   readonly name: string;
   dataset?: string | undefined;
@@ -38,12 +47,12 @@ export class TabStore {
   constructor(private readonly database: Database) {}
 
   /**
-   * Of a tab that is new, what the one that was used last had. `open` are the tabs that there are: of the others it is
+   * Of a tab that is new, what its origin had, or the one that was used last. `open` are the tabs that there are: of the others it is
    * forgotten by and by.
    * @throws `storage`, once, where it is damaged: it is forgotten
    */
-  async dataset(name: string, open: readonly string[]): Promise<RememberedDataset | undefined> {
-    const found = await this.change(name, async (tab, store, tabs) => {
+  async dataset(ref: TabRef, open: readonly string[]): Promise<RememberedDataset | undefined> {
+    const found = await this.change(ref, async (tab, store, tabs) => {
       await forgetOthers(store, tabs, open);
       const value: unknown = tab.dataset === undefined ? undefined : await store.get(tab.dataset);
       if (value === undefined) return undefined;
@@ -61,8 +70,8 @@ export class TabStore {
   }
 
   /** A dataset that several tabs have is stored once. */
-  async setDataset(name: string, dataset: RememberedDataset): Promise<void> {
-    await this.change(name, async (tab, store, tabs) => {
+  async setDataset(ref: TabRef, dataset: RememberedDataset): Promise<void> {
+    await this.change(ref, async (tab, store, tabs) => {
       const before = tab.dataset;
       tab.dataset = `dataset ${dataset.id}`;
       if (before !== tab.dataset) await store.put(dataset, tab.dataset);
@@ -71,29 +80,29 @@ export class TabStore {
   }
 
   /** What stood in the field for pasted text, as `dataset`; what is damaged is as good as none. */
-  pastedText(name: string): Promise<Text | undefined> {
-    return this.change(name, async (_, store) => {
+  pastedText(ref: TabRef): Promise<Text | undefined> {
+    return this.change(ref, async ({ name }, store) => {
       const read = v.safeParse(PastedText, await store.get(textKey(name)));
       return read.success ? read.output : undefined;
     });
   }
 
-  async setPastedText(name: string, typed: Text): Promise<void> {
-    await this.change(name, async (_, store) => {
+  async setPastedText(ref: TabRef, typed: Text): Promise<void> {
+    await this.change(ref, async ({ name }, store) => {
       await store.put(typed, textKey(name));
     });
   }
 
   /** Changes what is kept of a tab, in one go: another tab may do the same. The newest comes first. */
-  private change<T>(name: string, act: (tab: Tab, store: Store, tabs: Tab[]) => Promise<T>): Promise<T> {
+  private change<T>(ref: TabRef, act: (tab: Tab, store: Store, tabs: Tab[]) => Promise<T>): Promise<T> {
     return guard('remember what is open', async () => {
       const transaction = this.database.transaction(['workspace'], 'readwrite');
       const store = transaction.objectStore('workspace');
       const kept = await store.get(TABS);
       const read = v.safeParse(Tabs, kept);
       const known: Tab[] = read.success ? read.output : [];
-      const tab = known.find((other) => other.name === name) ?? (await offer(store, name, known));
-      const tabs = [tab, ...known.filter((other) => other.name !== name)];
+      const tab = known.find(({ name }) => name === ref.name) ?? (await offer(store, ref, known));
+      const tabs = [tab, ...known.filter(({ name }) => name !== ref.name)];
       const result = await act(tab, store, tabs);
       // On a full disk what is only read still comes.
       if (JSON.stringify(tabs) !== JSON.stringify(kept)) await store.put(tabs, TABS);
@@ -103,8 +112,9 @@ export class TabStore {
   }
 }
 
-/** A new tab has what the last one had. */
-async function offer(store: Store, name: string, [last]: readonly Tab[]): Promise<Tab> {
+/** A new tab has what its origin or the last one had. */
+async function offer(store: Store, { name, origin }: TabRef, known: readonly Tab[]): Promise<Tab> {
+  const last = known.find((other) => other.name === origin) ?? known[0];
   const text = await store.get(last ? textKey(last.name) : EARLIER_TEXT);
   if (text !== undefined) await store.put(text, textKey(name));
   if (last) return { name, dataset: last.dataset };

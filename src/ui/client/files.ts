@@ -1,5 +1,6 @@
 /** Folders and files that the user hands to the page, and files that the page hands back. */
 import { GraftError } from '../../core/errors';
+import { cut } from '../../core/format';
 import type { ExportedFile } from '../../protocol/exports';
 import { zipBlob } from './zip';
 
@@ -113,10 +114,6 @@ export function checkpointName({ name, checkpointStep }: { name: string; checkpo
 
 /** A name that every file system takes. */
 export function fileName(text: string): string {
-  return (
-    text
-      .replace(/[^\p{L}\p{N}._-]+/gu, '-')
-      .replace(/^[-.]+|[-.]+$/g, '')
-      .slice(0, 80) || 'adapter'
-  );
+  const name = text.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|[-.]+$/g, '');
+  return cut(name, 80) || 'adapter';
 }

@@ -1,37 +1,53 @@
-/** What this tab is called where it keeps something for itself: the same after a reload, another in a duplicate of it. */
+/**
+ * What this tab is called where it keeps something for itself: the same after a reload or a crash, another in a duplicate.
+ * A duplicate comes with the name of the tab that it was made of, but that one holds the lock of the name.
+ */
+import type { TabRef } from '../../protocol/data';
 
 const KEY = 'graft.tab';
 const LOCK = 'graft-tab ';
 
-let name: string | undefined;
+/** Milliseconds until a name counts as another tab's: this one's own is free once the page before it is gone. */
+const PATIENCE = 500;
 
-export function tabName(): string {
-  name ??= claimName();
-  return name;
+let claimed: Promise<TabRef> | undefined;
+
+export function claimTab(): Promise<TabRef> {
+  claimed ??= claim();
+  return claimed;
 }
 
 /** The tabs that are open, this one too; where the browser doesn't say, this one alone. */
 export async function openTabs(): Promise<string[]> {
-  const own = tabName();
+  const own = (await claimTab()).name;
   const { held = [] } = (await navigator.locks?.query().catch(() => undefined)) ?? {};
   const others = held.flatMap(({ name = '' }) => (name.startsWith(LOCK) ? [name.slice(LOCK.length)] : []));
   return [...new Set([own, ...others])];
 }
 
-/**
- * While the tab is looked at its name is not among what a duplicate of it would get: that one has a name of its own, and
- * is offered what was used last.
- */
-function claimName(): string {
-  const own = readKept() ?? crypto.randomUUID();
-  keep(undefined);
-  addEventListener('pagehide', () => keep(own));
-  addEventListener('pageshow', () => keep(undefined));
-  document.addEventListener('visibilitychange', () => keep(document.hidden ? own : undefined));
-  void navigator.locks
-    ?.request(LOCK + own, { mode: 'shared' }, () => new Promise(() => undefined))
-    .catch(() => undefined);
-  return own;
+async function claim(): Promise<TabRef> {
+  const kept = readKept();
+  const isOwn = kept !== undefined && (await hold(kept));
+  const name = isOwn ? kept : crypto.randomUUID();
+  if (!isOwn) await hold(name);
+  keep(name);
+  addEventListener('pageshow', () => keep(name)); // back from behind a page that took another
+  return { name, ...(kept !== undefined && !isOwn && { origin: kept }) };
+}
+
+/** Holds the lock of a name until the page is gone; false where another tab does. */
+function hold(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const { locks } = navigator;
+    if (!locks) return resolve(true);
+    const signal = AbortSignal.timeout(PATIENCE);
+    const held = locks.request(LOCK + name, { signal }, () => {
+      resolve(true);
+      return new Promise(() => undefined);
+    });
+    signal.addEventListener('abort', () => resolve(false)); // whether the browser answers or not
+    held.catch(() => resolve(!signal.aborted)); // a browser that refuses all locks tells no duplicate
+  });
 }
 
 function readKept(): string | undefined {
@@ -42,10 +58,9 @@ function readKept(): string | undefined {
   }
 }
 
-function keep(own: string | undefined): void {
+function keep(name: string): void {
   try {
-    if (own === undefined) sessionStorage.removeItem(KEY);
-    else sessionStorage.setItem(KEY, own);
+    sessionStorage.setItem(KEY, name);
   } catch {
     // As above.
   }

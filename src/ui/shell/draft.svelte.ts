@@ -17,7 +17,7 @@ import type { LibraryState } from '../features/runs/library.svelte';
 import { HoldOutState } from '../features/runs/hold-out.svelte';
 import { countTokens, estimateSeconds, guessSeconds, paceKey } from '../features/runs/pace';
 import { QUICKSTART, RecipeState, type DraftFacts } from '../features/runs/recipe.svelte';
-import { loadSetting, saveSetting } from '../persisted';
+import { loadTabSetting, saveTabSetting } from '../persisted';
 import { warnOf, type Warnings } from '../features/runs/warnings';
 import { findObstacle, type Obstacle } from './obstacle';
 
@@ -45,7 +45,7 @@ export class Draft {
   /** What of the run file that was taken last is not used, in a sentence. */
   runFileNote = $state<string>();
   /** The share of bad rows that a button allowed for the data that are chosen, which a run file doesn't say of others. */
-  private skippedShare = loadSetting<number | null>(SKIPPED_SHARE, null, isShare);
+  private skippedShare = loadTabSetting<number | null>(SKIPPED_SHARE, null, isShare);
 
   constructor(
     workers: Workers,
@@ -185,7 +185,7 @@ export class Draft {
 
   private keepSkippedShare(share: number | null): void {
     this.skippedShare = share;
-    saveSetting(SKIPPED_SHARE, share);
+    saveTabSetting(SKIPPED_SHARE, share);
   }
 
   async openFolder(folder: ChosenFolder): Promise<void> {

@@ -45,12 +45,20 @@ export function catchDrops(take: (transfer: DataTransfer) => void): () => void {
   };
 }
 
-/** What is pasted beside every field is taken, where the browser would drop it. */
+/** Types of inputs that take no text, and nothing that is pasted. */
+const WITHOUT_TEXT = ['button', 'checkbox', 'color', 'file', 'image', 'radio', 'range', 'reset', 'submit'];
+
+const TEXT_FIELDS = `input:not(${WITHOUT_TEXT.map((type) => `[type=${type}]`).join()}), textarea, [contenteditable]`;
+
+/** What is pasted beside every field for text, or is a file, is taken, where the browser would drop it. */
 export function catchPastes(take: (transfer: DataTransfer) => void): () => void {
   const onPaste = (event: ClipboardEvent) => {
     const { target, clipboardData, defaultPrevented } = event;
-    const isField = target instanceof Element && target.closest('input, textarea, select, [contenteditable]') !== null;
-    if (!isField && !defaultPrevented && clipboardData) take(clipboardData);
+    if (defaultPrevented || !clipboardData) return;
+    const isField = target instanceof Element && target.closest(TEXT_FIELDS) !== null;
+    if (isField && clipboardData.types.includes('text/plain')) return;
+    event.preventDefault(); // or it would go into a field that it leads to as well
+    take(clipboardData);
   };
   document.addEventListener('paste', onPaste);
   return () => document.removeEventListener('paste', onPaste);

@@ -2,6 +2,7 @@
 import type { RecipeState } from '../features/runs/recipe.svelte';
 import { settingLabel } from '../features/runs/settings';
 import type { RunConfigKey } from '../../core/config';
+import { shorten } from '../../core/format';
 import type { RunRequest } from '../../protocol/data';
 import type { DatasetState } from '../features/data/dataset.svelte';
 import type { PreviewState } from '../features/data/preview.svelte';
@@ -69,5 +70,5 @@ export function findRefused(recipe: RecipeState): Obstacle | undefined {
 
 function quoteTyped(typed: string): string {
   const text = typed.trim();
-  return text === '' ? 'nothing' : `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`;
+  return text === '' ? 'nothing' : `“${shorten(text, 40)}”`;
 }

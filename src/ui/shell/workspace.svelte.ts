@@ -29,8 +29,11 @@ import { Steps } from './steps.svelte';
 /** Milliseconds between two looks at a run that another tab trains. */
 const OTHER_TABS_INTERVAL = 2000;
 
-/** Rows of any kind: two lines at least, or JSON. */
-const SEVERAL_LINES = /\S\s*\n\s*\S|^\s*[[{]/;
+/** Whether a text can be rows of any kind: two lines at least, or JSON. */
+function canBeRows(text: string): boolean {
+  const shown = text.trim();
+  return /[\n\r]/.test(shown) || /^[[{]/.test(shown);
+}
 
 /** Milliseconds of a visit after which the GPU is measured. */
 const MEASURING_AFTER = 1500;
@@ -185,7 +188,7 @@ export class Workspace {
   /** Takes what was dropped beside the places for it: a model, or data. */
   async takeDrop(transfer: DataTransfer): Promise<void> {
     const { draft, router } = this;
-    const [file] = transfer.files;
+    const files = [...transfer.files];
     if (isModelDrop(transfer)) {
       router.goTo(placeOf('models'));
       const folder = await droppedFolder(transfer).catch((error: unknown) => {
@@ -193,8 +196,8 @@ export class Workspace {
         return undefined;
       });
       if (folder) await draft.openFolder(folder);
-    } else if (file) {
-      draft.useData(() => draft.dataset.useFile(file));
+    } else if (files.length > 0) {
+      draft.useData(() => draft.dataset.useFiles(files));
       this.showData();
     }
   }
@@ -204,11 +207,13 @@ export class Workspace {
     const { draft, router } = this;
     const { dataset } = draft;
     if (router.route.page !== 'workbench' || !draft.ready) return;
-    const [file] = transfer.files;
     const text = transfer.getData('text/plain');
+    // Beside a text, a picture is one of it: spreadsheets give both.
+    const files = [...transfer.files].filter(({ type }) => text === '' || !type.startsWith('image/'));
+    if (files.length === 0 && !canBeRows(text)) return;
     // What stands in the field and was not used yet is not lost to a paste beside it.
-    if (!file && (!SEVERAL_LINES.test(text) || dataset.hasUnusedText)) return;
-    draft.useData(() => (file ? dataset.useFile(file) : dataset.useText(text)));
+    if (files.length === 0 && dataset.hasUnusedText) return reveal('dataset-text');
+    draft.useData(() => (files.length > 0 ? dataset.useFiles(files) : dataset.useText(text)));
     this.showData();
   }
 

@@ -183,22 +183,22 @@ describe('a file for a download', () => {
 describe('what is remembered of the page', () => {
   it('comes back, or is forgotten with a sentence where it is damaged', async () => {
     const tabs = new TabStore(database);
-    expect(await tabs.dataset('a', ['a'])).toBeUndefined();
+    expect(await tabs.dataset({ name: 'a' }, ['a'])).toBeUndefined();
     const rows = { id: '1', name: 'rows.jsonl', content: new Blob(['{}']) };
-    await tabs.setDataset('a', rows);
-    expect(await tabs.dataset('a', ['a'])).toMatchObject({ id: '1', name: 'rows.jsonl' });
+    await tabs.setDataset({ name: 'a' }, rows);
+    expect(await tabs.dataset({ name: 'a' }, ['a'])).toMatchObject({ id: '1', name: 'rows.jsonl' });
     for (const damaged of [{}, 7, { id: 1 }, { ...rows, content: {} }, { ...rows, content: 'other' }, [rows]]) {
-      await tabs.setDataset('a', rows);
+      await tabs.setDataset({ name: 'a' }, rows);
       await database.put('workspace', damaged, 'dataset 1');
       await expectError(
-        () => tabs.dataset('a', ['a']),
+        () => tabs.dataset({ name: 'a' }, ['a']),
         'storage',
         /dataset that was open here before is damaged.*open it again/,
       );
-      expect(await tabs.dataset('a', ['a'])).toBeUndefined();
+      expect(await tabs.dataset({ name: 'a' }, ['a'])).toBeUndefined();
     }
     await database.put('workspace', 'none', 'tabs');
-    expect(await tabs.dataset('a', ['a'])).toBeUndefined();
+    expect(await tabs.dataset({ name: 'a' }, ['a'])).toBeUndefined();
   });
 
   it('is each tab’s own; a new one has what the last one had, and of closed ones it is forgotten', async () => {
@@ -207,28 +207,34 @@ describe('what is remembered of the page', () => {
     // Of an earlier version.
     await database.put('workspace', rows('old'), 'dataset');
     await database.put('workspace', { text: 'Q: old' }, 'pasted');
-    expect(await tabs.dataset('a', ['a'])).toMatchObject({ id: 'old' });
-    expect(await tabs.pastedText('a')).toEqual({ text: 'Q: old' });
+    expect(await tabs.dataset({ name: 'a' }, ['a'])).toMatchObject({ id: 'old' });
+    expect(await tabs.pastedText({ name: 'a' })).toEqual({ text: 'Q: old' });
 
-    await tabs.setDataset('a', rows('one'));
-    await tabs.setPastedText('a', { text: 'Q: one' });
-    expect(await tabs.dataset('b', ['a', 'b'])).toMatchObject({ id: 'one' });
-    expect(await tabs.pastedText('b')).toEqual({ text: 'Q: one' });
-    await tabs.setPastedText('b', { text: 'Q: two' });
-    await tabs.setDataset('b', rows('two'));
-    await tabs.setPastedText('a', { text: 'Q: three' });
-    expect(await tabs.dataset('a', ['a', 'b'])).toMatchObject({ id: 'one' });
-    expect(await tabs.dataset('b', ['a', 'b'])).toMatchObject({ id: 'two' });
-    expect(await tabs.pastedText('b')).toEqual({ text: 'Q: two' });
+    await tabs.setDataset({ name: 'a' }, rows('one'));
+    await tabs.setPastedText({ name: 'a' }, { text: 'Q: one' });
+    expect(await tabs.dataset({ name: 'b' }, ['a', 'b'])).toMatchObject({ id: 'one' });
+    expect(await tabs.pastedText({ name: 'b' })).toEqual({ text: 'Q: one' });
+    await tabs.setPastedText({ name: 'b' }, { text: 'Q: two' });
+    await tabs.setDataset({ name: 'b' }, rows('two'));
+    await tabs.setPastedText({ name: 'a' }, { text: 'Q: three' });
+    expect(await tabs.dataset({ name: 'a' }, ['a', 'b'])).toMatchObject({ id: 'one' });
+    expect(await tabs.dataset({ name: 'b' }, ['a', 'b'])).toMatchObject({ id: 'two' });
+    expect(await tabs.pastedText({ name: 'b' })).toEqual({ text: 'Q: two' });
 
-    for (const name of ['c', 'd', 'e', 'f']) expect(await tabs.dataset(name, ['a', name])).toMatchObject({ id: 'two' });
-    await tabs.setDataset('f', rows('three'));
-    await tabs.setDataset('e', rows('three'));
-    await tabs.dataset('f', ['a', 'f']);
+    // A duplicate has what the tab has that it was made of.
+    expect(await tabs.pastedText({ name: 'c', origin: 'a' })).toEqual({ text: 'Q: three' });
+    expect(await tabs.dataset({ name: 'c', origin: 'a' }, ['a', 'b', 'c'])).toMatchObject({ id: 'one' });
+    expect(await tabs.dataset({ name: 'd', origin: 'gone' }, ['a', 'd'])).toMatchObject({ id: 'one' });
+
+    await tabs.setDataset({ name: 'd' }, rows('two'));
+    for (const name of 'efghijkl') expect(await tabs.dataset({ name }, ['a', name])).toMatchObject({ id: 'two' });
+    await tabs.setDataset({ name: 'k' }, rows('three'));
+    await tabs.setDataset({ name: 'l' }, rows('three'));
+    await tabs.dataset({ name: 'l' }, ['a', 'l']);
     expect(await database.getAllKeys('workspace')).toEqual(
-      ['dataset one', 'dataset three', 'dataset two', ...[...'adef'].map((name) => `pasted ${name}`), 'tabs'], // prettier-ignore
+      ['dataset one', 'dataset three', 'dataset two', ...[...'adefghijkl'].map((name) => `pasted ${name}`), 'tabs'], // prettier-ignore
     );
-    expect(await tabs.pastedText('a')).toEqual({ text: 'Q: three' });
+    expect(await tabs.pastedText({ name: 'a' })).toEqual({ text: 'Q: three' });
   });
 
   it('of kernels counts as nothing where it is damaged, and is replaced', async () => {

@@ -26,9 +26,9 @@ export interface Partner {
 
 export class ChatState {
   turns = $state.raw<readonly Turn[]>([]);
-  /** What is typed and not sent: it stays where the visitor looks at something else in between. */
-  question = $state('');
-  /** The question was asked elsewhere on the page, and is sent as soon as it can be. */
+  /** What is typed and not sent, by conversation: it stays where the visitor looks at something else in between. */
+  private typed = $state<Record<string, string>>({});
+  /** The question was asked elsewhere on the page, and is sent once it is known how the model is asked. */
   isHandedOver = $state(false);
   busy = $state(false);
   error = $state.raw<PlainError>();
@@ -40,11 +40,13 @@ export class ChatState {
   private alone = $state<boolean>();
   /** What a conversation with this partner can be; undefined until the model was asked. */
   facts = $state.raw<ChatFacts>();
+  /** The partner's model has said how it is asked, or could not. */
+  isLearned = $state(false);
   /** Which models answer; the tuned one needs a run. */
   asks = $state<Record<Voice, boolean>>({ base: true, tuned: true });
 
   /** The conversation that is shown: with a run, or with a base model. */
-  private chat: string | undefined;
+  private chat = $state<string>();
   /** What was said before is here, or can't be read. */
   isLoaded = $state(false);
   /** Resolves once what was said before is here. */
@@ -75,11 +77,15 @@ export class ChatState {
   /** Asks a partner's model how it is asked; where it can't say, an answer will say why. */
   learn({ model, runId, storage }: Pick<Partner, 'model' | 'runId' | 'storage'>): void {
     this.facts = undefined;
-    this.learned = this.learning.run({ model, runId, storage }).then((facts) => {
+    this.isLearned = false;
+    const learned = this.learning.run({ model, runId, storage }).then((facts) => {
+      if (this.learned !== learned) return; // another partner is asked
+      this.isLearned = true;
       if (!facts) return;
       this.facts = facts;
       this.sampling.hints = facts.sampling;
     });
+    this.learned = learned;
   }
 
   /**
@@ -139,9 +145,9 @@ export class ChatState {
     this.writer = undefined; // it ends as what it is, where nobody looks
     this.chat = chat;
     this.turns = [];
-    this.question = '';
     this.isHandedOver = false;
     this.facts = undefined;
+    this.isLearned = false;
     this.system = '';
     this.alone = undefined;
     this.error = undefined;
@@ -150,10 +156,27 @@ export class ChatState {
     this.loaded = this.load(chat);
   }
 
-  /** Takes a question for a conversation that is shown next, where it is sent. */
-  handOver(chat: string, question: string): void {
+  /** What is typed for the conversation that is shown. */
+  get question(): string {
+    return this.chat === undefined ? '' : this.questionFor(this.chat);
+  }
+
+  set question(question: string) {
+    if (this.chat !== undefined) this.setQuestionFor(this.chat, question);
+    this.isHandedOver = false; // it is being written
+  }
+
+  questionFor(chat: string): string {
+    return this.typed[chat] ?? '';
+  }
+
+  setQuestionFor(chat: string, question: string): void {
+    this.typed[chat] = question;
+  }
+
+  /** What is typed for a conversation is sent there: it is shown next. */
+  handOver(chat: string): void {
     this.meet(chat);
-    this.question = question;
     this.isHandedOver = true;
   }
 
@@ -183,6 +206,7 @@ export class ChatState {
   /** Leaves the conversation with a run that is deleted. */
   forgetRun(runId: string): void {
     dropEarlierTurns(chatOfRun(runId));
+    delete this.typed[chatOfRun(runId)];
     if (this.chat !== chatOfRun(runId)) return;
     this.stop();
     void this.writer?.close();

@@ -1,8 +1,8 @@
 /** The dataset that is chosen: a built-in one, a file, or pasted text. */
-import type { DatasetRef, PastedText } from '../../../protocol/data';
-import { openTabs, tabName } from '../../client/tab';
+import type { DataService, DatasetRef, PastedText, TabRef } from '../../../protocol/data';
+import { claimTab, openTabs } from '../../client/tab';
 import type { Workers } from '../../client/workers';
-import { isFlag, loadSetting, saveSetting } from '../../persisted';
+import { isFlag, loadTabSetting, saveTabSetting } from '../../persisted';
 
 export const TITLE_FEES: DatasetRef = { id: 'builtin/title-fees', name: 'title-fees', content: 'builtin' };
 
@@ -19,16 +19,19 @@ export class DatasetState {
   ref = $state.raw<DatasetRef>(TITLE_FEES);
 
   /** The field for text is open. */
-  private isOpen = $state(loadSetting(FIELD_OPEN, false, isFlag));
+  private isOpen = $state(loadTabSetting(FIELD_OPEN, false, isFlag));
   /** What is in it: another one with each change. It stays, over a reload too. */
   private typed = $state.raw<PastedText>({ text: '' });
   /** It is shown by its beginning; never while somebody types it. */
   isLong = $state(false);
   /** What was chosen and typed at the last visit is back. */
   isRestored = $state(false);
-  private readonly wasOwn = loadSetting(OWN_DATA, false, isFlag);
+  private readonly wasOwn = loadTabSetting(OWN_DATA, false, isFlag);
   /** The text that is the dataset; undefined while the dataset is another. */
   private used = $state.raw<string>();
+
+  /** Which files that were given with the dataset are not used, in a sentence. */
+  leftOut = $state.raw<string>();
 
   /** Which columns have still to be chosen, in a sentence, where some are and the others aren't. */
   halfMapped = $state<string>();
@@ -48,20 +51,20 @@ export class DatasetState {
     } finally {
       await typed;
       this.isRestored = true;
-      saveSetting(OWN_DATA, !this.isBuiltin);
+      saveTabSetting(OWN_DATA, !this.isBuiltin);
     }
   }
 
   /** Returns whether a text was kept, an empty one too. */
   private async restoreTyped(): Promise<boolean> {
-    const typed = await this.workers.text.call((worker) => worker.data.recallText(tabName())).catch(() => null);
+    const typed = await this.ask((data, tab) => data.recallText(tab)).catch(() => null);
     if (typed && !this.isTyped) this.showText(typed);
     return typed !== null;
   }
 
   private async restoreChosen(typed: Promise<boolean>): Promise<void> {
     const open = await openTabs();
-    const ref = await this.workers.text.call((worker) => worker.data.recall(tabName(), open));
+    const ref = await this.ask((data, tab) => data.recall(tab, open));
     if (!ref) return;
     const pasted = ref.id.startsWith(PASTED) && ref.content !== 'builtin' ? ref.content : undefined;
     const used = await pasted?.text().catch(() => undefined); // whoever reads it as data says why
@@ -83,7 +86,7 @@ export class DatasetState {
 
   set pasting(isOpen: boolean) {
     this.isOpen = isOpen;
-    saveSetting(FIELD_OPEN, isOpen);
+    saveTabSetting(FIELD_OPEN, isOpen);
   }
 
   get pasted(): string {
@@ -92,7 +95,8 @@ export class DatasetState {
 
   set pasted(text: string) {
     this.isTyped = true;
-    this.typed = { text };
+    // As fields for text have line breaks: the same rows, wherever and however long a text was pasted.
+    this.typed = { text: text.replace(/\r\n?/g, '\n') };
     if (text === '') this.isLong = false;
     if (!this.isKeeping) void this.keepTyped();
   }
@@ -103,8 +107,14 @@ export class DatasetState {
     this.pasting = false;
   }
 
-  useFile(file: File): void {
+  /** One of them: a dataset is one file, and of the others it is said. */
+  useFiles([file, ...others]: readonly File[]): void {
+    if (!file) return;
     this.set({ id: crypto.randomUUID(), name: file.name, content: file });
+    if (others.length > 0) {
+      const rest = others.length === 1 ? `${others[0]!.name} is` : `the other ${others.length} are`;
+      this.leftOut = `Data are one file: ${file.name} is in use, and ${rest} not.`;
+    }
     this.pasting = false;
   }
 
@@ -146,9 +156,10 @@ export class DatasetState {
     this.isChosen = true;
     this.ref = ref;
     this.used = undefined;
-    saveSetting(OWN_DATA, !this.isBuiltin);
+    this.leftOut = undefined;
+    saveTabSetting(OWN_DATA, !this.isBuiltin);
     // A full disk only means that a reload begins with the built-in set.
-    this.workers.text.call((worker) => worker.data.remember(tabName(), ref)).catch(() => undefined);
+    this.ask((data, tab) => data.remember(tab, ref)).catch(() => undefined);
   }
 
   /** Keeps what is typed, one write after another: what comes meanwhile is in the next. */
@@ -156,9 +167,15 @@ export class DatasetState {
     this.isKeeping = true;
     for (let kept: PastedText | undefined; kept !== this.typed;) {
       const now = this.typed;
-      await this.workers.text.call((worker) => worker.data.rememberText(tabName(), now)).catch(() => undefined);
+      await this.ask((data, tab) => data.rememberText(tab, now)).catch(() => undefined);
       kept = now;
     }
     this.isKeeping = false;
+  }
+
+  /** Asks the worker for what it keeps of this tab. */
+  private async ask<T>(call: (data: DataService, tab: TabRef) => Promise<T>): Promise<T> {
+    const tab = await claimTab();
+    return this.workers.text.call((worker) => call(worker.data, tab));
   }
 }

@@ -1,17 +1,17 @@
 /** Which model was open when the page was last left. */
 import type { ModelRef } from '../../../protocol/models';
-import { loadSetting, saveSetting } from '../../persisted';
+import { loadTabSetting, saveTabSetting } from '../../persisted';
 
 export const STARTER: ModelRef = { kind: 'builtin', name: 'starter' };
 
 const SETTING = 'model';
 
 export function loadModelRef(): ModelRef {
-  return loadSetting(SETTING, STARTER, isReopenable);
+  return loadTabSetting(SETTING, STARTER, isReopenable);
 }
 
 export function saveModelRef(ref: ModelRef): void {
-  saveSetting(SETTING, ref);
+  saveTabSetting(SETTING, ref);
 }
 
 function isReopenable(value: unknown): value is ModelRef {

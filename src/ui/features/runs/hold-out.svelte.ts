@@ -1,5 +1,5 @@
 /** Whether rows are held out of the next run: what is proposed for its data, and whether that was turned down. */
-import { isText, loadSetting, saveSetting } from '../../persisted';
+import { isText, loadTabSetting, saveTabSetting } from '../../persisted';
 import type { DatasetState } from '../data/dataset.svelte';
 import type { PreviewState } from '../data/preview.svelte';
 import { countHeldOut, proposeHeldOut } from './held-out';
@@ -9,7 +9,7 @@ import type { RecipeState } from './recipe.svelte';
 const SETTING = 'trains-on-all';
 
 export class HoldOutState {
-  private trainsOnAll = $state(loadSetting<string | null>(SETTING, null, isText));
+  private trainsOnAll = $state(loadTabSetting<string | null>(SETTING, null, isText));
 
   constructor(
     private readonly recipe: RecipeState,
@@ -49,6 +49,6 @@ export class HoldOutState {
   decline(): void {
     this.recipe.change({ val_set_size: 0 });
     this.trainsOnAll = this.dataset.ref.id;
-    saveSetting(SETTING, this.trainsOnAll);
+    saveTabSetting(SETTING, this.trainsOnAll);
   }
 }

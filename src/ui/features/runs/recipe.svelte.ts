@@ -11,7 +11,7 @@ import {
   type RunConfigKey,
 } from '../../../core/config';
 import { plainError, type PlainError } from '../../../core/errors';
-import { isFlag, isText, loadSetting, saveSetting } from '../../persisted';
+import { isFlag, isText, loadTabSetting, saveTabSetting } from '../../persisted';
 import { PRESETS, presetSettings, type PresetFacts, type PresetName, type PresetSettings } from './presets';
 import { diffSettings, type Difference } from './settings-diff';
 import { TRAINING_KEYS } from './settings';
@@ -66,10 +66,10 @@ export class RecipeState {
   constructor(private readonly facts: () => DraftFacts) {}
 
   restore(): void {
-    const saved = loadSetting<string | null>(SETTING, null, isText);
-    this.preset = loadSetting(PRESET, 'balanced', isPreset);
-    const allKeys = loadSetting(TOUCHED, true, isFlag) ? (Object.keys(RUN_CONFIG_KEYS) as RunConfigKey[]) : [];
-    const edited = loadSetting(EDITED, allKeys, isKeys);
+    const saved = loadTabSetting<string | null>(SETTING, null, isText);
+    this.preset = loadTabSetting(PRESET, 'balanced', isPreset);
+    const allKeys = loadTabSetting(TOUCHED, true, isFlag) ? (Object.keys(RUN_CONFIG_KEYS) as RunConfigKey[]) : [];
+    const edited = loadTabSetting(EDITED, allKeys, isKeys);
     try {
       if (saved !== null) this.edits = pick(parseRunConfig(saved), edited);
     } catch {
@@ -115,9 +115,9 @@ export class RecipeState {
   use({ preset, edits }: Choices): void {
     this.preset = preset;
     this.edits = edits;
-    saveSetting(SETTING, formatRunConfig(this.config));
-    saveSetting(EDITED, Object.keys(edits));
-    saveSetting(PRESET, preset);
+    saveTabSetting(SETTING, formatRunConfig(this.config));
+    saveTabSetting(EDITED, Object.keys(edits));
+    saveTabSetting(PRESET, preset);
   }
 
   /** Changes one setting. `value` is one that the setting may have. */
