@@ -9,10 +9,15 @@ const out = new SafeOutput(process.stdout);
 // A reader of messages that leaves (`2>&1 | head`) takes nothing from the work.
 const err = new SafeOutput(process.stderr);
 let exitCode = 130;
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const) {
+// A plan is computed in one go and has nothing to keep: no listener could run meanwhile, and without one the signal ends it.
+const signals =
+  process.argv[2] === 'plan'
+    ? []
+    : ([
+        ['SIGINT', 130],
+        ['SIGTERM', 143],
+      ] as const);
+for (const [signal, code] of signals) {
   process.on(signal, () => {
     if (controller.signal.aborted) endAtOnce(signal);
     exitCode = code;

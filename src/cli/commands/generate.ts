@@ -23,6 +23,8 @@ import { adapterArgument, samePath, storageArgument } from '../sources';
 import { UsageError } from '../usage';
 
 const DEFAULT_NEW_TOKENS = 256;
+/** As of runs: seeds have 32 bits. */
+const MOST_SEED = 2 ** 32 - 1;
 
 /** Flags that shape an answer; `graft chat` has them too. */
 export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
@@ -48,7 +50,7 @@ export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
     help: 'above 1, tokens of the prompt and of the answer so far become less likely; 1 changes nothing',
     default: "the model's, else 1",
   },
-  seed: { value: 'S', help: 'seed of the draws', default: '0' },
+  seed: { value: 'S', help: `seed of the draws, 0 to ${MOST_SEED}`, default: '0' },
   stop: { value: 'TEXT', help: 'end the answer before this text; may be given more than once', multiple: true },
   context: { value: 'N', help: 'tokens of prompt and answer together', default: 'what the prompts need' },
   'chat-template-kwargs': { value: 'JSON', help: "variables for the chat template, beside those of the adapter's run" },
@@ -68,7 +70,7 @@ export function generationOptions(args: Arguments, { generationConfig: suggested
     minP: args.number('min-p', { least: 0, most: 1 }) ?? (sampled ? (suggested.minP ?? 0) : 0),
     // As in Transformers, where it shapes the likeliest token too.
     repetitionPenalty: args.number('repetition-penalty', { above: 0 }) ?? suggested.repetitionPenalty ?? 1,
-    seed: args.number('seed', { least: 0, whole: true }) ?? 0,
+    seed: args.number('seed', { least: 0, most: MOST_SEED, whole: true }) ?? 0,
     stop: args.all('stop').map(checkStop),
     useAdapter: true,
   };

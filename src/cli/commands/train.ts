@@ -163,6 +163,8 @@ function show(event: TrainEvent, terminal: Terminal): void {
 function closing(summary: RunSummary, output: string): string {
   const { steps, trainLoss, bestEvalLoss, seconds, stopped } = summary;
   const best = bestEvalLoss === null ? '' : `, best eval_loss ${bestEvalLoss.toFixed(4)}`;
+  if (stopped === 'cancelled' && steps === 0)
+    return `Stopped before the first step: ${output} holds the run's settings alone.`;
   const done = stopped === 'cancelled' ? 'a checkpoint is in' : 'the result is in';
   return `${plural(steps, 'step')} in ${formatSeconds(seconds)}, mean loss ${trainLoss.toFixed(4)}${best}; ${done} ${output}`;
 }

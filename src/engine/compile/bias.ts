@@ -29,5 +29,5 @@ export function fuseBiases(graph: Graph): void {
   }
   if (fused.size === 0) return;
   const remaining = nodes.filter((node) => !gone.has(node)).map((node) => fused.get(node) ?? node);
-  graph.nodes.splice(0, graph.nodes.length, ...remaining);
+  graph.replaceNodes(remaining);
 }

@@ -30,7 +30,7 @@ export function fuseDropouts(graph: Graph): void {
   if (makers.size === 0) return;
   const gone = new Set<Node>(makers.values());
   const remaining = nodes.filter((node) => !gone.has(node)).map((node) => withDropout(node, makers));
-  if (slotBytes(graph, remaining) <= slotBytes(graph, nodes)) graph.nodes.splice(0, graph.nodes.length, ...remaining);
+  if (slotBytes(graph, remaining) <= slotBytes(graph, nodes)) graph.replaceNodes(remaining);
 }
 
 function isPlainDropout(node: Node): node is Node<DropoutAttrs> {

@@ -89,7 +89,7 @@ export function planPrograms(graphs: ReadonlyMap<string, Graph>, capabilities: K
   for (const [name, graph] of graphs) {
     const nodes = graph.liveNodes();
     const placed = programLifetimes(graph, nodes, time);
-    lifetimes.push(...placed.lifetimes);
+    for (const lifetime of placed.lifetimes) lifetimes.push(lifetime);
     placed.inPlace.forEach((node) => inPlace.add(node));
     sequences.push({ name, nodes, origin: time });
     time += nodes.length + 1;

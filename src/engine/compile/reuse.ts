@@ -24,7 +24,7 @@ export function keepRepeats(graph: Graph): void {
   for (const wait of WAITS) {
     const remaining = withoutRepeats(graph, nodes, earlier, wait);
     if (slotBytes(graph, remaining) > bytes) continue;
-    graph.nodes.splice(0, graph.nodes.length, ...remaining);
+    graph.replaceNodes(remaining);
     return;
   }
 }

@@ -141,6 +141,12 @@ export class Graph {
     return tensor;
   }
 
+  /** These nodes, in their order, instead of those that there are. A step of a long sequence has 100,000, more than a call takes. */
+  replaceNodes(nodes: readonly Node[]): void {
+    this.nodes.length = 0;
+    for (const node of nodes) this.nodes.push(node);
+  }
+
   /** The nodes that a result or a side effect depends on, in order. */
   liveNodes(): Node[] {
     const needed = new Set<Tensor>(this.results);

@@ -1,6 +1,7 @@
 /** A dataset file to what a run trains on: tokens with masked labels, split, and the lengths to pad to. */
 import type { RunConfig } from '../../core/config';
 import type { SkippedRow } from '../../core/events';
+import { plural } from '../../core/format';
 import type { DecoderSpec } from '../../core/spec';
 import { encodeUtf8 } from '../../core/store';
 import type { ChatTemplate, Tokenizer } from '../../core/text';
@@ -185,6 +186,7 @@ export function arrangeData(run: RunConfig, model: TextModel, data: ReadData): P
   const perEpoch = stepsPerEpoch(trainRows.length, batches);
   return {
     ...data,
+    notices: [...data.notices, ...emptyRowNotices(run, trainRows.length)],
     train,
     trainRows: trainRows.length,
     eval: evalRows,
@@ -192,6 +194,18 @@ export function arrangeData(run: RunConfig, model: TextModel, data: ReadData): P
     stepsPerEpoch: perEpoch,
     totalSteps: run.max_steps > 0 ? run.max_steps : Math.ceil(run.num_train_epochs * perEpoch),
   };
+}
+
+/** Rows of a batch without any that cost nothing worth a word. */
+const FEW_EMPTY_ROWS = 8;
+
+/** A batch has its size whatever there is to put into it: rows that there aren't take time and memory as others do. */
+function emptyRowNotices({ per_device_train_batch_size: size }: RunConfig, rows: number): string[] {
+  if (size - rows < FEW_EMPTY_ROWS) return [];
+  return [
+    `per_device_train_batch_size is ${size}, and there are ${plural(rows, 'row')} to train on: the rest of each batch is empty, and ` +
+      `takes time and memory all the same. ${rows} trains the same.`,
+  ];
 }
 
 /** @throws `bad-data` where more of the rows that were read can't be used than `max_bad_rows` allows */

@@ -36,6 +36,12 @@ describe('a mistake gets one clear line, and exit code 1, or 2 for a wrong call'
   const cases: Case[] = [
     ['no such command', () => ['trian'], /no command trian; did you mean train\?/, 2],
     ['no such flag', () => ['generate', '--promt', 'x'], /There is no --promt here; did you mean --prompt\?/, 2],
+    [
+      'a seed of more than 32 bits',
+      () => ['generate', '--model', 'starter', '--prompt', 'x', '--seed', '4294967296'],
+      /--seed must be a whole number, from 0 to 4294967295, but is "4294967296"/,
+      2,
+    ],
     ['no such run file', () => ['train', path('none.yaml')], /There is no run file .*none\.yaml/],
     [
       'a misspelt key in the run file',

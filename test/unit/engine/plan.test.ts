@@ -286,3 +286,13 @@ describe('planned bytes', () => {
     expect({ ...checkpointed, activations: 0, workspace: 0 }).toEqual({ ...plain, activations: 0, workspace: 0 });
   });
 });
+
+it('takes as many nodes as the longest sequence has', () => {
+  const graph = new Graph();
+  const leaves = declareLeaves(graph, recipeInputs());
+  const [x] = Object.values(leaves);
+  add(graph, x!, x!);
+  const many = Array.from({ length: 200_000 }, () => graph.nodes[0]!);
+  graph.replaceNodes(many); // a call takes some 120,000 arguments
+  expect(graph.nodes.length).toBe(200_000);
+});

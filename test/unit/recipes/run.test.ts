@@ -232,6 +232,18 @@ describe('data of a run', () => {
     expect(arrangeData(run({ max_bad_rows: '0.34' }), model, data).train).toHaveLength(2);
   });
 
+  test('a batch that is mostly empty is said', async () => {
+    const model = { ...(await shape()), tokenizer: undefined, template: undefined };
+    const file = { name: 'rows.jsonl', bytes: encodeUtf8('{"input_ids": [1, 2], "labels": [-100, 2]}\n'.repeat(2)) };
+    const notices = async (size: string) =>
+      (await prepareData(run({ per_device_train_batch_size: size }), model, file)).notices;
+    expect(await notices('16')).toEqual([
+      'per_device_train_batch_size is 16, and there are 2 rows to train on: the rest of each batch is empty, and takes ' +
+        'time and memory all the same. 2 trains the same.',
+    ]);
+    expect(await notices('4')).toEqual([]);
+  });
+
   test('packed rows are what steps and lengths go by', async () => {
     const model = { ...(await shape()), tokenizer: undefined, template: undefined };
     const file = { name: 'rows.jsonl', bytes: tokenRows(21) };
