@@ -11,6 +11,7 @@ import { forward } from './commands/forward';
 import { generate } from './commands/generate';
 import { data } from './commands/data';
 import { plan } from './commands/plan';
+import { push } from './commands/push';
 import { serve } from './commands/serve';
 import { tokens } from './commands/tokens';
 import { train } from './commands/train';
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   chat,
   exportModel,
   verify,
+  push,
   serve,
   handoff,
   forward,
