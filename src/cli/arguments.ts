@@ -60,7 +60,8 @@ export class Arguments {
     const isInRange = Number.isFinite(number) && number >= least && number > above && number <= most;
     if (value.trim() !== '' && isInRange && (!whole || Number.isInteger(number))) return number;
     const from = above === -Infinity ? `${least} or more` : `above ${above}`;
-    const range = most === Infinity ? from : `from ${least} to ${most}`;
+    const to = above === -Infinity ? `from ${least} to ${most}` : `above ${above} and at most ${most}`;
+    const range = most === Infinity ? from : to;
     throw new UsageError(
       `--${flag} must be a ${whole ? 'whole ' : ''}number, ${range}, but is ${JSON.stringify(value)}.`,
     );

@@ -16,40 +16,23 @@ import {
   type FileType,
   type LoraType,
 } from '../formats/gguf';
-import { openModel, type HubModel } from '../formats/model';
+import { openModel } from '../formats/model';
 import {
   CARD,
   describeExport,
   describeWeights,
   exportGguf,
   exportLora,
-  readPrompts,
   verifyExport,
   verifyLora,
-  type Engine,
-  type Prompt,
   type Verification,
 } from '../recipes';
 import type { Arguments } from './arguments';
+import type { ExportSources } from './export-sources';
 import { FolderStore, openFolder } from './folders';
-import { readInput } from './input';
 import { loadingBar } from './loading';
 import type { Terminal } from './terminal';
 import { UsageError } from './usage';
-
-export interface ExportSources {
-  readonly model: HubModel;
-  /** As the command line names it. */
-  readonly modelName: string;
-  readonly modelFiles: FileSource;
-  readonly adapter?: FileSource | undefined;
-  readonly engine: Engine;
-  readonly prompts?: readonly Prompt[] | undefined;
-  /** Where they come from, as a card says it. */
-  readonly promptsFrom?: string | undefined;
-  /** Of a file for Ollama: its BOS is that of conversations. */
-  readonly bosOfConversations?: boolean | undefined;
-}
 
 /** Writes a model as one GGUF file, reads it back, and says how near it is. @throws `bad-file` where it isn't the model */
 export async function writeGguf(
@@ -150,23 +133,6 @@ export function refuseDifferent(path: string, found: Verification, terminal: Ter
     `${path} is not the model: ${found.findings.length === 1 ? 'the difference is' : 'the differences are'} above. Don't use the file.`,
   );
 }
-
-/** What is asked of a file and its model alike, from `--input`. */
-export async function promptsArgument(args: Arguments, signal: AbortSignal): Promise<readonly Prompt[] | undefined> {
-  const input = args.text('input');
-  if (input === undefined) return undefined;
-  const rows = await readPrompts(basename(input), await readInput(input, 'file of prompts', signal), false);
-  return rows.slice(0, MOST_PROMPTS).map(({ prompt }) => prompt);
-}
-
-/** Where they come from, as a card says it. */
-export function promptsFrom(args: Arguments): string | undefined {
-  const input = args.text('input');
-  return input === undefined ? undefined : `the first of ${basename(input)}`;
-}
-
-/** Rows of `--input` that are asked: their logits lie in memory at once. */
-const MOST_PROMPTS = 4;
 
 /** What `--type` says of a merged file. */
 export function fileType(args: Arguments): FileType {

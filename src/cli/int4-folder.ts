@@ -2,15 +2,13 @@
 import { basename } from 'node:path';
 import { plural } from '../core/format';
 import type { Int4Method } from '../formats/int4/layouts';
-import { openModel } from '../formats/model';
-import { CARD, exportInt4, readCalibration, verifyExport, withTemplateOfRun } from '../recipes';
+import { exportInt4, readCalibration, withTemplateOfRun } from '../recipes';
 import type { Arguments, Flag } from './arguments';
-import { FolderStore, openFolder, refuseFilled } from './folders';
-import { promptsArgument, promptsFrom, refuseDifferent, writeCard } from './gguf-files';
+import { openExportSources } from './export-sources';
+import { FolderStore, refuseFilled } from './folders';
 import { openNodeEngine } from './gpu';
-import { loadingBar, modelName } from './loading';
-import { openSource } from './model-cache';
-import { adapterFolder, datasetFile, modelSource } from './sources';
+import { finishFolder } from './merged-folder';
+import { datasetFile } from './sources';
 import type { Terminal } from './terminal';
 import { UsageError } from './usage';
 
@@ -51,12 +49,8 @@ export async function exportInt4Folder(
   const options = { method, ...groupSize(args, method), symmetric: isSymmetric(args), actOrder: args.has('desc-act') };
   const say = (line: string) => terminal.say(line);
   await refuseFilled(output);
-  const prompts = await promptsArgument(args, signal);
-  const adapter = await adapterFolder(args, say, signal);
-  const name = modelName(args);
-  const modelFiles = await modelSource(name, undefined, say, signal);
-  const model = await openSource(modelFiles, say);
-  model.notices.forEach(say);
+  const opened = await openExportSources(args, say, signal);
+  const { model, adapter } = opened;
   const asked = adapter ? await withTemplateOfRun(model, adapter) : model;
   const { calibration, notices: ofData } = await readCalibration(asked, await datasetFile(data, signal), signal);
   ofData.forEach(say);
@@ -65,22 +59,17 @@ export async function exportInt4Folder(
   say(`Calibrating with ${calibratedOn}.`);
   const engine = await openNodeEngine(say);
   try {
-    const store = new FolderStore(output);
+    const sources = { ...opened, engine };
     const progress = (layer: number, layers: number) =>
       layer === layers ? terminal.hideBar() : terminal.bar(layer / layers, `layer ${layer + 1} of ${layers}`);
-    const input = { ...options, model, modelFiles, adapter, engine, store, calibration };
+    const input = { ...sources, ...options, store: new FolderStore(output), calibration };
     const { files, settings, notices } = await exportInt4(input, progress, signal);
     notices.forEach(say);
     say(`${output} holds ${files.join(', ')}; reading it back …`);
-    const exported = await openModel(await openFolder(output));
-    const found = await verifyExport({ model, adapter, engine, exported, prompts }, loadingBar(terminal), signal);
-    const sources = { model, modelName: name, modelFiles, adapter, promptsFrom: promptsFrom(args) };
     const size = settings.groupSize === -1 ? 'one group a row' : `groups of ${settings.groupSize}`;
     const type = `${method.toUpperCase()}, 4 bits in ${size}`;
     const card = { kind: 'int4', folder: basename(output), method, type, calibratedOn } as const;
-    await writeCard(sources, card, found, notices, output);
-    terminal.emit({ kind: 'summary', output_dir: output, files: [...files, CARD], type, notices, verification: found });
-    refuseDifferent(output, found, terminal);
+    await finishFolder(sources, card, { files, type, notices }, output, terminal, signal);
     say(`${output} is the model, as ${type}.`);
   } finally {
     engine.destroy();

@@ -7,8 +7,9 @@ import type { FileType, LoraType } from '../formats/gguf';
 import { parseModelfile } from '../formats/ollama';
 import { withTemplateOf } from '../formats/saved-template';
 import { CARD, exportOllama, MODELFILE, verifyModelfile, type Verification } from '../recipes';
+import type { ExportSources } from './export-sources';
 import { FolderStore, openFolder } from './folders';
-import { refuseDifferent, verifyGguf, writeCard, type ExportSources } from './gguf-files';
+import { refuseDifferent, verifyGguf, writeCard } from './gguf-files';
 import { loadingBar } from './loading';
 import type { Terminal } from './terminal';
 

@@ -9,6 +9,7 @@ import { chat } from './commands/chat';
 import { exportModel } from './commands/export';
 import { forward } from './commands/forward';
 import { generate } from './commands/generate';
+import { combine } from './commands/combine';
 import { data } from './commands/data';
 import { plan } from './commands/plan';
 import { push } from './commands/push';
@@ -28,6 +29,7 @@ const COMMANDS: readonly Command[] = [
   chat,
   exportModel,
   verify,
+  combine,
   push,
   serve,
   handoff,

@@ -13,6 +13,8 @@ export interface ModelCard {
   readonly dataset?: string;
   /** Figures of the run, in order: `{'Training examples': 111, 'Final loss': 0.02}`. */
   readonly facts?: Readonly<Record<string, string | number>>;
+  /** What was done to make it, `trained` where absent. */
+  readonly origin?: string;
   /** The resolved run file. */
   readonly runYaml?: string;
 }
@@ -47,7 +49,7 @@ export function modelCard(base: BaseModel, adapter: AdapterSpec, card: ModelCard
     `---\n${frontMatter}---`,
     `# ${card.title ?? (isAdapter ? `An adapter for ${base.name}` : `${base.name}, fine-tuned`)}`,
     isAdapter
-      ? `A ${prompt ? 'prompt-tuning' : 'LoRA'} adapter trained with Graft, in the format of PEFT.`
+      ? `A ${prompt ? 'prompt-tuning' : 'LoRA'} adapter ${card.origin ?? 'trained'} with Graft, in the format of PEFT.`
       : 'Every parameter was trained, with Graft.',
     factsTable(facts),
     `## Use\n\n${whereabouts}${fence('python', isAdapter ? adapterUsage(base, FOLDER) : modelUsage(FOLDER))}`,

@@ -3,7 +3,7 @@ import { elementCount, f32ToF16, fromFloat32, toFloat32 } from '../core/dtypes';
 import { GraftError, throwIfCancelled } from '../core/errors';
 import { asymmetricGrid, awqGrid, roundToNearest, symmetricGrid, type Int4Matrix } from '../core/int4';
 import { EMBEDDING, layerSpec, parameters, type DecoderSpec } from '../core/spec';
-import { encodeUtf8, writePieces, type FileSource, type RunStore } from '../core/store';
+import { encodeUtf8, type FileSource, type RunStore } from '../core/store';
 import type { WeightTensor } from '../core/weights';
 import { sharedInputs, type Engine, type HiddenRows, type LayerView } from '../engine';
 import { int4Config, type Int4Settings } from '../formats/int4/config';
@@ -15,11 +15,13 @@ import { embedSequences, type Calibration } from './steps/calibration';
 import { gptqLayer, type QuantizedLayer } from './steps/gptq-layer';
 import { linearsOf, matrixOf, type LayerWeights } from './steps/int4-layer';
 import { openMerged, type MergedModel, type MergeSources } from './steps/merged-weights';
-import { modelFolderFiles, NOT_ASKED } from './steps/model-folder';
-import { indexOf, piecesOf, planTensorFiles, type WrittenTensor } from './steps/weight-files';
+import { planTensorFiles, type WrittenTensor } from './steps/weight-files';
+import { writeModelFolder } from './steps/write-model-folder';
 
 /** Part of the mean diagonal of a Hessian that is added to it: AutoGPTQ's. */
 const DAMP_PERCENT = 0.01;
+
+const GPTQ_CONFIG = 'quantize_config.json';
 
 export interface Int4Options {
   readonly method: Int4Method;
@@ -61,32 +63,24 @@ export async function exportInt4(
   const { modelFiles, store } = input;
   const merged = await openMerged(input);
   const { settings, notices } = settingsOf(input, merged.spec);
-  const files = planTensorFiles(plannedTensors(merged, settings), input.shardBytes);
-  const written: string[] = [];
-  const write = async (name: string, bytes: Uint8Array) => {
-    await store.write(name, bytes);
-    written.push(name);
-  };
-  const weights = quantizedWeights(input, merged, settings, report, signal);
-  try {
-    for (const file of files) {
-      throwIfCancelled(signal);
-      await writePieces(store, file.name, file.size, piecesOf(file, weights));
-      written.push(file.name);
-    }
-  } finally {
-    await weights.return(undefined);
-  }
-  if (files.length > 1) await write('model.safetensors.index.json', encodeUtf8(indexOf(files)));
-  const asked = merged.asked.template?.source === 'alpaca' ? NOT_ASKED : merged.asked;
   const quantization = int4Config(settings);
-  const options = { asked, tied: merged.spec.tieWordEmbeddings, dtype: 'float16', quantization };
-  for (const { name, bytes } of await modelFolderFiles(modelFiles, options)) await write(name, bytes);
-  if (settings.method === 'gptq') {
-    // AutoGPTQ looks for it first.
-    await write('quantize_config.json', encodeUtf8(`${JSON.stringify(quantization, null, 2)}\n`));
-  }
-  return { files: written, settings, notices };
+  const written = await writeModelFolder(
+    {
+      store,
+      modelFiles,
+      files: planTensorFiles(plannedTensors(merged, settings), input.shardBytes),
+      weights: quantizedWeights(input, merged, settings, report, signal),
+      asked: merged.asked,
+      tied: merged.spec.tieWordEmbeddings,
+      dtype: 'float16',
+      quantization,
+    },
+    signal,
+  );
+  if (settings.method === 'awq') return { files: written, settings, notices };
+  // AutoGPTQ looks for it first.
+  await store.write(GPTQ_CONFIG, encodeUtf8(`${JSON.stringify(quantization, null, 2)}\n`));
+  return { files: [...written, GPTQ_CONFIG], settings, notices };
 }
 
 function settingsOf(

@@ -2,6 +2,8 @@
 export { openEngine } from '../engine';
 export type { DeviceInfo, DeviceOptions, Engine, MemoryPlan } from '../engine';
 export { contextLengthFor, planAnswers, refuseUnshownSystem, showsSystem } from './answering';
+export { combineAdapters } from './combine-adapters';
+export { COMBINATION_TYPES, type CombinationType } from './steps/combine-updates';
 export { describeQuestions, evaluate, obstacleOf, questionsOf, type EvaluatedAnswer, type Question } from './evaluate';
 export { exportCheckpoint } from './export-checkpoint';
 export { CARD, describeExport, type CardInput } from './export-card';

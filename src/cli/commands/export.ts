@@ -1,28 +1,16 @@
-import { basename } from 'node:path';
 import { FILE_TYPES, LORA_TYPES } from '../../formats/gguf';
-import { openModel } from '../../formats/model';
-import { CARD, exportCheckpoint, mergeModel, verifyExport } from '../../recipes';
+import { exportCheckpoint } from '../../recipes';
 import type { Arguments } from '../arguments';
 import type { Command } from '../command';
+import { openExportSources } from '../export-sources';
 import { FolderStore, openFolder, refuseFilled } from '../folders';
+import { cardOf, fileType, loraType, refuseTaken, writeGguf, writeLora } from '../gguf-files';
 import { openNodeEngine } from '../gpu';
-import {
-  cardOf,
-  fileType,
-  loraType,
-  promptsArgument,
-  promptsFrom,
-  refuseDifferent,
-  refuseTaken,
-  writeCard,
-  writeGguf,
-  writeLora,
-} from '../gguf-files';
 import { exportInt4Folder, INT4_FLAGS, refuseInt4Flags } from '../int4-folder';
+import { ADAPTER_FLAG, MODEL_FLAG } from '../loading';
+import { exportMergedFolder } from '../merged-folder';
 import { writeOllama } from '../ollama-folder';
-import { ADAPTER_FLAG, loadingBar, MODEL_FLAG, modelName } from '../loading';
-import { openSource } from '../model-cache';
-import { adapterFolder, adapterSource, modelSource } from '../sources';
+import { modelSource } from '../sources';
 import type { Terminal } from '../terminal';
 import { UsageError } from '../usage';
 
@@ -70,29 +58,7 @@ export const exportModel: Command = {
     refuseInt4Flags(args, format);
     if (format === 'gptq' || format === 'awq') return exportInt4Folder(format, output, args, terminal, signal);
     if (format !== 'merged') return exportGgufFile(format, output, args, terminal, signal);
-    if (args.has('type')) throw new UsageError('--type goes with --format gguf, gguf-lora or ollama.');
-    const say = (line: string) => terminal.say(line);
-    const prompts = await promptsArgument(args, signal);
-    const adapter = await adapterSource(args.required('adapter', 'name the adapter folder'), say, signal);
-    const name = modelName(args);
-    const modelFiles = await modelSource(name, undefined, say, signal);
-    await refuseFilled(output);
-    const model = await openSource(modelFiles, say);
-    model.notices.forEach(say);
-    const engine = await openNodeEngine((line) => terminal.say(line));
-    try {
-      const store = new FolderStore(output);
-      const files = await mergeModel({ model, modelFiles, adapter, engine, store }, loadingBar(terminal), signal);
-      terminal.say(`The merged model is in ${output}: ${files.join(', ')}; reading it back …`);
-      const exported = await openModel(await openFolder(output));
-      const found = await verifyExport({ model, adapter, engine, exported, prompts }, loadingBar(terminal), signal);
-      const sources = { model, modelName: name, modelFiles, adapter, promptsFrom: promptsFrom(args) };
-      await writeCard(sources, { kind: 'merged', folder: basename(output) }, found, [], output);
-      terminal.emit({ kind: 'summary', output_dir: output, files: [...files, CARD], verification: found });
-      refuseDifferent(output, found, terminal);
-    } finally {
-      engine.destroy();
-    }
+    return exportMergedFolder(output, args, terminal, signal);
   },
 };
 
@@ -124,16 +90,11 @@ async function exportGgufFile(
   await (isFolder ? refuseFilled(output) : refuseTaken(output));
   if (!isFolder) await refuseTaken(cardOf(output));
   const say = (line: string) => terminal.say(line);
-  const prompts = await promptsArgument(args, signal);
-  const adapter = await adapterFolder(args, say, signal);
-  const name = modelName(args);
-  const modelFiles = await modelSource(name, undefined, say, signal);
-  const model = await openSource(modelFiles, say);
-  model.notices.forEach(say);
+  const opened = await openExportSources(args, say, signal);
+  const { adapter } = opened;
   const engine = await openNodeEngine(say);
   try {
-    const from = promptsFrom(args);
-    const sources = { model, modelName: name, modelFiles, adapter, engine, prompts, promptsFrom: from };
+    const sources = { ...opened, engine };
     const options = { system: args.text('system'), loraType: isApart ? ('F32' as const) : undefined };
     if (type && isFolder) await writeOllama(sources, { type, ...options }, output, terminal, signal);
     else if (type) await writeGguf(sources, type, output, terminal, signal);
