@@ -12,6 +12,7 @@ import { generate } from './commands/generate';
 import { combine } from './commands/combine';
 import { data } from './commands/data';
 import { plan } from './commands/plan';
+import { push } from './commands/push';
 import { serve } from './commands/serve';
 import { tokens } from './commands/tokens';
 import { train } from './commands/train';
@@ -29,6 +30,7 @@ const COMMANDS: readonly Command[] = [
   exportModel,
   verify,
   combine,
+  push,
   serve,
   handoff,
   forward,

@@ -24,6 +24,9 @@ export interface ClientOptions {
   readonly pauses?: JobPauses;
 }
 
+/** How long a request is tried again: a few seconds, or about a minute. */
+type Patience = 'api' | 'transfer';
+
 /** What whoever asks says of a request, beside its name. */
 export type SubjectDetails = Pick<Subject, 'wantsPage' | 'ifUnreachable' | 'explain'>;
 
@@ -55,6 +58,11 @@ export class Client {
     return new Client(this.endpoint, { ...this.options, ...changes });
   }
 
+  /** Another host that is asked just as patiently; it gets what `secrets` have for its own origin. */
+  at(endpoint: string, secrets = this.secrets): Client {
+    return new Client(endpoint, { ...this.options, secrets });
+  }
+
   /** What a request is for. */
   subject(what: string, details: SubjectDetails = {}): Subject {
     const hasSecret = this.secrets.get(this.endpoint) !== undefined;
@@ -68,20 +76,50 @@ export class Client {
   }
 
   /** Waiting between attempts of one transfer or one question. */
-  backoff(kind: 'api' | 'transfer', signal?: AbortSignal): Backoff {
+  backoff(kind: Patience, signal?: AbortSignal): Backoff {
     const listener = this.options.pauses?.of(signal) ?? this.options.onPause;
     return new Backoff(this.policies[kind], listener ?? (() => undefined), signal);
   }
 
   /**
-   * Asks for JSON. A POST that may have been heard is not sent twice.
+   * Asks for JSON. A POST that may have been heard is not sent twice, unless that makes no difference. `kind` says how
+   * patient to be: for a question that a person waits for, or as a part of long work.
    * @throws `ConnectionError` (`not-found`, `no-access`, `network`, `bad-file`), `cancelled`
    */
-  json(path: string, subject: Subject, sending: Sending = {}, signal?: AbortSignal): Promise<unknown> {
-    return withRetries(this.backoff('api', signal), sending.method !== 'POST', async () => {
+  json(
+    path: string,
+    subject: Subject,
+    sending: Sending = {},
+    signal?: AbortSignal,
+    kind: Patience = 'api',
+  ): Promise<unknown> {
+    return this.attempt(kind, path, subject, sending, signal, (request, response) => request.json(response));
+  }
+
+  /**
+   * Sends what is answered by a status alone, and gives the head of the answer.
+   * @throws `ConnectionError`, `cancelled`, and what reading a blob throws
+   */
+  send(path: string, subject: Subject, sending: Sending, signal?: AbortSignal): Promise<Headers> {
+    return this.attempt('transfer', path, subject, sending, signal, async (request, response) => {
+      await request.drain(response);
+      return response.headers;
+    });
+  }
+
+  private attempt<T>(
+    kind: Patience,
+    path: string,
+    subject: Subject,
+    sending: Sending,
+    signal: AbortSignal | undefined,
+    read: (request: HttpRequest, response: Response) => Promise<T>,
+  ): Promise<T> {
+    const repeatable = sending.repeatable ?? sending.method !== 'POST';
+    return withRetries(this.backoff(kind, signal), repeatable, async () => {
       const request = this.request(subject, signal);
       try {
-        return await request.json(await request.send(path, sending));
+        return await read(request, await request.send(path, sending));
       } finally {
         request.close();
       }

@@ -40,11 +40,14 @@ export interface Subject {
   /** What to check where the host can't be reached; a general advice otherwise. */
   readonly ifUnreachable?: string;
   /** What the service means by a refusal that stays the same however often one asks; undefined leaves it to the status. */
-  readonly explain?: (response: Response) => ConnectionError | undefined;
+  readonly explain?: (response: Response, reason: string) => ConnectionError | undefined;
 }
 
-/** The error for a response that is neither 2xx nor a redirect that was followed. */
-export function refusal(response: Response, subject: Subject, now = Date.now()): ConnectionError {
+/**
+ * The error for a response that is neither 2xx nor a redirect that was followed.
+ * @param reason the host's own words, empty where it gave none
+ */
+export function refusal(response: Response, subject: Subject, reason = '', now = Date.now()): ConnectionError {
   const { endpoint, what, hasSecret } = subject;
   const host = hostOf(endpoint);
   const { status, headers } = response;
@@ -82,10 +85,11 @@ export function refusal(response: Response, subject: Subject, now = Date.now()):
       },
     );
   }
-  return subject.explain?.(response) ?? finalRefusal(response, subject);
+  const words = subject.withoutSecrets(reason);
+  return subject.explain?.(response, words) ?? finalRefusal(response, subject, words);
 }
 
-function finalRefusal({ status, headers }: Response, subject: Subject): ConnectionError {
+function finalRefusal({ status }: Response, subject: Subject, message: string): ConnectionError {
   const { endpoint, what, hasSecret } = subject;
   const host = hostOf(endpoint);
   if (status === 401) {
@@ -93,7 +97,6 @@ function finalRefusal({ status, headers }: Response, subject: Subject): Connecti
       ? new ConnectionError('no-access', `${host} doesn't accept the token for ${what}: check it, or make a new one.`)
       : new ConnectionError('no-access', `${host} wants a token for ${what}.`);
   }
-  const message = subject.withoutSecrets(headers.get('x-error-message') ?? '');
   if (status === 403) {
     const why = message === '' ? '' : ` (${quote(message)})`;
     const check = hasSecret ? 'check what the token may read' : 'it may want a token with read access';

@@ -1,6 +1,7 @@
 /** One request to another host: who may see the secret, when it counts as stalled, and what its failures are called. */
 import { throwIfCancelled } from '../core/errors';
 import { jsonFault, parseJson } from '../core/json';
+import { CountedBlob } from './counted-blob';
 import {
   badAnswer,
   brokenOff,
@@ -23,6 +24,10 @@ export interface Sending {
   readonly range?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array<ArrayBuffer> | Blob;
+  /** Hears how many bytes of a blob have gone to the network in this attempt, where it can be told before the answer. */
+  readonly onSent?: (bytes: number) => void;
+  /** Sending it twice is sending it once, though it is no plain GET. */
+  readonly repeatable?: boolean;
 }
 
 /** How requests are made: what of a client its requests see. */
@@ -36,6 +41,12 @@ export interface Transport {
 
 /** Far above any real answer: the largest repositories of the Hub list some 10,000 files in 3 MB. */
 const MAX_JSON_BYTES = 8 * 2 ** 20;
+/** More of a refusal than a sentence and some figures is not read. */
+const MAX_REFUSAL_BYTES = 64 * 2 ** 10;
+/** What a socket may hold of a body that is counted as sent. */
+const BUFFERED_BYTES = 4 * 2 ** 20;
+/** Bytes a second of an upload that still moves: a body may take so much longer than any answer. */
+const SLOWEST_UPLOAD = 32 * 2 ** 10;
 /** Fewer bytes than these while a stall is watched for count as none: a host may send one now and then, for ever. */
 export const LEAST_PROGRESS = 4096;
 
@@ -48,6 +59,8 @@ export class HttpRequest {
   };
   /** Ends the wait that is under way. */
   private interrupt: () => void = () => undefined;
+  /** Begins the wait that is under way anew, for so long. */
+  private extendWait: (ms: number) => void = () => undefined;
   private hasStalled = false;
   private isTooSlow = false;
 
@@ -70,28 +83,70 @@ export class HttpRequest {
    * @param path below the endpoint, beginning with a slash
    * @throws `ConnectionError`, `cancelled`
    */
-  async send(path: string, { method = 'GET', range, headers: given, body }: Sending = {}): Promise<Response> {
+  async send(path: string, sending: Sending = {}): Promise<Response> {
     throwIfCancelled(this.signal);
+    const { method = 'GET', range, headers: given, onSent } = sending;
+    const body = sending.body instanceof Blob ? this.counted(sending.body, onSent) : sending.body;
     const url = this.address(path);
     const headers = new Headers(given);
     if (this.secret !== undefined) headers.set('authorization', `Bearer ${this.secret}`);
     if (range !== undefined) headers.set('range', range);
     const isPlain = (method === 'GET' || method === 'HEAD') && given === undefined;
-    const response = await this.fetch(url, {
+    const init = {
       method,
       headers,
       ...(body !== undefined && { body }),
-      redirect: isPlain ? 'follow' : 'error',
+      redirect: isPlain ? ('follow' as const) : ('error' as const),
       // What is kept is kept by Graft, which checks it: a browser's own cache would hold the weights twice.
-      cache: 'no-store',
-      credentials: 'omit',
-      referrerPolicy: 'no-referrer',
+      cache: 'no-store' as const,
+      credentials: 'omit' as const,
+      referrerPolicy: 'no-referrer' as const,
       signal: this.controller.signal,
-    });
-    if (!response.ok) throw refusal(response, this.subject);
+    };
+    const response = await this.fetch(url, init, body instanceof CountedBlob ? body : undefined);
+    if (!response.ok) throw refusal(response, this.subject, await this.reasonOf(response, method));
     if (/^text\/html\b/i.test(response.headers.get('content-type') ?? '') && !this.subject.wantsPage)
       throw pageInstead(this.subject);
     return response;
+  }
+
+  /** Nothing is expected of the answer but its head. */
+  async drain(response: Response): Promise<void> {
+    let bytes = 0;
+    for await (const piece of this.body(response)) {
+      bytes += piece.byteLength;
+      if (bytes > MAX_REFUSAL_BYTES) return;
+    }
+  }
+
+  /** Why a host refuses, in its own words: a header that Hubs send, or what a JSON answer to a change says; empty where neither. */
+  private async reasonOf(response: Response, method: string): Promise<string> {
+    const header = response.headers.get('x-error-message') ?? '';
+    const isJson = /\bjson\b/i.test(response.headers.get('content-type') ?? '');
+    if (header !== '' || method === 'GET' || !isJson) return header;
+    const decoder = new TextDecoder();
+    let text = '';
+    try {
+      for await (const piece of this.body(response)) {
+        text += decoder.decode(piece, { stream: true });
+        if (text.length > MAX_REFUSAL_BYTES) return '';
+      }
+    } catch {
+      throwIfCancelled(this.signal);
+      return ''; // the status is known all the same
+    }
+    return wordsOf(parseJson(text));
+  }
+
+  /** A body whose way to the network is watched, so that a long one isn't taken for a stall. */
+  private counted(body: Blob, onSent: (bytes: number) => void = () => undefined): CountedBlob {
+    let sent = 0;
+    const counted: CountedBlob = new CountedBlob(body, (bytes) => {
+      sent += bytes;
+      onSent(sent);
+      this.extendWait(this.transport.stallMs + uploadMs(Math.min(body.size, BUFFERED_BYTES)));
+    });
+    return counted;
   }
 
   /** The body as it comes. @throws `ConnectionError`, `cancelled` */
@@ -153,10 +208,16 @@ export class HttpRequest {
     return new URL(this.subject.endpoint + path).href;
   }
 
-  private async fetch(url: string, init: RequestInit): Promise<Response> {
+  private async fetch(url: string, init: RequestInit, body?: CountedBlob): Promise<Response> {
     const watched = watchPolicy(url);
+    const patience = this.transport.stallMs + uploadMs(body?.size ?? 0);
     try {
-      return await this.watchStall(this.transport.fetch(url, init), (cause) => this.explain(cause, url, watched));
+      const explain = (cause: unknown) => this.explain(cause, url, watched);
+      return await this.watchStall(this.transport.fetch(url, init), explain, patience);
+    } catch (error) {
+      // What is sent couldn't be read: no fault of the host's.
+      if (body?.failure instanceof Error) throw body.failure;
+      throw error;
     } finally {
       watched.end();
     }
@@ -178,10 +239,15 @@ export class HttpRequest {
     explain: (cause: unknown) => ConnectionError | Promise<Error>,
     stallMs = this.transport.stallMs,
   ): Promise<T> {
-    const timer = setTimeout(() => {
+    const giveUp = () => {
       this.hasStalled = true;
       this.stop();
-    }, stallMs);
+    };
+    let timer = setTimeout(giveUp, stallMs);
+    this.extendWait = (ms) => {
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, ms);
+    };
     try {
       // Not every fetch ends when it is told to: Node 20's waits for ever behind a body that is not the gzip it should be.
       return await new Promise<T>((resolve, reject) => {
@@ -193,7 +259,20 @@ export class HttpRequest {
       if (this.isTooSlow) throw tooSlow(this.subject, this.transport.answerMs);
       throw this.hasStalled ? stalled(this.subject, this.transport.stallMs) : await explain(cause);
     } finally {
+      this.extendWait = () => undefined;
       clearTimeout(timer);
     }
   }
+}
+
+/** What an answer in JSON says went wrong: under `error`, `message`, or in a list of `errors`. */
+function wordsOf(answer: unknown): string {
+  const { error, message, errors } = (answer ?? {}) as Record<string, unknown>;
+  const listed = Array.isArray(errors) ? errors.map((one) => wordsOf(one)).filter(Boolean) : [];
+  return [error, message].find((words) => typeof words === 'string') ?? listed.join('; ');
+}
+
+/** How long so many bytes may take on their way. */
+function uploadMs(bytes: number): number {
+  return (1000 * bytes) / SLOWEST_UPLOAD;
 }

@@ -2,6 +2,7 @@
 import { stringify } from 'yaml';
 import type { AdapterSpec } from '../core/adapter';
 import type { BaseModel } from './base-model';
+import type { BaseRelation } from './front-matter';
 import type { Int4Method } from './int4/layouts';
 import { adapterFacts, factsTable, fence, modelUsage } from './model-card';
 import { ollamaLines, questionLine, servedName, vllmLines, word, type ServingLines } from './serving';
@@ -39,7 +40,10 @@ export function exportCard(card: ExportCard): string {
   const { base, adapter, exported, checked, notices, runYaml } = card;
   const isGguf = exported.kind !== 'merged' && exported.kind !== 'int4';
   const frontMatter = stringify({
-    ...(base.hub && { base_model: base.hub.id }),
+    ...(base.hub && {
+      base_model: base.hub.id,
+      base_model_relation: relationOf(exported, adapter !== undefined),
+    }),
     library_name: isGguf ? 'gguf' : 'transformers',
     pipeline_tag: 'text-generation',
     tags: [
@@ -69,6 +73,12 @@ export function exportCard(card: ExportCard): string {
     ...(runYaml === undefined ? [] : [`## Run file\n\n${fence('yaml', runYaml.trimEnd())}`]),
   ];
   return `${sections.join('\n\n')}\n`;
+}
+
+/** A model that was trained on is a finetune, in whatever type its weights are; as it was, in other types, it is quantised. */
+function relationOf({ kind }: Exported, isTuned: boolean): BaseRelation {
+  if (kind === 'gguf-lora') return 'adapter';
+  return isTuned ? 'finetune' : 'quantized';
 }
 
 function titleOf(base: BaseModel, isTuned: boolean, exported: Exported): string {

@@ -4,7 +4,7 @@ import { formatCount, plural } from '../core/format';
 import { sha256 } from '../core/hash';
 import type { FileSource } from '../core/store';
 import type { FileProgress } from '../core/weights';
-import { RunningSha256 } from './hash';
+import { RunningSha256 } from '../core/running-hash';
 
 /** Bytes that are asked for at once where nobody wants them but the hash. */
 const RANGE_BYTES = 16 * 2 ** 20;

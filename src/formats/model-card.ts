@@ -28,7 +28,7 @@ export function modelCard(base: BaseModel, adapter: AdapterSpec, card: ModelCard
   const isAdapter = hasAdapter(adapter);
   const frontMatter = stringify({
     // The Hub looks for it among its own models.
-    ...(base.hub && { base_model: base.hub.id }),
+    ...(base.hub && { base_model: base.hub.id, base_model_relation: isAdapter ? 'adapter' : 'finetune' }),
     library_name: isAdapter ? 'peft' : 'transformers',
     pipeline_tag: 'text-generation',
     tags: [

@@ -45,6 +45,11 @@ export class HubClient {
     return this.connection.endpoint;
   }
 
+  /** Whether a token was given for its origin. */
+  get hasToken(): boolean {
+    return this.connection.subject('').hasSecret;
+  }
+
   /** The same Hub, whose pauses `onPause` hears of. */
   with(changes: { readonly onPause: PauseListener }): HubClient {
     return new HubClient({ ...this.options, ...changes });
@@ -101,7 +106,7 @@ export class HubClient {
       ...subject,
       ...(wantsPage !== undefined && { wantsPage }),
       ...(this.endpoint === HUGGING_FACE && { ifUnreachable: IF_HUGGING_FACE_IS_UNREACHABLE }),
-      explain: (response) => explainRefusal(response, { ...subject, ...named }),
+      explain: (response, reason) => explainRefusal(response, reason, { ...subject, ...named }),
     };
   }
 }

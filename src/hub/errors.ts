@@ -15,10 +15,13 @@ interface RefusedRequest extends HubSubject {
 }
 
 /** The error for an answer that stays the same however often one asks; undefined where its status says it all. */
-export function explainRefusal({ status, headers }: Response, refused: RefusedRequest): ConnectionError | undefined {
+export function explainRefusal(
+  { status, headers }: Response,
+  message: string,
+  refused: RefusedRequest,
+): ConnectionError | undefined {
   const { endpoint, what, repo, revision, file, hasSecret } = refused;
   const code = headers.get('x-error-code') ?? '';
-  const message = headers.get('x-error-message') ?? '';
   const { host } = new URL(endpoint);
   const named = repo ?? what;
   if (code === 'GatedRepo') return gated(status, refused);

@@ -75,7 +75,7 @@ const Repo = v.object({
 
 /** Models without an owner in their name, of the Hub's first days, are left out. @throws `bad-file` for no Hub's answer */
 export function readSearch(json: unknown, subject: Subject): HubSummary[] {
-  return parse(v.array(Summary), json, subject)
+  return parseAnswer(v.array(Summary), json, subject)
     .filter(({ id }) => isRepoId(id))
     .map(summary);
 }
@@ -83,7 +83,7 @@ export function readSearch(json: unknown, subject: Subject): HubSummary[] {
 /** @throws `bad-file` for what no Hub would answer */
 export function readRepo(json: unknown, revision: string, subject: Subject): HubRepo {
   if (Array.isArray(json)) throw badAnswer(subject, 'the whole should be an object, and is a list');
-  const repo = parse(Repo, json, subject);
+  const repo = parseAnswer(Repo, json, subject);
   const files = new Map<string, HubFile>();
   for (const { rfilename: name, lfs, size: listed, blobId } of repo.siblings) {
     if (name.includes('/')) continue;
@@ -117,7 +117,8 @@ function summary({ config, safetensors, tags, ...model }: v.InferOutput<typeof S
   };
 }
 
-function parse<T>(schema: v.GenericSchema<unknown, T>, json: unknown, subject: Subject): T {
+/** An answer of the form that it should have. @throws `bad-file` with what is wrong in it */
+export function parseAnswer<T>(schema: v.GenericSchema<unknown, T>, json: unknown, subject: Subject): T {
   const { success, output, issues } = v.safeParse(schema, json, { abortEarly: true });
   if (success) return output;
   const [issue] = issues;

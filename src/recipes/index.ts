@@ -14,6 +14,7 @@ export { exportGguf, exportLora, type GgufInput } from './export-gguf';
 export { exportInt4, type Int4Options } from './export-int4';
 export { readCalibration } from './steps/calibration';
 export { exportOllama, MODELFILE, modelfileOf, verifyModelfile, type OllamaInput } from './export-ollama';
+export { preparePush, type PushedFiles } from './push';
 export { forward, type ForwardInput, type ForwardOutput } from './forward';
 export { openGenerator, type GeneratorOptions } from './generate';
 export { findColumns } from '../data/columns';

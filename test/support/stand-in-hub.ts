@@ -8,11 +8,13 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { StandInModel, type StandInFile, type StandInOptions } from './stand-in-models';
+import { StandInUploads } from './stand-in-uploads';
 
 /** What is wrong with an answer. A fault applies to `times` requests that it fits, and then no more. */
 export interface Fault {
   /** Only requests with this in their path. */
   readonly path?: string;
+  readonly method?: string;
   /** Only one of the two hosts. */
   readonly host?: 'hub' | 'cdn';
   /** For ever, unless said. */
@@ -34,6 +36,10 @@ export interface Fault {
   readonly flipAt?: number;
   readonly etag?: string;
   readonly noCors?: boolean;
+  /** The connection ends once more than so many bytes of what is sent have come. */
+  readonly cutAfter?: number;
+  /** What was sent is heard and done, and the connection ends without an answer. */
+  readonly unanswered?: boolean;
 }
 
 /** The page that a network shows to those who haven't signed in. */
@@ -46,7 +52,11 @@ export interface RecordedRequest {
   readonly path: string;
   readonly range: string | undefined;
   readonly authorization: string | undefined;
+  readonly headers: IncomingMessage['headers'];
+  /** 0 where none was sent. */
   status: number;
+  /** Bytes of what was sent along. */
+  received: number;
   /** Bytes of the body handed to the network. */
   sent: number;
 }
@@ -56,15 +66,33 @@ const HUB_EXPOSED =
 const CDN_EXPOSED = 'Accept-Ranges, Content-Range, Content-Type, Content-Disposition, ETag, X-Cache';
 const CDN_ALLOWED = 'Content-Range, Content-Type, Content-Disposition, ETag';
 const SIGNED_FOR_MS = 3_600_000;
+const NEVER = 9_999_999_999_999;
 
 export class StandInHub {
   readonly requests: RecordedRequest[] = [];
   readonly faults: Fault[] = [];
+  readonly uploads: StandInUploads;
   private readonly models = new Map<string, StandInModel>();
   private readonly tokens = new Map<string, ReadonlySet<string>>();
   private readonly secret = randomBytes(16);
   private hub!: Server;
   private cdn!: Server;
+
+  private constructor() {
+    const url = () => this.url;
+    const cdnUrl = () => this.cdnUrl;
+    this.uploads = new StandInUploads({
+      get url() {
+        return url();
+      },
+      get cdnUrl() {
+        return cdnUrl();
+      },
+      sign: (path) => this.sign(path, NEVER),
+      show: (id, files, options) => this.add(id, files, options),
+      allow: (token, ...ids) => this.allow(token, ...(this.tokens.get(token) ?? []), ...ids),
+    });
+  }
 
   /** Starts it on two free ports. */
   static async start(): Promise<StandInHub> {
@@ -110,22 +138,39 @@ export class StandInHub {
   private async answer(host: 'hub' | 'cdn', request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', headers, url: path = '/' } = request;
     const { range, authorization } = headers;
-    const record: RecordedRequest = { host, method, path, range, authorization, status: 0, sent: 0 };
+    const record: RecordedRequest = {
+      host,
+      method,
+      path,
+      range,
+      authorization,
+      headers,
+      status: 0,
+      received: 0,
+      sent: 0,
+    };
     this.requests.push(record);
-    response.on('close', () => (record.status = response.statusCode));
-    const faults = this.faultsFor(host, path);
+    response.on('close', () => (record.status = response.headersSent ? response.statusCode : 0));
+    const faults = this.faultsFor(host, path, method);
     if (!faults.noCors) setCors(host, request, response);
     if (method === 'OPTIONS') return void response.writeHead(204).end();
+    // Whoever still sends would not read a refusal.
+    if (faults.status !== undefined && method !== 'GET') for await (const piece of request) void piece;
     if (faults.status !== undefined) return void response.writeHead(faults.status, faults.headers).end();
     if (faults.body) return void response.writeHead(200, { 'content-type': faults.body.type }).end(faults.body.text);
     const exchange = { request, response, record, faults, url: new URL(path, this.url) };
+    if (await this.uploads.answer(host, exchange)) return;
     await (host === 'hub' ? this.answerAsHub(exchange) : this.answerAsCdn(exchange));
   }
 
   /** All faults that fit, as one; those that stop at a byte are counted when they do. */
-  private faultsFor(host: 'hub' | 'cdn', path: string): Fault {
+  private faultsFor(host: 'hub' | 'cdn', path: string, method: string): Fault {
     const fitting = this.faults.filter(
-      (fault) => (fault.host ?? host) === host && path.includes(fault.path ?? '') && (fault.times ?? 1) > 0,
+      (fault) =>
+        (fault.host ?? host) === host &&
+        (fault.method ?? method) === method &&
+        path.includes(fault.path ?? '') &&
+        (fault.times ?? 1) > 0,
     );
     // An answer has one status: the next of several faults that set it waits for the next request.
     const first = fitting.find(({ status, body }) => status !== undefined || body !== undefined);
@@ -150,9 +195,10 @@ export class StandInHub {
     const model = this.visible(repo!, file !== '', exchange);
     if (!model) return;
     if (!model.has(revision!)) return refuse(response, 404, 'RevisionNotFound', `Invalid rev id: ${revision}`);
-    if (file !== '') return this.resolve(exchange, model, file!, cached !== null);
-    if (pathname.includes('/tree/')) return sendJson(response, await model.tree());
-    return sendJson(response, await model.info(searchParams.get('blobs') === 'true'));
+    const at = model.at(revision!);
+    if (file !== '') return this.resolve(exchange, at, file!, cached !== null);
+    if (pathname.includes('/tree/')) return sendJson(response, await at.tree());
+    return sendJson(response, await at.info(searchParams.get('blobs') === 'true'));
   }
 
   /** The model if the request may see it; otherwise the refusal is sent. */

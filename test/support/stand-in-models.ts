@@ -16,11 +16,17 @@ export interface StandInOptions {
   readonly downloads?: number;
   readonly likes?: number;
   readonly parameters?: number;
+  /** The hash of its commit, made up otherwise. */
+  readonly commit?: string;
 }
 
 /** What git keeps itself is small; the rest is in large-file storage on another host. */
 const LARGE = /\.(safetensors|bin|gguf)$/;
 const LARGE_BYTES = 10 * 2 ** 20;
+
+export function isLargeFile(name: string, size: number): boolean {
+  return LARGE.test(name) || size >= LARGE_BYTES;
+}
 
 export class StandInFile {
   readonly size: number;
@@ -33,7 +39,7 @@ export class StandInFile {
     private readonly content: Uint8Array | string,
   ) {
     this.size = typeof content === 'string' ? statSync(content).size : content.byteLength;
-    this.isLarge = LARGE.test(name) || this.size >= LARGE_BYTES;
+    this.isLarge = isLargeFile(name, this.size);
   }
 
   /** Bytes `start` to `end` (exclusive) in pieces: a file on the disk is never whole in memory. */
@@ -76,6 +82,8 @@ const POINTER_BYTES = 134;
 export class StandInModel {
   readonly commit: string;
   readonly files: ReadonlyMap<string, StandInFile>;
+  /** Branches with files of their own. */
+  readonly branches = new Map<string, StandInModel>();
 
   constructor(
     readonly id: string,
@@ -91,13 +99,20 @@ export class StandInModel {
         : Object.entries(content);
     this.files = new Map(entries.map(([name, bytes]) => [name, new StandInFile(name, bytes)]));
     const sizes = [...this.files.values()].map(({ name, size }) => `${name} ${size}`);
-    this.commit = createHash('sha1')
-      .update([id, ...sizes].join('\n'))
-      .digest('hex');
+    this.commit =
+      options.commit ??
+      createHash('sha1')
+        .update([id, ...sizes].join('\n'))
+        .digest('hex');
   }
 
   has(revision: string): boolean {
-    return [this.commit, 'main', 'HEAD', ...(this.options.revisions ?? [])].includes(revision);
+    return [this.commit, 'main', 'HEAD', ...(this.options.revisions ?? []), ...this.branches.keys()].includes(revision);
+  }
+
+  /** The files of a branch. */
+  at(revision: string): StandInModel {
+    return this.branches.get(revision) ?? this;
   }
 
   /** As `GET /api/models/…` and a row of the search describe it. */

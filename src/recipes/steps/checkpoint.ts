@@ -10,7 +10,7 @@ import { parseRunConfig, formatRunConfig, type RunConfig } from '../../core/conf
 import { errorCode } from '../../core/errors';
 import { encodeUtf8, storedFile, writePieces, type FileSource, type RunStore, type StoredFile } from '../../core/store';
 import { wholeTensor, type StateEntry, type StateTensor, type WeightTensor } from '../../core/weights';
-import { RunningSha256 } from '../../formats/hash';
+import { RunningSha256 } from '../../core/running-hash';
 import { inFileOrder, readHeader, safetensorsHeader, stateEntry, tensorBytes } from '../../formats/safetensors';
 import { FINITE, parseRecord, WHOLE } from './records';
 import type { Progress } from './trainer-state';

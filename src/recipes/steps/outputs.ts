@@ -21,7 +21,8 @@ import { ADAPTER_TEXT_FILES, adapterTextFiles, isTied, modelFolderFiles } from '
 import { adapterOf, type ShapedModel } from './options';
 import { decodeText, FINITE, parseRecord, parseRunFile, WHOLE } from './records';
 
-const SIDECAR = 'graft.json';
+/** Written last: where it is, the run is finished. */
+export const SIDECAR = 'graft.json';
 export const RUN_FILE = 'run.yaml';
 const STATE_FILE = 'trainer_state.json';
 
@@ -161,8 +162,9 @@ async function modelOutputs(options: OutputOptions): Promise<AdapterFile[]> {
 }
 
 /** What a card tells of the run. */
-function cardOf({ run, modelFiles, datasetName, examples, summary }: OutputOptions): ModelCard {
+function cardOf({ run, modelFiles, datasetName, datasetHash, examples, summary }: OutputOptions): ModelCard {
   const facts = {
+    'SHA-256 of the data': datasetHash,
     'Training examples': examples,
     Steps: summary.steps,
     Epochs: summary.epochs,

@@ -33,7 +33,8 @@ describe('the card of an export', () => {
   it('says what was compared, on what, how far it is off, and that it passed', () => {
     const text = card();
     expect(parse(/^---\n([\s\S]*?)---/.exec(text)![1]!)).toEqual({
-      ...{ base_model: 'org/tiny', library_name: 'gguf', pipeline_tag: 'text-generation', tags: ['gguf', 'graft'] },
+      ...{ base_model: 'org/tiny', base_model_relation: 'finetune', library_name: 'gguf' },
+      ...{ pipeline_tag: 'text-generation', tags: ['gguf', 'graft'] },
     });
     expect(/## Checked\n\n.*\n\n\| \| \|\n\|---\|---\|\n([\s\S]*?)\n\n##/.exec(text)![1]!.split('\n')).toEqual([
       '| Compared | every weight, how texts are read, the chat template, logits, greedy answers |',
