@@ -44,7 +44,6 @@ export async function exportInt4Folder(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  if (args.has('type')) throw new UsageError('--type goes with --format gguf, gguf-lora or ollama.');
   const data = args.required('data', 'name the rows to calibrate with, as train reads them');
   const options = { method, ...groupSize(args, method), symmetric: isSymmetric(args), actOrder: args.has('desc-act') };
   const say = (line: string) => terminal.say(line);

@@ -10,7 +10,6 @@ import { refuseDifferent, writeCard } from './gguf-files';
 import { openNodeEngine } from './gpu';
 import { loadingBar } from './loading';
 import type { Terminal } from './terminal';
-import { UsageError } from './usage';
 
 /** Merges an adapter, reads the folder back and says how near it is. @throws `bad-file` where it isn't the model */
 export async function exportMergedFolder(
@@ -19,7 +18,6 @@ export async function exportMergedFolder(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  if (args.has('type')) throw new UsageError('--type goes with --format gguf, gguf-lora or ollama.');
   args.required('adapter', 'name the adapter folder');
   await refuseFilled(output);
   const say = (line: string) => terminal.say(line);

@@ -5,7 +5,8 @@ import { Random } from '../core/rng';
 import { loraAt, loraScaling, type LoraSpec } from '../core/spec';
 import type { FileSource } from '../core/store';
 import type { WeightTensor } from '../core/weights';
-import { adapterFiles, readAdapter, type AdapterFile } from '../formats/peft';
+import { readObject } from '../formats/json';
+import { ADAPTER_CONFIG, adapterFiles, readAdapter, type AdapterFile } from '../formats/peft';
 import { ADAPTER_TEXT_FILES } from './steps/model-folder';
 import { combineUpdates, isDare, isTies, type CombinationOptions, type Update } from './steps/combine-updates';
 import type { Matrix } from './steps/low-rank-svd';
@@ -26,6 +27,8 @@ interface OpenedAdapter {
   readonly name: string;
   readonly weight: number;
   readonly baseModel: string;
+  /** Of the base on the Hub, where the adapter names one. */
+  readonly revision: string | undefined;
   readonly lora: LoraSpec;
   readonly tensors: ReadonlyMap<string, WeightTensor>;
 }
@@ -44,6 +47,7 @@ export async function combineAdapters(
   for (const adapter of adapters) opened.push(await openAdapter(adapter));
   const [first] = opened;
   if (!first) throw new Error('there is no adapter to combine');
+  const { baseModel, revision } = first;
   const modules = [...new Set(opened.flatMap(({ tensors }) => [...tensors.keys()].flatMap(moduleOf)))];
   const updates = modules.map((module) => [module, updatesOf(opened, module)] as const);
   const rank = rankOf(opened, options);
@@ -63,7 +67,8 @@ export async function combineAdapters(
   const title = `${opened.length} adapters in one`;
   const files = adapterFiles({
     lora,
-    baseModel: first.baseModel,
+    baseModel,
+    ...(revision !== undefined && { revision }),
     tensors,
     card: { title, origin: 'combined from others', facts },
   });
@@ -91,7 +96,8 @@ async function openAdapter({ folder, weight }: WeightedAdapter): Promise<OpenedA
   if (lora.useDora) throw refuse(name, 'is a DoRA adapter, whose magnitudes have no sum');
   if (lora.modulesToSave || lora.trainableTokens)
     throw refuse(name, 'brings modules or rows of tokens that were trained whole, beside its LoRA');
-  return { name, weight, baseModel, lora, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+  const revision = (await readObject(folder, ADAPTER_CONFIG))?.string('revision');
+  return { name, weight, baseModel, revision, lora, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
 }
 
 function refuse(name: string, what: string): GraftError {
@@ -165,10 +171,12 @@ function combineModule(
 
 function baseNotices(adapters: readonly OpenedAdapter[]): string[] {
   const [first] = adapters;
-  const other = adapters.find(({ baseModel }) => baseModel !== first?.baseModel);
+  const baseOf = ({ baseModel, revision }: OpenedAdapter) =>
+    baseModel && revision !== undefined ? `${baseModel}@${revision}` : baseModel;
+  const other = adapters.find((adapter) => first && baseOf(adapter) !== baseOf(first));
   if (!first || !other) return [];
   return [
-    `${first.name} names ${first.baseModel || 'no model'} as its base and ${other.name} ${other.baseModel || 'none'}: the ` +
+    `${first.name} names ${baseOf(first) || 'no model'} as its base and ${other.name} ${baseOf(other) || 'none'}: the ` +
       'first is written down. That they are of one model is for you to know.',
   ];
 }

@@ -46,7 +46,8 @@ const PATH_KEYS: ReadonlySet<string> = new Set([
   'chat_template_path',
   'output_dir',
 ]);
-const IS_PATH = /^(?:~?[\\/]|\.{1,2}[\\/]|[A-Za-z]:[\\/])/;
+/** One of dots and slashes alone says nothing of a computer. */
+const IS_PATH = /^(?![.~\\/]+$)(?:~?[\\/]|\.{1,2}[\\/]|[A-Za-z]:[\\/])/;
 /** Of a Hub, as Hugging Face makes them. */
 const TOKEN = /\bhf_[A-Za-z0-9]{20,}\b/;
 
@@ -162,14 +163,21 @@ function hidePaths(texts: Map<string, string>): string[] {
           .split(/[\\/]/)
           .at(-1) ?? '';
       const short = /^\.{0,2}$|^~$/.test(last) ? 'folder' : last;
-      for (const written of new Set([JSON.stringify(path).slice(1, -1), path]))
-        hidden = hidden.replaceAll(written, short);
+      for (const written of new Set([JSON.stringify(path).slice(1, -1), path])) {
+        hidden = replaceWhole(hidden, written, short);
+      }
     }
     if (hidden === text) continue;
     texts.set(name, hidden);
     changed.push(name);
   }
   return changed;
+}
+
+/** Not where something stands before it: there it is the end of an address, or of another path. */
+function replaceWhole(text: string, path: string, short: string): string {
+  const [first = '', ...rest] = text.split(path);
+  return rest.reduce((before, after) => before + (/[\w.~:/\\-]$/.test(before) ? path : short) + after, first);
 }
 
 /** What a text holds as data: JSON, YAML, or a run file in a card. */

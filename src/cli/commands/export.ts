@@ -56,9 +56,11 @@ export const exportModel: Command = {
       if (args.has(flag) && format !== 'ollama') throw new UsageError(`--${flag} goes with --format ollama.`);
     }
     refuseInt4Flags(args, format);
-    if (format === 'gptq' || format === 'awq') return exportInt4Folder(format, output, args, terminal, signal);
-    if (format !== 'merged') return exportGgufFile(format, output, args, terminal, signal);
-    return exportMergedFolder(output, args, terminal, signal);
+    if (format === 'gguf' || format === 'gguf-lora' || format === 'ollama')
+      return exportGgufFile(format, output, args, terminal, signal);
+    if (args.has('type')) throw new UsageError('--type goes with --format gguf, gguf-lora or ollama.');
+    if (format === 'merged') return exportMergedFolder(output, args, terminal, signal);
+    return exportInt4Folder(format, output, args, terminal, signal);
   },
 };
 

@@ -153,6 +153,24 @@ describe('what can not be combined', () => {
     );
   });
 
+  it('keeps the revision of the base that the first names, and says where another names another', async () => {
+    const at = async (name: string, revision: string | null) => {
+      const source = writeAdapter(name, {}, ofUp(1));
+      const entries = await Promise.all((await source.list()).map(async (file) => [file, await source.read(file)] as const)); // prettier-ignore
+      const config = JSON.parse(new TextDecoder().decode(await source.read('adapter_config.json'))) as object;
+      const changed = new TextEncoder().encode(JSON.stringify({ ...config, revision }));
+      return {
+        folder: memorySource(name, { ...Object.fromEntries(entries), 'adapter_config.json': changed }),
+        weight: 1,
+      };
+    };
+    const { files, notices } = await combineAdapters([await at('one', 'abc'), await at('two', null)], { type: 'cat' });
+    expect(new TextDecoder().decode(files[0]!.bytes)).toContain('"revision": "abc"');
+    expect(notices).toEqual([
+      expect.stringContaining('one names org/tiny@abc as its base and two org/tiny: the first'),
+    ]);
+  });
+
   it('but is of one model by name alone is said, and whose template is taken', async () => {
     const [one, two] = [ofUp(1), ofUp(3)].map((tensors, i) => writeAdapter(`a${i}`, {}, tensors));
     const template = new Uint8Array([0x61]);

@@ -66,6 +66,16 @@ test('where things lay on the computer stays there', async () => {
   );
 });
 
+test('a path is cut where it stands alone, not at the end of an address or of another path', async () => {
+  const card = `${README}\nhttps://huggingface.co/models, ./llama-server, "/models", my/models\n`;
+  const paths = { 'run.yaml': 'model_name_or_path: /models\noutput_dir: ./\n', 'README.md': card };
+  const pushed = await prepare({ ...RUN_FOLDER, ...paths });
+  expect(await textOf(pushed, 'run.yaml')).toBe('model_name_or_path: models\noutput_dir: ./\n');
+  expect(await textOf(pushed, 'README.md')).toContain(
+    'https://huggingface.co/models, ./llama-server, "models", my/models',
+  );
+});
+
 test("the base's licence goes into the card, where the card says none", async () => {
   const pushed = await prepare(RUN_FOLDER, 'apache-2.0');
   expect(await textOf(pushed, 'README.md')).toMatch(/^---\n[^#]*license: apache-2.0\n---\n/);
